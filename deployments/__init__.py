@@ -1,0 +1,1 @@
+"""What runs around the flows: local services, the demo, registration of deployments."""

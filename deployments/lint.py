@@ -1,0 +1,255 @@
+"""Find in prefect.yaml what Prefect would accept in silence.
+
+    python -m deployments.lint
+
+Prefect deploys a misspelt key or job variable, a schedule without identity and an unset variable of the environment
+with exit code 0. Each check here names the place, what it expected and what it found.
+"""
+
+import importlib
+import inspect
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+from prefect import Flow
+from prefect.cli.deploy._models import (
+    ConcurrencyLimitSpec,
+    DeploymentConfig,
+    PrefectYamlModel,
+    RawScheduleConfig,
+    WorkPoolConfig,
+)
+from prefect.client.schemas.objects import ConcurrencyOptions
+from prefect.client.schemas.schedules import CronSchedule, RRuleSchedule
+from prefect.utilities.callables import parameter_schema
+from prefect.utilities.importtools import import_object
+from prefect.utilities.schema_tools.validation import validate
+from prefect.utilities.templating import find_placeholders
+from prefect.workers.base import BaseWorker
+from pydantic import BaseModel, ValidationError
+
+from deployments.lint_values import ACTIONS, references, secrets
+
+POOLS = {"docker": "tally-docker", "process": "tally-process"}
+"""The project's work pools: their names by type."""
+
+_SHARED = "definitions"
+_STEP_KEYS = {"id", "requires"}
+_COPIES = "Prefect would copy the working directory for each run. Use prefect.deployments.steps.set_working_directory"
+
+
+def load(file: Path) -> dict[str, Any]:
+    """Read a prefect.yaml.
+
+    Raises:
+        TypeError: The file holds no mapping.
+    """
+    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if not isinstance(config, dict):
+        raise TypeError(f"{file}: expected a mapping, found {type(config).__name__}")
+    return config
+
+
+def faults(config: Mapping[str, Any], *, root: Path, environ: Mapping[str, str]) -> list[str]:
+    """Everything that is wrong with a prefect.yaml.
+
+    Args:
+        config: Its content.
+        root: The folder that it stands in, where its Dockerfile is looked for.
+        environ: The environment that it will be deployed from.
+
+    Returns:
+        One line for each fault, beginning with its place; empty if there is none.
+    """
+    deployments = config.get("deployments") or []
+    names = Counter(deployment.get("name") for deployment in deployments)
+    found = [
+        *_unknown(config, PrefectYamlModel, "", also={_SHARED}),
+        *references(config, root, environ),
+        *secrets(config),
+        *_steps(config, ""),
+        *(f"deployments: expected each name once, found {name!r} {n} times" for name, n in names.items() if n > 1),
+    ]
+    for number, deployment in enumerate(deployments):
+        if not deployment.get("pull", config.get("pull")):
+            found.append(f"deployments.{deployment.get('name') or number}.pull: expected a step, found none; {_COPIES}")
+        found.extend(_deployment(deployment, f"deployments.{deployment.get('name') or number}"))
+    if not found:
+        # What the checks above do not know by name: Prefect's own reading of the types.
+        found.extend(_pydantic(PrefectYamlModel, {k: v for k, v in config.items() if k != _SHARED}, "prefect.yaml"))
+    return found
+
+
+def flow_of(deployment: Mapping[str, Any]) -> Flow[..., Any]:
+    """The flow that a deployment's module entrypoint names.
+
+    Raises:
+        ImportError: It names no module that imports.
+        AttributeError: The module has nothing of that name.
+        TypeError: What it names is no flow.
+        ValueError: It is not of the form module.function.
+    """
+    entrypoint = str(deployment.get("entrypoint"))
+    module, _, name = entrypoint.rpartition(".")
+    if not module or ":" in entrypoint:
+        raise ValueError("expected a module entrypoint such as flows.events_monthly.events_monthly")
+    flow = getattr(importlib.import_module(module), name)
+    if not isinstance(flow, Flow):
+        raise TypeError(f"expected a flow, found {type(flow).__name__}")
+    return flow
+
+
+def job_variables(pool: str) -> dict[str, Any]:
+    """The job variables that a worker of a type knows: their JSON schemas by name."""
+    worker = BaseWorker.get_worker_class_from_type(pool)
+    if worker is None:
+        raise LookupError(f"expected Prefect to know a worker of type {pool}, found none")
+    properties: dict[str, Any] = worker.get_default_base_job_template()["variables"]["properties"]
+    return properties
+
+
+def _deployment(deployment: Mapping[str, Any], at: str) -> Iterator[str]:
+    yield from _unknown(deployment, DeploymentConfig, at)
+    yield from _steps(deployment, f"{at}.")
+    yield from _work_pool(deployment.get("work_pool"), f"{at}.work_pool")
+    yield from _concurrency(deployment.get("concurrency_limit"), f"{at}.concurrency_limit")
+    yield from _schedules(deployment, at)
+    try:
+        flow = flow_of(deployment)
+    except Exception as error:  # importing runs other people's code, which may raise anything
+        yield f"{at}.entrypoint: {deployment.get('entrypoint')!r} is no flow: {type(error).__name__}: {error}"
+        return
+    if deployment.get("name") != flow.name:
+        yield f"{at}.name: expected the flow's name {flow.name!r}, found {deployment.get('name')!r}"
+    given = deployment.get("parameters") or {}
+    yield from _parameters(given, flow, f"{at}.parameters")
+    for schedule in deployment.get("schedules") or []:
+        if isinstance(schedule, Mapping):
+            own = schedule.get("parameters") or {}
+            yield from _parameters(own, flow, f"{at}.schedules.parameters")
+            missing = set(parameter_schema(flow).model_dump().get("required") or []) - {*given, *own}
+            if missing:
+                yield f"{at}.schedules: expected values for {_listed(missing)}, which have no default; found none"
+
+
+def _parameters(given: Mapping[str, Any], flow: Flow[..., Any], at: str) -> Iterator[str]:
+    schema = parameter_schema(flow).model_dump_for_openapi()
+    for name in given.keys() - schema["properties"].keys():
+        yield f"{at}.{name}: expected one of {_listed(schema['properties'])}, the parameters of flow {flow.name}"
+    for error in validate({k: v for k, v in given.items() if k in schema["properties"]}, schema, ignore_required=True):
+        yield f"{at}.{'.'.join(map(str, error.absolute_path))}: {error.message}"
+
+
+def _work_pool(pool: Any, at: str) -> Iterator[str]:
+    if not isinstance(pool, Mapping):
+        yield f"{at}: expected a mapping with name and job_variables, found {pool!r}"
+        return
+    yield from _unknown(pool, WorkPoolConfig, at)
+    kind = next((kind for kind, name in POOLS.items() if name == pool.get("name")), None)
+    if kind is None:
+        yield f"{at}.name: expected one of {_listed(POOLS.values())}, found {pool.get('name')!r}"
+        return
+    known = job_variables(kind)
+    for name, value in (pool.get("job_variables") or {}).items():
+        if name not in known:
+            yield f"{at}.job_variables.{name}: expected one of {_listed(known)}, the variables of a {kind} worker"
+        elif not find_placeholders(value):
+            for error in jsonschema.Draft202012Validator(known[name]).iter_errors(value):
+                yield f"{at}.job_variables.{name}: {error.message}"
+
+
+def _concurrency(limit: Any, at: str) -> Iterator[str]:
+    if not isinstance(limit, Mapping):
+        return
+    yield from _unknown(limit, ConcurrencyLimitSpec, at)
+    yield from _pydantic(ConcurrencyOptions, {k: v for k, v in limit.items() if k != "limit"}, at)
+    if not isinstance(limit.get("limit"), int) or limit["limit"] < 1:
+        yield f"{at}.limit: expected a number above 0, found {limit.get('limit')!r}"
+
+
+def _schedules(deployment: Mapping[str, Any], at: str) -> Iterator[str]:
+    if "schedule" in deployment:
+        yield f"{at}.schedule: expected `schedules`, a list; this old key has no slug"
+    schedules = deployment.get("schedules") or []
+    for number, schedule in enumerate(schedules):
+        place = f"{at}.schedules.{number}"
+        if not isinstance(schedule, Mapping):
+            yield f"{place}: expected a mapping, found {schedule!r}"
+            continue
+        yield from _pydantic(RawScheduleConfig, schedule, place)
+        if not schedule.get("slug"):
+            yield f"{place}: expected a slug, found none; without one the next deployment adds the schedule again"
+        if not schedule.get("timezone"):
+            yield f"{place}: expected a timezone, found none"
+        timing = {key: schedule[key] for key in ("cron", "rrule", "timezone") if schedule.get(key)}
+        if "cron" in timing:
+            yield from _pydantic(CronSchedule, timing, place)
+        elif "rrule" in timing:
+            yield from _pydantic(RRuleSchedule, timing, place)
+    slugs = Counter(s.get("slug") for s in schedules if isinstance(s, Mapping) and s.get("slug"))
+    yield from (
+        f"{at}.schedules: expected each slug once, found {slug!r} {n} times" for slug, n in slugs.items() if n > 1
+    )
+
+
+def _steps(section: Mapping[str, Any], at: str) -> Iterator[str]:
+    for action in ACTIONS:
+        steps = section.get(action) or []
+        for number, step in enumerate([steps] if isinstance(steps, Mapping) else steps):
+            place = f"{at}{action}.{number}"
+            if not isinstance(step, Mapping) or len(step) != 1:
+                yield f"{place}: expected a mapping of one step to its inputs, found {step!r}"
+                continue
+            [(name, inputs)] = step.items()
+            try:
+                function = import_object(name)
+            except (ImportError, AttributeError, ValueError) as error:
+                yield f"{place}: {name} is no step: {error}"
+                continue
+            known = _inputs(function)
+            for unknown in (inputs or {}).keys() - known:
+                yield f"{place}.{unknown}: expected one of {_listed(known)}, the inputs of {name}"
+
+
+def _inputs(step: Any) -> set[str]:
+    parameters = inspect.signature(step).parameters
+    known = {name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD} | _STEP_KEYS
+    if "build_kwargs" in parameters:
+        # The image build hands what it does not know itself to docker-py.
+        known |= inspect.signature(import_object("docker.APIClient").build).parameters.keys() - {"self"}
+    return known
+
+
+def _unknown(data: Mapping[str, Any], model: type[BaseModel], at: str, also: Iterable[str] = ()) -> Iterator[str]:
+    known = {name for key, field in model.model_fields.items() for name in (key, field.alias) if name} | set(also)
+    for key in data.keys() - known:
+        yield f"{at}.{key}".lstrip(".") + f": unknown key; expected one of {_listed(known)}"
+
+
+def _pydantic(model: type[BaseModel], data: Mapping[str, Any], at: str) -> Iterator[str]:
+    try:
+        model.model_validate(dict(data))
+    except ValidationError as error:
+        for fault in error.errors(include_input=False):
+            yield f"{'.'.join([at, *map(str, fault['loc'])])}: {fault['msg']}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
+
+
+def main() -> None:
+    """Lint the project's prefect.yaml from the command line; exit code 1 if it has faults."""
+    root = Path(__file__).resolve().parents[1]
+    found = faults(load(root / "prefect.yaml"), root=root, environ=os.environ)
+    print("\n".join(found) or "prefect.yaml: no fault")
+    raise SystemExit(bool(found))
+
+
+if __name__ == "__main__":
+    main()

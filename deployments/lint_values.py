@@ -1,0 +1,90 @@
+"""What the strings of a prefect.yaml may hold: templates that can be filled, and no secrets."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect.utilities.templating import PlaceholderType, find_placeholders
+
+ACTIONS = ("build", "push", "pull")
+"""The sections that hold steps."""
+
+_SECRET_NAME = re.compile(r"password|passwd|secret|token|api_?key|access_key|credential|_dsn$|^dsn$", re.IGNORECASE)
+_SECRET_VALUE = re.compile(
+    r"://[^/\s:@]+:[^/\s@]+@"  # a URL with a password
+    r"|\b(AKIA|ASIA)[0-9A-Z]{16}\b"  # the id of an AWS key
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"|\bpassword=\S"
+)
+
+
+def references(config: Mapping[str, Any], root: Path, environ: Mapping[str, str]) -> Iterator[str]:
+    """Templates that would be filled with nothing: variables that are not set, outputs of steps that do not exist.
+
+    Args:
+        config: Content of a prefect.yaml.
+        root: The folder that it stands in. A build argument may be unset where the Dockerfile has a default for it.
+        environ: The environment that it will be deployed from.
+
+    Yields:
+        One line for each fault, beginning with its place.
+    """
+    ids = {inputs.get("id") for inputs in _all_inputs(config)}
+    defaulted: set[str] = set()
+    for inputs in _all_inputs(config):
+        dockerfile = root / str(inputs.get("dockerfile", "Dockerfile"))
+        if "buildargs" in inputs and dockerfile.is_file():
+            # ${NAME:-default} takes the default for an empty argument as well.
+            defaulted |= set(re.findall(r"\$\{(\w+):-", dockerfile.read_text(encoding="utf-8")))
+    for path, value in _strings(config):
+        for reference in find_placeholders(value):
+            name = reference.name.lstrip("$")
+            if reference.type is PlaceholderType.ENV_VAR:
+                if not environ.get(name) and not ("buildargs" in path and path[-1] in defaulted):
+                    yield f"{'.'.join(path)}: expected {name} in the environment, found none; it would become empty"
+            elif reference.type is PlaceholderType.STANDARD and name.split(".")[0] not in {*ids, "ctx"}:
+                yield f"{'.'.join(path)}: {reference.full_match} names no step of this file; it would vanish"
+
+
+def secrets(config: Mapping[str, Any]) -> Iterator[str]:
+    """Secrets in clear, told by their names or their looks, and those that deploying would lay in clear on the server.
+
+    Prefect fills in variables of the environment and blocks when it deploys, and stores what comes out; only steps keep
+    their templates.
+
+    Yields:
+        One line for each, beginning with its place, without the value.
+    """
+    for path, value in _strings(config):
+        place = ".".join(path)
+        filled_in = {p for p in find_placeholders(value) if p.type is not PlaceholderType.STANDARD}
+        is_stored = path[0] in ("deployments", "definitions") and not set(path) & set(ACTIONS)
+        if _SECRET_VALUE.search(value):
+            yield f"{place}: a secret in clear. Put it into a Prefect block"
+        elif _SECRET_NAME.search(path[-1]) and value and not filled_in:
+            yield f"{place}: by its name a secret, in clear. Put it into a Prefect block"
+        elif is_stored and any(
+            p.type is PlaceholderType.BLOCK_DOCUMENT or _SECRET_NAME.search(p.name) for p in filled_in
+        ):
+            yield f"{place}: {value} would lie in clear on the server once deployed. Load the block in the run"
+
+
+def _all_inputs(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for section in (config, *(config.get("deployments") or [])):
+        for action in ACTIONS:
+            steps = section.get(action) or []
+            for step in [steps] if isinstance(steps, Mapping) else steps:
+                if isinstance(step, Mapping):
+                    yield from (inputs for inputs in step.values() if isinstance(inputs, Mapping))
+
+
+def _strings(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _strings(item, (*path, str(key)))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _strings(item, (*path, str(number)))

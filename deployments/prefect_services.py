@@ -1,0 +1,127 @@
+"""A Prefect server and a worker of our own, as child processes."""
+
+import contextlib
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from deployments.child_process import LOOPBACK, free_port, owned_folder, spawn, stop, wait_until_ready
+
+PROJECT = Path(__file__).resolve().parents[1]
+WORKER_PATIENCE = 35.0
+"""Seconds that a worker has to end its runs before it is killed; Prefect gives a run 30."""
+
+
+def client_environment(folder: Path, api_url: str) -> dict[str, str]:
+    """The Prefect variables with which a process talks to the server of `folder`, and to nobody else."""
+    return {
+        "PREFECT_API_URL": api_url,
+        "PREFECT_HOME": str(folder.absolute()),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def without_prefect(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without whatever Prefect server or profile it is set up for."""
+    return {name: value for name, value in environment.items() if not name.startswith("PREFECT_")}
+
+
+@contextlib.contextmanager
+def prefect_server(
+    folder: Path, *, port: int | None = None, log: Path | None = None, has_ui: bool = True, patience: float = 120.0
+) -> Iterator[str]:
+    """Run a Prefect server for the length of the block, and at most that of this process.
+
+    Args:
+        folder: Its `PREFECT_HOME`, with its database (SQLite). Made if need be; one process at a time.
+        port: Port to prefer; another one where it is taken.
+        log: File for its output, by default `server.log` in the folder.
+        has_ui: Whether it serves the web interface.
+        patience: Seconds for it to start; the first start makes the database.
+
+    Yields:
+        The URL of its API, for `PREFECT_API_URL`. The UI is the same without `/api`.
+
+    Raises:
+        ServiceError: The folder is in use, or the server did not start.
+    """
+    folder = folder.absolute()
+    with owned_folder(folder) as owned, contextlib.ExitStack() as stack:
+        folder.chmod(0o700)
+        port = free_port(port)
+        api_url = f"http://{LOOPBACK}:{port}/api"
+        environment = without_prefect(os.environ) | client_environment(folder, api_url)
+        environment |= {
+            "PREFECT_SERVER_API_HOST": LOOPBACK,
+            "PREFECT_SERVER_API_PORT": str(port),
+            "PREFECT_UI_API_URL": api_url,
+            "PREFECT_SERVER_UI_ENABLED": str(has_ui).lower(),
+            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(folder / "ui"),  # site-packages may be read-only
+            "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+            "PREFECT__SERVER_FINAL": "1",
+        }
+        # What `prefect server start` runs, without the process in between that would outlive or orphan it.
+        command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+        command += ["--host", LOOPBACK, "--port", str(port), "--timeout-keep-alive", "5", "--log-level", "warning"]
+        log = log or folder / "server.log"
+        process = spawn(command, environment=environment, log=log, folder=folder, keep_open=(owned,))
+        stack.callback(stop, process)
+        wait_until_ready(process, lambda: answers(api_url), name="The Prefect server", log=log, patience=patience)
+        yield api_url
+
+
+@contextlib.contextmanager
+def worker(pool: str, kind: str, *, environment: Mapping[str, str], log: Path) -> Iterator[int]:
+    """Run a Prefect worker, in the project's folder, for the length of the block.
+
+    Args:
+        pool: Name of the work pool, which must exist.
+        kind: `process` or `docker`.
+        environment: Its whole environment, which runs of a process pool inherit.
+        log: File for its output.
+
+    Yields:
+        Its process id.
+
+    Raises:
+        ServiceError: It did not start.
+    """
+    port = free_port()
+    health = f"http://{LOOPBACK}:{port}/health"
+    command = [
+        sys.executable,
+        "-m",
+        "prefect",
+        "worker",
+        "start",
+        "--pool",
+        pool,
+        "--type",
+        kind,
+        "--name",
+        f"tally-{kind}",
+    ]
+    command += ["--no-create-pool-if-not-found", "--install-policy", "never", "--with-healthcheck"]
+    own = {"PREFECT_WORKER_WEBSERVER_HOST": LOOPBACK, "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
+    process = spawn(command, environment={**environment, **own}, log=log, folder=PROJECT)
+    with contextlib.ExitStack() as stack:
+        stack.callback(stop, process, patience=WORKER_PATIENCE)
+        wait_until_ready(process, lambda: _is_ok(health), name="The Prefect worker", log=log, patience=120)
+        yield process.pid
+
+
+def answers(api_url: str) -> bool:
+    """Whether a Prefect server answers there."""
+    return _is_ok(f"{api_url}/health")
+
+
+def _is_ok(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  (our own, on the loopback interface)
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,67 @@
+"""The S3 server of the demo and the tests: ministack behind a gate that admits nobody without a key.
+
+ministack takes an unsigned request, the key `test` and a key that looks like an account number for its root user, and
+answers unsigned calls that erase everything. The gate refuses those, so that what is left is signed by an IAM user's
+key, and checked. Run as a script; the environment configures ministack (`GATEWAY_PORT`, `AUTH`, `SERVICES`, ...).
+`AWS_ACCESS_KEY_ID` there is a random root key which only the process that starts this one knows, and uses to create
+the IAM users.
+"""
+
+import asyncio
+import os
+from typing import Any
+from urllib.parse import parse_qs
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from ministack.app import app as ministack  # type: ignore[import-untyped]
+from ministack.core.iam_evaluator import is_root_access_key  # type: ignore[import-untyped]
+from ministack.core.router import extract_access_key_id  # type: ignore[import-untyped]
+
+HEALTH = "/_ministack/health"
+_REFUSAL = (
+    b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code>'
+    b"<Message>Expected a request that is signed with the key of an IAM user.</Message></Error>"
+)
+
+
+def is_admitted(scope: Any) -> bool:
+    """Whether a request may go on to have its signature checked."""
+    if scope["type"] == "lifespan":
+        return True
+    if scope["type"] != "http":
+        return False
+    if scope["path"].startswith(("/_ministack", "/_localstack")):
+        return bool(scope["path"] == HEALTH and scope["method"] == "GET")
+    signatures = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"authorization"]
+    if len(signatures) > 1:  # the gate and the server might each look at another one
+        return False
+    key = extract_access_key_id(
+        {"authorization": "".join(signatures)},
+        parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True),
+    )
+    return not is_root_access_key(key) or key == os.environ["AWS_ACCESS_KEY_ID"]
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """The ASGI application."""
+    if is_admitted(scope):
+        await ministack(scope, receive, send)
+    elif scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"application/xml")]})
+        await send({"type": "http.response.body", "body": _REFUSAL})
+    else:
+        await send({"type": "websocket.close", "code": 1008})
+
+
+def main() -> None:
+    """Serve on the loopback interface until SIGTERM."""
+    config = Config()
+    config.bind = [f"{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}"]
+    config.keep_alive_timeout = 75
+    config.loglevel = "WARNING"
+    asyncio.run(serve(app, config))
+
+
+if __name__ == "__main__":
+    main()

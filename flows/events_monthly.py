@@ -1,0 +1,38 @@
+"""Flow `events-monthly`: one month of user events from the lake to the marts, exported and reported."""
+
+from datetime import date
+
+from prefect import flow
+
+from tasks.check import check_loads
+from tasks.contracts.events import EVENTS
+from tasks.engine.receipts import LoadReceipt
+from tasks.export import export_tables
+from tasks.extract import list_objects
+from tasks.load import load_object
+from tasks.parameters import Month, month_or_default, month_start, named_by_month, next_month
+from tasks.report import report_answers
+from tasks.transform import Parameters, build_schemas, build_tables
+
+
+@flow(name="events-monthly", flow_run_name=named_by_month("events-monthly"))
+def events_monthly(month: Month | None = None, force: bool = False) -> list[LoadReceipt]:
+    """Load one month of events, rebuild its marts, check them, export them and publish the insights.
+
+    A month that stands as it is in the lake is no work; new content replaces the month.
+
+    Args:
+        month: Month of the file; by default the month of the scheduled start - 1 day.
+        force: Load and build again even where nothing changed.
+    """
+    month = month_or_default(month)
+    first, end = month_start(month, date.min), month_start(next_month(month), date.max)
+
+    build_schemas([EVENTS], ["events_staging", "events_marts"])
+    loads = [load_object(EVENTS, source, force=force) for source in list_objects(EVENTS, month)]
+    check_loads(EVENTS, loads)
+    build_tables("events_marts", [EVENTS], month, {"month": first}, force=force)
+    exports = export_tables("events_marts")
+    answers: Parameters = {"since": first, "until": end, "top": 10}
+    report_answers("events_insights", "events-monthly", f"Events of {month}", answers, loads, exports)
+    return loads

@@ -1,0 +1,29 @@
+-- fail: every event of the month is counted once
+WITH counted AS (
+    SELECT coalesce(sum(event_count), 0) AS event_count
+    FROM events_marts.event_counts_by_date
+    WHERE month = %(month)s
+),
+
+staged AS (
+    SELECT count(*) AS event_count
+    FROM events_staging.events
+    WHERE month = %(month)s
+)
+
+SELECT
+    counted.event_count AS counted_count,
+    staged.event_count AS staged_count
+FROM counted
+CROSS JOIN staged
+WHERE counted.event_count <> staged.event_count;
+
+-- warn: dates lie within a month of the file's month
+SELECT
+    event_date,
+    event_count
+FROM events_marts.event_counts_by_date
+WHERE
+    month = %(month)s
+    AND (event_date < month - interval '1 month' OR event_date >= month + interval '2 months')
+ORDER BY event_date;

@@ -1,0 +1,19 @@
+-- fail: every word of the month, and every event without words, is counted once
+WITH counted AS (
+    SELECT coalesce(sum(event_count), 0) AS event_count
+    FROM events_marts.event_counts_by_tag
+    WHERE month = %(month)s
+),
+
+staged AS (
+    SELECT coalesce(sum(greatest(cardinality(tags), 1)), 0) AS event_count
+    FROM events_staging.events
+    WHERE month = %(month)s
+)
+
+SELECT
+    counted.event_count AS counted_count,
+    staged.event_count AS staged_count
+FROM counted
+CROSS JOIN staged
+WHERE counted.event_count <> staged.event_count;

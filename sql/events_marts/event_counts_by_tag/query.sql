@@ -1,0 +1,15 @@
+-- grain: one tag in the events of one file month; a range of months is a sum
+-- key: month, tag
+-- parameters: month (date, first day of the file month)
+-- sources: events_staging.events
+-- write disposition: replace partition (month)
+-- rules: repeats are data: a word that an event lists twice counts twice (rejected: once per event); an event without
+--   words, and an empty word, count under unknown (rejected: leaving them out)
+SELECT
+    events.month,
+    coalesce(nullif(tags.tag, ''), 'unknown') AS tag,
+    count(*) AS event_count
+FROM events_staging.events
+LEFT JOIN LATERAL unnest(events.tags) AS tags (tag) ON true
+WHERE events.month = %(month)s
+GROUP BY events.month, coalesce(nullif(tags.tag, ''), 'unknown')

@@ -1,0 +1,23 @@
+-- fail: every event of the month is counted once
+WITH counted AS (
+    SELECT coalesce(sum(event_count), 0) AS event_count
+    FROM events_marts.event_counts_by_user
+    WHERE month = %(month)s
+),
+
+staged AS (
+    SELECT count(*) AS event_count
+    FROM events_staging.events
+    WHERE month = %(month)s
+)
+
+SELECT
+    counted.event_count AS counted_count,
+    staged.event_count AS staged_count
+FROM counted
+CROSS JOIN staged
+WHERE counted.event_count <> staged.event_count;
+
+-- warn: the database's locale knows lower case beyond ASCII (else create it with a UTF-8 locale)
+SELECT lower('Å') AS lower_case
+WHERE lower('Å') <> 'å';

@@ -1,0 +1,30 @@
+-- grain: one version of one object that was loaded into one dataset's staging table
+-- key: load_id; at most one loaded entry per (dataset, source_uri)
+-- sources: none
+-- write disposition: append; an entry turns from loaded to superseded once
+CREATE TABLE IF NOT EXISTS ledger.loads (
+    load_id bigint GENERATED ALWAYS AS IDENTITY,
+    dataset text NOT NULL,
+    partition text NOT NULL,
+    source_uri text NOT NULL,
+    source_version text NOT NULL,
+    size_bytes bigint NOT NULL,
+    status text NOT NULL DEFAULT 'loaded',
+    rows_read bigint NOT NULL DEFAULT 0,
+    rows_loaded bigint NOT NULL DEFAULT 0,
+    rows_rejected bigint NOT NULL DEFAULT 0,
+    flow_run_id uuid,
+    loaded_at timestamptz NOT NULL DEFAULT now(),
+    superseded_by bigint,
+    CONSTRAINT loads_load_id_pk PRIMARY KEY (load_id),
+    CONSTRAINT loads_status_ck CHECK (status IN ('loaded', 'superseded')),
+    CONSTRAINT loads_superseded_by_ck CHECK ((status = 'superseded') = (superseded_by IS NOT NULL)),
+    CONSTRAINT loads_balance_ck CHECK (rows_read = rows_loaded + rows_rejected),
+    CONSTRAINT loads_superseded_by_fk FOREIGN KEY (superseded_by)
+    REFERENCES ledger.loads (load_id) DEFERRABLE INITIALLY DEFERRED
+);
+
+CREATE UNIQUE INDEX IF NOT EXISTS loads_dataset_source_uri_loaded_uk
+ON ledger.loads (dataset, source_uri) WHERE status = 'loaded';
+
+CREATE INDEX IF NOT EXISTS loads_dataset_partition_ix ON ledger.loads (dataset, partition);

@@ -1,0 +1,57 @@
+"""Check that what the ledger says is what the tables hold."""
+
+from collections.abc import Sequence
+
+from prefect.logging import get_run_logger
+from psycopg import sql
+
+from tasks.connections import open_warehouse
+from tasks.contracts import Contract
+from tasks.contracts.keys import partition_value
+from tasks.engine.errors import BalanceError
+from tasks.engine.receipts import LoadReceipt
+from tasks.engine.warehouse import Connection, partition_table, table_name
+from tasks.policy import step
+
+
+def count_rows(connection: Connection, contract: Contract, load: LoadReceipt) -> int:
+    """Rows of one load that stand in its staging table."""
+    table = partition_table(contract, partition_value(load.partition)) if contract.partition else contract.table
+    row = connection.execute(
+        sql.SQL("SELECT count(*) FROM {} WHERE load_id = %s").format(table_name(table)), [load.load_id]
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def find_orphans(connection: Connection, contract: Contract, loads: Sequence[LoadReceipt]) -> list[str]:
+    """Objects whose rows stand in the partitions of these loads, though they are not among them any more."""
+    rows = connection.execute(
+        "SELECT source_uri FROM ledger.loads WHERE dataset = %s AND status = 'loaded' AND partition = ANY(%s)"
+        " AND source_uri <> ALL(%s) ORDER BY source_uri",
+        [contract.dataset, [load.partition for load in loads], [load.source_uri for load in loads]],
+    )
+    return [str(uri) for (uri,) in rows]
+
+
+@step(task_run_name="check_loads {contract.dataset}")
+def check_loads(contract: Contract, loads: Sequence[LoadReceipt]) -> None:
+    """Count the rows of the loads in the staging table and hold them against the ledger.
+
+    Raises:
+        BalanceError: A count differs.
+    """
+    logger = get_run_logger()
+    with open_warehouse() as connection:
+        for load in loads:
+            if load.status == "unchanged":
+                continue
+            found = count_rows(connection, contract, load)
+            if found != load.rows_loaded or load.rows_read != load.rows_loaded + load.rows_rejected:
+                raise BalanceError(
+                    f"load {load.load_id} of {load.source_uri}: read {load.rows_read:,}, loaded {load.rows_loaded:,},"
+                    f" rejected {load.rows_rejected:,}, but {found:,} rows stand in {load.table}. Somebody else"
+                    " wrote there: run the partition again with force"
+                )
+            logger.info("Load %d balances: %s rows stand in %s", load.load_id, f"{found:,}", load.table)
+        for uri in find_orphans(connection, contract, loads):
+            logger.warning("Rows of %s stand in %s, but that object is gone from the lake", uri, contract.table)

@@ -1,0 +1,94 @@
+"""What a contract is: the single source of truth about one staging table and the objects that fill it.
+
+A contract drives parsing, validation, the staging DDL, the COPY column list, the schema-drift report and the data
+dictionary. Types are declared, never inferred.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import polars as pl
+
+from tasks.contracts.types import ColumnType
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a staging table and where its value comes from.
+
+    Attributes:
+        name: Name in the table.
+        type: Declared type; see `tasks.contracts.types`.
+        description: Meaning and unit, for the data dictionary (a comment on the column).
+        source: Name in the object; the column's own name where it is not given. Two columns may share a source.
+        aliases: Other names under which the source is delivered.
+        nullable: Whether a missing value is a value; where it is not, a row without one is rejected.
+        parse: Replaces the type's own parsing, for a column that is computed from its source.
+    """
+
+    name: str
+    type: ColumnType
+    description: str
+    source: str = ""
+    aliases: tuple[str, ...] = ()
+    nullable: bool = True
+    parse: Callable[[pl.Expr], pl.Expr] | None = None
+
+    @property
+    def source_name(self) -> str:
+        """Name of the column in the object."""
+        return self.source or self.name
+
+
+@dataclass(frozen=True)
+class Partition:
+    """How a staging table is divided: one value of a date column for each month or day of files.
+
+    Attributes:
+        column: The column, of type date: the first day of the month, or the day.
+        unit: What one partition holds.
+    """
+
+    column: str
+    unit: Literal["month", "day"]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One dataset: its staging table, its columns and its objects.
+
+    Attributes:
+        dataset: Name in the ledger.
+        table: `schema.table` of the staging table.
+        description: What one row is (the grain), for the data dictionary.
+        columns: In the order of the table.
+        prefix_setting: Field of `RunSettings` that holds the prefix of the objects' keys.
+        key_setting: Field of `RunSettings` that holds the template of the keys below the prefix; see
+            `tasks.contracts.keys`.
+        partition: None for a table that one object fills as a whole.
+        unknown_columns: What a column of the object that the contract does not know does to the load.
+    """
+
+    dataset: str
+    table: str
+    description: str
+    columns: tuple[Column, ...]
+    prefix_setting: str
+    key_setting: str
+    partition: Partition | None = None
+    unknown_columns: Literal["warn", "fail"] = "warn"
+
+    @cached_property
+    def sources(self) -> dict[str, tuple[str, ...]]:
+        """Names of the columns that an object must bring, each with its aliases, in order."""
+        names: dict[str, tuple[str, ...]] = {}
+        for column in self.columns:
+            names[column.source_name] = names.get(column.source_name, ()) + column.aliases
+        return names
+
+    @property
+    def schema(self) -> str:
+        """Postgres schema of the staging table."""
+        return self.table.split(".")[0]

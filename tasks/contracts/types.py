@@ -1,0 +1,157 @@
+"""Column types: how a delivered string becomes a value, what Postgres calls it, and its form on the wire.
+
+A parser turns what is not a value into null; the validation tells that apart from a missing value. Parsers accept one
+spelling each, by a pattern, because the parsers below them are lenient in ways that differ between versions.
+"""
+
+import ast
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import polars as pl
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    ArrowArray = pa.Array[Any]
+else:
+    ArrowArray = pa.Array
+
+
+def _identity(expr: pl.Expr) -> pl.Expr:
+    return expr
+
+
+def _to_arrow(series: pl.Series) -> ArrowArray:
+    return series.to_arrow()
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """A declared type.
+
+    Attributes:
+        postgres: Type of the column in Postgres.
+        expected: What a value looks like, for the reason of a rejection.
+        parse: From the delivered string to a value; null where there is none.
+        to_arrow: From the values to the Arrow array whose binary COPY encoding is this Postgres type's.
+    """
+
+    postgres: str
+    expected: str
+    parse: Callable[[pl.Expr], pl.Expr] = _identity
+    to_arrow: Callable[[pl.Series], ArrowArray] = _to_arrow
+
+
+_DATE = r"(?:[1-9]\d{3}|0[1-9]\d\d|00[1-9]\d|000[1-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+_DATE_TIME = rf"^{_DATE}[T ]{_TIME}(?:\.\d{{1,6}})?$"
+_ZONED = rf"^{_DATE}[T ]{_TIME}(?:\.\d{{1,6}})?(?:Z|[+-](?:0\d|1[0-5]):?[0-5]\d)$"
+_UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+_OCTET = r"(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_IPV4 = rf"^{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}$"
+# One quote style, no escapes: what nearly every list looks like, and what can be split without a parser.
+_PLAIN_WORDS = r"^\['[^'\"\\]*'(?:, ?'[^'\"\\]*')*\]$"
+
+
+def _matching(expr: pl.Expr, pattern: str) -> pl.Expr:
+    return pl.when(expr.str.contains(pattern)).then(expr)
+
+
+def parse_date(expr: pl.Expr) -> pl.Expr:
+    """A calendar day `YYYY-MM-DD`, years 0001 to 9999."""
+    return _matching(expr, rf"^{_DATE}$").str.to_date("%Y-%m-%d", strict=False)
+
+
+def parse_date_of_timestamp(expr: pl.Expr) -> pl.Expr:
+    """The calendar day that an ISO-8601 date or date-time is written with, in its own offset."""
+    return parse_date(expr.str.slice(0, 10))
+
+
+def parse_timestamp(expr: pl.Expr) -> pl.Expr:
+    """An instant: an ISO-8601 date (its midnight) or date-time; UTC where it names no offset."""
+    day = parse_date(expr).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    plain = _matching(expr, _DATE_TIME).str.replace(" ", "T", literal=True)
+    zoned = _matching(expr, _ZONED).str.replace(" ", "T", literal=True).str.replace("Z", "+00:00", literal=True)
+    return pl.coalesce(
+        day,
+        plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False).dt.replace_time_zone("UTC"),
+        zoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False),
+    )
+
+
+def parse_uuid(expr: pl.Expr) -> pl.Expr:
+    """The 16 bytes of a UUID in its canonical spelling, in either case."""
+    return _matching(expr, _UUID).str.replace_all("-", "", literal=True).str.decode("hex", strict=False)
+
+
+def _inet_bytes(text: str) -> bytes | None:
+    """Wire form of one address: family, bits, not a CIDR, length, address."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv4Address):
+        return b"\x02\x20\x00\x04" + address.packed
+    # Postgres has no zones (`%eth0`).
+    return None if address.scope_id else b"\x03\x80\x00\x10" + address.packed
+
+
+def _inet_batch(series: pl.Series) -> pl.Series:
+    octets = series.str.extract_groups(_IPV4).struct.unnest().cast(pl.UInt64)
+    a, b, c, d = octets.get_columns()
+    # The eight bytes 02 20 00 04 a b c d, as the little-endian number that they make.
+    words = (a * 2**32) + (b * 2**40) + (c * 2**48) + (d * 2**56) + 0x04002002
+    v4 = pa.Array.from_buffers(pa.binary(8), len(words), [None, words.fill_null(0).rechunk().to_arrow().buffers()[1]])
+    packed = cast("pl.Series", pl.from_arrow(v4.cast(pa.large_binary())))
+    out = pl.select(pl.when(words.is_not_null()).then(packed)).to_series()
+    rest = series.filter(words.is_null() & series.is_not_null()).unique()
+    if rest.is_empty():
+        return out
+    known = {text: _inet_bytes(text) for text in rest.to_list()}
+    other = series.replace_strict(known, default=None, return_dtype=pl.Binary)
+    return pl.select(pl.coalesce(out, other)).to_series()
+
+
+def parse_inet(expr: pl.Expr) -> pl.Expr:
+    """The wire form of an IPv4 or IPv6 address; no network mask, no zone, no leading zeros."""
+    return expr.map_batches(_inet_batch, return_dtype=pl.Binary, is_elementwise=True)
+
+
+def _words(text: str) -> list[str] | None:
+    try:
+        value = ast.literal_eval(text)
+        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+            return None
+        "".join(value).encode()  # an escape can spell half a character, which has no UTF-8
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return None if any("\0" in word for word in value) else value
+
+
+def _words_batch(series: pl.Series) -> pl.Series:
+    if series.dtype == pl.List(pl.String):  # as parquet delivers them
+        return series
+    plain = series.str.contains(_PLAIN_WORDS)
+    inner = pl.select(pl.when(plain).then(series.str.slice(2, series.str.len_chars() - 4))).to_series()
+    out = inner.str.replace_all("','", "', '", literal=True).str.split("', '")
+    rest = series.filter(~plain).unique()
+    if rest.is_empty():
+        return out
+    known = {text: _words(text) for text in rest.to_list()}
+    parsed = series.replace_strict(known, default=None, return_dtype=pl.List(pl.String))
+    return pl.select(pl.coalesce(out, parsed)).to_series()
+
+
+def parse_words(expr: pl.Expr) -> pl.Expr:
+    """A Python-style list of words, `['a', "b, c"]`; either quote style, escapes as Python writes them."""
+    return expr.map_batches(_words_batch, return_dtype=pl.List(pl.String), is_elementwise=True)
+
+
+TEXT = ColumnType("text", "text")
+UUID = ColumnType("uuid", "a UUID such as 123e4567-e89b-12d3-a456-426614174000", parse_uuid)
+DATE = ColumnType("date", "a date YYYY-MM-DD", parse_date)
+TIMESTAMPTZ = ColumnType("timestamptz", "a date YYYY-MM-DD or an ISO-8601 date-time", parse_timestamp)
+INET = ColumnType("inet", "an IPv4 or IPv6 address", parse_inet)
+WORDS = ColumnType("text[]", "a list of words such as ['a', 'b']", parse_words)

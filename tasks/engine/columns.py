@@ -1,0 +1,70 @@
+"""Matching an object's columns against a contract: by name, in any order, with declared aliases."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from tasks.contracts import Contract
+from tasks.engine.errors import ContractError
+
+
+@dataclass(frozen=True)
+class ColumnMatch:
+    """Where the contract's sources stand in an object.
+
+    Attributes:
+        positions: Index in the object of each source.
+        width: How many columns the object has.
+        unknown: Columns of the object that the contract does not know; they are not loaded.
+    """
+
+    positions: dict[str, int]
+    width: int
+    unknown: tuple[str, ...]
+
+    def select(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The contract's sources out of all of an object's columns."""
+        return pl.DataFrame([frame.to_series(index).alias(name) for name, index in self.positions.items()])
+
+
+def match_columns(contract: Contract, found: Sequence[str], name: str) -> ColumnMatch:
+    """Match the columns of an object.
+
+    Args:
+        contract: What is expected.
+        found: Names in the order of the object.
+        name: The object, for the message.
+
+    Raises:
+        ContractError: A column is missing or stands twice, or one is unknown and the contract says `fail`.
+    """
+    positions: dict[str, int] = {}
+    missing = []
+    for source, aliases in contract.sources.items():
+        places = [index for index, column in enumerate(found) if column in (source, *aliases)]
+        if len(places) > 1:
+            raise ContractError(
+                f"{name}: column {source} stands {len(places)} times in the header ({', '.join(found)});"
+                f" expected it once (as {' or '.join((source, *aliases))}). Have the object corrected"
+            )
+        if places:
+            positions[source] = places[0]
+        else:
+            missing.append(source)
+    unknown = tuple(column for index, column in enumerate(found) if index not in positions.values())
+    if missing:
+        nearest = {m: difflib.get_close_matches(m, unknown, n=1) for m in missing}
+        hints = "; ".join(f"{m} may be {near[0]}" for m, near in nearest.items() if near)
+        raise ContractError(
+            f"{name}: missing {', '.join(missing)}; expected {', '.join(contract.sources)};"
+            f" found {', '.join(found) or 'no columns'}{'; ' + hints if hints else ''}."
+            f" Have the object corrected, or declare an alias in the contract of {contract.dataset}"
+        )
+    if unknown and contract.unknown_columns == "fail":
+        raise ContractError(
+            f"{name}: unknown {', '.join(unknown)}; expected only {', '.join(contract.sources)}."
+            f" Add them to the contract of {contract.dataset}, or let it warn"
+        )
+    return ColumnMatch(positions, len(found), unknown)

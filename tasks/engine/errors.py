@@ -1,0 +1,203 @@
+"""Typed errors and the one retry policy.
+
+Every failure of the engine is a `TallyError`: `Transient` (try again) or `Permanent` (trying again cannot help). Errors
+of psycopg and botocore are told apart here and nowhere else, by SQLSTATE and by S3 error code: the class alone does not
+decide, a wrong password is an `OperationalError` too.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ConnectionError as LakeConnectionError
+
+
+class TallyError(Exception):
+    """Anything that Tally reports: what was expected, what was found, where, and what to do next."""
+
+
+class Transient(TallyError):
+    """A failure that may pass by itself: the policy tries again."""
+
+
+class Permanent(TallyError):
+    """A failure that stays until somebody changes something: never tried again."""
+
+
+class SettingsError(Permanent):
+    """A setting is missing, unknown or malformed."""
+
+
+class ContractError(Permanent):
+    """An object's structure does not fit its contract: columns missing, unknown or doubled."""
+
+
+class MissingObjectError(Permanent):
+    """The lake holds no object for the partition that was asked for."""
+
+
+class UnreadableObjectError(Permanent):
+    """An object's bytes cannot be told apart into records any more, such as a truncated gzip stream."""
+
+
+class ErrorBudgetError(Permanent):
+    """More rows were rejected than the error budget allows; the previous state stands."""
+
+
+class BalanceError(Permanent):
+    """Counts that must agree do not: rows were lost, doubled or changed outside of Tally."""
+
+
+class CheckError(Permanent):
+    """A check marked `fail` found rows; what it guards is left as it was."""
+
+
+class SqlFileError(Permanent):
+    """A file under `sql/` is missing something that its runner needs."""
+
+
+class LakeError(Permanent):
+    """S3 refused a request for a reason that stays."""
+
+
+class WarehouseError(Permanent):
+    """Postgres refused a statement for a reason that stays."""
+
+
+class ObjectChangedError(Transient):
+    """An object was replaced while it was read; the read starts again from its first byte."""
+
+
+class LakeUnavailableError(Transient):
+    """S3 did not answer, throttled, or failed on its side."""
+
+
+class WarehouseUnavailableError(Transient):
+    """Postgres did not answer, starts or stops, ran out of a resource, or chose this transaction as a victim."""
+
+
+class PartitionBusyError(Transient):
+    """Another run is writing the same partition."""
+
+
+RETRIED_SQLSTATE_CLASSES = ("08", "53")
+RETRIED_SQLSTATES = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "55P03"})
+DISK_FULL = "53100"
+RETRIED_S3_CODES = frozenset(
+    {
+        "InternalError",
+        "OperationAborted",
+        "RequestTimeout",
+        "RequestTimeTooSkewed",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+# Errors at connection time carry no SQLSTATE: these texts (lc_messages = C) are all that tells them apart.
+PERMANENT_CONNECT_TEXTS = {
+    "password authentication failed": "28P01",
+    "no password supplied": "28P01",
+    "no pg_hba.conf entry": "28000",
+    "does not exist": "3D000",
+    "could not translate host name": "bad host name",
+    "failed to resolve host": "bad host name",
+    "permission denied": "42501",
+}
+
+
+def sqlstate_of(error: psycopg.Error) -> str | None:
+    """SQLSTATE of a psycopg error, or what its text tells where the server gave none (at connection time)."""
+    if error.sqlstate:
+        return error.sqlstate
+    text = str(error).lower()
+    return next((state for part, state in PERMANENT_CONNECT_TEXTS.items() if part in text), None)
+
+
+def _is_transient_postgres(error: psycopg.Error) -> bool:
+    state = sqlstate_of(error)
+    if state is None:
+        # No SQLSTATE and no known text: the connection broke under the statement.
+        return isinstance(error, psycopg.OperationalError)
+    if state == DISK_FULL:
+        return False
+    return state in RETRIED_SQLSTATES or state.startswith(RETRIED_SQLSTATE_CLASSES)
+
+
+def s3_code_of(error: ClientError) -> tuple[str, int]:
+    """S3 error code and HTTP status of a refused request."""
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    return code, int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _from_postgres(error: psycopg.Error, where: str) -> TallyError:
+    state = sqlstate_of(error) or "connection lost"
+    diag = error.diag
+    details = [part for part in (diag.message_detail, diag.context, diag.message_hint) if part]
+    text = f"Postgres [{state}] {diag.message_primary or str(error).strip()} ({where})"
+    if details:
+        text += ": " + "; ".join(details)
+    if _is_transient_postgres(error):
+        return WarehouseUnavailableError(text)
+    return WarehouseError(text)
+
+
+def _from_s3(error: ClientError, where: str) -> TallyError:
+    code, status = s3_code_of(error)
+    text = f"S3 [{code or status}] {error.response.get('Error', {}).get('Message', '')} ({where})"
+    if code in {"PreconditionFailed", "412"} or status == 412:
+        return ObjectChangedError(f"{text}: the object was replaced during the run; it is read again")
+    if code in RETRIED_S3_CODES or status >= 500 or status == 429:
+        return LakeUnavailableError(text)
+    return LakeError(text)
+
+
+def translate(error: Exception, where: str) -> TallyError | None:
+    """The `TallyError` that stands for a driver's error, or None for an error that is not a driver's.
+
+    Args:
+        error: What psycopg or botocore raised.
+        where: The object, table or step that was being worked on, for the message.
+    """
+    if isinstance(error, TallyError):
+        return error
+    if isinstance(error, psycopg.Error):
+        return _from_postgres(error, where)
+    if isinstance(error, ClientError):
+        return _from_s3(error, where)
+    if isinstance(error, LakeConnectionError | HTTPClientError | IncompleteReadError):
+        return LakeUnavailableError(f"S3 did not answer ({where}): {error}")
+    if isinstance(error, BotoCoreError):
+        return LakeError(f"S3 client refused ({where}): {error}")
+    return None
+
+
+@contextmanager
+def errors_at(where: str) -> Iterator[None]:
+    """Translate driver errors that leave the block into typed ones that say where they happened.
+
+    Raises:
+        TallyError: In place of the psycopg or botocore error, which stays its cause.
+    """
+    try:
+        yield
+    except TallyError:
+        raise
+    except Exception as error:
+        typed = translate(error, where)
+        if typed is None:
+            raise
+        raise typed from error
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the retry policy tries again after this error."""
+    if isinstance(error, TallyError):
+        return isinstance(error, Transient)
+    if isinstance(error, Exception):
+        typed = translate(error, "")
+        return isinstance(typed, Transient)
+    return False

@@ -1,0 +1,179 @@
+"""The ledger: which version of which object is in which table, what was rejected, what was built and exported."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from tasks.engine.receipts import ExportReceipt, ObjectRef
+from tasks.engine.warehouse import Connection
+
+
+@dataclass(frozen=True)
+class LoadEntry:
+    """The `loaded` entry of one object."""
+
+    load_id: int
+    source_version: str
+    rows_read: int
+    rows_loaded: int
+    rows_rejected: int
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row that did not become one: its place, what is wrong with it, and its bytes.
+
+    Attributes:
+        line_number: First physical line of the record in the decompressed object; the header is line 1. In parquet, the
+            row number, the first being 1.
+    """
+
+    line_number: int
+    column_name: str | None
+    reason: str
+    raw: bytes
+
+
+def find_load(connection: Connection, dataset: str, source_uri: str) -> LoadEntry | None:
+    """The entry of the content of an object that stands in its table now; None where there is none."""
+    row = connection.execute(
+        "SELECT load_id, source_version, rows_read, rows_loaded, rows_rejected FROM ledger.loads"
+        " WHERE dataset = %s AND source_uri = %s AND status = 'loaded'",
+        [dataset, source_uri],
+    ).fetchone()
+    return LoadEntry(*row) if row else None
+
+
+def open_load(connection: Connection, dataset: str, source: ObjectRef, flow_run_id: str | None) -> int:
+    """Enter a new load, superseding the object's earlier one, in the transaction that will hold its rows."""
+    row = connection.execute("SELECT nextval(pg_get_serial_sequence('ledger.loads', 'load_id'))").fetchone()
+    load_id = int(row[0]) if row else 0
+    connection.execute(
+        "UPDATE ledger.loads SET status = 'superseded', superseded_by = %s"
+        " WHERE dataset = %s AND source_uri = %s AND status = 'loaded'",
+        [load_id, dataset, source.uri],
+    )
+    connection.execute(
+        "INSERT INTO ledger.loads (load_id, dataset, partition, source_uri, source_version, size_bytes, flow_run_id)"
+        " OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        [load_id, dataset, source.partition, source.uri, source.version, source.size_bytes, flow_run_id],
+    )
+    return load_id
+
+
+def close_load(connection: Connection, load_id: int, rows_loaded: int, rows_rejected: int) -> None:
+    """Write the counts of a load that is about to commit."""
+    connection.execute(
+        "UPDATE ledger.loads SET rows_read = %s, rows_loaded = %s, rows_rejected = %s WHERE load_id = %s",
+        [rows_loaded + rows_rejected, rows_loaded, rows_rejected, load_id],
+    )
+
+
+def write_rejected(connection: Connection, load_id: int, rows: Iterable[RejectedRow]) -> None:
+    """Keep rejected rows, in the transaction of their load."""
+    statement = "COPY ledger.rejected_rows (load_id, line_number, column_name, reason, raw) FROM STDIN (FORMAT binary)"
+    with connection.cursor().copy(statement) as copy:
+        copy.set_types(["int8", "int8", "text", "text", "bytea"])
+        for row in rows:
+            copy.write_row((load_id, row.line_number, row.column_name, row.reason, row.raw))
+
+
+def count_by_reason(connection: Connection, load_id: int) -> tuple[tuple[str, int], ...]:
+    """Rejected rows of a load by reason, the most frequent first."""
+    rows = connection.execute(
+        "SELECT reason, count(*) FROM ledger.rejected_rows WHERE load_id = %s GROUP BY 1 ORDER BY 2 DESC, 1", [load_id]
+    )
+    return tuple((str(reason), int(count)) for reason, count in rows)
+
+
+def loads_of(connection: Connection, datasets: Sequence[str], partition: str | None) -> list[int]:
+    """Ids of the loads that stand in the tables of some datasets, for one partition or for all (None)."""
+    rows = connection.execute(
+        "SELECT load_id FROM ledger.loads WHERE dataset = ANY(%s) AND status = 'loaded'"
+        " AND (%s::text IS NULL OR partition = %s) ORDER BY load_id",
+        [list(datasets), partition, partition],
+    )
+    return [int(row[0]) for row in rows]
+
+
+def find_build(connection: Connection, table: str, partition: str) -> tuple[str, int] | None:
+    """Fingerprint and row count of what stands in a built table for a partition."""
+    row = connection.execute(
+        "SELECT fingerprint, row_count FROM ledger.builds WHERE table_name = %s AND partition = %s", [table, partition]
+    ).fetchone()
+    return (str(row[0]), int(row[1])) if row else None
+
+
+def write_build(
+    connection: Connection, table: str, partition: str, fingerprint: str, row_count: int, flow_run_id: str | None
+) -> None:
+    """Enter what a built table holds now, in the transaction that wrote it."""
+    connection.execute(
+        "INSERT INTO ledger.builds (table_name, partition, fingerprint, row_count, flow_run_id)"
+        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (table_name, partition) DO UPDATE SET"
+        " fingerprint = excluded.fingerprint, row_count = excluded.row_count, flow_run_id = excluded.flow_run_id,"
+        " built_at = DEFAULT",
+        [table, partition, fingerprint, row_count, flow_run_id],
+    )
+
+
+def find_export(connection: Connection, export_id: str, name: str) -> tuple[str, ExportReceipt] | None:
+    """The latest export of a name, with the fingerprint of what it was made from."""
+    row = connection.execute(
+        "SELECT fingerprint, uri, source_version, row_count, size_bytes, sha256 FROM ledger.exports"
+        " WHERE export_id = %s AND name = %s ORDER BY entry_id DESC LIMIT 1",
+        [export_id, name],
+    ).fetchone()
+    return (str(row[0]), ExportReceipt(name, row[1], "unchanged", *row[2:])) if row else None
+
+
+def write_export(
+    connection: Connection, export_id: str, receipt: ExportReceipt, fingerprint: str, flow_run_id: str | None
+) -> None:
+    """Enter an export that S3 was seen to hold."""
+    connection.execute(
+        "INSERT INTO ledger.exports"
+        " (export_id, name, uri, source_version, row_count, size_bytes, sha256, fingerprint, flow_run_id)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [
+            export_id,
+            receipt.name,
+            receipt.uri,
+            receipt.source_version,
+            receipt.row_count,
+            receipt.size_bytes,
+            receipt.sha256,
+            fingerprint,
+            flow_run_id,
+        ],
+    )
+
+
+def latest_exports(connection: Connection, export_id: str) -> list[ExportReceipt]:
+    """The latest export of each name under an export id, by name."""
+    rows = connection.execute(
+        'SELECT DISTINCT ON (name COLLATE "C") name, uri, source_version, row_count, size_bytes, sha256'
+        ' FROM ledger.exports WHERE export_id = %s ORDER BY name COLLATE "C", entry_id DESC',
+        [export_id],
+    )
+    return [ExportReceipt(row[0], row[1], "exported", *row[2:]) for row in rows]
+
+
+def applied_files(connection: Connection) -> dict[str, str]:
+    """Checksums of the DDL that was applied, by address; empty before the ledger stands."""
+    if connection.execute("SELECT to_regclass('ledger.applied_files')").fetchone() == (None,):
+        return {}
+    rows = connection.execute("SELECT path, sha256 FROM ledger.applied_files")
+    return {str(path): str(digest) for path, digest in rows}
+
+
+def write_applied(connection: Connection, path: str, digest: str) -> None:
+    """Enter DDL that was just applied."""
+    connection.execute(
+        sql.SQL(
+            "INSERT INTO ledger.applied_files (path, sha256) VALUES (%s, %s)"
+            " ON CONFLICT (path) DO UPDATE SET sha256 = excluded.sha256, applied_at = DEFAULT"
+        ),
+        [path, digest],
+    )

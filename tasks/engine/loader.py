@@ -1,0 +1,186 @@
+"""The load of one object: its rows, its rejected rows, its ledger entry and what it replaces, in one transaction."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import polars as pl
+from psycopg import sql
+
+from tasks.contracts import Contract
+from tasks.contracts.keys import partition_value
+from tasks.engine import ledger
+from tasks.engine.copy import CopyEncoder, copy_in
+from tasks.engine.errors import ErrorBudgetError, errors_at
+from tasks.engine.lake import Lake
+from tasks.engine.ledger import RejectedRow
+from tasks.engine.reader import Batch, read_batches
+from tasks.engine.receipts import LoadReceipt, ObjectRef
+from tasks.engine.settings import RunSettings
+from tasks.engine.validation import validate
+from tasks.engine.warehouse import Connection, ensure_partition, lock, table_name
+
+REJECTED_BUFFER = 10_000
+"""Rejected rows that are held before they are written; a COPY of rows pauses for that."""
+
+EXAMPLES = 3
+
+Progress = Callable[[int, int], None]
+"""Called with bytes read and rows read so far."""
+
+
+def load_object(
+    connection: Connection,
+    lake: Lake,
+    contract: Contract,
+    source: ObjectRef,
+    settings: RunSettings,
+    *,
+    force: bool = False,
+    flow_run_id: str | None = None,
+    on_progress: Progress | None = None,
+) -> LoadReceipt:
+    """Load one object into its staging table, exactly once.
+
+    The same content again is no work. New content under the same name replaces the object's rows when the transaction
+    commits; readers see the old rows until then.
+
+    Raises:
+        ErrorBudgetError: Too many rows were rejected; the previous state stands.
+        ContractError: The object's columns do not fit.
+        UnreadableObjectError: Its bytes cannot be told apart into records.
+        ObjectChangedError: It was replaced during the read.
+        PartitionBusyError: Another run is writing the partition.
+    """
+    started = time.monotonic()
+    value = partition_value(source.partition) if contract.partition else None
+    with errors_at(f"{contract.table}, {source.uri}"):
+        table = ensure_partition(connection, contract, value) if value else contract.table
+        with connection.transaction():
+            lock(connection, f"{contract.dataset} {source.partition}".strip())
+            earlier = ledger.find_load(connection, contract.dataset, source.uri)
+            if earlier and earlier.source_version == source.version and not force:
+                return _receipt(connection, contract, source, earlier, "unchanged", started)
+            load_id = ledger.open_load(connection, contract.dataset, source, flow_run_id)
+            if earlier:
+                connection.execute(
+                    sql.SQL("DELETE FROM {} WHERE load_id = %s").format(table_name(table)), [earlier.load_id]
+                )
+            run = _Run(connection, contract, load_id, on_progress)
+            run.copy_all(table, CopyEncoder(contract, value, load_id), run.batches(lake, source))
+            run.check_budget(source, settings)
+            ledger.close_load(connection, load_id, run.rows_loaded, run.rows_rejected)
+        entry = ledger.LoadEntry(load_id, source.version, run.rows_read, run.rows_loaded, run.rows_rejected)
+        return _receipt(
+            connection, contract, source, entry, "replaced" if earlier else "loaded", started, run.unknown_columns
+        )
+
+
+def _receipt(
+    connection: Connection,
+    contract: Contract,
+    source: ObjectRef,
+    entry: ledger.LoadEntry,
+    status: Literal["loaded", "replaced", "unchanged"],
+    started: float,
+    unknown_columns: tuple[str, ...] = (),
+) -> LoadReceipt:
+    return LoadReceipt(
+        dataset=contract.dataset,
+        table=contract.table,
+        partition=source.partition,
+        source_uri=source.uri,
+        source_version=source.version,
+        status=status,
+        load_id=entry.load_id,
+        rows_read=entry.rows_read,
+        rows_loaded=entry.rows_loaded,
+        rows_rejected=entry.rows_rejected,
+        seconds=time.monotonic() - started,
+        reasons=ledger.count_by_reason(connection, entry.load_id) if entry.rows_rejected else (),
+        unknown_columns=unknown_columns,
+    )
+
+
+@dataclass
+class _Run:
+    """The moving parts of one load."""
+
+    connection: Connection
+    contract: Contract
+    load_id: int
+    on_progress: Progress | None
+    bytes_read: int = 0
+    rows_loaded: int = 0
+    rows_rejected: int = 0
+    unknown_columns: tuple[str, ...] = ()
+    _held: list[RejectedRow] = field(default_factory=list)
+    _reasons: Counter[str] = field(default_factory=Counter)
+    _examples: dict[str, list[RejectedRow]] = field(default_factory=dict)
+
+    @property
+    def rows_read(self) -> int:
+        return self.rows_loaded + self.rows_rejected
+
+    def batches(self, lake: Lake, source: ObjectRef) -> Iterator[Batch]:
+        """Batches of the object, counting its bytes."""
+        with lake.open(source, self._count_bytes) as file:
+            yield from read_batches(file, source.uri, self.contract)
+
+    def _count_bytes(self, count: int) -> None:
+        self.bytes_read += count
+
+    def copy_all(self, table: str, encoder: CopyEncoder, batches: Iterator[Batch]) -> None:
+        """Write all batches, good rows and rejected ones."""
+        while True:
+            copy_in(self.connection, table, encoder, self._good_rows(batches))
+            more = len(self._held) >= REJECTED_BUFFER
+            ledger.write_rejected(self.connection, self.load_id, self._held)
+            self._held.clear()
+            if not more:
+                return
+
+    def _good_rows(self, batches: Iterator[Batch]) -> Iterator[pl.DataFrame]:
+        """Typed rows, until the batches end or the rejected rows must be written."""
+        for batch in batches:
+            validated = validate(self.contract, batch)
+            self.unknown_columns = batch.columns.unknown
+            self._keep(validated.rejected)
+            yield validated.rows
+            self.rows_loaded += len(validated.rows)
+            if self.on_progress:
+                self.on_progress(self.bytes_read, self.rows_read)
+            if len(self._held) >= REJECTED_BUFFER:
+                return
+
+    def _keep(self, rejected: list[RejectedRow]) -> None:
+        self._held += rejected
+        self.rows_rejected += len(rejected)
+        for row in rejected:
+            self._reasons[row.reason] += 1
+            examples = self._examples.setdefault(row.reason, [])
+            if len(examples) < EXAMPLES:
+                examples.append(row)
+
+    def check_budget(self, source: ObjectRef, settings: RunSettings) -> None:
+        """Refuse a load with more rejected rows than allowed.
+
+        Raises:
+            ErrorBudgetError: It has; the message counts them by reason, with examples.
+        """
+        budget = max(settings.max_rejected_rows, int(settings.max_rejected_share * self.rows_read))
+        if self.rows_rejected <= budget:
+            return
+        lines = [
+            f"  {count:,} x {reason}; e.g. "
+            + ", ".join(f"line {row.line_number:,} {row.raw[:80]!r}" for row in self._examples[reason])
+            for reason, count in self._reasons.most_common(10)
+        ]
+        raise ErrorBudgetError(
+            f"{source.uri}: {self.rows_rejected:,} of {self.rows_read:,} rows were rejected, the error budget is"
+            f" {budget:,} (MAX_REJECTED_ROWS, MAX_REJECTED_SHARE); nothing was loaded, the previous state stands:\n"
+            + "\n".join(lines)
+            + "\nHave the object corrected, or raise the budget if these rows may be left out"
+        )

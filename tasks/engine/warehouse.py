@@ -1,0 +1,165 @@
+"""The warehouse: connections, advisory locks, and the staging tables that contracts describe."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from tasks.contracts import Contract
+from tasks.contracts.keys import partition_name
+from tasks.engine.errors import PartitionBusyError, errors_at
+from tasks.engine.settings import WarehouseSettings
+
+Connection = psycopg.Connection[TupleRow]
+
+LOCK_WAIT = "60s"
+"""How long a run waits for another one that writes the same thing, before it says who that is."""
+
+_SESSION = {
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "idle_in_transaction_session_timeout": "15min",
+}
+
+
+@contextmanager
+def connect(settings: WarehouseSettings, application_name: str) -> Iterator[Connection]:
+    """A connection in autocommit mode; transactions are opened where they are meant.
+
+    Args:
+        settings: Where Postgres is.
+        application_name: What `pg_stat_activity` shows, such as `events 2021-04`.
+
+    Raises:
+        WarehouseUnavailableError: Postgres does not answer.
+        WarehouseError: The login or the database is wrong.
+    """
+    with errors_at("warehouse connection"):
+        connection = psycopg.connect(
+            settings.dsn.get_secret_value(),
+            autocommit=True,
+            application_name=application_name,
+            connect_timeout=10,
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+        )
+    with connection:
+        # After the connection, not as startup options: poolers refuse those, and a DSN may bring its own.
+        connection.execute(
+            sql.SQL("SELECT {}").format(
+                sql.SQL(", ").join(
+                    sql.SQL("set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
+                    for name, value in _SESSION.items()
+                )
+            )
+        )
+        yield connection
+
+
+def lock(connection: Connection, name: str) -> None:
+    """Take the advisory lock of this name until the transaction ends: one writer at a time.
+
+    Raises:
+        PartitionBusyError: Another session has held it for all of `LOCK_WAIT`; the message says which.
+    """
+    _lock(connection, name, "pg_advisory_xact_lock")
+
+
+@contextmanager
+def session_lock(connection: Connection, name: str) -> Iterator[None]:
+    """Hold the advisory lock of this name for the block, for work that begins before its transaction.
+
+    Raises:
+        PartitionBusyError: As `lock`.
+    """
+    _lock(connection, name, "pg_advisory_lock")
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+
+
+def _lock(connection: Connection, name: str, function: str) -> None:
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_WAIT)))
+            connection.execute(
+                sql.SQL("SELECT {}(hashtextextended({}, 0))").format(sql.Identifier(function), sql.Literal(name))
+            )
+            connection.execute("SET LOCAL lock_timeout = 0")
+    except psycopg.errors.LockNotAvailable as error:
+        holder = connection.execute(
+            "SELECT a.pid, a.application_name, a.backend_start FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+            " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+            " AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(%s, 0)",
+            [name],
+        ).fetchone()
+        who = f"process {holder[0]} ({holder[1]}) since {holder[2]:%Y-%m-%d %H:%M:%S} UTC" if holder else "another run"
+        raise PartitionBusyError(
+            f"{name} is being written by {who}; waited {LOCK_WAIT}. Wait for it, or end it with pg_terminate_backend"
+        ) from error
+
+
+def table_name(table: str) -> sql.Identifier:
+    """`schema.table` as a quoted identifier."""
+    return sql.Identifier(*table.split("."))
+
+
+def partition_table(contract: Contract, value: date) -> str:
+    """Table that holds one partition: `events_staging.events_2021_04`."""
+    if contract.partition is None:
+        return contract.table
+    return f"{contract.table}_{partition_name(value, contract.partition.unit).replace('-', '_')}"
+
+
+def staging_ddl(contract: Contract) -> sql.Composed:
+    """Idempotent DDL of a contract's staging table, with its comments (the data dictionary)."""
+    lines: list[sql.Composable] = []
+    if contract.partition:
+        lines.append(sql.SQL("{} date NOT NULL").format(sql.Identifier(contract.partition.column)))
+    lines.append(sql.SQL("load_id bigint NOT NULL"))
+    for column in contract.columns:
+        null = sql.SQL("") if column.nullable else sql.SQL(" NOT NULL")
+        lines.append(sql.Identifier(column.name) + sql.SQL(f" {column.type.postgres}") + null)
+    table = table_name(contract.table)
+    ddl = [
+        sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(contract.schema)),
+        sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(table, sql.SQL(", ").join(lines)),
+        sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(contract.description)),
+    ]
+    if contract.partition:
+        ddl[1] += sql.SQL(" PARTITION BY LIST ({})").format(sql.Identifier(contract.partition.column))
+    ddl += [
+        sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, sql.Identifier(c.name), sql.Literal(c.description))
+        for c in contract.columns
+    ]
+    return sql.SQL(";\n").join(ddl)
+
+
+def ensure_partition(connection: Connection, contract: Contract, value: date) -> str:
+    """Make sure that the partition's table exists, and name it.
+
+    It is created beside its parent and attached, in a transaction of its own: that lock lets readers and the writers of
+    other partitions go on. An empty partition that a dying run leaves behind changes no answer.
+    """
+    if contract.partition is None:
+        return contract.table
+    name = partition_table(contract, value)
+    if connection.execute("SELECT to_regclass(%s)", [name]).fetchone() != (None,):
+        return name
+    child, parent = table_name(name), table_name(contract.table)
+    with errors_at(name), connection.transaction():
+        lock(connection, f"partitions of {contract.table}")
+        if connection.execute("SELECT to_regclass(%s)", [name]).fetchone() == (None,):
+            connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(child, parent))
+            connection.execute(
+                sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(
+                    parent, child, sql.Literal(value)
+                )
+            )
+    return name

@@ -1,0 +1,92 @@
+"""Load objects into their staging tables."""
+
+import time
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.logging import get_run_logger
+
+from tasks.connections import flow_run_id, open_lake, open_warehouse, run_settings
+from tasks.contracts import Contract
+from tasks.engine.loader import load_object as load
+from tasks.engine.receipts import LoadReceipt, ObjectRef
+from tasks.policy import step
+
+PROGRESS_AFTER = 5.0
+"""Seconds after which a load begins to show its progress, and between two updates."""
+
+
+class _Progress:
+    """Shows how far a load is, in the log and as an artifact, once it takes long enough to be watched."""
+
+    def __init__(self, source: ObjectRef) -> None:
+        self._source = source
+        self._shown_at = time.monotonic()
+        self._artifact: UUID | None = None
+
+    def __call__(self, bytes_read: int, rows_read: int) -> None:
+        if time.monotonic() - self._shown_at < PROGRESS_AFTER:
+            return
+        self._shown_at = time.monotonic()
+        self._show(100.0 * min(bytes_read / max(self._source.size_bytes, 1), 1.0), rows_read)
+
+    def finish(self, rows_read: int) -> None:
+        if self._artifact:
+            self._show(100.0, rows_read)
+
+    def _show(self, percent: float, rows_read: int) -> None:
+        text = f"{self._source.uri}: {rows_read:,} rows read, {percent:.0f} %"
+        get_run_logger().info(text)
+        if self._artifact:
+            update_progress_artifact(self._artifact, percent, text)
+        else:
+            self._artifact = create_progress_artifact(percent, description=text)  # type: ignore[assignment]
+
+
+@step(task_run_name="load_object {source.uri}")
+def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -> LoadReceipt:
+    """Load one object, exactly once; the same content again is no work.
+
+    Args:
+        contract: Of the staging table.
+        source: The version to load.
+        force: Load it again even if it stands there.
+    """
+    logger = get_run_logger()
+    progress = _Progress(source)
+    with open_warehouse() as connection:
+        receipt = load(
+            connection,
+            open_lake(),
+            contract,
+            source,
+            run_settings(),
+            force=force,
+            flow_run_id=flow_run_id(),
+            on_progress=progress,
+        )
+    progress.finish(receipt.rows_read)
+    if receipt.status == "unchanged":
+        logger.info(
+            "%s is already in %s with this content (load %d): no work", source.uri, receipt.table, receipt.load_id
+        )
+        return receipt
+    logger.info(
+        "%s %s: read %s rows = loaded %s + rejected %s into %s in %.1f s (%s rows/s), load %d",
+        "Replaced" if receipt.status == "replaced" else "Loaded",
+        source.uri,
+        f"{receipt.rows_read:,}",
+        f"{receipt.rows_loaded:,}",
+        f"{receipt.rows_rejected:,}",
+        receipt.table,
+        receipt.seconds,
+        f"{receipt.rows_read / max(receipt.seconds, 1e-9):,.0f}",
+        receipt.load_id,
+    )
+    for reason, count in receipt.reasons:
+        logger.warning(
+            "Rejected %s rows: %s (see ledger.rejected_rows, load %d)", f"{count:,}", reason, receipt.load_id
+        )
+    for column in receipt.unknown_columns:
+        logger.warning("%s brings an unknown column %r; it was not loaded", source.uri, column)
+    return receipt

@@ -1,0 +1,45 @@
+"""The one retry policy of all tasks: transient errors are tried again with backoff and jitter, others never."""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task, exponential_backoff
+
+from tasks.engine.errors import is_transient
+
+
+async def should_retry(task_: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
+    """Whether the error that ended a try is one that may pass."""
+    del task_, run
+    try:
+        await state.aresult(raise_on_failure=True)
+    except Exception as error:
+        return is_transient(error)
+    return False
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def step(task_run_name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """The decorator of every task.
+
+    A task has an effect outside of Prefect, so none is ever answered from a cache, and its result, a receipt, stays in
+    the run.
+
+    Args:
+        task_run_name: What the run is called, with the task's parameters in braces.
+    """
+    return task(
+        task_run_name=task_run_name,
+        retries=4,
+        retry_delay_seconds=exponential_backoff(backoff_factor=2),
+        retry_jitter_factor=0.5,
+        retry_condition_fn=should_retry,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )

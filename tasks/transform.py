@@ -1,0 +1,67 @@
+"""Build tables: the staging tables' and the schemas' DDL, and the rows of every table after staging."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from prefect.logging import get_run_logger
+
+from tasks.connections import flow_run_id, open_warehouse
+from tasks.contracts import Contract
+from tasks.engine import sql_files
+from tasks.engine.receipts import BuildReceipt
+from tasks.policy import step
+
+Parameters = Mapping[str, str | int | date]
+"""Values of a query's parameters, by name."""
+
+
+@step(task_run_name="build_schemas {schemas}")
+def build_schemas(contracts: Sequence[Contract], schemas: Sequence[str]) -> list[str]:
+    """Bring the ledger, the contracts' staging tables and the schemas' tables into being where they are not."""
+    with open_warehouse() as connection:
+        applied = sql_files.apply_ddl(connection, contracts, schemas)
+    get_run_logger().info("Applied the DDL of %s", ", ".join(applied)) if applied else None
+    return applied
+
+
+@step(task_run_name="build_tables {schema} {partition}")
+def build_tables(
+    schema: str,
+    contracts: Sequence[Contract],
+    partition: str,
+    parameters: Parameters,
+    *,
+    force: bool = False,
+) -> list[BuildReceipt]:
+    """Build and check all tables of a schema for one partition, all of them or none.
+
+    Args:
+        schema: Whose tables.
+        contracts: Staged datasets that they derive from.
+        partition: Name of the partition, for the ledger.
+        parameters: Values of the queries' parameters.
+        force: Build even where nothing changed.
+    """
+    logger = get_run_logger()
+    with open_warehouse() as connection:
+        receipts = sql_files.build_tables(
+            connection,
+            schema,
+            parameters,
+            partition=partition,
+            datasets=[contract.dataset for contract in contracts],
+            force=force,
+            flow_run_id=flow_run_id(),
+        )
+    for receipt in receipts:
+        if receipt.status == "unchanged":
+            logger.info("%s %s is up to date: no work", receipt.table, partition)
+        else:
+            logger.info(
+                "Built %s %s: %s rows in %.1f s", receipt.table, partition, f"{receipt.row_count:,}", receipt.seconds
+            )
+        for warning in receipt.warnings:
+            logger.warning(
+                "%s: %s: %d rows, e.g. %s", warning.table, warning.name, warning.broken_count, warning.examples
+            )
+    return receipts

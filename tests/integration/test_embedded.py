@@ -1,0 +1,384 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg
+import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from deployments import embedded, postgres_binaries
+from deployments.child_process import free_port, service_account
+from deployments.s3_service import AccessKey, client
+
+PROJECT = Path(embedded.__file__).parents[1]
+# Starts both services, puts something into each, says so, and then waits to be killed.
+HOST = """
+import json, os, sys, time
+from pathlib import Path
+import psycopg
+from deployments.embedded import running
+from deployments.s3_service import client
+with running(Path(sys.argv[1])) as services:
+    with psycopg.connect(services.environment["WAREHOUSE_DSN"]) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS kept (at text)")
+        connection.execute("INSERT INTO kept VALUES ('once')")
+    s3 = client("s3", services.s3.endpoint_url, services.s3.key)
+    etag = s3.put_object(Bucket="lake", Key="dir/é", Body=b"kept")["ETag"]
+    print(json.dumps({"etag": etag, "postgres": services.postgres.process_id, "s3": services.s3.process_id,
+                      "uid": os.getuid(),
+                      "postgres_uid": os.stat(f"/proc/{services.postgres.process_id}").st_uid}), flush=True)
+    time.sleep(600)
+"""
+OURS = ("WAREHOUSE_DSN", "AWS_ENDPOINT_URL")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in OURS:
+        monkeypatch.delenv(variable, raising=False)
+
+
+def _host(
+    folder: Path, *, python: str = sys.executable, **popen: object
+) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    process = subprocess.Popen(  # type: ignore[call-overload]
+        [python, "-c", HOST, str(folder)],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **popen,
+    )
+    line = process.stdout.readline()
+    if not line:
+        raise AssertionError(process.communicate()[1])
+    return process, json.loads(line)
+
+
+def _another_python(folder: Path) -> str:
+    """The distribution's Python, of the same version, with this one's packages."""
+    system = Path("/usr/bin/python3")
+    version = f"Python {sys.version_info.major}.{sys.version_info.minor}."
+    shown = (
+        subprocess.run([system, "--version"], capture_output=True, text=True, check=False).stdout
+        if system.exists()
+        else ""
+    )
+    if not shown.startswith(version):
+        pytest.skip(f"no {version} that an unprivileged user can run")
+    subprocess.run([system, "-m", "venv", "--without-pip", folder], check=True)
+    paths = [path for path in sys.path if path.endswith("site-packages")] + [str(PROJECT)]
+    (next((folder / "lib").iterdir()) / "site-packages" / "ours.pth").write_text("\n".join(paths))
+    return str(folder / "bin" / "python")
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float = 15) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+def _is_gone(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_services_stop_with_their_parent_and_keep_their_data_when_it_is_killed(reachable_tmp_path: Path) -> None:
+    host, pids = _host(reachable_tmp_path)
+    host.kill()
+    host.communicate()
+    # At once, while they may still be shutting down: the second start waits for them.
+    with embedded.running(reachable_tmp_path) as services:
+        assert _is_gone(pids["postgres"])
+        assert _is_gone(pids["s3"])
+        assert services.postgres is not None
+        assert services.s3 is not None
+        with psycopg.connect(services.environment["WAREHOUSE_DSN"]) as connection:
+            assert connection.execute("SELECT at FROM kept").fetchall() == [("once",)]
+        kept = client("s3", services.s3.endpoint_url, services.s3.key).get_object(Bucket="lake", Key="dir/é")
+        assert kept["Body"].read() == b"kept"
+        assert kept["ETag"] == pids["etag"]
+
+
+def test_second_start_finds_data_and_ports_after_the_servers_themselves_were_killed(reachable_tmp_path: Path) -> None:
+    host, pids = _host(reachable_tmp_path)
+    before = json.loads((reachable_tmp_path / "postgres" / "credentials.json").read_text())
+    os.kill(pids["postgres"], signal.SIGKILL)
+    os.kill(pids["s3"], signal.SIGKILL)
+    host.kill()
+    host.communicate()
+    assert (embedded.Postgres(reachable_tmp_path / "postgres").data / "postmaster.pid").exists()
+    with embedded.running(reachable_tmp_path) as services:
+        assert services.postgres is not None
+        assert services.s3 is not None
+        with psycopg.connect(services.environment["WAREHOUSE_DSN"]) as connection:
+            assert connection.execute("SELECT at FROM kept").fetchall() == [("once",)]
+            assert connection.info.port == before["port"]
+        key = AccessKey(services.environment["AWS_ACCESS_KEY_ID"], services.environment["AWS_SECRET_ACCESS_KEY"])
+        assert client("s3", services.s3.endpoint_url, key).head_object(Bucket="lake", Key="dir/é")["ContentLength"] == 4
+
+
+def test_second_start_on_a_folder_in_use_is_an_error_that_names_the_owner(reachable_tmp_path: Path) -> None:
+    host, pids = _host(reachable_tmp_path)
+    try:
+        with pytest.raises(embedded.ServiceError, match=rf"process {host.pid} .*choose another folder"):
+            embedded.Postgres(reachable_tmp_path / "postgres").start()
+        with pytest.raises(embedded.ServiceError, match=rf"process {host.pid} "):
+            embedded.S3Server(reachable_tmp_path / "s3").start()
+    finally:
+        host.kill()
+        host.communicate()
+        assert _wait_until(lambda: _is_gone(pids["postgres"]) and _is_gone(pids["s3"]))
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can become another user; as an ordinary user the others test this"
+)
+def test_services_run_as_an_ordinary_user(reachable_tmp_path: Path) -> None:
+    account = service_account()
+    assert account is not None
+    if not account.can_reach(PROJECT / "deployments"):
+        pytest.skip(f"an unprivileged user cannot read {PROJECT}")
+    python = sys.executable
+    if not account.can_reach(Path(python).resolve()):
+        python = _another_python(reachable_tmp_path / "venv")
+    os.chown(reachable_tmp_path, account.uid, account.gid)
+    host, pids = _host(
+        reachable_tmp_path / "state", python=python, user=account.uid, group=account.gid, extra_groups=[]
+    )
+    assert pids["uid"] == pids["postgres_uid"] == account.uid
+    host.kill()
+    host.communicate()
+    assert _wait_until(lambda: _is_gone(pids["postgres"]) and _is_gone(pids["s3"]))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands Postgres to another user")
+def test_data_lie_in_the_temporary_folder_where_postgres_cannot_reach_its_own(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    postgres = embedded.Postgres(closed / "postgres", is_durable=False)
+    try:
+        postgres.start()
+        assert postgres.data.is_relative_to(postgres_binaries.tempfile.gettempdir())
+        assert not postgres.data.is_relative_to(tmp_path)
+        assert postgres.data.stat().st_uid not in (0, postgres.data.parent.stat().st_uid)
+        postgres.restart("immediate")
+        with psycopg.connect(postgres.dsn) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        postgres.stop()
+        subprocess.run(["rm", "-r", str(postgres.data.parent)], check=True)  # noqa: S607
+
+
+def test_port_is_chosen_again_when_it_is_taken(reachable_tmp_path: Path) -> None:
+    import socket
+
+    postgres = embedded.Postgres(reachable_tmp_path / "postgres", is_durable=False)
+    postgres.start()
+    first = psycopg.conninfo.conninfo_to_dict(postgres.dsn)["port"]
+    postgres.stop()
+    with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        squatter.bind(("127.0.0.1", int(str(first))))
+        squatter.listen()
+        postgres.start()
+        assert psycopg.conninfo.conninfo_to_dict(postgres.dsn)["port"] != first
+        postgres.stop()
+        assert free_port(int(str(first))) != int(str(first))
+
+
+def test_committed_rows_survive_an_immediate_stop(reachable_tmp_path: Path) -> None:
+    postgres = embedded.Postgres(reachable_tmp_path / "postgres", is_durable=False)
+    postgres.start()
+    connection = psycopg.connect(postgres.dsn)
+    connection.execute("CREATE TABLE kept AS SELECT 1 AS a")
+    connection.commit()
+    connection.execute("INSERT INTO kept VALUES (2)")
+    postgres.stop("immediate")
+    assert postgres.process_id is None
+    with pytest.raises(psycopg.OperationalError):
+        connection.execute("SELECT 1")
+    connection.close()
+    postgres.start()
+    with psycopg.connect(postgres.dsn) as again:
+        assert again.execute("SELECT a FROM kept").fetchall() == [(1,)]
+    postgres.stop()
+
+
+def test_flows_role_owns_its_database_and_no_more(services: embedded.Services) -> None:
+    if services.postgres is None:
+        pytest.skip("the warehouse is given")
+    with psycopg.connect(services.environment["WAREHOUSE_DSN"], autocommit=True) as connection:
+        assert connection.execute(
+            "SELECT current_user, rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user"
+        ).fetchone() == ("tally", False, False, False)
+        for forbidden in ("CREATE DATABASE mine", "CREATE ROLE mine", "COPY (SELECT 1) TO PROGRAM 'true'"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(forbidden)
+
+
+def test_case_and_order_of_text_do_not_depend_on_the_machine(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT lower('ÄÉΣЖ'), upper('äéσж')").fetchone() == ("äéσж", "ÄÉΣЖ")
+        ordered = connection.execute(
+            "SELECT array_agg(t ORDER BY t) FROM unnest(ARRAY['é', 'z', 'Z', 'a']) AS t"
+        ).fetchone()
+        assert ordered == (["Z", "a", "z", "é"],)
+        assert connection.execute("SHOW server_encoding").fetchone() == ("UTF8",)
+        assert connection.execute("SHOW lc_messages").fetchone() == ("C",)
+        assert connection.execute("SHOW timezone").fetchone() == ("UTC",)
+
+
+def test_postgres_refuses_a_wrong_password(services: embedded.Services) -> None:
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(services.environment["WAREHOUSE_DSN"], password="wrong")
+
+
+def _refusal(call: Callable[[], object]) -> str:
+    with pytest.raises(ClientError) as caught:
+        call()
+    return str(caught.value.response["Error"]["Code"])
+
+
+def test_lake_admits_only_what_is_signed_by_a_user_and_allowed_to_it(services: embedded.Services, bucket: str) -> None:
+    if services.s3 is None:
+        pytest.skip("the lake is given")
+    endpoint, key = services.s3.endpoint_url, services.s3.key
+    flows = client("s3", endpoint, key)
+    flows.put_object(Bucket=bucket, Key="a", Body=b"1")
+    assert flows.get_object(Bucket=bucket, Key="a")["Body"].read() == b"1"
+    assert _refusal(lambda: flows.create_bucket(Bucket="another")) == "AccessDenied"
+    assert _refusal(lambda: client("iam", endpoint, key).create_user(UserName="x")) == "AccessDenied"
+    forged = client("s3", endpoint, AccessKey(key.key_id, "forged"))
+    assert _refusal(lambda: forged.get_object(Bucket=bucket, Key="a")) == "SignatureDoesNotMatch"
+    for stranger in ("test", "123456789012", "AKIA0000000000000000"):
+        guess = client("s3", endpoint, AccessKey(stranger, "test"))
+        assert _refusal(lambda guess=guess: guess.list_objects_v2(Bucket=bucket)) in (
+            "AccessDenied",
+            "InvalidAccessKeyId",
+        )
+    unsigned = boto3.Session().client(
+        "s3", endpoint_url=endpoint, region_name="us-east-1", config=Config(signature_version=UNSIGNED)
+    )
+    assert _refusal(lambda: unsigned.list_objects_v2(Bucket=bucket)) == "AccessDenied"
+
+
+def test_lake_refuses_the_emulators_own_commands(services: embedded.Services, bucket: str) -> None:
+    import urllib.error
+    import urllib.request
+
+    if services.s3 is None:
+        pytest.skip("the lake is given")
+    request = urllib.request.Request(f"{services.s3.endpoint_url}/_ministack/reset", method="POST")  # noqa: S310
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(request)  # noqa: S310
+    client("s3", services.s3.endpoint_url, services.s3.key).head_bucket(Bucket=bucket)
+
+
+def test_servers_listen_on_the_loopback_interface_only(services: embedded.Services) -> None:
+    if services.postgres is None or services.s3 is None:
+        pytest.skip("the services are given")
+    ours = {str(services.postgres.process_id), str(services.s3.process_id)}
+    inodes = set()
+    for process in ours:
+        for descriptor in Path(f"/proc/{process}/fd").iterdir():
+            if found := re.fullmatch(r"socket:\[(\d+)\]", str(descriptor.readlink())):
+                inodes.add(found.group(1))
+    listening = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                listening.append(fields[1].partition(":")[0])
+    assert listening == ["0100007F", "0100007F"]
+
+
+def test_secrets_are_private_and_not_shown(reachable_tmp_path: Path) -> None:
+    with embedded.running(reachable_tmp_path / "state", is_durable=False) as services:
+        shown = repr(services)
+        assert services.postgres is not None
+        secrets = [services.environment["AWS_SECRET_ACCESS_KEY"], services.administration["AWS_SECRET_ACCESS_KEY"]]
+        secrets += [
+            str(psycopg.conninfo.conninfo_to_dict(dsn)["password"])
+            for dsn in (services.postgres.dsn, services.postgres.administrator_dsn)
+        ]
+        files = list((reachable_tmp_path / "state").rglob("credentials.json"))
+        assert len(files) == 2
+        assert all(path.stat().st_mode & 0o777 == 0o600 for path in files)
+        logs = "".join(path.read_text() for path in (reachable_tmp_path / "state").rglob("*.log"))
+        command_lines = Path(f"/proc/{services.postgres.process_id}/cmdline").read_text()
+        for secret in secrets:
+            assert secret not in shown + logs + command_lines
+
+
+def test_given_services_are_used_instead(
+    services: embedded.Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in services.administration.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("LAKE_BUCKET", "given-lake")
+    with embedded.running(tmp_path / "unused") as given:
+        assert (given.postgres, given.s3) == (None, None)
+        assert given.environment["WAREHOUSE_DSN"] == services.administration["WAREHOUSE_DSN"]
+        assert given.environment["AWS_ENDPOINT_URL"] == services.administration["AWS_ENDPOINT_URL"]
+        assert given.environment["LAKE_BUCKET"] == "given-lake"
+        boto3.client("s3").head_bucket(Bucket="given-lake")
+        assert not list((tmp_path / "unused").iterdir())
+
+
+def test_postgres_on_path_serves_where_the_wheel_is_missing(
+    reachable_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not (binaries := postgres_binaries._path_binaries()):
+        pytest.skip("no `postgres` on PATH")
+    monkeypatch.setattr(postgres_binaries, "_wheel_binaries", lambda: None)
+    postgres = embedded.Postgres(reachable_tmp_path / "postgres", is_durable=False)
+    postgres.start()
+    try:
+        assert postgres.version().startswith(str(postgres_binaries.major_version(binaries)))
+        with psycopg.connect(postgres.dsn) as connection:
+            assert connection.execute("SELECT lower('ÄÉ')").fetchone() == ("äé",)
+    finally:
+        postgres.stop()
+    monkeypatch.undo()
+    if postgres_binaries.major_version(postgres_binaries.find_binaries(None)) != postgres_binaries.major_version(
+        binaries
+    ):
+        with pytest.raises(embedded.ServiceError, match="expected data of Postgres"):
+            postgres.start()
+
+
+def test_missing_binaries_are_an_error_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reachable_tmp_path: Path
+) -> None:
+    monkeypatch.setattr(postgres_binaries, "_wheel_binaries", lambda: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(embedded.ServiceError, match="WAREHOUSE_DSN"):
+        embedded.Postgres(reachable_tmp_path / "postgres").start()
+
+
+def test_failed_start_leaves_the_folder_free(reachable_tmp_path: Path) -> None:
+    postgres = embedded.Postgres(reachable_tmp_path / "postgres", is_durable=False)
+    postgres.start()
+    postgres.stop()
+    configuration = postgres.data / "postgresql.conf"
+    good = configuration.read_text()
+    configuration.write_text(good + "\nnonsense = on\n")
+    with pytest.raises(embedded.ServiceError, match=r"(?s)ended with status 1.*nonsense"):
+        postgres.start()
+    configuration.write_text(good)
+    postgres.start()
+    postgres.stop()
