@@ -13,7 +13,10 @@ from deployments.child_process import ServiceError
 from deployments.postgres_server import Postgres
 from deployments.s3_service import REGION, AccessKey, S3Server, client, create_bucket
 
-__all__ = ["AccessKey", "Postgres", "S3Server", "ServiceError", "Services", "running"]
+__all__ = ["AccessKey", "Postgres", "S3Server", "ServiceError", "Services", "given", "running"]
+
+STACK_VARIABLE = "TALLY_STACK"
+"""Set, by the file to source of `deployments.stack`, to the state folder that the other variables are from."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,19 @@ def running(
         yield Services(warehouse | lake, warehouse_administration | lake_administration, server, s3_server)
 
 
+def given(name: str) -> str | None:
+    """The value of `WAREHOUSE_DSN` or `AWS_ENDPOINT_URL`, unless it is that of a stack whose environment was sourced.
+
+    Such a shell still names the services of a stack that is down, and tests have no business in one that is up.
+    """
+    return None if STACK_VARIABLE in os.environ else os.environ.get(name)
+
+
 def _postgres(
     folder: Path, log_folder: Path | None, is_durable: bool, stack: contextlib.ExitStack
 ) -> tuple[dict[str, str], dict[str, str], Postgres | None]:
-    if given := os.environ.get("WAREHOUSE_DSN"):
-        return {"WAREHOUSE_DSN": given}, {"WAREHOUSE_DSN": given}, None
+    if dsn := given("WAREHOUSE_DSN"):
+        return {"WAREHOUSE_DSN": dsn}, {"WAREHOUSE_DSN": dsn}, None
     server = Postgres(folder, log=log_folder and log_folder / "postgres.log", is_durable=is_durable)
     server.start()
     stack.callback(server.stop)
@@ -78,11 +89,11 @@ def _postgres(
 def _s3(
     folder: Path, log_folder: Path | None, bucket: str, stack: contextlib.ExitStack
 ) -> tuple[dict[str, str], dict[str, str], S3Server | None]:
-    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+    if endpoint := given("AWS_ENDPOINT_URL"):
         bucket = os.environ.get("LAKE_BUCKET", bucket)
-        given = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-        environment = given | {"LAKE_BUCKET": bucket}
-        region = given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION") or REGION
+        theirs = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        environment = theirs | {"LAKE_BUCKET": bucket}
+        region = theirs.get("AWS_REGION") or theirs.get("AWS_DEFAULT_REGION") or REGION
         create_bucket(boto3.client("s3", endpoint_url=endpoint, region_name=region), bucket)
         environment |= _region(region)
         return environment, environment, None

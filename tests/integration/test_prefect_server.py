@@ -1,3 +1,5 @@
+from uuid import UUID
+
 import prefect
 
 
@@ -9,4 +11,4 @@ def test_flow_runs_against_the_sessions_own_server(prefect_server: str) -> None:
     run = probe()
     with prefect.get_client(sync_client=True) as client:
         assert str(client.api_url).rstrip("/") == prefect_server
-        assert client.read_flow_run(run).state_name == "Completed"
+        assert client.read_flow_run(UUID(run)).state_name == "Completed"

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from deployments import stack
+from deployments.prefect_services import PROJECT
 
 
 def _stack(command: str, home: Path) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does; it returns only because the supervisor holds no pipe of ours."""
     return subprocess.run(
         [sys.executable, "-m", "deployments.stack", command],
-        cwd=stack.PROJECT,
+        cwd=PROJECT,
         env={name: value for name, value in os.environ.items() if name not in ("WAREHOUSE_DSN", "AWS_ENDPOINT_URL")}
         | {"TALLY_HOME": str(home)},
         capture_output=True,

@@ -1,0 +1,54 @@
+# What users type. Everything works without root and without Docker, except what says so.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+# The first supported Python on PATH; `make PYTHON=/path/to/python3.12 install` names another one.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	$$name -c '$(SUPPORTED)' 2>/dev/null && { command -v $$name; break; }; done)
+BIN := .venv/bin
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
+
+.PHONY: help install demo test check bench up down deploy lock
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/installed ## Make .venv with everything from the lock, checked by hash
+
+.venv/installed: requirements-dev.lock deployments/build-requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUPPORTED)' || \
+		{ echo "expected Python 3.11 to 3.13 on PATH, found none; name one: make PYTHON=/path/to/python3.12 install" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements-dev.lock)"
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock deployments/build-requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install ## From nothing to the answers: a year of events through the pipeline, every row accounted for
+	$(BIN)/python -m deployments.demo
+
+test: install ## Run the whole test suite on services that it starts itself
+	$(BIN)/python -m pytest
+
+check: install ## Types, style, spelling, SQL and prefect.yaml
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --disable-progress-bar sql
+	$(BIN)/codespell
+	$(BIN)/python -m deployments.lint
+
+bench: install ## Measure the load against psql's own \copy, side by side
+	$(BIN)/python -m benchmarks.load
+
+up: install ## Keep Postgres, S3, a Prefect server with its UI and a worker running
+	$(BIN)/python -m deployments.stack up
+
+down: install ## Stop what `make up` started
+	$(BIN)/python -m deployments.stack down
+
+deploy: install ## Register work pool, blocks, limits and automation, build the image, deploy every flow (needs Docker)
+	$(BIN)/python -m deployments.register --deploy
+
+lock: ## Resolve the dependencies again and write the locks
+	$(BIN)/$(LOCK) --extra dev --output-file requirements-dev.lock
+	$(BIN)/$(LOCK) --constraints requirements-dev.lock --output-file requirements.lock

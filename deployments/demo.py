@@ -1,0 +1,167 @@
+"""`make demo`: a year of generated events through `events-monthly`, every month, and the answers.
+
+Starts Postgres, S3 and a Prefect server (or uses those of `make up`, or those that the environment names), puts the
+year into S3, runs the flow for each month and holds what it says against what was generated. The exit code is 0 only if
+every row is accounted for.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from deployments.child_process import ServiceError
+from deployments.embedded import running
+from deployments.prefect_services import client_environment, prefect_server
+from deployments.sample_events import SampleObject, write_year
+from deployments.stack import Stack, state_folder
+from tasks.engine.profiler import TopValues
+from tasks.engine.receipts import LoadReceipt
+
+YEAR = 2021
+ROWS = 100_000
+BAD_ROWS = 8
+QUIET = {
+    # The runs' logs go to the UI; the demo's own lines say what matters.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+    "PREFECT_CLI_PROMPT": "false",
+}
+
+
+@contextmanager
+def environment(home: Path) -> Iterator[dict[str, str]]:
+    """What flows need to run: of the stack where it is up, else of services that run for the length of the block."""
+    stack = Stack(home)
+    if stack.process_id and stack.environment_file.exists():
+        words = shlex.split(stack.environment_file.read_text(), comments=True)
+        yield dict(word.split("=", 1) for word in words if word != "export")
+        return
+    with ExitStack() as opened, ThreadPoolExecutor() as starters:
+        server = starters.submit(opened.enter_context, prefect_server(home / "prefect"))
+        services = opened.enter_context(running(home / "services"))
+        yield services.environment | client_environment(home / "prefect", server.result())
+
+
+def put_year(rows: int) -> list[SampleObject]:
+    """Generate the year and put it into the lake."""
+    from tasks.connections import open_lake, run_settings  # noqa: PLC0415 - Prefect reads its settings when imported
+
+    lake = open_lake()
+    return write_year(
+        lambda key, chunks: lake.write(key, chunks, "text/csv"),
+        YEAR,
+        rows,
+        prefix=run_settings().events_prefix,
+        bad_rows=BAD_ROWS,
+    )
+
+
+def run_months(objects: list[SampleObject]) -> list[LoadReceipt]:
+    """Run `events-monthly` for each object's month and print what became of it."""
+    from flows.events_monthly import events_monthly  # noqa: PLC0415 - Prefect reads its settings when imported
+
+    print(f"\n{'month':8} {'status':10} {'read':>10} {'loaded':>10} {'rejected':>9} {'rows/s':>10}")
+    loads = []
+    for sample in objects:
+        for load in events_monthly(month=sample.month):
+            speed = f"{load.rows_read / load.seconds:,.0f}" if load.status != "unchanged" else "no work"
+            print(
+                f"{load.partition:8} {load.status:10} {load.rows_read:10,} {load.rows_loaded:10,}"
+                f" {load.rows_rejected:9,} {speed:>10}",
+                flush=True,
+            )
+            loads.append(load)
+    return loads
+
+
+def find_faults(objects: list[SampleObject], loads: list[LoadReceipt]) -> list[str]:
+    """Whatever does not add up: generated rows against the loads, and the loads against the marts."""
+    from tasks.connections import open_warehouse  # noqa: PLC0415 - Prefect reads its settings when imported
+
+    generated = [(sample.month, sample.rows, sample.bad_rows) for sample in objects]
+    loaded = [(load.partition, load.rows_read, load.rows_rejected) for load in loads]
+    faults = [f"generated {one}, loaded {other}" for one, other in zip(generated, loaded, strict=True) if one != other]
+    total = sum(load.rows_loaded for load in loads)
+    with open_warehouse() as connection:
+        for group in ("country", "user", "company", "date"):
+            row = connection.execute(
+                f"SELECT sum(event_count) FROM events_marts.event_counts_by_{group}"  # noqa: S608 - names of the line above
+                " WHERE month >= %s AND month < %s",
+                [f"{YEAR}-01-01", f"{YEAR + 1}-01-01"],
+            ).fetchone()
+            if row != (total,):
+                faults.append(f"loaded {total:,} events, event_counts_by_{group} holds {row and row[0]}")
+    return faults
+
+
+def print_answers(answers: dict[str, TopValues]) -> None:
+    """The most frequent values of the year, question by question."""
+    for question, values in answers.items():
+        print(f"\nTop {len(values)} {question}")
+        for value, count in values:
+            print(f"  {count:>9,}  {value}")
+
+
+def print_summary(loads: list[LoadReceipt], home: Path, seconds: float) -> None:
+    """What was read, loaded and rejected in all, and where things are."""
+    from tasks.connections import open_lake, run_settings  # noqa: PLC0415 - Prefect reads its settings when imported
+
+    settings = run_settings()
+    fresh = [load for load in loads if load.status != "unchanged"]
+    read, working = sum(load.rows_read for load in fresh), sum(load.seconds for load in fresh)
+    print(
+        f"\nRead {sum(x.rows_read for x in loads):,} rows = loaded {sum(x.rows_loaded for x in loads):,}"
+        f" + rejected {sum(x.rows_rejected for x in loads):,} (kept in ledger.rejected_rows, with line and reason)."
+    )
+    print(
+        f"{read / working:,.0f} rows/s while loading."
+        if fresh
+        else "Nothing was new: no work. Run `make demo` again on"
+    )
+    if not fresh:
+        print("an empty folder (rm -r .tally) to see it load.")
+    print(
+        f"Exports: {open_lake().uri(settings.export_prefix + settings.export_id)}/*.csv, listed in manifest.json there."
+    )
+    where = (
+        os.environ["PREFECT_API_URL"].removesuffix("/api")
+        if Stack(home).process_id
+        else "`make up`, then its Prefect UI"
+    )
+    print(f"Runs, logs, reports: {where}. Data: {home}. {seconds:.0f} s in all.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo; the exit code is 0 only if everything balanced."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.demo", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rows", type=int, default=ROWS, help=f"rows a month (default {ROWS:,})")
+    rows = parser.parse_args(arguments).rows
+    started, home = time.monotonic(), state_folder()
+    print("Starting Postgres, S3 and a Prefect server ...", flush=True)
+    try:
+        with environment(home) as found:
+            os.environ.update(QUIET | found)
+            print(f"Generating {12 * rows:,} events of {YEAR} into {found['LAKE_BUCKET']!r} ...", flush=True)
+            objects = put_year(rows)
+            loads = run_months(objects)
+            from flows.events_insights import events_insights  # noqa: PLC0415 - Prefect reads its settings when imported
+
+            print_answers(events_insights(since=f"{YEAR}-01", until=f"{YEAR + 1}-01"))
+            faults = find_faults(objects, loads)
+            print_summary(loads, home, time.monotonic() - started)
+    except ServiceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for fault in faults:
+        print(f"DOES NOT BALANCE: {fault}", file=sys.stderr)
+    print("Everything balanced." if not faults else f"{len(faults)} counts do not agree.")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

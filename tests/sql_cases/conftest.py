@@ -1,0 +1,54 @@
+"""One database for all SQL cases; each case runs in a transaction that is rolled back."""
+
+import secrets
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic import SecretStr
+from sql_cases.case_runner import create_tables
+
+from deployments import embedded
+from tasks.engine.settings import WarehouseSettings
+from tasks.engine.warehouse import Connection, connect
+
+CreateDatabase = Callable[[str], str]
+
+
+@pytest.fixture(scope="session")
+def create_database(services: embedded.Services) -> Iterator[CreateDatabase]:
+    """Makes a database with given locale options, which the flows' role owns, and returns its DSN."""
+    administration, dsn = services.administration["WAREHOUSE_DSN"], services.environment["WAREHOUSE_DSN"]
+    names = []
+    with psycopg.connect(administration, autocommit=True) as connection:
+
+        def create(locale: str) -> str:
+            name = f"test_sql_cases_{secrets.token_hex(4)}"
+            owner = sql.Identifier(str(conninfo_to_dict(dsn).get("user") or connection.info.user))
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ").format(sql.Identifier(name), owner)
+                + sql.SQL(locale)
+            )
+            names.append(name)
+            return make_conninfo(dsn, dbname=name)
+
+        yield create
+        for name in names:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def tables(create_database: CreateDatabase) -> Iterator[Connection]:
+    """All tables, empty, in a database that sorts as a dictionary does: an order by code point must be asked for."""
+    dsn = create_database("LOCALE_PROVIDER icu ICU_LOCALE 'en'")
+    with connect(WarehouseSettings(dsn=SecretStr(dsn)), "sql cases") as connection:
+        create_tables(connection)
+        yield connection
+
+
+@pytest.fixture
+def connection(tables: Connection) -> Iterator[Connection]:
+    with tables.transaction(force_rollback=True):
+        yield tables
