@@ -52,7 +52,8 @@ COPY pyproject.toml /opt/tally/
 COPY flows /opt/tally/flows
 COPY tasks /opt/tally/tasks
 COPY deployments /opt/tally/deployments
-RUN /opt/installer/bin/pip install --no-deps --no-build-isolation --no-compile --ignore-installed --prefix /opt/project --editable /opt/tally
+RUN /opt/installer/bin/pip install --no-deps --no-build-isolation --no-compile --ignore-installed \
+        --prefix /opt/project --editable /opt/tally
 
 # ---------------------------------------------------------------------------------------------------------------------------------
 FROM ${BASE_IMAGE:-python:3.11-slim-bookworm}
@@ -84,7 +85,8 @@ USER 10001:10001
 
 # Every flow imports, as the user who will run it, and so does what Arrow keeps after the diet above. No flow at all is a fault as well.
 RUN python -c "import importlib, pkgutil, flows; \
-        import pyarrow.compute, pyarrow.csv, pyarrow.dataset, pyarrow.fs, pyarrow.parquet, pgpq, polars, prefect_aws, prefect_docker, prefect_sqlalchemy; \
+        import pyarrow.compute, pyarrow.csv, pyarrow.dataset, pyarrow.fs, pyarrow.parquet; \
+        import pgpq, polars, prefect_aws, prefect_docker, prefect_sqlalchemy, psycopg; \
         found = [importlib.import_module(m.name).__name__ for m in pkgutil.walk_packages(flows.__path__, 'flows.')]; \
         assert found, 'expected flow modules under flows/, found none'; \
         print('flows that import:', *found)"

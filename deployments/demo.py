@@ -51,14 +51,14 @@ def put_year(rows: int) -> list[SampleObject]:
     """Generate the year and put it into the lake."""
     from tasks.connections import open_lake, run_settings  # noqa: PLC0415 - Prefect reads its settings when imported
 
-    lake = open_lake()
-    return write_year(
-        lambda key, chunks: lake.write(key, chunks, "text/csv"),
-        YEAR,
-        rows,
-        prefix=run_settings().events_prefix,
-        bad_rows=BAD_ROWS,
-    )
+    with open_lake() as lake:
+        return write_year(
+            lambda key, chunks: lake.write(key, chunks, "text/csv"),
+            YEAR,
+            rows,
+            prefix=run_settings().events_prefix,
+            bad_rows=BAD_ROWS,
+        )
 
 
 def run_months(objects: list[SampleObject]) -> list[LoadReceipt]:
@@ -109,31 +109,24 @@ def print_answers(answers: dict[str, TopValues]) -> None:
 
 def print_summary(loads: list[LoadReceipt], home: Path, seconds: float) -> None:
     """What was read, loaded and rejected in all, and where things are."""
-    from tasks.connections import open_lake, run_settings  # noqa: PLC0415 - Prefect reads its settings when imported
+    from tasks.connections import run_settings  # noqa: PLC0415 - Prefect reads its settings when imported
 
     settings = run_settings()
     fresh = [load for load in loads if load.status != "unchanged"]
     read, working = sum(load.rows_read for load in fresh), sum(load.seconds for load in fresh)
+    exports = f"s3://{os.environ['LAKE_BUCKET']}/{settings.export_prefix}{settings.export_id}"
+    is_up = bool(Stack(home).process_id)
+    ui = os.environ["PREFECT_API_URL"].removesuffix("/api") if is_up else "`make up` shows them in the Prefect UI"
     print(
         f"\nRead {sum(x.rows_read for x in loads):,} rows = loaded {sum(x.rows_loaded for x in loads):,}"
         f" + rejected {sum(x.rows_rejected for x in loads):,} (kept in ledger.rejected_rows, with line and reason)."
     )
-    print(
-        f"{read / working:,.0f} rows/s while loading."
-        if fresh
-        else "Nothing was new: no work. Run `make demo` again on"
-    )
-    if not fresh:
-        print("an empty folder (rm -r .tally) to see it load.")
-    print(
-        f"Exports: {open_lake().uri(settings.export_prefix + settings.export_id)}/*.csv, listed in manifest.json there."
-    )
-    where = (
-        os.environ["PREFECT_API_URL"].removesuffix("/api")
-        if Stack(home).process_id
-        else "`make up`, then its Prefect UI"
-    )
-    print(f"Runs, logs, reports: {where}. Data: {home}. {seconds:.0f} s in all.")
+    if fresh:
+        print(f"{read / working:,.0f} rows/s while loading.")
+    else:
+        print(f"Everything stood there already: no work. To see it load, remove {home} and run again.")
+    print(f"Exports: {exports}/*.csv, listed in manifest.json beside them.")
+    print(f"Runs, logs and reports: {ui}. Data: {home}. {seconds:.0f} s in all.")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,7 +19,7 @@ def export_tables(schema: str, parameters: Parameters | None = None) -> list[Exp
         parameters: Values of such queries' parameters.
     """
     settings = run_settings()
-    with open_warehouse() as connection:
+    with open_warehouse() as connection, open_lake() as lake:
         exports = [
             export_of_table(connection, table) if table.text("table.sql") else export_of_query(table, parameters or {})
             for table in tables_of(schema)
@@ -27,7 +27,7 @@ def export_tables(schema: str, parameters: Parameters | None = None) -> list[Exp
         ]
         receipts = write_exports(
             connection,
-            open_lake(),
+            lake,
             exports,
             prefix=settings.export_prefix,
             export_id=settings.export_id,

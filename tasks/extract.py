@@ -74,10 +74,10 @@ def open_source(source: str) -> Iterator[io.BufferedReader]:
             yield file
         return
     bucket, _, key = source.removeprefix("s3://").partition("/")
-    lake = open_lake(bucket)
-    stored = lake.head(key)
-    with lake.open(ObjectRef(source, stored.version, stored.size_bytes, ""), lambda _: None) as file:
-        yield file
+    with open_lake(bucket) as lake:
+        stored = lake.head(key)
+        with lake.open(ObjectRef(source, stored.version, stored.size_bytes, ""), lambda _: None) as file:
+            yield file
 
 
 @step(task_run_name="read_top_values {source}")
@@ -94,7 +94,8 @@ def read_top_values(contract: Contract, questions: Mapping[str, pl.Expr], source
 @step(task_run_name="list_objects {contract.dataset} {partition}")
 def list_objects(contract: Contract, partition: str) -> list[ObjectRef]:
     """List the objects of one partition and the version that each has now."""
-    found = objects_of(open_lake(), contract, run_settings(), partition)
+    with open_lake() as lake:
+        found = objects_of(lake, contract, run_settings(), partition)
     for source in found:
         get_run_logger().info("Found %s, %s bytes, version %s", source.uri, f"{source.size_bytes:,}", source.version)
     return found

@@ -54,10 +54,10 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
     """
     logger = get_run_logger()
     progress = _Progress(source)
-    with open_warehouse() as connection:
+    with open_warehouse() as connection, open_lake() as lake:
         receipt = load(
             connection,
-            open_lake(),
+            lake,
             contract,
             source,
             run_settings(),

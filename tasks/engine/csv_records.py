@@ -1,8 +1,8 @@
 """Records of CSV bytes: where they end, which are sound, and what is wrong with those that are not.
 
 The grammar is RFC 4180 with LF or CRLF line ends; a quote inside an unquoted field is data. What does not fit the
-grammar rejects its own record, or, where a quote never closes as it should, its first physical line, and reading goes
-on with the next line.
+grammar, or is no text, rejects its own record, or, where a quote never closes as it should, its first physical line, and
+reading goes on with the next line.
 """
 
 import re
@@ -16,17 +16,17 @@ MAX_RECORD_BYTES = 16 << 20
 """The longest record that is read."""
 
 # Possessive (`++`, `*+`): never scanned twice, whatever the bytes.
-_FIELD = rb'(?:"(?:[^"\0]++|"")*+"|[^",\r\n\0][^,\r\n\0]*+|)'
+_FIELD = rb'(?:"(?:[^"]++|"")*+"|[^",\n][^,\n]*+|)'
 _RECORD = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*+(?:\r?\n|\Z)")
-_SPLIT = re.compile(rb'(?:^|,)("(?:[^"\0]++|"")*+"|[^,]*+)')
+_SPLIT = re.compile(rb'(?:^|,)("(?:[^"]++|"")*+"|[^,]*+)')
 # What a record may look like so far when the bytes at hand end inside of it.
-_UNFINISHED = re.compile(_FIELD + rb"(?:," + _FIELD + rb')*+(?:,?"(?:[^"\0]++|"")*+)?+\r?\Z')
+_UNFINISHED = re.compile(_FIELD + rb"(?:," + _FIELD + rb')*+(?:,?"(?:[^"]++|"")*+)?+\r?\Z')
 
 
 @lru_cache(maxsize=64)
 def line_pattern(width: int) -> str:
-    """The pattern, for polars, of a sound record of this many fields that stands on one line."""
-    field = r'(?:"(?:[^"\x00]|"")*"|[^",\r\n\x00][^,\r\n\x00]*|)'
+    """The pattern of a record of this many fields on one line that polars reads as we do: no quote in a bare field."""
+    field = r'(?:"(?:[^"\x00]|"")*"|[^",\r\n\x00]*)'
     return f"^{field}(?:,{field}){{{width - 1}}}$"
 
 
@@ -61,15 +61,24 @@ def split_records(data: bytes, first_line: int, width: int, *, is_last: bool) ->
     """
     found = Records([], [])
     position, line = 0, first_line
-    while position < len(data):
-        match = _RECORD.match(data, position)
-        sound = match is not None and (is_last or data.endswith(b"\n", position, match.end()))
-        if not sound and not is_last and _may_continue(data, position):
-            break
-        end = match.end() if match and sound else _line_end(data, position)
+    # Once a quote was seen to stay open to the end, one that is open at a later line's end stays open as well: no
+    # record is looked for beyond its line, or a file full of such lines would be scanned once for each of them.
+    is_open_to_the_end = False
+    while position < len(data) and (is_last or data.find(b"\n", position) >= 0):
+        end = _line_end(data, position)
+        scan_end = end if is_open_to_the_end else len(data)
+        match = _RECORD.match(data, position, scan_end)
+        if match and not is_last and not data.endswith(b"\n", position, match.end()):
+            match = None
+        if not match and _UNFINISHED.match(data, position, scan_end):
+            # A quote that stays open for longer than a record can be was never closed.
+            if not is_last and len(data) - position <= MAX_RECORD_BYTES:
+                break
+            is_open_to_the_end = True
+        end = match.end() if match else end
         raw = _without_line_end(data[position:end])
         if raw:
-            fault = _fault(raw, width) if sound else _line_fault(raw)
+            fault = _fault(raw, width) if match else "misplaced or unclosed quote"
             if fault:
                 found.rejected.append(RejectedRow(line, None, fault, raw))
             else:
@@ -91,12 +100,14 @@ def split_fields(raw: bytes) -> list[bytes]:
     return [field[1:-1].replace(b'""', b'"') if field.startswith(b'"') else field for field in fields]
 
 
-def _may_continue(data: bytes, position: int) -> bool:
-    """Whether the rest of the bytes may be the beginning of a record that goes on in bytes not read yet."""
-    if _UNFINISHED.match(data, position) is None:
-        return False
-    # A quote that stays open for this long was never closed; a long line without one is told to the reader.
-    return len(data) - position <= MAX_RECORD_BYTES or data.find(b"\n", position) < 0
+def requoted(raw: bytes) -> bytes:
+    """The same sound record with every bare field that holds a quote in quotes, which polars cannot read otherwise."""
+    if b'"' not in raw:
+        return raw
+    return b",".join(
+        b'"%b"' % field.replace(b'"', b'""') if b'"' in field and not field.startswith(b'"') else field
+        for field in _SPLIT.findall(raw)
+    )
 
 
 def _line_end(data: bytes, position: int) -> int:
@@ -109,20 +120,16 @@ def _without_line_end(raw: bytes) -> bytes:
 
 
 def _fault(raw: bytes, width: int) -> str | None:
-    count = len(split_fields(raw))
-    if count != width:
-        return f"expected {width} fields, found {count}"
-    return None if _is_utf8(raw) else "not UTF-8"
-
-
-def _line_fault(raw: bytes) -> str:
+    fields = _SPLIT.findall(raw)
+    if len(fields) != width:
+        return f"expected {width} fields, found {len(fields)}"
     if b"\0" in raw:
         return "NUL byte"
     if not _is_utf8(raw):
         return "not UTF-8"
-    if b"\r" in raw:
+    if b"\r" in raw and any(b"\r" in field for field in fields if not field.startswith(b'"')):
         return "stray carriage return"
-    return "misplaced or unclosed quote"
+    return None
 
 
 def _is_utf8(raw: bytes) -> bool:

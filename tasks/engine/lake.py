@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 from boto3.s3.transfer import TransferConfig
@@ -37,7 +37,7 @@ class StoredObject:
 
 
 class Lake:
-    """One bucket.
+    """One bucket; a context manager, which closes its connections.
 
     Args:
         settings: Where it is.
@@ -65,6 +65,12 @@ class Lake:
                 response_checksum_validation="when_required",
             ),
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
 
     def uri(self, key: str) -> str:
         """`s3://bucket/key`."""

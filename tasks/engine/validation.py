@@ -50,7 +50,7 @@ def validate(contract: Contract, batch: Batch) -> Validated:
         RejectedRow(number, *reasons[row], raw)
         for row, number, raw in zip(bad, batch.line_numbers.gather(bad), batch.raw_of(bad), strict=True)
     ]
-    keep = ~pl.int_range(len(typed), eager=True).is_in(bad)
+    keep = pl.repeat(True, len(typed), eager=True).scatter(bad, False)
     return Validated(typed.filter(keep), sorted(batch.rejected + rejected, key=lambda r: r.line_number))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psycopg
 import pytest
 from events_oracle import EventsFile, read_events
+from psycopg.conninfo import conninfo_to_dict
 
 from deployments import prefect_services, register
 from deployments.sample_events import events_csv, object_key
@@ -79,9 +80,10 @@ def month(
     data = b"".join(events_csv("2021-02", 3_000, bad_rows=7))
     lake_administrator.put_object(Bucket=bucket, Key=object_key("", "2021-02"), Body=data)
     yield "2021-02", read_events(data)
-    assert not docker("ps", "--all", "--quiet", "--filter", "label=io.prefect.deployment-name=events-monthly")
+    ours = ("--filter", "label=io.prefect.deployment-name=events-monthly")
+    wait_for("the end of every container", lambda: not docker("ps", "--all", "--quiet", *ours), 20)
     log = worker_log.read_text()
-    assert database.rpartition("password=")[2].split()[0] not in log
+    assert str(conninfo_to_dict(database)["password"]) not in log
     assert os.environ["AWS_SECRET_ACCESS_KEY"] not in log
 
 

@@ -153,6 +153,14 @@ def create_tables(connection: Connection) -> None:
             )
 
 
+def locale_ordered_columns(query: sql.SQL, parameters: Mapping[str, Any], connection: Connection) -> list[str]:
+    """Columns of text that a query's last ORDER BY sorts in the order of the database's locale."""
+    described = connection.execute(sql.SQL("SELECT * FROM ({}) AS q LIMIT 0").format(query), parameters).description
+    names = [column.name for column in described or () if column.type_display == "text"]
+    _, order_by, keys = query.as_string(connection).rpartition("ORDER BY")
+    return [name for name in names if order_by and re.search(rf'\b{name}\b(?! COLLATE "C")', keys)]
+
+
 def run(case: Case, connection: Connection) -> None:
     """Run a case in the caller's transaction.
 
@@ -185,10 +193,11 @@ def _identifiers(columns: Sequence[str]) -> sql.Composed:
 
 
 def _copy(connection: Connection, table: str, path: Path) -> None:
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, HEADER)")
-    with errors_at(str(path)), connection.cursor() as cursor:
-        with cursor.copy(statement.format(table_name(table), _identifiers(_header(path)))) as copy:
-            copy.write(path.read_bytes())
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, HEADER)").format(
+        table_name(table), _identifiers(_header(path))
+    )
+    with errors_at(str(path)), connection.cursor().copy(statement) as copy:
+        copy.write(path.read_bytes())
 
 
 def _fill(connection: Connection, table: str, path: Path) -> None:
@@ -248,5 +257,6 @@ def _line(row: Row) -> str:
 def _compare(case: Case, expected: Sequence[Row], found: Sequence[Row]) -> None:
     if expected != found:
         lines = list(map(_line, expected)), list(map(_line, found))
-        diff = "\n".join(difflib.unified_diff(*lines, "expect.csv", f"sql/{case.address.replace('.', '/')}", lineterm=""))
+        found_in = f"sql/{case.address.replace('.', '/')}"
+        diff = "\n".join(difflib.unified_diff(*lines, "expect.csv", found_in, lineterm=""))
         raise AssertionError(f"{case.folder}: the answer differs\n{diff}")

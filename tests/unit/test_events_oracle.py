@@ -28,7 +28,7 @@ def test_row_is_typed_when_every_value_is_good() -> None:
     (row,) = read_events(data).rows
     assert str(row.id) == ID
     assert row.occurred_at == datetime(2021, 3, 31, 22, 30, 0, 500_000, UTC)
-    assert row.event_date == date(2021, 3, 31)
+    assert row.event_date == date(2021, 4, 1)
     assert (row.email, row.user, row.company) == (" Ann@Mail.Acme.CO.UK ", "ann@mail.acme.co.uk", "acme")
     assert row.ip == ip_address("2001:db8::1")
     assert (row.country, row.uri, row.action, row.tags) == ("Palau", "index", "visit", ("Mr", "eat"))

@@ -1,0 +1,81 @@
+"""`events-insights` over the warehouse and `events-profile` over one file give the oracle's answers."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from events_oracle import read_events, top
+
+from deployments.sample_events import events_csv, object_key
+from flows.events_insights import events_insights
+from flows.events_monthly import events_monthly
+from flows.events_profile import events_profile
+from tasks.engine.errors import MissingObjectError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+GROUPS = {"countries": "country", "users": "user", "companies": "company", "dates": "date"}
+MONTHS = ("2021-02", "2021-03", "2021-04")
+
+
+@pytest.fixture
+def s3(bucket: str) -> Iterator["S3Client"]:
+    del bucket  # its variables say where S3 is
+    with closing(boto3.client("s3")) as client:
+        yield client
+
+
+@pytest.mark.usefixtures("prefect_server", "database")
+def test_insights_sum_a_half_open_range_of_months(s3: "S3Client", bucket: str) -> None:
+    files = {}
+    for month in MONTHS:
+        data = b"".join(events_csv(month, 400, bad_rows=2))
+        s3.put_object(Bucket=bucket, Key=object_key("", month), Body=data)
+        files[month] = read_events(data)
+        events_monthly(month=month)
+    for since, until, chosen in (
+        (None, None, MONTHS),
+        ("2021-03", None, MONTHS[1:]),
+        (None, "2021-03", MONTHS[:1]),
+        ("2021-02", "2021-04", MONTHS[:2]),
+        ("2022-01", None, ()),
+    ):
+        answers = events_insights(since=since, until=until, top=7)
+        for question, group in GROUPS.items():
+            counts = sum((files[month].counts(group) for month in chosen), Counter())
+            assert answers[question] == top(counts, 7), (since, until, question)
+    body = s3.get_object(Bucket=bucket, Key="analytics_export/default/top_users.csv")["Body"].read().decode()
+    assert list(csv.reader(io.StringIO(body))) == [["email", "event_count"]]
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("place", ["s3", "file"])
+def test_a_profile_answers_from_one_file_without_a_warehouse(
+    s3: "S3Client", bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.delenv("WAREHOUSE_DSN", raising=False)
+    data = b"".join(events_csv("2021-06", 2000, bad_rows=5))
+    source = f"s3://{bucket}/some/events.csv"
+    if place == "s3":
+        s3.put_object(Bucket=bucket, Key="some/events.csv", Body=data)
+    else:
+        source = str(tmp_path / "events.csv")
+        Path(source).write_bytes(data)
+    answers = events_profile(source=source, top=5)
+    expected = read_events(data)
+    assert answers == {question: top(expected.counts(group), 5) for question, group in GROUPS.items()}
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_profile_of_nothing_says_what_was_expected(bucket: str) -> None:
+    with pytest.raises(MissingObjectError, match=f"s3://{bucket}/none.csv"):
+        events_profile(source=f"s3://{bucket}/none.csv")
+    with pytest.raises(MissingObjectError, match="expected s3://bucket/key or the path"):
+        events_profile(source="none.csv")

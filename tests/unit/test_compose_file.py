@@ -1,0 +1,73 @@
+"""docker-compose.yaml and .env.example agree with the locked versions, the settings and each other."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments import lint
+from tasks.engine.settings import RunSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+LOOPBACK = "127.0.0.1:"
+
+
+@pytest.fixture
+def services() -> dict[str, Any]:
+    services: dict[str, Any] = yaml.safe_load((ROOT / "deployments/docker-compose.yaml").read_text())["services"]
+    return services
+
+
+@pytest.fixture
+def example() -> dict[str, str]:
+    """Variables of .env.example, those that are commented out among them."""
+    lines = (ROOT / "deployments/.env.example").read_text().splitlines()
+    return dict(match.groups() for line in lines if (match := re.fullmatch(r"#?([A-Z][A-Z_0-9]*)=(\S*)", line)))
+
+
+def test_worker_runs_the_image_that_is_deployed(services: dict[str, Any]) -> None:
+    [step] = lint.load(ROOT / "prefect.yaml")["build"]
+    built = step["prefect_docker.deployments.steps.build_docker_image"]
+    assert services["worker"]["image"] == f"{built['image_name']}:{built['tag']}"
+    assert lint.POOLS["docker"] in services["worker"]["command"]
+
+
+def test_server_has_the_locked_version(services: dict[str, Any]) -> None:
+    locked = re.search(r"^prefect==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert locked
+    assert services["prefect"]["image"].startswith(f"prefecthq/prefect:{locked[1]}-")
+
+
+def test_every_service_has_a_health_check_and_a_pinned_image(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["healthcheck"]["test"], name
+        assert re.search(r":\d[\w.-]*$", service["image"]), name
+
+
+def test_ports_are_published_on_the_loopback_interface_only(services: dict[str, Any]) -> None:
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert ports
+    assert all(port.startswith(LOOPBACK) for port in ports)
+
+
+def test_example_has_every_variable_that_the_compose_file_asks_for(example: dict[str, str]) -> None:
+    asked = set(re.findall(r"\$\{(\w+)", (ROOT / "deployments/docker-compose.yaml").read_text()))
+    assert asked <= example.keys()
+
+
+def test_example_has_every_setting_with_its_default(example: dict[str, str]) -> None:
+    for name, field in RunSettings.model_fields.items():
+        assert example[name.upper()] == str(field.default), name
+
+
+def test_example_names_the_network_that_the_compose_file_makes(example: dict[str, str]) -> None:
+    networks = yaml.safe_load((ROOT / "deployments/docker-compose.yaml").read_text())["networks"]
+    assert example["TALLY_NETWORKS"] == networks["tally"]["name"]
+
+
+def test_example_has_one_password_per_purpose(example: dict[str, str]) -> None:
+    assert example["WAREHOUSE_PASSWORD"] in example["WAREHOUSE_DSN"]
+    own = [example[name] for name in ("POSTGRES_PASSWORD", "WAREHOUSE_PASSWORD", "PREFECT_DB_PASSWORD")]
+    assert len(set(own)) == len(own)

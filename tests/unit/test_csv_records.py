@@ -1,0 +1,126 @@
+"""Records of CSV bytes, held against a reader that takes one byte after another."""
+
+import time
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_csv import read_plain
+
+from tasks.engine import csv_records
+from tasks.engine.csv_records import requoted, split_fields, split_records
+from tasks.engine.errors import UnreadableObjectError
+
+PIECES = [
+    b"a", b"b", b",", b",", b'"', b'"', b'""', b"\n", b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"\x01",
+    "é".encode(), "\U0001f600".encode(), b"\xef\xbb\xbf", b'","', b'"\n', b',"', b" ",
+]  # fmt: skip
+anything = st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join)
+
+
+def outcomes(data: bytes, width: int, cuts: list[int]) -> list[tuple[int, bytes, str | None]]:
+    """Line number, bytes and fault of each record, the bytes coming in pieces that end at the cuts."""
+    found: list[tuple[int, bytes, str | None]] = []
+    pending, line, begin = b"", 1, 0
+    for cut in [*sorted(cuts), len(data)]:
+        is_last = cut == len(data)
+        pending += data[begin:cut]
+        begin = cut
+        records = split_records(pending, line, width, is_last=is_last)
+        found += [(number, raw, None) for number, raw in records.sound]
+        found += [(row.line_number, row.raw, row.reason) for row in records.rejected]
+        assert all(row.column_name is None for row in records.rejected)
+        pending, line = pending[records.consumed :], line + records.lines
+        if is_last:
+            break
+    assert pending == b""
+    return sorted(found)
+
+
+@settings(max_examples=600, derandomize=True, deadline=None)
+@given(anything, st.integers(1, 3), st.lists(st.integers(0, 60), max_size=8))
+def test_every_record_has_its_outcome_wherever_the_bytes_are_cut(data: bytes, width: int, cuts: list[int]) -> None:
+    expected = [(r.line_number, r.raw, r.reason) for r in read_plain(data, width)]
+    assert outcomes(data, width, [cut for cut in cuts if cut < len(data)]) == expected
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(anything, st.integers(1, 3))
+def test_sound_records_have_the_fields_that_were_written(data: bytes, width: int) -> None:
+    expected = {r.line_number: r.fields for r in read_plain(data, width) if r.fields is not None}
+    found = {line: split_fields(raw) for line, raw in split_records(data, 1, width, is_last=True).sound}
+    assert found == {line: [(text or "").encode() for text in fields] for line, fields in expected.items()}
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(anything, st.integers(1, 3))
+def test_requoted_record_says_the_same_without_a_quote_in_a_bare_field(data: bytes, width: int) -> None:
+    for record in read_plain(data, width):
+        if record.fields is None:
+            continue
+        (again,) = read_plain(requoted(record.raw), width)
+        assert again.fields == record.fields
+        assert not any(b'"' in field for field in requoted(record.raw).split(b",") if field[:1] not in b'"'), record
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"1,2,3\n4,5,6\n", [(1, "expected 2 fields, found 3"), (2, "expected 2 fields, found 3")]),
+        (b"1\n4,5\n", [(1, "expected 2 fields, found 1"), (2, None)]),
+        (b'1,"2\n3,4\n', [(1, "misplaced or unclosed quote"), (2, None)]),
+        (b'1,"2"3\n4,5\n', [(1, "misplaced or unclosed quote"), (2, None)]),
+        (b"1,\xff\n4,5\n", [(1, "not UTF-8"), (2, None)]),
+        (b"1,\0\n4,5\n", [(1, "NUL byte"), (2, None)]),
+        (b'"x\ny",\0\n4,5\n', [(1, "NUL byte"), (3, None)]),
+        (b'"x\n\0",y\n4,5\n', [(1, "NUL byte"), (3, None)]),
+        (b'"x\ny",a\rb\n4,5\n', [(1, "stray carriage return"), (3, None)]),
+        (b"1,2\r\r\n4,5\n", [(1, "stray carriage return"), (2, None)]),
+        (b'\n\r\n1,"\r\n"\r\n\n4,5', [(3, None), (6, None)]),
+        (b'a"b,c"d"\n4,5\n', [(1, None), (2, None)]),
+    ],
+)
+def test_fault_is_of_its_own_record_and_of_no_other(data: bytes, expected: list[tuple[int, str | None]]) -> None:
+    assert [(line, fault) for line, _, fault in outcomes(data, 2, [])] == expected
+    assert [(line, fault) for line, _, fault in outcomes(data, 2, list(range(len(data))))] == expected
+
+
+def test_line_is_rejected_whole_when_the_bytes_end_behind_its_misplaced_quote() -> None:
+    found = split_records(b'1,2\n"a"x', 1, 2, is_last=False)
+    assert (found.consumed, found.rejected) == (4, [])
+
+
+def test_unclosed_quote_that_outgrows_the_longest_record_costs_its_line_alone() -> None:
+    good = b"".join(b"%d,x\n" % number for number in range(200))
+    with patch.object(csv_records, "MAX_RECORD_BYTES", 100):
+        found = outcomes(b'0,"open\n' + good, 2, list(range(0, 1000, 50)))
+    assert [(line, raw) for line, raw, fault in found if fault] == [(1, b'0,"open')]
+    assert len(found) == 201
+
+
+@pytest.mark.parametrize("line", [b'a","\n', b'0,"open\n', b'"",x"\n', b'"\n'])
+def test_time_grows_with_the_bytes_alone_when_every_line_opens_a_quote(line: bytes) -> None:
+    def seconds(count: int) -> float:
+        started = time.process_time()
+        split_records(b"x,y\n" + line * count, 1, 2, is_last=True)
+        return time.process_time() - started
+
+    seconds(100)
+    # Four times the bytes: four times the time, or sixteen times, were it quadratic.
+    assert seconds(40_000) < 9 * seconds(10_000) + 0.05
+
+
+def test_line_without_an_end_is_refused_when_it_outgrows_the_longest_record() -> None:
+    with (
+        patch.object(csv_records, "MAX_RECORD_BYTES", 100),
+        pytest.raises(UnreadableObjectError, match="line 7 begins a record of more than"),
+    ):
+        split_records(b"x" * 101, 7, 2, is_last=False)
+
+
+def test_record_of_ten_megabytes_is_sound() -> None:
+    raw = b'1,"' + b'""\n' * (10 << 20 >> 2) + b'"'
+    found = split_records(raw + b"\n3,4\n", 1, 2, is_last=False)
+    assert [line for line, _ in found.sound] == [1, 2 + (10 << 20 >> 2)]
+    assert found.sound[0][1] == raw
