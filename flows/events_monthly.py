@@ -22,7 +22,7 @@ def events_monthly(month: Month | None = None, force: bool = False) -> list[Load
     A month that stands as it is in the lake is no work; new content replaces the month.
 
     Args:
-        month: Month of the file; by default the month of the scheduled start - 1 day.
+        month: Month of the file, YYYY-MM; by default the month of the scheduled start - 1 day.
         force: Load and build again even where nothing changed.
     """
     month = month_or_default(month)

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from prefect.runtime import flow_run
+from prefect.concurrency.sync import concurrency
+from prefect.runtime import deployment, flow_run
 
 from tasks.engine.errors import SettingsError
 from tasks.engine.lake import Lake
@@ -39,6 +40,15 @@ def open_lake(bucket: str | None = None) -> Lake:
     """
     environ = {**os.environ, "LAKE_BUCKET": bucket} if bucket else os.environ
     return Lake(read_lake(environ, _lake_block))
+
+
+def warehouse_slot() -> AbstractContextManager[None]:
+    """One of the slots that protect the warehouse from too many writers at once.
+
+    The global concurrency limit `warehouse` is made by `make deploy`: runs of a deployment insist on it, runs beside one
+    have no limit.
+    """
+    return concurrency("warehouse", strict=True) if deployment.id else nullcontext()
 
 
 def flow_run_id() -> str | None:

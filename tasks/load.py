@@ -6,7 +6,7 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
-from tasks.connections import flow_run_id, open_lake, open_warehouse, run_settings
+from tasks.connections import flow_run_id, open_lake, open_warehouse, run_settings, warehouse_slot
 from tasks.contracts import Contract
 from tasks.engine.loader import load_object as load
 from tasks.engine.receipts import LoadReceipt, ObjectRef
@@ -54,7 +54,7 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
     """
     logger = get_run_logger()
     progress = _Progress(source)
-    with open_warehouse() as connection, open_lake() as lake:
+    with warehouse_slot(), open_warehouse() as connection, open_lake() as lake:
         receipt = load(
             connection,
             lake,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pygal
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
-from pygal.style import CleanStyle
+from pygal.style import Style
 
 from tasks.connections import open_warehouse
 from tasks.engine.profiler import Profile, TopValues
@@ -15,16 +15,35 @@ from tasks.engine.sql_files import read_query, tables_of
 from tasks.policy import step
 from tasks.transform import Parameters
 
+# An opaque ground: the UI has a dark and a light theme, and the picture must be read on both.
+_STYLE = Style(
+    background="#ffffff",
+    plot_background="#ffffff",
+    foreground="#444444",
+    foreground_strong="#111111",
+    foreground_subtle="#dddddd",
+    colors=("#7da7f7",),
+    opacity="1",
+    font_family="sans-serif",
+    title_font_size=18,
+    label_font_size=13,
+    major_label_font_size=13,
+    value_font_size=13,
+)
+
 
 def bar_chart(title: str, values: TopValues) -> str:
     """A horizontal bar chart as a Markdown image, the greatest bar on top."""
     chart = pygal.HorizontalBar(
         title=title,
+        style=_STYLE,
+        width=900,
+        height=100 + 34 * len(values),
         show_legend=False,
         print_values=True,
-        width=900,
-        height=120 + 32 * len(values),
-        style=CleanStyle,
+        show_x_labels=False,
+        show_x_guides=False,
+        show_y_guides=False,
         js=[],
     )
     chart.value_formatter = "{:,}".format
@@ -99,7 +118,7 @@ def report_answers(
     preamble = load_table(loads) if loads else ""
     if exports:
         preamble += "\n\n" + markdown_table(
-            ["export", "rows", "SHA-256"], [(x.uri, x.row_count, x.sha256) for x in exports]
+            ["export", "status", "rows", "bytes"], [(x.uri, x.status, x.row_count, x.size_bytes) for x in exports]
         )
     publish_answers(key, title, preamble, answers)
     return answers

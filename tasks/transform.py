@@ -5,7 +5,7 @@ from datetime import date
 
 from prefect.logging import get_run_logger
 
-from tasks.connections import flow_run_id, open_warehouse
+from tasks.connections import flow_run_id, open_warehouse, warehouse_slot
 from tasks.contracts import Contract
 from tasks.engine import sql_files
 from tasks.engine.receipts import BuildReceipt
@@ -43,7 +43,7 @@ def build_tables(
         force: Build even where nothing changed.
     """
     logger = get_run_logger()
-    with open_warehouse() as connection:
+    with warehouse_slot(), open_warehouse() as connection:
         receipts = sql_files.build_tables(
             connection,
             schema,

@@ -6,8 +6,10 @@ spelling each, by a pattern, because the parsers below them are lenient in ways 
 
 import ast
 import ipaddress
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
@@ -44,19 +46,27 @@ class ColumnType:
     to_arrow: Callable[[pl.Series], ArrowArray] = _to_arrow
 
 
-_DATE = r"(?:[1-9]\d{3}|0[1-9]\d\d|00[1-9]\d|000[1-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
-_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
-_DATE_TIME = rf"^{_DATE}[T ]{_TIME}(?:\.\d{{1,6}})?$"
-_ZONED = rf"^{_DATE}[T ]{_TIME}(?:\.\d{{1,6}})?(?:Z|[+-](?:0\d|1[0-5]):?[0-5]\d)$"
+# Never `\d`: that is any script's digit.
+_DATE = r"(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+_TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+_DATE_TIME = rf"^{_DATE}[T ]{_TIME}(?:\.[0-9]{{1,6}})?$"
+_ZONED = rf"^{_DATE}[T ]{_TIME}(?:\.[0-9]{{1,6}})?(?:Z|[+-](?:0[0-9]|1[0-5]):?[0-5][0-9])$"
+_FIRST = datetime(1, 1, 1, tzinfo=UTC)
+_LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-_OCTET = r"(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rf"^{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}$"
-# One quote style, no escapes: what nearly every list looks like, and what can be split without a parser.
-_PLAIN_WORDS = r"^\['[^'\"\\]*'(?:, ?'[^'\"\\]*')*\]$"
+# As Python prints it, without quotes or escapes in a word: what nearly every list looks like, and can be split.
+_PLAIN_WORDS = r"^\['[^'\"\\\r\n\x00]*'(?:, '[^'\"\\\r\n\x00]*')*\]$"
 
 
 def _matching(expr: pl.Expr, pattern: str) -> pl.Expr:
     return pl.when(expr.str.contains(pattern)).then(expr)
+
+
+def parse_text(expr: pl.Expr) -> pl.Expr:
+    """Any text that Postgres can hold: without the character NUL."""
+    return pl.when(~expr.str.contains("\0", literal=True)).then(expr)
 
 
 def parse_date(expr: pl.Expr) -> pl.Expr:
@@ -70,14 +80,16 @@ def parse_date_of_timestamp(expr: pl.Expr) -> pl.Expr:
 
 
 def parse_timestamp(expr: pl.Expr) -> pl.Expr:
-    """An instant: an ISO-8601 date (its midnight) or date-time; UTC where it names no offset."""
+    """An instant: an ISO-8601 date (its midnight) or date-time; UTC where it names no offset, years 0001 to 9999."""
     day = parse_date(expr).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     plain = _matching(expr, _DATE_TIME).str.replace(" ", "T", literal=True)
     zoned = _matching(expr, _ZONED).str.replace(" ", "T", literal=True).str.replace("Z", "+00:00", literal=True)
+    instant = zoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False)
     return pl.coalesce(
         day,
         plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False).dt.replace_time_zone("UTC"),
-        zoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False),
+        # An offset can lead out of the years that clients of Postgres can read.
+        pl.when(instant.is_between(_FIRST, _LAST)).then(instant),
     )
 
 
@@ -135,11 +147,13 @@ def _words_batch(series: pl.Series) -> pl.Series:
         return series
     plain = series.str.contains(_PLAIN_WORDS)
     inner = pl.select(pl.when(plain).then(series.str.slice(2, series.str.len_chars() - 4))).to_series()
-    out = inner.str.replace_all("','", "', '", literal=True).str.split("', '")
+    out = inner.str.split("', '")
     rest = series.filter(~plain).unique()
     if rest.is_empty():
         return out
-    known = {text: _words(text) for text in rest.to_list()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python warns of a backslash that escapes nothing, here in other people's data
+        known = {text: _words(text) for text in rest.to_list()}
     parsed = series.replace_strict(known, default=None, return_dtype=pl.List(pl.String))
     return pl.select(pl.coalesce(out, parsed)).to_series()
 
@@ -149,7 +163,7 @@ def parse_words(expr: pl.Expr) -> pl.Expr:
     return expr.map_batches(_words_batch, return_dtype=pl.List(pl.String), is_elementwise=True)
 
 
-TEXT = ColumnType("text", "text")
+TEXT = ColumnType("text", "text without NUL", parse_text)
 UUID = ColumnType("uuid", "a UUID such as 123e4567-e89b-12d3-a456-426614174000", parse_uuid)
 DATE = ColumnType("date", "a date YYYY-MM-DD", parse_date)
 TIMESTAMPTZ = ColumnType("timestamptz", "a date YYYY-MM-DD or an ISO-8601 date-time", parse_timestamp)

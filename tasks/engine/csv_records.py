@@ -1,8 +1,8 @@
 """Records of CSV bytes: where they end, which are sound, and what is wrong with those that are not.
 
 The grammar is RFC 4180 with LF or CRLF line ends; a quote inside an unquoted field is data. What does not fit the
-grammar, or is no text, rejects its own record, or, where a quote never closes as it should, its first physical line, and
-reading goes on with the next line.
+grammar, or is no text, rejects its own record, or, where a quote does not close as it should, its first physical line;
+reading goes on with what follows.
 """
 
 import re
@@ -12,12 +12,13 @@ from functools import lru_cache
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.ledger import RejectedRow
 
+BOM = b"\xef\xbb\xbf"
 MAX_RECORD_BYTES = 16 << 20
 """The longest record that is read."""
 
 # Possessive (`++`, `*+`): never scanned twice, whatever the bytes.
 _FIELD = rb'(?:"(?:[^"]++|"")*+"|[^",\n][^,\n]*+|)'
-_RECORD = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*+(?:\r?\n|\Z)")
+_RECORD = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*+\r?(?:\n|\Z)")
 _SPLIT = re.compile(rb'(?:^|,)("(?:[^"]++|"")*+"|[^,]*+)')
 # What a record may look like so far when the bytes at hand end inside of it.
 _UNFINISHED = re.compile(_FIELD + rb"(?:," + _FIELD + rb')*+(?:,?"(?:[^"]++|"")*+)?+\r?\Z')
@@ -64,8 +65,10 @@ def split_records(data: bytes, first_line: int, width: int, *, is_last: bool) ->
     # Once a quote was seen to stay open to the end, one that is open at a later line's end stays open as well: no
     # record is looked for beyond its line, or a file full of such lines would be scanned once for each of them.
     is_open_to_the_end = False
-    while position < len(data) and (is_last or data.find(b"\n", position) >= 0):
+    while position < len(data):
         end = _line_end(data, position)
+        if not is_last and not data.endswith(b"\n", position, end):
+            break
         scan_end = end if is_open_to_the_end else len(data)
         match = _RECORD.match(data, position, scan_end)
         if match and not is_last and not data.endswith(b"\n", position, match.end()):
@@ -85,13 +88,33 @@ def split_records(data: bytes, first_line: int, width: int, *, is_last: bool) ->
                 found.sound.append((line, raw))
         line += data.count(b"\n", position, end)
         position = end
-    if len(data) - position > MAX_RECORD_BYTES:
-        raise UnreadableObjectError(
-            f"line {line:,} begins a record of more than {MAX_RECORD_BYTES >> 20} MiB: expected records that end;"
-            " check the line ends and the quotes of the object from there on"
-        )
+    _refuse_endless(len(data) - position, line)
     found.consumed, found.lines = position, line - first_line
     return found
+
+
+def read_header(data: bytes, *, is_last: bool) -> tuple[list[str], int, int] | None:
+    """Column names from an object's first line that is not blank, behind its byte order mark.
+
+    Args:
+        data: The object's beginning.
+        is_last: Whether the object ends with these bytes.
+
+    Returns:
+        The names, none where the object has no such line; how many bytes the header ends behind; and the number of the
+        line that follows. None where the line goes on in bytes not read yet.
+
+    Raises:
+        UnreadableObjectError: The line is longer than `MAX_RECORD_BYTES`.
+    """
+    text = data.removeprefix(BOM).lstrip(b"\r\n")
+    begin = len(data) - len(text)
+    end = _line_end(data, begin)
+    if not is_last and not data.endswith(b"\n", begin, end):
+        _refuse_endless(len(text), 1 + data.count(b"\n", 0, begin))
+        return None
+    names = [name.decode(errors="replace").strip() for name in split_fields(_without_line_end(data[begin:end]))]
+    return (names if text else []), end, 1 + data.count(b"\n", 0, end)
 
 
 def split_fields(raw: bytes) -> list[bytes]:
@@ -108,6 +131,14 @@ def requoted(raw: bytes) -> bytes:
         b'"%b"' % field.replace(b'"', b'""') if b'"' in field and not field.startswith(b'"') else field
         for field in _SPLIT.findall(raw)
     )
+
+
+def _refuse_endless(length: int, line: int) -> None:
+    if length > MAX_RECORD_BYTES:
+        raise UnreadableObjectError(
+            f"line {line:,} begins a record of more than {MAX_RECORD_BYTES >> 20} MiB: expected records that end;"
+            " check the line ends and the quotes of the object from there on"
+        )
 
 
 def _line_end(data: bytes, position: int) -> int:

@@ -16,14 +16,13 @@ import pyarrow.parquet as pq
 
 from tasks.contracts import Contract
 from tasks.engine.columns import ColumnMatch, match_columns
-from tasks.engine.csv_records import line_pattern, split_fields, split_records
+from tasks.engine.csv_records import BOM, line_pattern, read_header, requoted, split_records
 from tasks.engine.errors import ContractError, UnreadableObjectError
 from tasks.engine.ledger import RejectedRow
 
 CHUNK_BYTES = 4 << 20
 PARQUET_ROWS = 32_768
 COMPRESSIONS: dict[str, Literal["gzip", "zstd"]] = {".gz": "gzip", ".zst": "zstd"}
-BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,12 @@ def read_batches(file: io.BufferedReader, name: str, contract: Contract) -> Iter
 def _read_csv(file: Any, name: str, contract: Contract) -> Iterator[Batch]:
     chunks = _chunks(file)
     pending, is_last = next(chunks)
-    header, pending, line = _header(pending)
-    columns = match_columns(contract, header, name) if header else None
+    while (header := read_header(pending, is_last=is_last)) is None:
+        chunk, is_last = next(chunks)
+        pending += chunk
+    names, consumed, line = header
+    pending = pending[consumed:]
+    columns = match_columns(contract, names, name) if names else None
     while columns:
         batch, consumed, lines = _csv_batch(pending, line, columns, is_last=is_last)
         line += lines
@@ -104,17 +107,6 @@ def _chunks(file: Any) -> Iterator[tuple[bytes, bool]]:
     yield b"", True
 
 
-def _header(data: bytes) -> tuple[list[str], bytes, int]:
-    """Names of the header, the bytes after it, and the line number of these; no names in an empty object."""
-    data = data.removeprefix(BOM)
-    found = split_records(data[: data.find(b"\n") + 1] or data, 1, 1, is_last=True)
-    if not found.sound and not found.rejected:
-        return [], b"", 1
-    raw = found.sound[0][1] if found.sound else found.rejected[0].raw
-    names = [name.decode(errors="replace").strip() for name in split_fields(raw)]
-    return names, data[found.consumed :], 1 + found.lines
-
-
 def _csv_batch(data: bytes, first_line: int, columns: ColumnMatch, *, is_last: bool) -> tuple[Batch | None, int, int]:
     """The records of some bytes, how many of the bytes these are, and how many lines."""
     end = len(data) if is_last else data.rfind(b"\n") + 1
@@ -127,7 +119,7 @@ def _csv_batch(data: bytes, first_line: int, columns: ColumnMatch, *, is_last: b
     found = split_records(data, first_line, columns.width, is_last=is_last)
     numbers = pl.Series([number for number, _ in found.sound], dtype=pl.Int64)
     records = [raw for _, raw in found.sound]
-    frame = columns.select(_parse(b"\n".join(records), columns.width))
+    frame = columns.select(_parse(b"\n".join(map(requoted, records)), columns.width))
     batch = Batch(frame, numbers, lambda rows: [records[row] for row in rows], columns, found.rejected)
     return (batch if records or found.rejected else None), found.consumed, found.lines
 
@@ -137,12 +129,10 @@ def _sound_lines(data: bytes, width: int) -> pl.Series | None:
     if not data:
         return None
     try:
-        lines = pl.read_csv(
-            data, has_header=False, schema={"line": pl.String}, infer_schema=False, quote_char=None, separator="\x01"
-        ).to_series()
+        lines = _polars_csv(data, {"line": pl.String}, quote_char=None, separator="\x01").to_series()
+        return lines if lines.str.contains(line_pattern(width)).sum() == len(lines) else None
     except pl.exceptions.PolarsError:
         return None
-    return lines if lines.str.contains(line_pattern(width)).sum() == len(lines) else None
 
 
 def _encode_lines(lines: pl.Series) -> Callable[[pl.Series], list[bytes]]:
@@ -154,7 +144,13 @@ def _parse(data: bytes, width: int) -> pl.DataFrame:
     schema = {str(index): pl.String for index in range(width)}
     if not data:
         return pl.DataFrame(schema=schema)
-    return pl.read_csv(data, has_header=False, schema=schema, infer_schema=False)
+    return _polars_csv(data, schema)
+
+
+def _polars_csv(data: bytes, schema: dict[str, type[pl.String]], **dialect: Any) -> pl.DataFrame:
+    if data.startswith(BOM):  # polars takes one away, but these are a value's: the object's own is gone by now
+        data = BOM + data
+    return pl.read_csv(data, has_header=False, schema=schema, infer_schema=False, **dialect)
 
 
 def _read_parquet(file: io.BufferedReader, name: str, contract: Contract) -> Iterator[Batch]:
@@ -170,4 +166,5 @@ def _read_parquet(file: io.BufferedReader, name: str, contract: Contract) -> Ite
 
 
 def _encode_rows(frame: pl.DataFrame) -> Callable[[pl.Series], list[bytes]]:
-    return lambda rows: [line.encode() for line in frame[rows].write_ndjson().splitlines()]
+    frame = frame.with_columns(pl.selectors.binary().bin.encode("hex"))  # JSON has no bytes
+    return lambda rows: frame[rows].write_ndjson().encode().splitlines()

@@ -1,0 +1,296 @@
+"""The reader: every way that bytes become frames, held against a reader that takes one byte after another."""
+
+import gzip
+import io
+import json
+import time
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from unittest.mock import patch
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_csv import Fields, read_plain
+
+from tasks.contracts import Column, Contract
+from tasks.contracts.types import TEXT
+from tasks.engine import csv_records, reader
+from tasks.engine.errors import ContractError, UnreadableObjectError
+from tasks.engine.reader import Batch, read_batches
+
+BOM = b"\xef\xbb\xbf"
+
+
+def contract_of(*names: str) -> Contract:
+    return Contract("things", "s.things", "things", tuple(Column(name, TEXT, "text") for name in names), "p", "k")
+
+
+ABC = contract_of("a", "b", "c")
+
+Outcome = tuple[int, bytes, Fields | None, str | None]
+
+
+def batches_of(data: bytes, name: str = "x.csv", contract: Contract = ABC) -> list[Batch]:
+    return list(read_batches(io.BufferedReader(io.BytesIO(data)), name, contract))
+
+
+def outcomes(batches: list[Batch]) -> list[Outcome]:
+    """Line number, bytes, and fields or reason of every record, in the order of the batches."""
+    found: list[Outcome] = []
+    for batch in batches:
+        places = pl.int_range(len(batch.frame), eager=True)
+        rows = zip(batch.line_numbers, batch.raw_of(places), batch.frame.iter_rows(), strict=True)
+        part: list[Outcome] = [(line, raw, list(row), None) for line, raw, row in rows]
+        part += [(row.line_number, row.raw, None, row.reason) for row in batch.rejected]
+        found += sorted(part, key=lambda outcome: outcome[0])
+    return found
+
+
+def expected(data: bytes, width: int = 3, first_line: int = 2) -> list[Outcome]:
+    return [(r.line_number, r.raw, r.fields, r.reason) for r in read_plain(data, width, first_line)]
+
+
+def rows_of(data: bytes, name: str = "x.csv", contract: Contract = ABC) -> list[tuple[object, ...]]:
+    return [row for batch in batches_of(data, name, contract) for row in batch.frame.iter_rows()]
+
+
+text = st.text(st.sampled_from("ab ,\"'\n\r\x01é\ufeff\U0001f600"), max_size=6)
+damage = st.sampled_from([b"", b"", b"", b",", b'"', b"\n", b"\r", b"\0", b"\xff", b'"x', b"\r\n\n", BOM, b'""'])
+
+
+@st.composite
+def files(draw: st.DrawFn) -> bytes:
+    """Records of three fields, some of them damaged, after no header."""
+    end = draw(st.sampled_from([b"\n", b"\r\n"]))
+    data = b""
+    for _ in range(draw(st.integers(0, 12))):
+        record = b",".join(draw(st.sampled_from([_quoted, _bare]))(draw(text)) for _ in range(3))
+        place = draw(st.integers(0, len(record)))
+        data += record[:place] + draw(damage) + record[place:] + end
+    return data.removesuffix(end) if draw(st.booleans()) else data
+
+
+def _quoted(value: str) -> bytes:
+    return b'"' + value.encode().replace(b'"', b'""') + b'"'
+
+
+def _bare(value: str) -> bytes:
+    return "".join(c for c in value if c not in ",\r\n").lstrip('"').encode()
+
+
+@settings(max_examples=400, derandomize=True, deadline=None)
+@given(files(), st.integers(1, 50), st.sampled_from([b"", BOM]))
+def test_every_record_has_its_outcome_wherever_the_chunks_end(data: bytes, chunk: int, mark: bytes) -> None:
+    with patch.object(reader, "CHUNK_BYTES", chunk):
+        assert outcomes(batches_of(mark + b"a,b,c\n" + data)) == expected(data)
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(files())
+def test_fast_path_and_careful_path_agree(data: bytes) -> None:
+    fast = outcomes(batches_of(b"a,b,c\n" + data))
+    with patch.object(reader, "_sound_lines", lambda data, width: None):
+        careful = outcomes(batches_of(b"a,b,c\n" + data))
+    assert fast == careful == expected(data)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_fast_path_takes_files_of_sound_lines(end: str) -> None:
+    data = "".join(f'{number},"x, {number}",{end}' for number in range(5000)).encode()
+    with patch.object(reader, "requoted", side_effect=AssertionError("the careful path was taken")):
+        found = outcomes(batches_of(b"a,b,c" + end.encode() + data))
+    assert found == expected(data)
+
+
+def test_many_rows_with_a_quote_in_a_bare_field_are_all_read() -> None:
+    data = b"".join(b'a%d"x,"b, %d",c"\n' % (number, number) for number in range(20_000))
+    assert outcomes(batches_of(b"a,b,c\n" + data)) == expected(data)
+
+
+def test_chunk_that_begins_with_a_byte_order_mark_keeps_it() -> None:
+    header, data = b"a,b,c\n", BOM + b"1,2,3\n" + BOM + b"4,5,6\n"
+    for chunk in (len(header), len(header) + len(data) // 2, 1000):
+        with patch.object(reader, "CHUNK_BYTES", chunk):
+            assert rows_of(header + data) == [("\ufeff1", "2", "3"), ("\ufeff4", "5", "6")]
+    with patch.object(reader, "_sound_lines", lambda data, width: None):
+        assert rows_of(header + data) == [("\ufeff1", "2", "3"), ("\ufeff4", "5", "6")]
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.csv.gz", "x.csv.zst"])
+@pytest.mark.parametrize("data", [b"", b"\n", b"\r\n\r\n", BOM, BOM + b"\n", b"a,b,c", b"a,b,c\n", BOM + b"a,b,c\r\n"])
+def test_object_without_records_gives_no_rows(name: str, data: bytes) -> None:
+    assert outcomes(batches_of(compressed(data, name), name)) == []
+
+
+@pytest.mark.parametrize("begin", [b"\n", b"\r\n", b"\n\r\n\n", BOM + b"\n"])
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_blank_lines_before_the_header_cost_no_rows(begin: bytes, chunk: int) -> None:
+    with patch.object(reader, "CHUNK_BYTES", chunk):
+        found = outcomes(batches_of(begin + b"a,b,c\n1,2,3\n"))
+    assert found == [(begin.count(b"\n") + 2, b"1,2,3", ["1", "2", "3"], None)]
+
+
+def compressed(data: bytes, name: str) -> bytes:
+    if name.endswith(".gz"):
+        return gzip.compress(data)
+    return pa.compress(data, codec="zstd", asbytes=True) if name.endswith(".zst") else data
+
+
+@pytest.mark.parametrize("name", ["x.csv.gz", "x.csv.zst"])
+@pytest.mark.parametrize("chunk", [10, 1000, 1 << 20])
+def test_compressed_object_says_what_the_plain_one_says(name: str, chunk: int) -> None:
+    data = b"".join(b'%d,"x\n",\n' % number if number % 7 else b"%d\n" % number for number in range(2000))
+    with patch.object(reader, "CHUNK_BYTES", chunk):
+        assert outcomes(batches_of(compressed(b"a,b,c\n" + data, name), name)) == expected(data)
+
+
+def test_parts_of_a_gzip_object_are_read_one_after_the_other() -> None:
+    assert rows_of(gzip.compress(b"a,b,c\n1,2,3\n") + gzip.compress(b"4,5,6\n"), "x.csv.gz") == [
+        ("1", "2", "3"),
+        ("4", "5", "6"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["x.csv.gz", "x.csv.zst"])
+@pytest.mark.parametrize("kept", [5, 30, -1])
+def test_truncated_object_is_refused(name: str, kept: int) -> None:
+    data = compressed(b"a,b,c\n" + b"".join(b"%d,x,y\n" % (n * n * 7919) for n in range(500)), name)
+    with pytest.raises(UnreadableObjectError, match=rf"{name} cannot be read: .*nothing of it was loaded"):
+        batches_of(data[:kept], name)
+
+
+@pytest.mark.parametrize("name", ["x.csv.gz", "x.csv.zst", "x.parquet"])
+def test_object_of_another_format_than_its_name_says_is_refused(name: str) -> None:
+    with pytest.raises(UnreadableObjectError, match="cannot be read"):
+        batches_of(b"a,b,c\n1,2,3\n", name)
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.csv.bz2", "x.parquet.gz", "x"])
+def test_unknown_format_is_refused(name: str) -> None:
+    with pytest.raises(ContractError, match=rf"{name}: expected .csv, .csv.gz, .csv.zst or .parquet"):
+        batches_of(b"", name)
+
+
+def test_error_of_the_source_passes_through_as_it_is() -> None:
+    class Broken(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: object) -> int:
+            raise ContractError("from below")
+
+    for name in ("x.csv", "x.csv.gz"):
+        with pytest.raises(ContractError, match="from below"):
+            list(read_batches(io.BufferedReader(Broken()), name, ABC))
+
+
+def test_columns_are_found_by_name_in_any_order_among_unknown_ones() -> None:
+    data = b' c ,"x, y","a",b\n3,-,1,2\n'
+    (batch,) = batches_of(data)
+    assert batch.columns.unknown == ("x, y",)
+    assert (batch.frame.columns, batch.frame.rows()) == (["a", "b", "c"], [("1", "2", "3")])
+
+
+def test_missing_header_is_refused_with_what_was_found() -> None:
+    with pytest.raises(ContractError, match=r"x.csv: missing a, b, c; expected a, b, c; found 1, 2, 3"):
+        batches_of(b"1,2,3\n4,5,6\n")
+
+
+def test_header_longer_than_a_chunk_is_read_whole() -> None:
+    with patch.object(reader, "CHUNK_BYTES", 3):
+        assert rows_of(b"a,b,c,longer\n1,2,3,4\n") == [("1", "2", "3")]
+
+
+def test_header_that_never_ends_is_refused() -> None:
+    with (
+        patch.object(reader, "CHUNK_BYTES", 10),
+        patch.object(csv_records, "MAX_RECORD_BYTES", 100),
+        pytest.raises(UnreadableObjectError, match="line 1 begins a record"),
+    ):
+        batches_of(b"a,b,c" * 50)
+
+
+def test_table_of_thousands_of_columns_is_read() -> None:
+    contract = contract_of("n0", "n5999")
+    header = ",".join(f"n{number}" for number in range(6000))
+    row = ",".join(str(number) for number in range(6000))
+    assert rows_of(f"{header}\n{row}\n{row}\n".encode(), contract=contract) == [("0", "5999")] * 2
+
+
+def test_table_of_one_column_is_read() -> None:
+    data = b'x\n""\n\n"y\nz"\n \n'
+    assert outcomes(batches_of(b"a\n" + data, contract=contract_of("a"))) == expected(data, 1)
+
+
+@pytest.mark.parametrize("is_sound", [True, False])
+def test_line_of_ten_megabytes_is_read(is_sound: bool) -> None:
+    long = b"x" * (10 << 20)
+    tail = b"4,5,6\n" if is_sound else b"4,5\n"
+    found = outcomes(batches_of(b"a,b,c\n1,2,3\n1," + long + b",3\n" + tail))
+    assert [len(raw) for _, raw, _, _ in found] == [5, len(long) + 4, len(tail) - 1]
+    assert [fields is None for _, _, fields, _ in found] == [False, False, not is_sound]
+
+
+def test_unclosed_quote_at_the_beginning_costs_its_line_alone_and_little_time() -> None:
+    count = 400_000
+    data = b"".join(b"%06d,some-more-text-to-fill-the-line-with-bytes-up-to-here,x\n" % n for n in range(count))
+    assert len(data) > csv_records.MAX_RECORD_BYTES + reader.CHUNK_BYTES
+    started = time.process_time()
+    batches = batches_of(b'a,b,c\n0,"open,x\n' + data)
+    seconds = time.process_time() - started
+    assert [(row.line_number, row.raw) for batch in batches for row in batch.rejected] == [(2, b'0,"open,x')]
+    assert sum(len(batch.frame) for batch in batches) == count
+    assert batches[-1].line_numbers[-1] == count + 2
+    assert seconds < 20
+
+
+def parquet(**columns: pa.Array) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
+def test_parquet_rows_are_numbered_across_batches() -> None:
+    numbers = pa.array([str(n) for n in range(10)])
+    with patch.object(reader, "PARQUET_ROWS", 4):
+        batches = batches_of(parquet(c=numbers, a=numbers, x=numbers, b=numbers), "x.parquet")
+    assert [batch.line_numbers.to_list() for batch in batches] == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
+    assert batches[0].columns.unknown == ("x",)
+    assert batches[2].frame.rows() == [("8", "8", "8"), ("9", "9", "9")]
+    assert batches[2].raw_of(pl.Series([1])) == [b'{"c":"9","a":"9","x":"9","b":"9"}']
+
+
+def test_parquet_without_rows_gives_none() -> None:
+    empty = pa.array([], pa.string())
+    assert rows_of(parquet(a=empty, b=empty, c=empty), "x.parquet") == []
+
+
+def test_parquet_without_a_column_is_refused() -> None:
+    with pytest.raises(ContractError, match="missing b, c"):
+        batches_of(parquet(a=pa.array(["x"])), "x.parquet")
+
+
+def test_raw_bytes_of_parquet_rows_stay_together_whatever_ends_a_line_in_unicode() -> None:
+    values = pa.array(["\u2028x\x85", "\x0b\x1c\n\r"])
+    (batch,) = batches_of(parquet(a=values, b=values, c=values), "x.parquet")
+    assert [json.loads(raw)["a"] for raw in batch.raw_of(pl.Series([0, 1]))] == values.to_pylist()
+
+
+def test_raw_bytes_of_parquet_rows_are_json_whatever_their_types() -> None:
+    zone = timezone(timedelta(hours=2))
+    data = parquet(
+        a=pa.array([datetime(2021, 4, 1, tzinfo=UTC).astimezone(zone)], pa.timestamp("us", "+02:00")),
+        b=pa.array([date(2021, 4, 1)]),
+        c=pa.array([["x", None]]),
+        d=pa.array([Decimal("1.50")]),
+        e=pa.array([b"\xff\x00"]),
+        f=pa.array([{"k": 1}]),
+    )
+    (batch,) = batches_of(data, "x.parquet")
+    (raw,) = batch.raw_of(pl.Series([0]))
+    assert json.loads(raw)["a"].startswith("2021-04-01")
+    assert json.loads(raw)["e"] == "ff00"

@@ -1,0 +1,262 @@
+"""What every file under `sql/` keeps to; constraint names are held in `tests/integration/test_sql_files.py`."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlfluff.core import FluffConfig, Linter
+
+from tasks.engine.sql_files import HEADER_KEYS, ROOT, SqlTable, sql_table
+
+FILES = ("table.sql", "query.sql", "checks.sql")
+REQUIRED = {
+    "table.sql": ("grain", "key", "sources", "write disposition"),
+    "query.sql": HEADER_KEYS,
+    "checks.sql": (),
+}
+SELECTS = {"select_statement", "with_compound_statement", "set_expression"}
+NO_READING = {
+    "insert_statement",
+    "update_statement",
+    "delete_statement",
+    "merge_statement",
+    "into_clause",
+    "for_clause",
+    "unparsable",
+}
+# What another run, another day or another server would answer otherwise.
+UNSTABLE = re.compile(
+    r"\b(?:now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|random|random_normal"
+    r"|gen_random_uuid|uuidv4|uuidv7|version)\s*\("
+    r"|\b(?:current_date|current_time|current_timestamp|localtime|localtimestamp)\b"
+    r"|\b(?:date|time|timestamp|timestamptz)\s*'(?:now|today|tomorrow|yesterday)'"
+    r"|'(?:now|today|tomorrow|yesterday)'\s*::"
+    r"|\bTABLESAMPLE\b",
+    re.IGNORECASE,
+)
+PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+PARSER = Linter(config=FluffConfig.from_path(str(ROOT.parent)))
+
+
+def code_of(text: str) -> str:
+    """The file without its comments; two dashes in a string are none."""
+    return re.sub(r"('(?:[^']|'')*')|--[^\n]*|/\*.*?\*/", r"\1", text, flags=re.DOTALL)
+
+
+def statements(text: str) -> Iterator[tuple[str, set[str]]]:
+    """Kind of each statement, and the kinds of all that stands in it; `unparsable` where it is no SQL."""
+    variant = PARSER.parse_string(text).root_variant()
+    if variant is None or variant.tree is None:
+        yield "unparsable", set()
+        return
+    for statement in variant.tree.recursive_crawl("statement", "unparsable", recurse_into=False):
+        kind = statement.type if statement.type == "unparsable" else statement.segments[0].type
+        yield kind, {part.type for part in statement.recursive_crawl_all()}
+
+
+def select_faults(text: str) -> Iterator[str]:
+    kinds = list(statements(text))
+    if len(kinds) != 1 or kinds[0][0] not in SELECTS:
+        yield f"expected one SELECT, found {[kind for kind, _ in kinds]}"
+    for _, parts in kinds:
+        if other := parts & NO_READING:
+            yield f"expected a SELECT that only reads, found {sorted(other)}"
+
+
+def header_faults(table: SqlTable, file: str) -> Iterator[str]:
+    text, header = table.text(file), table.header(file)
+    if missing := [key for key in REQUIRED[file] if not header.get(key)]:
+        yield f"expected {missing} in the header"
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        key = re.match(r"-- ?(\S[^:]*):", line)
+        if not line.startswith("--   ") and (key is None or key[1] not in HEADER_KEYS):
+            yield f"expected `-- key:` with a key of {list(HEADER_KEYS)}, or `--   ` where a line goes on, found {line}"
+
+
+def source_faults(table: SqlTable, file: str) -> Iterator[str]:
+    """The order of builds rests on the sources, so they must be true."""
+    named = set(re.findall(r"\w+\.\w+", table.header(file).get("sources", ""))) - {table.name}
+    read = re.findall(r"\b(?:FROM|JOIN|REFERENCES)\s+(\w+\.\w+)", code_of(table.text(file)), re.IGNORECASE)
+    if named != set(read) - {table.name}:
+        yield f"expected the sources {sorted(set(read))} in the header, found {sorted(named)}"
+
+
+def parameter_faults(table: SqlTable) -> Iterator[str]:
+    listed = re.sub(r"\([^)]*\)", "", table.header("query.sql").get("parameters", ""))
+    named = {name.strip() for name in listed.split(",")} - {"", "none"}
+    used = set(PLACEHOLDER.findall(code_of(table.text("query.sql"))))
+    if named != used:
+        yield f"expected the parameters {sorted(used)} in the header, found {sorted(named)}"
+    if unknown := set(PLACEHOLDER.findall(table.text("checks.sql"))) - used:
+        yield f"checks.sql: expected parameters of the query, {sorted(used)}, found {sorted(unknown)}"
+
+
+def check_faults(text: str) -> Iterator[str]:
+    if not re.match(r"-- (?:fail|warn): \S", text):
+        yield "expected `-- fail: name` or `-- warn: name` in the first line"
+    for line in re.findall(r"^--.*", text, re.MULTILINE):
+        if not re.match(r"-- (?:fail|warn): \S|--   ", line):
+            yield f"expected `-- fail: name`, `-- warn: name` or an indented comment, found {line}"
+    names = re.findall(r"^-- (?:fail|warn): *(.+)$", text, re.MULTILINE)
+    if len(set(names)) != len(names):
+        yield f"expected a name of its own for each check, found {names}"
+    for body in re.split(r"^-- (?:fail|warn):.*$", text, flags=re.MULTILINE)[1:]:
+        yield from select_faults(body)
+
+
+def value_faults(text: str) -> Iterator[str]:
+    """Faults of what runs with parameters: the clock must be one of them, and a % belongs to them."""
+    if found := UNSTABLE.search(code_of(text)):
+        yield f"expected the same answer on every run, found {found[0]}: make it a parameter"
+    if re.search(r"%(?!\(\w+\)s|%)", text.replace("%%", "")):
+        yield "expected %(name)s, or %% for a per cent sign, found a lone %"
+
+
+def faults(table: SqlTable) -> list[str]:
+    """Everything that is wrong with the files of one table."""
+    found: list[str] = []
+    if not any(map(table.text, FILES)):
+        found.append(f"{table.name}: expected one of {FILES}")
+    found += [
+        f"{table.name}: expected only {FILES}, found {p.name}" for p in table.folder.iterdir() if p.name not in FILES
+    ]
+    for file in filter(table.text, FILES):
+        text = table.text(file)
+        rules = (
+            [header_faults(table, file), source_faults(table, file)] if file != "checks.sql" else [check_faults(text)]
+        )
+        if file == "query.sql":
+            rules += [select_faults(text), parameter_faults(table)]
+        if file != "table.sql":
+            rules.append(value_faults(text))
+        found += [f"{table.name}/{file}: {fault}" for rule in rules for fault in rule]
+    return found
+
+
+TABLES = [sql_table(f"{path.parent.name}.{path.name}") for path in sorted(ROOT.glob("*/*/"))]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_files_have_no_faults(table: SqlTable) -> None:
+    assert faults(table) == []
+
+
+TABLE = """\
+-- grain: one day of orders
+-- key: day
+-- sources: none
+-- write disposition: replace partition (day)
+CREATE TABLE IF NOT EXISTS shop.sales (day date NOT NULL, order_count bigint NOT NULL, at timestamptz DEFAULT now());
+"""
+QUERY = """\
+-- grain: one day of orders
+-- key: day
+-- parameters: day (date, the first, or the last), word (text)
+-- sources: shop.orders, shop.customers
+-- write disposition: replace partition (day)
+-- rules: every order counts (rejected: paid ones only;
+--   today's)
+WITH sold AS (SELECT orders.day FROM shop.orders INNER JOIN shop.customers ON orders.id = customers.id)
+
+SELECT
+    sold.day,
+    count(*) AS order_count -- as of now(), 100 %%
+FROM sold
+WHERE sold.day = %(day)s AND sold.note LIKE %(word)s || '%%'
+GROUP BY sold.day
+"""
+CHECKS = """\
+-- fail: no day is without orders
+--   which the contract excludes
+SELECT sales.day FROM shop.sales WHERE sales.day = %(day)s AND sales.order_count = 0;
+
+-- warn: no day has many
+SELECT sales.day FROM shop.sales WHERE sales.order_count > 1000;
+"""
+GOOD = {"table.sql": TABLE, "query.sql": QUERY, "checks.sql": CHECKS}
+
+
+def sample(root: Path, files: dict[str, str]) -> SqlTable:
+    folder = root / "shop" / "sales"
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return sql_table("shop.sales", root)
+
+
+def test_sound_files_have_no_faults(tmp_path: Path) -> None:
+    assert faults(sample(tmp_path, GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("table.sql", "-- grain: one day of orders\n", "", "expected ['grain'] in the header"),
+        ("table.sql", "-- key: day\n", "-- key:\n", "expected ['key'] in the header"),
+        ("table.sql", "-- sources: none\n", "-- source: none\n", "expected ['sources'] in the header"),
+        ("table.sql", "-- sources: none\n", "-- source: none\n", "found -- source: none"),
+        ("table.sql", "date NOT NULL", "date REFERENCES shop.days", "expected the sources ['shop.days']"),
+        ("query.sql", "-- write disposition: replace partition (day)\n", "", "expected ['write disposition']"),
+        ("query.sql", "-- parameters: day (date, the first, or the last), word (text)\n", "", "['parameters']"),
+        ("query.sql", "-- rules: every", "-- every", "expected ['rules'] in the header"),
+        ("query.sql", ", shop.customers\n", "\n", "expected the sources ['shop.customers', 'shop.orders']"),
+        ("query.sql", "sources: ", "sources: shop.days, ", "found ['shop.customers', 'shop.days', 'shop.orders']"),
+        ("query.sql", ", word (text)", "", "expected the parameters ['day', 'word'] in the header, found ['day']"),
+        (
+            "query.sql",
+            "= %(day)s",
+            "= '2021-01-01'",
+            "expected the parameters ['word'] in the header, found ['day', 'w",
+        ),
+        ("query.sql", "'%%'", "'%'", "found a lone %"),
+        ("query.sql", "'%%'", "'%%%'", "found a lone %"),
+        ("query.sql", "GROUP BY sold.day\n", "GROUP BY sold.day;\nSELECT 1\n", "'select_statement']"),
+        (
+            "query.sql",
+            "WITH sold",
+            "INSERT INTO shop.sales WITH sold",
+            "expected one SELECT, found ['insert_statement']",
+        ),
+        ("query.sql", "SELECT orders.day FROM", "DELETE FROM", "found ['delete_statement']"),
+        ("query.sql", "SELECT\n    sold.day", "SELCT\n    sold.day", "expected one SELECT, found "),
+        ("query.sql", "FROM sold\n", "FROM\n", "found ['unparsable']"),
+        ("query.sql", "    count(*)", "    count(*) INTO shop.total, count(*)", "expected a SELECT that only reads"),
+        ("query.sql", "FROM sold\n", "INTO shop.total FROM sold\n", "found ['into_clause']"),
+        ("query.sql", "GROUP BY sold.day\n", "GROUP BY sold.day FOR UPDATE\n", "found ['for_clause']"),
+        ("query.sql", "= %(day)s AND", "= %(day)s AND sold.note <> '--' AND now() > sold.at AND", "found now("),
+        ("query.sql", "= %(day)s AND", "= %(day)s AND sold.at < now() AND", "found now(: make it a parameter"),
+        ("query.sql", "= %(day)s AND", "= %(day)s AND sold.at < clock_timestamp () AND", "found clock_timestamp ("),
+        ("query.sql", "= %(day)s AND", "= %(day)s AND sold.day < CURRENT_DATE AND", "found CURRENT_DATE"),
+        ("query.sql", "= %(day)s AND", "= %(day)s AND sold.at < current_timestamp AND", "found current_timestamp"),
+        ("query.sql", "= %(day)s AND", "= %(day)s AND sold.at < localtimestamp AND", "found localtimestamp"),
+        ("query.sql", "= %(day)s AND", "= %(day)s AND sold.day < date 'today' AND", "found date 'today'"),
+        ("query.sql", "= %(day)s AND", "= %(day)s AND sold.day < 'yesterday'::date AND", "found 'yesterday'::"),
+        ("query.sql", "= %(day)s AND", "= %(day)s AND random() < 1 AND", "found random("),
+        ("checks.sql", "sales.order_count = 0", "sales.day > current_date", "found current_date"),
+        ("checks.sql", "%(day)s", "%(month)s", "expected parameters of the query, ['day', 'word'], found ['month']"),
+        ("checks.sql", "> 1000", "% 2 = 0", "found a lone %"),
+        ("checks.sql", "-- fail: no day is without orders", "SELECT 1;\n-- fail: orders", "in the first line"),
+        ("checks.sql", "-- warn: no", "-- warning: no", "found -- warning: no day has many"),
+        ("checks.sql", "-- warn: no", "--warn: no", "found --warn: no day has many"),
+        ("checks.sql", "-- warn: no day has many", "-- warn: no day is without orders", "a name of its own"),
+        ("checks.sql", "SELECT sales.day FROM shop.sales WHERE sales.order_count > 1000;", "", "expected one SELECT"),
+        ("checks.sql", "count > 1000;", "count > 1000; SELECT 1;", "expected one SELECT, found ['select_"),
+    ],
+)
+def test_file_that_breaks_a_rule_is_a_fault(file: str, old: str, new: str, message: str, tmp_path: Path) -> None:
+    assert old in GOOD[file]
+    found = faults(sample(tmp_path, GOOD | {file: GOOD[file].replace(old, new, 1)}))
+    assert [fault for fault in found if fault.startswith("shop.sales/") and message in fault], found
+
+
+def test_foreign_file_is_a_fault(tmp_path: Path) -> None:
+    assert faults(sample(tmp_path, GOOD | {"querry.sql": QUERY})) == [
+        f"shop.sales: expected only {FILES}, found querry.sql"
+    ]
+
+
+def test_folder_without_sql_is_a_fault(tmp_path: Path) -> None:
+    assert faults(sample(tmp_path, {})) == [f"shop.sales: expected one of {FILES}"]

@@ -1,0 +1,244 @@
+"""The structure that ARCHITECTURE.md promises, read off the syntax of every module."""
+
+import ast
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("flows", "tasks", "deployments")
+LAYERS = {
+    "tasks.contracts": {"tasks.contracts"},
+    "tasks.engine": {"tasks.engine", "tasks.contracts"},
+    "tasks": {"tasks", "tasks.engine", "tasks.contracts"},
+    "flows": {"flows", "tasks", "tasks.engine", "tasks.contracts"},
+    "deployments": {"deployments", "flows", "tasks", "tasks.engine", "tasks.contracts"},
+    "tests": {"tests", "deployments", "flows", "tasks", "tasks.engine", "tasks.contracts"},
+}
+"""Which layers the modules of a layer import; of two layers that fit a module, the first is its own."""
+WITHOUT_PREFECT = {"tasks.engine", "tasks.contracts"}
+VERBS = {"list", "read", "extract", "land", "load", "build", "merge", "replace", "check", "export", "report"}
+VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
+LONGEST_MODULE, LONGEST_FLOW = 300, 25
+
+
+def layer_of(module: str) -> str | None:
+    return next((layer for layer in LAYERS if module == layer or module.startswith(f"{layer}.")), None)
+
+
+def imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and name of every module or member that a module imports, at its head or within."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = "." * node.level + (node.module or "")
+            yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
+
+
+def import_faults(module: str, tree: ast.Module) -> Iterator[str]:
+    layer = layer_of(module)
+    if layer is None:
+        raise ValueError(f"expected a module of {list(LAYERS)}, found {module}")
+    for line, name in imported(tree):
+        if name.startswith("."):
+            yield f"{module}:{line}: expected an absolute import, found {name}"
+        elif (other := layer_of(name)) and other not in LAYERS[layer]:
+            yield f"{module}:{line}: {layer} imports of the project only {sorted(LAYERS[layer])}, found {name}"
+        elif name.startswith("prefect") and layer in WITHOUT_PREFECT:
+            yield f"{module}:{line}: {layer} imports no Prefect, found {name}"
+
+
+def decorators(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[str, ast.expr]]:
+    for decorator in function.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        yield ast.unparse(called).rpartition(".")[2], decorator
+
+
+def decorated(tree: ast.Module, names: set[str]) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, ast.expr]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from ((node, decorator) for name, decorator in decorators(node) if name in names)
+
+
+def body_length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function after its docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def flow_faults(module: str, tree: ast.Module) -> Iterator[str]:
+    stem = module.rpartition(".")[2]
+    flows = list(decorated(tree, {"flow"}))
+    if layer_of(module) != "flows":
+        yield from (f"{module}: flows live under flows/, found {function.name}" for function, _ in flows)
+        return
+    if len(flows) != 1:
+        yield f"{module}: expected one flow, found {[function.name for function, _ in flows]}"
+    for function, decorator in flows:
+        keywords = {k.arg: ast.unparse(k.value) for k in decorator.keywords} if isinstance(decorator, ast.Call) else {}
+        if function.name != stem:
+            yield f"{module}: expected the flow's function to be called {stem}, found {function.name}"
+        if keywords.get("name") != repr(stem.replace("_", "-")):
+            yield f"{module}: expected name={stem.replace('_', '-')!r}, found {keywords.get('name')}"
+        if (length := body_length(function)) > LONGEST_FLOW:
+            yield f"{module}: expected a flow of at most {LONGEST_FLOW} lines, found {length}"
+
+
+def task_faults(module: str, tree: ast.Module) -> Iterator[str]:
+    for function, _ in decorated(tree, {"step", "task"}):
+        verb, _, noun = function.name.partition("_")
+        if layer_of(module) != "tasks":
+            yield f"{module}: tasks live under tasks/, found {function.name}"
+        if verb not in VERBS or not noun:
+            yield f"{module}: expected a task called verb_object with a verb of {sorted(VERBS)}, found {function.name}"
+
+
+def module_faults(module: str, text: str) -> list[str]:
+    """Everything in one module that is not as the architecture says."""
+    tree = ast.parse(text)
+    faults = [*import_faults(module, tree), *task_faults(module, tree)]
+    if not module.endswith("__init__"):
+        faults += flow_faults(module, tree)
+    if (length := len(text.splitlines())) > LONGEST_MODULE:
+        faults.append(f"{module}: expected at most {LONGEST_MODULE} lines, found {length}")
+    if vague := VAGUE.intersection(part for name in module.split(".") for part in name.split("_")):
+        faults.append(f"{module}: expected a name that says what the module owns, found {sorted(vague)}")
+    return faults
+
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_is_as_the_architecture_says(module: str) -> None:
+    assert module_faults(module, MODULES[module].read_text(encoding="utf-8")) == []
+
+
+def test_every_layer_has_modules() -> None:
+    assert {layer_of(module) for module in MODULES} == set(LAYERS) - {"tests"}
+
+
+@pytest.mark.parametrize("folder", ["tests", "sql"])
+def test_folders_that_are_no_packages_have_no_init(folder: str) -> None:
+    assert list((ROOT / folder).rglob("__init__.py")) == []
+
+
+GOOD_FLOW = """
+from prefect import flow
+from tasks.engine.receipts import LoadReceipt
+from tasks.load import load_object
+
+@flow(name="orders-daily", flow_run_name="x")
+def orders_daily() -> None:
+    '''What it does.'''
+    load_object()
+"""
+GOOD_TASK = """
+from tasks.engine import lake
+from tasks.policy import step
+
+@step(task_run_name="load")
+def load_object() -> None: ...
+"""
+
+
+@pytest.mark.parametrize(("module", "text"), [("flows.orders_daily", GOOD_FLOW), ("tasks.load", GOOD_TASK)])
+def test_sound_module_has_no_faults(module: str, text: str) -> None:
+    assert module_faults(module, text) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        ("tasks.load", "import flows.orders_daily"),
+        ("tasks.load", "from deployments import lint"),
+        ("tasks.load", "from tests import conftest"),
+        ("tasks.engine.lake", "from tasks import policy"),
+        ("tasks.engine.lake", "import tasks.load"),
+        ("tasks.engine.lake", "def f() -> None:\n    from tasks.load import load_object"),
+        ("tasks.contracts.events", "from tasks.engine import errors"),
+        ("tasks.contracts.events", "from tasks import engine"),
+        ("flows.orders_daily", GOOD_FLOW + "import deployments.lint"),
+        ("deployments.lint", "import tests.conftest"),
+    ],
+)
+def test_import_against_the_direction_is_a_fault(module: str, text: str) -> None:
+    (fault,) = module_faults(module, text)
+    assert "imports of the project only" in fault
+
+
+@pytest.mark.parametrize("text", ["import prefect", "from prefect.logging import x", "import prefect_aws"])
+@pytest.mark.parametrize("module", ["tasks.engine.lake", "tasks.contracts.events"])
+def test_prefect_below_the_tasks_is_a_fault(module: str, text: str) -> None:
+    (fault,) = module_faults(module, text)
+    assert "imports no Prefect" in fault
+
+
+def test_relative_import_is_a_fault() -> None:
+    assert module_faults("tasks.load", "from . import policy") == [
+        "tasks.load:1: expected an absolute import, found ..policy"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name="orders-daily"', 'name="orders_daily"', "expected name='orders-daily', found 'orders_daily'"),
+        ('name="orders-daily", ', "", "expected name='orders-daily', found None"),
+        ('@flow(name="orders-daily", flow_run_name="x")', "@flow", "expected name='orders-daily', found None"),
+        ("def orders_daily", "def orders", "expected the flow's function to be called orders_daily, found orders"),
+        ("@flow", "@step", "expected one flow, found []"),
+        ("    load_object()\n", "    load_object()\n" * 26, "expected a flow of at most 25 lines, found 26"),
+    ],
+)
+def test_flow_that_breaks_a_rule_is_a_fault(old: str, new: str, message: str) -> None:
+    assert old in GOOD_FLOW
+    assert f"flows.orders_daily: {message}" in module_faults("flows.orders_daily", GOOD_FLOW.replace(old, new))
+
+
+def test_two_flows_in_a_file_are_a_fault() -> None:
+    second = '\n@prefect.flow(name="orders-daily")\nasync def orders_daily() -> None: ...\n'
+    assert module_faults("flows.orders_daily", GOOD_FLOW + second) == [
+        "flows.orders_daily: expected one flow, found ['orders_daily', 'orders_daily']"
+    ]
+
+
+def test_flow_outside_of_flows_is_a_fault() -> None:
+    (fault,) = module_faults("tasks.load", "@flow\ndef load() -> None: ...")
+    assert "flows live under flows/" in fault
+
+
+def test_docstring_and_signature_of_a_flow_do_not_count() -> None:
+    docstring = textwrap.indent("'''Title.\n" + "Words.\n" * 40 + "'''", "    ")
+    text = GOOD_FLOW.replace("    '''What it does.'''", docstring).replace("    load_object()\n", "    load()\n" * 25)
+    assert module_faults("flows.orders_daily", text) == []
+
+
+@pytest.mark.parametrize("name", ["fetch_object", "load", "load_", "object_load", "loads_object"])
+@pytest.mark.parametrize("decorator", ["@step(task_run_name='x')", "@task", "@prefect.task(retries=1)"])
+def test_task_that_is_not_verb_object_is_a_fault(name: str, decorator: str) -> None:
+    (fault,) = module_faults("tasks.load", f"{decorator}\ndef {name}() -> None: ...")
+    assert f"found {name}" in fault
+
+
+def test_task_in_a_flow_file_is_a_fault() -> None:
+    (fault,) = module_faults("flows.orders_daily", GOOD_FLOW + "\n@task\ndef load_rows() -> None: ...")
+    assert "tasks live under tasks/" in fault
+
+
+@pytest.mark.parametrize("module", ["tasks.engine.utils", "tasks.helpers", "deployments.csv_utils", "tasks.misc.load"])
+def test_vague_name_is_a_fault(module: str) -> None:
+    (fault,) = module_faults(module, "")
+    assert "expected a name that says what the module owns" in fault
+
+
+def test_long_module_is_a_fault() -> None:
+    assert module_faults("tasks.load", "x = 1\n" * 300) == []
+    assert module_faults("tasks.load", "x = 1\n" * 301) == ["tasks.load: expected at most 300 lines, found 301"]
