@@ -6,11 +6,11 @@
 #
 # Needs root, a running Docker Engine, and debootstrap (apt-get install debootstrap). Settings, from the environment:
 #   BASE_IMAGE     the name to give it (tally-base:bookworm)
-#   DEBIAN_MIRROR  where the packages come from (debootstrap's default, http://deb.debian.org/debian)
+#   DEBIAN_MIRROR  where the packages come from (debootstrap's own default)
 set -eu
 
 image=${BASE_IMAGE:-tally-base:bookworm}
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+mirror=${DEBIAN_MIRROR:-}
 trusted=/etc/ssl/certs/ca-certificates.crt
 
 say() { printf 'base_image: %s\n' "$*" >&2; }
@@ -35,8 +35,8 @@ trap 'rm -rf "$root"' EXIT
 trap 'exit 1' INT TERM HUP
 
 say "making $image (about two minutes)"
-debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$root" "$mirror" >&2 ||
-    die "debootstrap failed; its last lines above say why. Is $mirror reachable? Set DEBIAN_MIRROR to one that is."
+debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$root" ${mirror:+"$mirror"} >&2 ||
+    die "debootstrap failed; its last lines above say why. Is the mirror reachable? Set DEBIAN_MIRROR to one that is."
 
 # A machine behind its own certificate authority has containers that need it too.
 [ ! -r "$trusted" ] || cp "$trusted" "$root$trusted"

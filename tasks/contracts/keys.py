@@ -6,13 +6,13 @@ from datetime import date
 from functools import cached_property
 from typing import Literal
 
-_FIELDS = {"year": r"(?P<year>\d{4})", "month": r"(?P<month>\d{2})", "day": r"(?P<day>\d{2})"}
+_FIELDS = {"year": r"(?P<year>[0-9]{4})", "month": r"(?P<month>[0-9]{2})", "day": r"(?P<day>[0-9]{2})"}
 _PLACEHOLDER = re.compile(r"\{(year|month|day)(?::0\d+d)?\}")
 
 
 def partition_name(value: date, unit: Literal["month", "day"]) -> str:
     """How a partition is written everywhere: `2021-04` for a month, `2021-04-01` for a day."""
-    return value.strftime("%Y-%m") if unit == "month" else value.isoformat()
+    return value.isoformat()[:7] if unit == "month" else value.isoformat()
 
 
 def partition_value(name: str) -> date:
@@ -24,6 +24,10 @@ def partition_value(name: str) -> date:
     return date.fromisoformat(name if len(name) > 7 else f"{name}-01")
 
 
+def _spelt(value: date) -> dict[str, str]:
+    return dict(zip(_FIELDS, value.isoformat().split("-"), strict=True))
+
+
 @dataclass(frozen=True)
 class KeyTemplate:
     """A template such as `{year:04d}/{month:02d}/events.csv` below a prefix.
@@ -32,7 +36,7 @@ class KeyTemplate:
 
     Attributes:
         prefix: Configured prefix of the bucket, used as it is.
-        template: The rest of the key, with the fields `year`, `month` and `day`.
+        template: The rest of the key, with the fields `{year}`, `{month}` and `{day}`: 4, 2 and 2 digits.
     """
 
     prefix: str
@@ -62,13 +66,14 @@ class KeyTemplate:
 
     def key_of(self, value: date) -> str:
         """Key of the object of a day (or of a month, where the template has no day)."""
-        return self.prefix + self.template.format(year=value.year, month=value.month, day=value.day)
+        spelt = _spelt(value)
+        return self.prefix + _PLACEHOLDER.sub(lambda field: spelt[field.group(1)], self.template)
 
     def listing_prefix(self, value: date | None, unit: Literal["month", "day"] = "month") -> str:
         """Longest fixed beginning of the keys of one partition, or of all keys where `value` is None."""
-        fields = {"year": f"{value:%Y}", "month": f"{value:%m}"} if value else {}
-        if value and unit == "day":
-            fields["day"] = f"{value:%d}"
+        fields = _spelt(value) if value else {}
+        if unit == "month":
+            fields.pop("day", None)
         out, end = self.prefix, 0
         for field in _PLACEHOLDER.finditer(self.template):
             out += self.template[end : field.start()]

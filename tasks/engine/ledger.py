@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from tasks.engine.receipts import ExportReceipt, ObjectRef
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse import Connection, has_table
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def latest_exports(connection: Connection, export_id: str) -> list[ExportReceipt
 
 def applied_files(connection: Connection) -> dict[str, str]:
     """Checksums of the DDL that was applied, by address; empty before the ledger stands."""
-    if connection.execute("SELECT to_regclass('ledger.applied_files')").fetchone() == (None,):
+    if not has_table(connection, "ledger.applied_files"):
         return {}
     rows = connection.execute("SELECT path, sha256 FROM ledger.applied_files")
     return {str(path): str(digest) for path, digest in rows}

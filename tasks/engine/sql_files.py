@@ -165,7 +165,8 @@ def build_tables(
 ) -> list[BuildReceipt]:
     """Build and check the tables of a schema for one partition, all of them or none.
 
-    A table whose query and whose sources' loads are those that it was last built from is left as it is.
+    A table is left as it is where its files, those of the tables that it reads, and the loads are those that it was
+    last built from.
 
     Args:
         connection: To the warehouse.
@@ -184,8 +185,11 @@ def build_tables(
     with errors_at(f"build of {schema} {partition}"), connection.transaction():
         lock(connection, f"{schema} {partition}")
         loads = ledger.loads_of(connection, datasets, partition)
-        for table in _with(tables_of(schema, root), "query.sql"):
-            fingerprint = _fingerprint(table, loads)
+        fingerprints: dict[str, str] = {}
+        for table in tables_of(schema, root):
+            fingerprints[table.name] = fingerprint = _fingerprint(table, loads, fingerprints)
+            if not table.text("query.sql"):
+                continue
             built = ledger.find_build(connection, table.name, partition)
             if built and built[0] == fingerprint and not force:
                 receipts.append(BuildReceipt(table.name, partition, "unchanged", built[1], 0.0))
@@ -201,8 +205,10 @@ def build_tables(
     return receipts
 
 
-def _fingerprint(table: SqlTable, loads: Sequence[int]) -> str:
-    parts = [table.text("query.sql"), table.text("checks.sql"), " ".join(map(str, loads))]
+def _fingerprint(table: SqlTable, loads: Sequence[int], fingerprints: Mapping[str, str]) -> str:
+    parts = [table.text(file) for file in ("table.sql", "query.sql", "checks.sql")]
+    parts += [fingerprints[source] for source in table.sources if source in fingerprints]
+    parts.append(" ".join(map(str, loads)))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

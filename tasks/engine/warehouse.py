@@ -110,6 +110,18 @@ def table_name(table: str) -> sql.Identifier:
     return sql.Identifier(*table.split("."))
 
 
+def has_table(connection: Connection, table: str) -> bool:
+    """Whether a table stands, `schema.table`.
+
+    By a query: `to_regclass` answers from a cache that another session's commit does not reach within a transaction,
+    such as one that has just waited for a lock.
+    """
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = %s AND tablename = %s)", table.split(".")
+    ).fetchone()
+    return row == (True,)
+
+
 def partition_table(contract: Contract, value: date) -> str:
     """Table that holds one partition: `events_staging.events_2021_04`."""
     if contract.partition is None:
@@ -150,12 +162,12 @@ def ensure_partition(connection: Connection, contract: Contract, value: date) ->
     if contract.partition is None:
         return contract.table
     name = partition_table(contract, value)
-    if connection.execute("SELECT to_regclass(%s)", [name]).fetchone() != (None,):
+    if has_table(connection, name):
         return name
     child, parent = table_name(name), table_name(contract.table)
     with errors_at(name), connection.transaction():
         lock(connection, f"partitions of {contract.table}")
-        if connection.execute("SELECT to_regclass(%s)", [name]).fetchone() == (None,):
+        if not has_table(connection, name):
             connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(child, parent))
             connection.execute(
                 sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(

@@ -19,7 +19,7 @@ from tasks.engine.errors import CheckError, SqlFileError, WarehouseError
 from tasks.engine.receipts import BuildReceipt, ObjectRef
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.sql_files import apply_ddl, build_tables, run_checks, sql_table, tables_of, write_query
-from tasks.engine.warehouse import Connection, connect, lock
+from tasks.engine.warehouse import Connection, connect, ensure_partition, lock
 
 DAY = date(2021, 4, 1)
 ORDERS = """\
@@ -90,7 +90,7 @@ def put(root: Path, file: str, text: str) -> None:
 
 
 def rows(connection: Connection, table: str) -> list[tuple[Any, ...]]:
-    return connection.execute(f"SELECT * FROM shop.{table} ORDER BY 1, 2").fetchall()  # type: ignore[arg-type]
+    return connection.execute(f"SELECT * FROM shop.{table} ORDER BY 1, 2").fetchall()
 
 
 def build(connection: Connection, root: Path, *, force: bool = False) -> list[BuildReceipt]:
@@ -172,6 +172,21 @@ def wait_for_waiting(open_connection: Connect, count: int) -> None:
                 return
             time.sleep(0.02)
     raise AssertionError(f"expected {count} sessions to wait for the lock")
+
+
+def test_partition_made_by_two_at_once_is_made_once(open_connection: Connect, connection: Connection) -> None:
+    apply_ddl(connection, [EVENTS], [])
+
+    def ensure() -> str:
+        with open_connection() as own:
+            return ensure_partition(own, EVENTS, DAY)
+
+    with ThreadPoolExecutor(2) as pool:
+        with connection.transaction():
+            lock(connection, "partitions of events_staging.events")
+            futures = [pool.submit(ensure) for _ in range(2)]
+            wait_for_waiting(open_connection, 2)
+        assert [future.result(timeout=30) for future in futures] == ["events_staging.events_2021_04"] * 2
 
 
 def name_faults(connection: Connection, schemas: list[str]) -> list[str]:

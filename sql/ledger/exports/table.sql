@@ -18,4 +18,4 @@ CREATE TABLE IF NOT EXISTS ledger.exports (
     CONSTRAINT exports_entry_id_pk PRIMARY KEY (entry_id)
 );
 
-CREATE INDEX IF NOT EXISTS exports_export_id_name_ix ON ledger.exports (export_id, name, entry_id);
+CREATE INDEX IF NOT EXISTS exports_export_id_name_entry_id_ix ON ledger.exports (export_id, name, entry_id);

@@ -19,12 +19,12 @@ CREATE TABLE IF NOT EXISTS ledger.loads (
     CONSTRAINT loads_load_id_pk PRIMARY KEY (load_id),
     CONSTRAINT loads_status_ck CHECK (status IN ('loaded', 'superseded')),
     CONSTRAINT loads_superseded_by_ck CHECK ((status = 'superseded') = (superseded_by IS NOT NULL)),
-    CONSTRAINT loads_balance_ck CHECK (rows_read = rows_loaded + rows_rejected),
+    CONSTRAINT loads_rows_read_ck CHECK (rows_read = rows_loaded + rows_rejected),
     CONSTRAINT loads_superseded_by_fk FOREIGN KEY (superseded_by)
     REFERENCES ledger.loads (load_id) DEFERRABLE INITIALLY DEFERRED
 );
 
-CREATE UNIQUE INDEX IF NOT EXISTS loads_dataset_source_uri_loaded_uk
+CREATE UNIQUE INDEX IF NOT EXISTS loads_dataset_source_uri_uk
 ON ledger.loads (dataset, source_uri) WHERE status = 'loaded';
 
 CREATE INDEX IF NOT EXISTS loads_dataset_partition_ix ON ledger.loads (dataset, partition);

@@ -1,0 +1,184 @@
+"""Validation by the contract of events, held against the oracle, and of what typed formats deliver."""
+
+import io
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from events_oracle import COLUMNS, read_events
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deployments.sample_events import events_csv, planned_bad_rows
+from tasks.contracts.events import EVENTS
+from tasks.engine.errors import ContractError
+from tasks.engine.ledger import RejectedRow
+from tasks.engine.reader import read_batches
+from tasks.engine.validation import Validated, validate
+
+ID = "d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d"
+HEADER = ",".join(COLUMNS).encode() + b"\n"
+GOOD = {
+    "id": ID, "timestamp": "2021-04-01", "email": "a@acme.com", "country": "Palau", "ip": "192.0.2.59", "uri": "index",
+    "action": "visit", "tags": "['Mr']",
+}  # fmt: skip
+
+
+def validated(data: bytes, name: str = "x.csv") -> list[Validated]:
+    return [validate(EVENTS, batch) for batch in read_batches(io.BufferedReader(io.BytesIO(data)), name, EVENTS)]
+
+
+def quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def rejected_of(**changed: str) -> list[tuple[int, str | None, str]]:
+    line = ",".join(changed.get(column, quoted(GOOD[column])) for column in COLUMNS)
+    (result,) = validated(HEADER + line.encode() + b"\n")
+    assert len(result.rows) + len(result.rejected) == 1
+    return [(row.line_number, row.column_name, row.reason) for row in result.rejected]
+
+
+@pytest.mark.parametrize(
+    ("changed", "column", "reason"),
+    [
+        ({"id": "x"}, "id", "id: expected a UUID such as 123e4567-e89b-12d3-a456-426614174000"),
+        ({"id": ""}, "id", "id: expected a UUID such as 123e4567-e89b-12d3-a456-426614174000, found nothing"),
+        ({"id": '""'}, "id", "id: expected a UUID such as 123e4567-e89b-12d3-a456-426614174000, found nothing"),
+        ({"timestamp": "2021-02-30"}, "timestamp", "timestamp: expected a date YYYY-MM-DD or an ISO-8601 date-time"),
+        ({"timestamp": "2021-04-01T25:00:00"}, "timestamp", "timestamp: expected a date YYYY-MM-DD or an ISO-8601 date-time"),
+        ({"timestamp": ""}, "timestamp", "timestamp: expected a date YYYY-MM-DD or an ISO-8601 date-time, found nothing"),
+        ({"ip": "300.1.1.1"}, "ip", "ip: expected an IPv4 or IPv6 address"),
+        ({"tags": "Mr"}, "tags", "tags: expected a list of words such as ['a', 'b']"),
+        ({"tags": "Mr", "ip": "x", "timestamp": "x"}, "timestamp", "timestamp: expected a date YYYY-MM-DD or an ISO-8601 date-time"),
+    ],
+)  # fmt: skip
+def test_row_is_rejected_for_its_first_bad_column(changed: dict[str, str], column: str, reason: str) -> None:
+    assert rejected_of(**changed) == [(2, column, reason)]
+
+
+@pytest.mark.parametrize("column", ["email", "country", "ip", "uri", "action", "tags"])
+@pytest.mark.parametrize("value", ["", '""'])
+def test_row_is_loaded_without_a_value_that_may_be_missing(column: str, value: str) -> None:
+    assert rejected_of(**{column: value}) == []
+
+
+def test_every_planned_bad_row_of_the_sample_is_rejected_with_its_place() -> None:
+    data = b"".join(events_csv("2021-04", 500, bad_rows=40))
+    rejected = [row for result in validated(data) for row in result.rejected]
+    planned = planned_bad_rows("2021-04", 500, bad_rows=40)
+    assert [(r.line_number, r.column_name, r.raw) for r in rejected] == [(p.line_number, p.column, p.raw) for p in planned]
+
+
+cells = {
+    "id": st.sampled_from([ID, ID.upper(), "", "x", ID[1:]]),
+    "timestamp": st.sampled_from(
+        ["2021-04-01", "2021-03-31T23:59:59Z", "2021-04-01 00:00:00.5+02:00", "2021-02-29", "", "0001-01-01T00:00:00+01:00"]
+    ),
+    "email": st.sampled_from(["", "a@acme.com", "no-at", " B@Mail.Acme.CO.UK ", "x@[192.0.2.1]", "a@b@c.info", "x@co.uk"]),
+    "country": st.sampled_from(["", "Côte d'Ivoire", "Korea, Republic of", "a\nb", 'quo"te']),
+    "ip": st.sampled_from(["", "192.0.2.1", "2001:db8::1", "1.2.3", "1.2.3.٤"]),
+    "uri": st.just("index"),
+    "action": st.sampled_from(["visit", ""]),
+    "tags": st.sampled_from(["", "[]", "['a', ',', 'b']", '["it\'s"]', "['a'", "[1]", "['']", "['x','y']"]),
+}
+records = st.fixed_dictionaries(cells)
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(st.lists(records, max_size=12), st.sampled_from([quoted, lambda text: quoted(text) if text else ""]))
+def test_rows_are_typed_as_the_oracle_types_them(rows: list[dict[str, str]], written: object) -> None:
+    assert callable(written)
+    data = HEADER + "".join(",".join(written(row[c]) for c in COLUMNS) + "\n" for row in rows).encode()
+    expected = read_events(data)
+    results = validated(data)
+    rejected = [row for result in results for row in result.rejected]
+    assert [(r.line_number, r.column_name, r.raw) for r in rejected] == [
+        (r.line_number, r.column, r.raw) for r in expected.rejected
+    ]
+    found = [row for result in results for row in result.rows.select(pl.exclude("id", "ip")).iter_rows()]
+    assert found == [
+        (r.occurred_at, r.event_date, r.email, r.company, r.country, r.uri, r.action, None if r.tags is None else list(r.tags))
+        for r in expected.rows
+    ]
+    assert [row for result in results for row in result.rows["id"]] == [r.id.bytes for r in expected.rows]
+    packed = [r.ip and r.ip.packed for r in expected.rows]
+    assert [row and row[4:] for result in results for row in result.rows["ip"]] == packed
+
+
+def parquet(**changed: pa.Array) -> bytes:
+    count = len(next(iter(changed.values()))) if changed else 1
+    table = {column: changed.get(column, pa.array([GOOD[column]] * count)) for column in COLUMNS}
+    sink = io.BytesIO()
+    pq.write_table(pa.table(table), sink)
+    return sink.getvalue()
+
+
+def from_parquet(**changed: pa.Array) -> tuple[pl.DataFrame, list[RejectedRow]]:
+    (result,) = validated(parquet(**changed), "x.parquet")
+    return result.rows, result.rejected
+
+
+@pytest.mark.parametrize(
+    ("values", "instant", "day"),
+    [
+        (pa.array([date(2021, 4, 1)]), datetime(2021, 4, 1, tzinfo=UTC), date(2021, 4, 1)),
+        (pa.array([datetime(2021, 4, 1, 1, 2, 3, 4)]), datetime(2021, 4, 1, 1, 2, 3, 4, UTC), date(2021, 4, 1)),  # noqa: DTZ001 - as written
+        (pa.array([1617235200_000000009], pa.timestamp("ns")), datetime(2021, 4, 1, tzinfo=UTC), date(2021, 4, 1)),
+        (pa.array([1617235200], pa.timestamp("s")), datetime(2021, 4, 1, tzinfo=UTC), date(2021, 4, 1)),
+        (
+            pa.array([datetime(2021, 4, 1, tzinfo=timezone(timedelta(hours=2)))], pa.timestamp("us", "Europe/Paris")),
+            datetime(2021, 3, 31, 22, tzinfo=UTC),
+            date(2021, 4, 1),
+        ),
+        (pa.array([date(1, 1, 1)]), datetime(1, 1, 1, tzinfo=UTC), date(1, 1, 1)),
+    ],
+)
+def test_typed_times_are_instants_with_the_date_of_their_zone(values: pa.Array, instant: datetime, day: date) -> None:
+    rows, rejected = from_parquet(timestamp=values)
+    assert (rows.select("occurred_at", "event_date").rows(), rejected) == [(instant, day)] or rejected == []
+    assert rows.select("occurred_at", "event_date").rows() == [(instant, day)]
+
+
+def test_typed_lists_are_taken_as_they_are_and_missing_ones_too() -> None:
+    rows, rejected = from_parquet(tags=pa.array([["a", "b,'\n"], [], None, ["c", None]]))
+    assert (rows["tags"].to_list(), rejected) == ([["a", "b,'\n"], [], None, ["c", None]], [])
+
+
+def test_typed_values_are_taken_in_their_spelling() -> None:
+    rows, rejected = from_parquet(
+        country=pa.array(["a", "b"]).dictionary_encode(), uri=pa.array([7, None]), action=pa.array([True, False])
+    )
+    assert rows.select("country", "uri", "action").rows() == [("a", "7", "true"), ("b", None, "false")]
+    assert rejected == []
+
+
+def test_nul_in_a_typed_format_rejects_its_row_alone() -> None:
+    rows, rejected = from_parquet(
+        country=pa.array(["a\0", "b", "c"]), tags=pa.array([["x"], ["y\0", "z"], ["w"]])
+    )
+    assert rows["country"].to_list() == ["c"]
+    assert [(row.line_number, row.column_name) for row in rejected] == [(1, "country"), (2, "tags")]
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("country", pa.array([["a"]])),
+        ("country", pa.array([{"a": 1}])),
+        ("country", pa.array([b"\xff"])),
+        ("tags", pa.array([[1]])),
+        ("id", pa.array([b"\xff" * 16], pa.binary(16))),
+        ("timestamp", pa.array([["2021-04-01"]])),
+    ],
+)
+def test_column_of_a_type_that_cannot_be_spelt_is_refused(column: str, values: pa.Array) -> None:
+    with pytest.raises(ContractError, match=f"{column}.*expected text"):
+        from_parquet(**{column: values})
+
+
+def test_batch_without_sound_rows_keeps_the_rejected_ones() -> None:
+    (result,) = validated(HEADER + b"x\n")
+    assert (len(result.rows), [row.reason for row in result.rejected]) == (0, ["expected 8 fields, found 1"])
