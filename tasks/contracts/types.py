@@ -38,12 +38,14 @@ class ColumnType:
         expected: What a value looks like, for the reason of a rejection.
         parse: From the delivered string to a value; null where there is none.
         to_arrow: From the values to the Arrow array whose binary COPY encoding is this Postgres type's.
+        takes_lists: Whether `parse` takes the lists of strings that a typed format delivers, too.
     """
 
     postgres: str
     expected: str
     parse: Callable[[pl.Expr], pl.Expr] = _identity
     to_arrow: Callable[[pl.Series], ArrowArray] = _to_arrow
+    takes_lists: bool = False
 
 
 # Never `\d`: that is any script's digit.
@@ -144,7 +146,8 @@ def _words(text: str) -> list[str] | None:
 
 def _words_batch(series: pl.Series) -> pl.Series:
     if series.dtype == pl.List(pl.String):  # as parquet delivers them
-        return series
+        has_nul = series.list.eval(pl.element().str.contains("\0", literal=True)).list.any()
+        return pl.select(pl.when(~has_nul.fill_null(value=False)).then(series)).to_series()
     plain = series.str.contains(_PLAIN_WORDS)
     inner = pl.select(pl.when(plain).then(series.str.slice(2, series.str.len_chars() - 4))).to_series()
     out = inner.str.split("', '")
@@ -168,4 +171,4 @@ UUID = ColumnType("uuid", "a UUID such as 123e4567-e89b-12d3-a456-426614174000",
 DATE = ColumnType("date", "a date YYYY-MM-DD", parse_date)
 TIMESTAMPTZ = ColumnType("timestamptz", "a date YYYY-MM-DD or an ISO-8601 date-time", parse_timestamp)
 INET = ColumnType("inet", "an IPv4 or IPv6 address", parse_inet)
-WORDS = ColumnType("text[]", "a list of words such as ['a', 'b']", parse_words)
+WORDS = ColumnType("text[]", "a list of words such as ['a', 'b']", parse_words, takes_lists=True)

@@ -46,9 +46,6 @@ class RunSettings(_Group):
 
     events_prefix: str = ""
     events_key: str = "{year:04d}/{month:02d}/events.csv"
-    commerce_prefix: str = "orders_data/"
-    orders_input_prefix: str = "Input/"
-    orders_output_prefix: str = "Output/"
     export_prefix: str = "analytics_export/"
     export_id: str = Field(default="default", min_length=1)
     max_rejected_rows: int = Field(default=100, ge=0)
@@ -64,10 +61,7 @@ _LAKE_VARIABLES = {
     "session_token": ("AWS_SESSION_TOKEN",),
     "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
 }
-_KNOWN = frozenset(
-    {"WAREHOUSE_DSN", "LAKE_BUCKET", "TOTESYS_SECRET", "TOTESYS_DSN", "TOTESYS_CSV_BUCKET", "TOTESYS_PARQUET_BUCKET"}
-    | {name.upper() for name in RunSettings.model_fields}
-)
+_KNOWN = frozenset({"WAREHOUSE_DSN", "LAKE_BUCKET"} | {name.upper() for name in RunSettings.model_fields})
 
 GroupT = TypeVar("GroupT", bound=_Group)
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tasks.contracts import Contract
+from tasks.contracts import Column, Contract
+from tasks.engine.errors import ContractError
 from tasks.engine.ledger import RejectedRow
 from tasks.engine.reader import Batch
 
@@ -22,8 +23,11 @@ def validate(contract: Contract, batch: Batch) -> Validated:
 
     A row is rejected for the first of its columns, in the contract's order, that holds no value of its type, or nothing
     where the contract wants something. An empty string is a value of a text only.
+
+    Raises:
+        ContractError: A typed format delivers a column in a type that has no spelling.
     """
-    given = {source: _given(batch.frame[source]) for source in batch.frame.columns}
+    given = {column.source_name: _given(batch.frame[column.source_name], column) for column in contract.columns}
     sources = pl.DataFrame(list(given.values()))
     typed = sources.select(
         (column.parse or column.type.parse)(pl.col(column.source_name)).alias(column.name)
@@ -54,11 +58,17 @@ def validate(contract: Contract, batch: Batch) -> Validated:
     return Validated(typed.filter(keep), sorted(batch.rejected + rejected, key=lambda r: r.line_number))
 
 
-def _given(series: pl.Series) -> pl.Series:
+def _given(series: pl.Series, column: Column) -> pl.Series:
     """What a parser takes: strings; a typed format's other values in their ISO spelling, lists as they are."""
-    if series.dtype == pl.String or isinstance(series.dtype, pl.List):
+    dtype = series.dtype
+    if dtype == pl.String or (column.type.takes_lists and dtype == pl.List(pl.String)):
         return series
-    if isinstance(series.dtype, pl.Datetime):
-        zone = "%:z" if series.dtype.time_zone else ""
+    if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+        raise ContractError(
+            f"column {column.source_name}: expected text, a time{', a list of texts' if column.type.takes_lists else ''}"
+            f" or a number, found {dtype}. Have the object written with another type"
+        )
+    if isinstance(dtype, pl.Datetime):
+        zone = "%:z" if dtype.time_zone else ""
         return series.dt.to_string(f"%Y-%m-%dT%H:%M:%S%.6f{zone}")
     return series.cast(pl.String)

@@ -39,7 +39,11 @@ def test_key_begins_with_every_listing_prefix_of_its_partition(template: KeyTemp
 
 @pytest.mark.parametrize(
     ("template", "key"),
-    [(MONTHLY, "2021/04/events.csv"), (DAILY, "raw/2021/04/09/events.csv"), (TEMPLATES[2], "a.b+c/{x}/2021/04/events.csv")],
+    [
+        (MONTHLY, "2021/04/events.csv"),
+        (DAILY, "raw/2021/04/09/events.csv"),
+        (TEMPLATES[2], "a.b+c/{x}/2021/04/events.csv"),
+    ],
 )
 def test_key_is_written_with_leading_zeros(template: KeyTemplate, key: str) -> None:
     assert template.key_of(date(2021, 4, 9)) == key
@@ -50,7 +54,7 @@ def test_key_is_written_with_leading_zeros(template: KeyTemplate, key: str) -> N
     [
         "", "2021/04/", "2021/04/events.csv.bak", "x2021/04/events.csv", "x/2021/04/events.csv", "2021/4/events.csv",
         "2021/13/events.csv", "2021/00/events.csv", "0000/04/events.csv", "21/04/events.csv", "2021/04/eventsXcsv",
-        "2021/04/events.csv\n", "2021/04/09/events.csv", "٢٠٢١/04/events.csv", "2021/04/EVENTS.csv",
+        "2021/04/events.csv\n", "2021/04/09/events.csv", "\u0662\u0660\u0662\u0661/04/events.csv", "2021/04/EVENTS.csv",
     ],
 )  # fmt: skip
 def test_foreign_key_has_no_day(key: str) -> None:
@@ -85,7 +89,9 @@ def test_field_that_stands_twice_must_agree() -> None:
         (KeyTemplate("p/", "events-{day}.{month}.{year}.csv"), date(2021, 4, 9), "month", "p/events-"),
     ],
 )
-def test_listing_prefix_is_the_longest_fixed_beginning(template: KeyTemplate, value: date, unit: str, prefix: str) -> None:
+def test_listing_prefix_is_the_longest_fixed_beginning(
+    template: KeyTemplate, value: date, unit: str, prefix: str
+) -> None:
     assert template.listing_prefix(value, unit) == prefix  # type: ignore[arg-type]
 
 
@@ -99,5 +105,5 @@ def test_partition_has_one_name(day: date) -> None:
 
 @pytest.mark.parametrize("name", ["", "2021", "2021-13", "2021-4", "2021-02-30", "april", "2021-04-01T00"])
 def test_name_of_no_partition_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=".+"):
+    with pytest.raises(ValueError, match=r"."):
         partition_value(name)

@@ -48,7 +48,7 @@ def test_uuid_is_accepted_in_either_case() -> None:
     "text",
     [
         A_UUID.replace("-", ""), f"{{{A_UUID}}}", f"urn:uuid:{A_UUID}", A_UUID[:-1], A_UUID + "0", A_UUID + "\n",
-        " " + A_UUID, A_UUID.replace("e", "g"), A_UUID.replace("1", "١"), A_UUID.replace("e89b-", "e89-b"),
+        " " + A_UUID, A_UUID.replace("e", "g"), A_UUID.replace("1", "\u0661"), A_UUID.replace("e89b-", "e89-b"),
     ],
 )  # fmt: skip
 def test_uuid_of_another_spelling_is_refused(text: str) -> None:
@@ -65,7 +65,7 @@ def test_date_is_accepted(text: str) -> None:
     [
         "0000-01-01", "10000-01-01", "2021-02-29", "1900-02-29", "2021-04-31", "2021-13-01", "2021-00-01", "2021-04-00",
         "2021-4-1", "21-04-01", "2021/04/01", "20210401", "2021-W14-1", " 2021-04-01", "2021-04-01 ", "2021-04-01\n",
-        "-2021-04-01", "+2021-04-01", "202١-04-01", "2021-04-01T00:00:00", "01.04.2021", "infinity", "epoch",
+        "-2021-04-01", "+2021-04-01", "202\u0661-04-01", "2021-04-01T00:00:00", "01.04.2021", "infinity", "epoch",
     ],
 )  # fmt: skip
 def test_date_of_another_spelling_is_refused(text: str) -> None:
@@ -102,7 +102,7 @@ def test_timestamp_is_an_instant_and_its_date_is_the_one_written(text: str, inst
         "2021-04-01T24:00:00", "2021-04-01T23:60:00", "2021-04-01T23:59:60", "2021-04-01T10:20", "2021-04-01T10:20:30.",
         "2021-04-01T10:20:30.1234567", "2021-04-01T10:20:30z", "2021-04-01t10:20:30", "2021-04-01  10:20:30",
         "2021-04-01T10:20:30 +02:00", "2021-04-01T10:20:30+2", "2021-04-01T10:20:30+16:00", "2021-04-01T10:20:30+02:60",
-        "2021-02-29T10:20:30", "2021-02-29T10:20:30Z", "2021-04-01T10:20:30 UTC", "1617235200", "2021-04-01T1٠:20:30",
+        "2021-02-29T10:20:30", "2021-02-29T10:20:30Z", "2021-04-01T10:20:30 UTC", "1617235200", "2021-04-01T1\u0660:20:30",
         "2021-04-01T10:20:30\n", "2021-04-01T10:20:30+02:00\n", "yesterday", "infinity", "2021-04-31T10:20:30",
     ],
 )  # fmt: skip
@@ -139,7 +139,7 @@ def test_addresses_are_in_their_wire_form_whatever_stands_beside_them(texts: lis
 @pytest.mark.parametrize(
     "text",
     [
-        "0.0.0.0", "255.255.255.255", "::", "::1", "2001:DB8::A", "::ffff:192.0.2.1", "1:2:3:4:5:6:7:8",
+        "0.0.0.1", "255.255.255.255", "::", "::1", "2001:DB8::A", "::ffff:192.0.2.1", "1:2:3:4:5:6:7:8",
         "64:ff9b::192.0.2.33",
     ],
 )  # fmt: skip
@@ -151,7 +151,7 @@ def test_address_is_accepted(text: str) -> None:
     "text",
     [
         "256.1.1.1", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.4/24", "1.2.3.4 ", " 1.2.3.4", "1.2.3.4\n", "1.2.3.-4",
-        "1.2.3.٤", "٢٠.2.3.4", "0x1.2.3.4", "16909060", "fe80::1%eth0", "fe80::1%", "::1/64", "[::1]", ":::", "1::2::3",
+        "1.2.3.\u0664", "\u0662\u0660.2.3.4", "0x1.2.3.4", "16909060", "fe80::1%eth0", "fe80::1%", "::1/64", "[::1]", ":::", "1::2::3",
         "::g", "1:2:3:4:5:6:7", "localhost", "1.2.3.4:80",
     ],
 )  # fmt: skip
@@ -160,7 +160,9 @@ def test_address_of_another_spelling_is_refused_and_spares_its_neighbours(text: 
 
 
 word = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
-tricky = st.sampled_from([",", ", ", "','", "', '", "'", '"', "\\", "\n", "\\n", "[", "]", "", " ", "a, b", "it's", "\x7f"])
+tricky = st.sampled_from(
+    [",", ", ", "','", "', '", "'", '"', "\\", "\n", "\\n", "[", "]", "", " ", "a, b", "it's", "\x7f"]
+)
 
 
 @FAST
@@ -216,8 +218,8 @@ def test_list_of_words_is_accepted(text: str, words: list[str]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "a", "[a]", "[1]", "['a', None]", "[['a']]", "('a', 'b')", "{'a'}", "'a'", "['a'", "'a']", "['a' , b]", "['a\nb']",
-        '["a\nb"]', r"['\ud800']", r"['\x00']", "[b'a']", "[f'a']", "['a'] + ['b']", "[" * 500, "[,]", "null", "None",
+        "[]x", "[a]", "[1]", "['a', None]", "[['a']]", "('a', 'b')", "{'a'}", "'a'", "['a'", "'a']", "['a' , b]",
+        "['a\nb']", '["a\nb"]', r"['\ud800']", r"['\x00']", "[b'a']", "[f'a']", "['a'] + ['b']", "[" * 500, "[,]", "null", "None",
     ],
 )  # fmt: skip
 def test_text_that_is_no_list_of_words_is_refused(text: str) -> None:

@@ -19,6 +19,7 @@ from tasks.engine.reader import read_batches
 from tasks.engine.validation import Validated, validate
 
 ID = "d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d"
+WANTED_TIME = "timestamp: expected a date YYYY-MM-DD or an ISO-8601 date-time"
 HEADER = ",".join(COLUMNS).encode() + b"\n"
 GOOD = {
     "id": ID, "timestamp": "2021-04-01", "email": "a@acme.com", "country": "Palau", "ip": "192.0.2.59", "uri": "index",
@@ -47,12 +48,12 @@ def rejected_of(**changed: str) -> list[tuple[int, str | None, str]]:
         ({"id": "x"}, "id", "id: expected a UUID such as 123e4567-e89b-12d3-a456-426614174000"),
         ({"id": ""}, "id", "id: expected a UUID such as 123e4567-e89b-12d3-a456-426614174000, found nothing"),
         ({"id": '""'}, "id", "id: expected a UUID such as 123e4567-e89b-12d3-a456-426614174000, found nothing"),
-        ({"timestamp": "2021-02-30"}, "timestamp", "timestamp: expected a date YYYY-MM-DD or an ISO-8601 date-time"),
-        ({"timestamp": "2021-04-01T25:00:00"}, "timestamp", "timestamp: expected a date YYYY-MM-DD or an ISO-8601 date-time"),
-        ({"timestamp": ""}, "timestamp", "timestamp: expected a date YYYY-MM-DD or an ISO-8601 date-time, found nothing"),
+        ({"timestamp": "2021-02-30"}, "timestamp", WANTED_TIME),
+        ({"timestamp": "2021-04-01T25:00:00"}, "timestamp", WANTED_TIME),
+        ({"timestamp": ""}, "timestamp", f"{WANTED_TIME}, found nothing"),
         ({"ip": "300.1.1.1"}, "ip", "ip: expected an IPv4 or IPv6 address"),
         ({"tags": "Mr"}, "tags", "tags: expected a list of words such as ['a', 'b']"),
-        ({"tags": "Mr", "ip": "x", "timestamp": "x"}, "timestamp", "timestamp: expected a date YYYY-MM-DD or an ISO-8601 date-time"),
+        ({"tags": "Mr", "ip": "x", "timestamp": "x"}, "timestamp", WANTED_TIME),
     ],
 )  # fmt: skip
 def test_row_is_rejected_for_its_first_bad_column(changed: dict[str, str], column: str, reason: str) -> None:
@@ -69,17 +70,28 @@ def test_every_planned_bad_row_of_the_sample_is_rejected_with_its_place() -> Non
     data = b"".join(events_csv("2021-04", 500, bad_rows=40))
     rejected = [row for result in validated(data) for row in result.rejected]
     planned = planned_bad_rows("2021-04", 500, bad_rows=40)
-    assert [(r.line_number, r.column_name, r.raw) for r in rejected] == [(p.line_number, p.column, p.raw) for p in planned]
+    assert [(r.line_number, r.column_name, r.raw) for r in rejected] == [
+        (p.line_number, p.column, p.raw) for p in planned
+    ]
 
 
 cells = {
     "id": st.sampled_from([ID, ID.upper(), "", "x", ID[1:]]),
     "timestamp": st.sampled_from(
-        ["2021-04-01", "2021-03-31T23:59:59Z", "2021-04-01 00:00:00.5+02:00", "2021-02-29", "", "0001-01-01T00:00:00+01:00"]
+        [
+            "2021-04-01",
+            "2021-03-31T23:59:59Z",
+            "2021-04-01 00:00:00.5+02:00",
+            "2021-02-29",
+            "",
+            "0001-01-01T00:00:00+01:00",
+        ]
     ),
-    "email": st.sampled_from(["", "a@acme.com", "no-at", " B@Mail.Acme.CO.UK ", "x@[192.0.2.1]", "a@b@c.info", "x@co.uk"]),
+    "email": st.sampled_from(
+        ["", "a@acme.com", "no-at", " B@Mail.Acme.CO.UK ", "x@[192.0.2.1]", "a@b@c.info", "x@co.uk"]
+    ),
     "country": st.sampled_from(["", "Côte d'Ivoire", "Korea, Republic of", "a\nb", 'quo"te']),
-    "ip": st.sampled_from(["", "192.0.2.1", "2001:db8::1", "1.2.3", "1.2.3.٤"]),
+    "ip": st.sampled_from(["", "192.0.2.1", "2001:db8::1", "1.2.3", "1.2.3.\u0664"]),
     "uri": st.just("index"),
     "action": st.sampled_from(["visit", ""]),
     "tags": st.sampled_from(["", "[]", "['a', ',', 'b']", '["it\'s"]', "['a'", "[1]", "['']", "['x','y']"]),
@@ -100,7 +112,16 @@ def test_rows_are_typed_as_the_oracle_types_them(rows: list[dict[str, str]], wri
     ]
     found = [row for result in results for row in result.rows.select(pl.exclude("id", "ip")).iter_rows()]
     assert found == [
-        (r.occurred_at, r.event_date, r.email, r.company, r.country, r.uri, r.action, None if r.tags is None else list(r.tags))
+        (
+            r.occurred_at,
+            r.event_date,
+            r.email,
+            r.company,
+            r.country,
+            r.uri,
+            r.action,
+            None if r.tags is None else list(r.tags),
+        )
         for r in expected.rows
     ]
     assert [row for result in results for row in result.rows["id"]] == [r.id.bytes for r in expected.rows]
@@ -138,8 +159,7 @@ def from_parquet(**changed: pa.Array) -> tuple[pl.DataFrame, list[RejectedRow]]:
 )
 def test_typed_times_are_instants_with_the_date_of_their_zone(values: pa.Array, instant: datetime, day: date) -> None:
     rows, rejected = from_parquet(timestamp=values)
-    assert (rows.select("occurred_at", "event_date").rows(), rejected) == [(instant, day)] or rejected == []
-    assert rows.select("occurred_at", "event_date").rows() == [(instant, day)]
+    assert (rows.select("occurred_at", "event_date").rows(), rejected) == ([(instant, day)], [])
 
 
 def test_typed_lists_are_taken_as_they_are_and_missing_ones_too() -> None:
@@ -156,9 +176,7 @@ def test_typed_values_are_taken_in_their_spelling() -> None:
 
 
 def test_nul_in_a_typed_format_rejects_its_row_alone() -> None:
-    rows, rejected = from_parquet(
-        country=pa.array(["a\0", "b", "c"]), tags=pa.array([["x"], ["y\0", "z"], ["w"]])
-    )
+    rows, rejected = from_parquet(country=pa.array(["a\0", "b", "c"]), tags=pa.array([["x"], ["y\0", "z"], ["w"]]))
     assert rows["country"].to_list() == ["c"]
     assert [(row.line_number, row.column_name) for row in rejected] == [(1, "country"), (2, "tags")]
 

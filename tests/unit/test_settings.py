@@ -1,0 +1,146 @@
+import traceback
+from collections.abc import Mapping
+
+import pytest
+from pydantic import ValidationError
+
+from tasks.engine.errors import SettingsError
+from tasks.engine.settings import RunSettings, read_lake, read_run, read_warehouse
+
+DSN = "postgresql://loader:hunter2@127.0.0.1:5432/tally"
+SECRET = "hunter2"
+
+
+def no_block() -> Mapping[str, object]:
+    raise SettingsError("neither environment nor block")
+
+
+def never() -> Mapping[str, object]:
+    raise AssertionError("the block was read although the environment speaks")
+
+
+def test_environment_speaks_before_the_block() -> None:
+    assert read_warehouse({"WAREHOUSE_DSN": DSN}, never).dsn.get_secret_value() == DSN
+    lake = read_lake(
+        {
+            "LAKE_BUCKET": " lake ", "AWS_ENDPOINT_URL": "http://127.0.0.1:9000", "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": "token", "AWS_DEFAULT_REGION": "eu-west-1",
+        },
+        never,
+    )  # fmt: skip
+    assert (lake.bucket, lake.endpoint_url, lake.access_key_id, lake.region) == (
+        "lake", "http://127.0.0.1:9000", "key", "eu-west-1",
+    )  # fmt: skip
+    assert lake.secret_access_key
+    assert lake.session_token
+    assert (lake.secret_access_key.get_secret_value(), lake.session_token.get_secret_value()) == (SECRET, "token")
+
+
+def test_more_specific_variable_of_aws_wins() -> None:
+    environ = {
+        "LAKE_BUCKET": "b", "AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_S3": "http://s3", "AWS_REGION": "one",
+        "AWS_DEFAULT_REGION": "two",
+    }  # fmt: skip
+    lake = read_lake(environ, never)
+    assert (lake.endpoint_url, lake.region) == ("http://s3", "one")
+
+
+@pytest.mark.parametrize("environ", [{}, {"WAREHOUSE_DSN": "", "LAKE_BUCKET": ""}])
+def test_block_speaks_where_the_environment_is_silent(environ: dict[str, str]) -> None:
+    assert read_warehouse(environ, lambda: {"dsn": DSN}).dsn.get_secret_value() == DSN
+    assert read_lake(environ, lambda: {"bucket": "b", "region": None}).bucket == "b"
+
+
+def test_error_of_a_missing_block_passes() -> None:
+    for read in (read_warehouse, read_lake):
+        with pytest.raises(SettingsError, match="neither environment nor block"):
+            read({}, no_block)
+
+
+def test_defaults_of_a_run_are_the_documented_ones() -> None:
+    settings = read_run({})
+    assert settings == RunSettings()
+    assert (settings.events_prefix, settings.export_prefix, settings.export_id) == ("", "analytics_export/", "default")
+    assert (settings.max_rejected_rows, settings.max_rejected_share) == (100, 0.01)
+
+
+def test_every_setting_of_a_run_is_read_from_the_variable_of_its_name() -> None:
+    environ = {name.upper(): str(RunSettings.model_fields[name].default) for name in RunSettings.model_fields}
+    environ |= {"MAX_REJECTED_ROWS": "7", "MAX_REJECTED_SHARE": "0.5", "EVENTS_PREFIX": "raw/"}
+    settings = read_run(environ)
+    assert (settings.max_rejected_rows, settings.max_rejected_share, settings.events_prefix) == (7, 0.5, "raw/")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_REJECTED_ROWS", "-1"), ("MAX_REJECTED_ROWS", "many"), ("MAX_REJECTED_ROWS", "1.5"),
+        ("MAX_REJECTED_SHARE", "1.01"), ("MAX_REJECTED_SHARE", "-0.1"), ("MAX_REJECTED_SHARE", "nan"),
+        ("LOAD_MEMORY_MB", "10"),
+    ],
+)  # fmt: skip
+def test_value_that_cannot_be_used_is_refused_by_name_without_the_value(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=rf"settings of RunSettings .*{name.lower()}: ") as caught:
+        read_run({name: value})
+    assert f"'{value}'" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environ", "meant"),
+    [
+        ({"MAX_REJECTED_ROW": "1"}, "MAX_REJECTED_ROWS"),
+        ({"EVENT_PREFIX": "x"}, "EVENTS_PREFIX"),
+        ({"WAREHOUSE_DNS": DSN}, "WAREHOUSE_DSN"),
+        ({"LAKE_BUCKETS": "x"}, "LAKE_BUCKET"),
+        ({"EXPORTID": "x"}, "EXPORT_ID"),
+    ],
+)
+def test_misspelt_name_is_refused_with_the_one_that_was_meant(environ: dict[str, str], meant: str) -> None:
+    for read in (lambda: read_run(environ), lambda: read_warehouse(environ, never), lambda: read_lake(environ, never)):
+        with pytest.raises(SettingsError, match=f"unknown setting {next(iter(environ))} .* did you mean {meant}") as caught:
+            read()
+        assert SECRET not in str(caught.value)
+
+
+def test_names_of_others_are_none_of_our_business() -> None:
+    others = {"PATH": "/bin", "LAKE_SERVICE_HOST": "1.2.3.4", "AWS_PROFILE": "x", "WAREHOUSE_PORT": "1", "PGDSN": "x"}
+    assert read_run(others) == RunSettings()
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresq://loader:hunter2@127.0.0.1/tally", "hunter2", "password=hunter2 hots=127.0.0.1 dbname",
+        "postgresql://loader:hunter2%zz@127.0.0.1/tally", "postgresql://loader@127.0.0.1/tally?pasword=hunter2",
+        "host='127.0.0.1 password=hunter2",
+    ],
+)  # fmt: skip
+def test_malformed_dsn_is_refused_without_a_word_of_it(dsn: str) -> None:
+    with pytest.raises(SettingsError, match="WAREHOUSE_DSN cannot be used: dsn: ") as caught:
+        read_warehouse({"WAREHOUSE_DSN": dsn}, never)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("url", ["localhost:9000", "hunter2", "ftp://x", "http://"])
+def test_malformed_endpoint_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="endpoint_url") as caught:
+        read_lake({"LAKE_BUCKET": "b", "AWS_ENDPOINT_URL": url}, never)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_block_with_a_field_that_is_unknown_is_refused_without_its_value() -> None:
+    with pytest.raises(SettingsError, match="pasword") as caught:
+        read_warehouse({}, lambda: {"dsn": DSN, "pasword": SECRET})
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_secrets_are_in_no_representation() -> None:
+    lake = read_lake({"LAKE_BUCKET": "b", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": SECRET}, never)
+    for settings in (lake, read_warehouse({"WAREHOUSE_DSN": DSN}, never)):
+        assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_settings_are_frozen() -> None:
+    for settings, field in ((read_run({}), "export_id"), (read_warehouse({"WAREHOUSE_DSN": DSN}, never), "dsn")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(settings, field, "other")
