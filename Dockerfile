@@ -23,9 +23,11 @@ ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
 RUN python3 -m venv /opt/installer && python3 -m venv --without-pip /opt/venv
 
 COPY requirements.lock /opt/installer/
-# Hashes or nothing, wheels or nothing: no compiler is needed, and nothing runs a setup script.
+# Hashes or nothing, wheels or nothing: no compiler is needed, and nothing runs a setup script. The lock is complete, so nothing is left to
+# resolve (Debian's pip looks for the newest `sqlalchemy[asyncio]` beside the locked `sqlalchemy`); the check holds it to that.
 RUN /opt/installer/bin/pip --python /opt/venv/bin/python install \
-        --require-hashes --only-binary :all: --no-compile -r /opt/installer/requirements.lock
+        --require-hashes --only-binary :all: --no-deps --no-compile -r /opt/installer/requirements.lock \
+    && /opt/installer/bin/pip --python /opt/venv/bin/python check
 
 # What no flow run reads: bundled test suites, C headers and Cython sources, the server's web interface, and the parts of Arrow that talk
 # Flight and S3 (the lake is read through boto3 and polars; nothing else links them). The import test at the end holds this list to its word.

@@ -45,8 +45,8 @@ def open_lake(bucket: str | None = None) -> Lake:
 def warehouse_slot() -> AbstractContextManager[None]:
     """One of the slots that protect the warehouse from too many writers at once.
 
-    The global concurrency limit `warehouse` is made by `make deploy`: runs of a deployment insist on it, runs beside one
-    have no limit.
+    The global concurrency limit `warehouse` is made by `make deploy`: runs of a deployment insist on it, others have
+    none.
     """
     return concurrency("warehouse", strict=True) if deployment.id else nullcontext()
 

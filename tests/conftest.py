@@ -194,7 +194,7 @@ def prefect_server() -> Iterator[str]:
 
     folder = Path(tempfile.mkdtemp(prefix="tally-test-prefect-"))
     try:
-        with prefect_services.prefect_server(folder, has_ui=False) as api_url, pytest.MonkeyPatch.context() as patch:
+        with prefect_services.prefect_server(folder) as api_url, pytest.MonkeyPatch.context() as patch:
             for variable, value in prefect_services.client_environment(folder, api_url).items():
                 patch.setenv(variable, value)
             with temporary_settings({PREFECT_API_URL: api_url, PREFECT_HOME: folder}):

@@ -7,7 +7,7 @@ import polars as pl
 from publicsuffixlist import PublicSuffixList
 
 from tasks.contracts import Column, Contract, Partition
-from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID, WORDS, parse_date_of_timestamp
+from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID, WORDS, by_distinct, parse_date_of_timestamp
 
 UNKNOWN = "unknown"
 
@@ -34,9 +34,11 @@ def company_of_domain(domain: str) -> str:
 
 
 def _company_batch(emails: pl.Series) -> pl.Series:
-    domains = emails.str.extract(r"(?s)@([^@]*)$").str.strip_chars().str.to_lowercase()
-    companies = {domain: company_of_domain(domain) for domain in domains.drop_nulls().unique().to_list()}
-    return domains.replace_strict(companies, default=UNKNOWN, return_dtype=pl.String).fill_null(UNKNOWN)
+    domains = emails.str.splitn("@", 2).struct.field("field_1")
+    if domains.str.contains("@", literal=True).any():  # it is the last one that counts
+        domains = emails.str.extract(r"(?s)@([^@]*)$")
+    domains = domains.str.strip_chars().str.to_lowercase()
+    return by_distinct(domains, company_of_domain, pl.String).fill_null(UNKNOWN)
 
 
 def parse_company(expr: pl.Expr) -> pl.Expr:

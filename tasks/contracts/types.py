@@ -5,7 +5,7 @@ spelling each, by a pattern, because the parsers below them are lenient in ways 
 """
 
 import ast
-import ipaddress
+import socket
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,10 +53,11 @@ _DATE = r"(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(?:0[1-9]|1[0-2
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 _DATE_TIME = rf"^{_DATE}[T ]{_TIME}(?:\.[0-9]{{1,6}})?$"
 _ZONED = rf"^{_DATE}[T ]{_TIME}(?:\.[0-9]{{1,6}})?(?:Z|[+-](?:0[0-9]|1[0-5]):?[0-5][0-9])$"
+_INSTANT = pl.Datetime("us", "UTC")
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-_OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rf"^{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}$"
 # As Python prints it, without quotes or escapes in a word: what nearly every list looks like, and can be split.
 _PLAIN_WORDS = r"^\['[^'\"\\\r\n\x00]*'(?:, '[^'\"\\\r\n\x00]*')*\]$"
@@ -81,18 +82,44 @@ def parse_date_of_timestamp(expr: pl.Expr) -> pl.Expr:
     return parse_date(expr.str.slice(0, 10))
 
 
-def parse_timestamp(expr: pl.Expr) -> pl.Expr:
-    """An instant: an ISO-8601 date (its midnight) or date-time; UTC where it names no offset, years 0001 to 9999."""
-    day = parse_date(expr).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+def _filled(values: pl.Series, given: pl.Series, careful: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """Values of a fast parser, and of a careful one for what the fast one left null."""
+    rest = (values.is_null() & given.is_not_null()).arg_true()
+    if rest.is_empty():
+        return values
+    count = len(values)
+    order = pl.int_range(count, eager=True).scatter(rest, pl.int_range(count, count + len(rest), eager=True))
+    return pl.concat([values, careful(given.gather(rest))]).gather(order)
+
+
+def by_distinct(given: pl.Series, parse: Callable[[str], Any], dtype: Any) -> pl.Series:
+    """What a Python function makes of each value, called once for each distinct one."""
+    keys = given.drop_nulls().unique().alias("key")
+    known = pl.DataFrame([keys, pl.Series("value", [parse(key) for key in keys], dtype=dtype)])
+    return given.to_frame("key").join(known, on="key", how="left", maintain_order="left")["value"]
+
+
+def _timestamp_batch(series: pl.Series) -> pl.Series:
+    days = pl.select(parse_date(pl.lit(series))).to_series().cast(_INSTANT)
+    return _filled(
+        days, series, lambda rest: rest.to_frame("text").select(_parse_date_time(pl.col("text"))).to_series()
+    )
+
+
+def _parse_date_time(expr: pl.Expr) -> pl.Expr:
     plain = _matching(expr, _DATE_TIME).str.replace(" ", "T", literal=True)
     zoned = _matching(expr, _ZONED).str.replace(" ", "T", literal=True).str.replace("Z", "+00:00", literal=True)
     instant = zoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False)
     return pl.coalesce(
-        day,
         plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False).dt.replace_time_zone("UTC"),
         # An offset can lead out of the years that clients of Postgres can read.
         pl.when(instant.is_between(_FIRST, _LAST)).then(instant),
     )
+
+
+def parse_timestamp(expr: pl.Expr) -> pl.Expr:
+    """An instant: an ISO-8601 date (its midnight) or date-time; UTC where it names no offset, years 0001 to 9999."""
+    return expr.map_batches(_timestamp_batch, return_dtype=_INSTANT, is_elementwise=True)
 
 
 def parse_uuid(expr: pl.Expr) -> pl.Expr:
@@ -100,32 +127,26 @@ def parse_uuid(expr: pl.Expr) -> pl.Expr:
     return _matching(expr, _UUID).str.replace_all("-", "", literal=True).str.decode("hex", strict=False)
 
 
-def _inet_bytes(text: str) -> bytes | None:
-    """Wire form of one address: family, bits, not a CIDR, length, address."""
+def _inet6_bytes(text: str) -> bytes | None:
+    """Wire form of an IPv6 address: family, bits, not a CIDR, length, address. Postgres has no zones (`%eth0`)."""
     try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
+        return b"\x03\x80\x00\x10" + socket.inet_pton(socket.AF_INET6, text)
+    except (OSError, ValueError):
         return None
-    if isinstance(address, ipaddress.IPv4Address):
-        return b"\x02\x20\x00\x04" + address.packed
-    # Postgres has no zones (`%eth0`).
-    return None if address.scope_id else b"\x03\x80\x00\x10" + address.packed
 
 
 def _inet_batch(series: pl.Series) -> pl.Series:
-    octets = series.str.extract_groups(_IPV4).struct.unnest().cast(pl.UInt64)
+    is_v4 = series.str.contains(_IPV4)
+    octets = series.str.split_exact(".", 3).struct.unnest().cast(pl.UInt8, strict=False).cast(pl.UInt64)
     a, b, c, d = octets.get_columns()
     # The eight bytes 02 20 00 04 a b c d, as the little-endian number that they make.
-    words = (a * 2**32) + (b * 2**40) + (c * 2**48) + (d * 2**56) + 0x04002002
-    v4 = pa.Array.from_buffers(pa.binary(8), len(words), [None, words.fill_null(0).rechunk().to_arrow().buffers()[1]])
+    words = ((a * 2**32) + (b * 2**40) + (c * 2**48) + (d * 2**56) + 0x04002002).fill_null(0).rechunk()
+    v4 = pa.Array.from_buffers(pa.binary(8), len(words), [None, words.to_arrow().buffers()[1]])
     packed = cast("pl.Series", pl.from_arrow(v4.cast(pa.large_binary())))
-    out = pl.select(pl.when(words.is_not_null()).then(packed)).to_series()
-    rest = series.filter(words.is_null() & series.is_not_null()).unique()
-    if rest.is_empty():
-        return out
-    known = {text: _inet_bytes(text) for text in rest.to_list()}
-    other = series.replace_strict(known, default=None, return_dtype=pl.Binary)
-    return pl.select(pl.coalesce(out, other)).to_series()
+    if is_v4.all(ignore_nulls=False):
+        return packed
+    out = pl.select(pl.when(is_v4).then(packed)).to_series()
+    return _filled(out, series, lambda rest: by_distinct(rest, _inet6_bytes, pl.Binary))
 
 
 def parse_inet(expr: pl.Expr) -> pl.Expr:
@@ -149,16 +170,12 @@ def _words_batch(series: pl.Series) -> pl.Series:
         has_nul = series.list.eval(pl.element().str.contains("\0", literal=True)).list.any()
         return pl.select(pl.when(~has_nul.fill_null(value=False)).then(series)).to_series()
     plain = series.str.contains(_PLAIN_WORDS)
-    inner = pl.select(pl.when(plain).then(series.str.slice(2, series.str.len_chars() - 4))).to_series()
-    out = inner.str.split("', '")
-    rest = series.filter(~plain).unique()
-    if rest.is_empty():
-        return out
+    split = series.str.tail(-2).str.head(-2).str.split("', '")
+    if not plain.all(ignore_nulls=False):
+        split = pl.select(pl.when(plain).then(split)).to_series()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Python warns of a backslash that escapes nothing, here in other people's data
-        known = {text: _words(text) for text in rest.to_list()}
-    parsed = series.replace_strict(known, default=None, return_dtype=pl.List(pl.String))
-    return pl.select(pl.coalesce(out, parsed)).to_series()
+        return _filled(split, series, lambda rest: by_distinct(rest, _words, pl.List(pl.String)))
 
 
 def parse_words(expr: pl.Expr) -> pl.Expr:

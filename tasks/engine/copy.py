@@ -1,7 +1,7 @@
 """COPY: typed rows into a table, in Postgres' binary format, and queries out of it as CSV."""
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -12,7 +12,10 @@ from psycopg.sql import Composable
 
 from tasks.contracts import Contract
 from tasks.engine.errors import BalanceError
+from tasks.engine.prefetch import prefetched
 from tasks.engine.warehouse import Connection, table_name
+
+PIECES_AHEAD = 2
 
 _NO_ROWS = b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"\xff\xff"
 """A binary COPY of no rows: signature, no flags, no header extension, trailer."""
@@ -40,36 +43,52 @@ class CopyEncoder:
             table_name(table), sql.SQL(", ").join(map(sql.Identifier, [*self._constants, *self._types]))
         )
 
-    def batch(self, rows: pl.DataFrame) -> pa.RecordBatch:
-        """Rows as Arrow, in their types' wire forms."""
+    def encode(self, frames: Iterator[pl.DataFrame]) -> Iterator[tuple[int, bytes]]:
+        """The bytes of a binary COPY, with how many rows each piece holds."""
+        binary: ArrowToPostgresBinaryEncoder | None = None
+        for frame in frames:
+            batch = self._arrow(frame)
+            if binary is None:
+                binary = ArrowToPostgresBinaryEncoder(batch.schema)
+                yield 0, binary.write_header()
+            yield batch.num_rows, binary.write_batch(batch)
+        yield 0, binary.finish() if binary else _NO_ROWS
+
+    def _arrow(self, rows: pl.DataFrame) -> pa.RecordBatch:
+        """Rows in their types' wire forms."""
         arrays = {name: value.new_from_index(0, len(rows)).to_arrow() for name, value in self._constants.items()}
         arrays |= {name: type_.to_arrow(rows[name]) for name, type_ in self._types.items()}
         return pa.RecordBatch.from_pydict(arrays)
 
 
-def copy_in(connection: Connection, table: str, encoder: CopyEncoder, frames: Iterator[pl.DataFrame]) -> int:
-    """COPY frames into a table, one after the other.
+def copy_in(
+    connection: Connection,
+    table: str,
+    encoder: CopyEncoder,
+    frames: Iterator[pl.DataFrame],
+    on_rows: Callable[[int], None],
+) -> None:
+    """COPY frames into a table, one after the other; the next ones are made and encoded while Postgres takes one.
 
-    Returns:
-        How many rows Postgres says that it took.
+    Args:
+        connection: In a transaction.
+        table: Its columns are the encoder's.
+        encoder: Of the frames.
+        frames: Made in a thread of their own.
+        on_rows: Told how many rows were sent, as they are.
 
     Raises:
         BalanceError: Postgres took another number of rows than it was sent.
     """
-    sent, binary = 0, None
+    sent = 0
     with connection.cursor() as cursor:
-        with cursor.copy(encoder.statement(table)) as copy:
-            for frame in frames:
-                batch = encoder.batch(frame)
-                if binary is None:
-                    binary = ArrowToPostgresBinaryEncoder(batch.schema)
-                    copy.write(binary.write_header())
-                copy.write(binary.write_batch(batch))
-                sent += batch.num_rows
-            copy.write(binary.finish() if binary else _NO_ROWS)
+        with prefetched(encoder.encode(frames), PIECES_AHEAD) as pieces, cursor.copy(encoder.statement(table)) as copy:
+            for count, piece in pieces:
+                copy.write(piece)
+                sent += count
+                on_rows(count)
         if cursor.rowcount != sent:
             raise BalanceError(f"{table}: sent {sent:,} rows, Postgres took {cursor.rowcount:,}; nothing was committed")
-    return sent
 
 
 class CopyOut:

@@ -73,6 +73,7 @@ def write_exports(
         BalanceError: What S3 holds is not what was sent.
     """
     with errors_at(f"export {export_id}"), session_lock(connection, f"export {export_id}"):
+        lake.abort_uploads(f"{prefix}{export_id}/")
         receipts = []
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

@@ -4,6 +4,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -13,7 +14,13 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tasks.engine.errors import LakeUnavailableError, MissingObjectError, errors_at, s3_code_of
+from tasks.engine.errors import (
+    LakeUnavailableError,
+    MissingObjectError,
+    ObjectChangedError,
+    errors_at,
+    s3_code_of,
+)
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import LakeSettings
 
@@ -22,6 +29,10 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1 << 20
 PART_BYTES = 8 << 20
+CONNECT_TIMEOUT = 10
+READ_TIMEOUT = 30
+"""Seconds without a byte after which a connection counts as lost."""
+
 RESUMES = 5
 """How often in a row a read may be resumed without a byte of progress."""
 
@@ -57,8 +68,8 @@ class Lake:
             aws_session_token=token.get_secret_value() if token else None,
             config=Config(
                 retries={"mode": "standard", "total_max_attempts": 4},
-                connect_timeout=10,
-                read_timeout=30,
+                connect_timeout=CONNECT_TIMEOUT,
+                read_timeout=READ_TIMEOUT,
                 # Path style reaches every store; AWS takes it for any bucket without dots in its name as well.
                 s3={"addressing_style": "path"} if settings.endpoint_url else {},
                 request_checksum_calculation="when_required",
@@ -125,10 +136,11 @@ class Lake:
                     if answer is None:
                         return
                     body, last = answer
-                    for block in body.iter_chunks(READ_BYTES):
-                        position += len(block)
-                        fruitless = 0
-                        yield block
+                    with closing(body):
+                        for block in body.iter_chunks(READ_BYTES):
+                            position += len(block)
+                            fruitless = 0
+                            yield block
                 if position >= last:
                     return
             except LakeUnavailableError as error:
@@ -148,6 +160,11 @@ class Lake:
             if s3_code_of(error)[1] == 416:
                 return None
             raise
+        if answer["ETag"].strip('"') != version:  # from a store that does not know If-Match
+            raise ObjectChangedError(
+                f"{self.uri(key)}: expected version {version}, found {answer['ETag']}: the object was replaced during"
+                " the run; it is read again"
+            )
         return answer["Body"], start + answer["ContentLength"]
 
     def open(self, source: ObjectRef, on_bytes: Callable[[int], None]) -> io.BufferedReader:
@@ -179,6 +196,16 @@ class Lake:
                 ExtraArgs={"ContentType": content_type},
             )
         return self.head(key)
+
+    def abort_uploads(self, prefix: str) -> None:
+        """Remove the parts of uploads under a prefix that were never finished: a run that is killed leaves them.
+
+        The caller is the only writer there.
+        """
+        with errors_at(self.uri(prefix)):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=prefix)
+            for upload in [upload for page in pages for upload in page.get("Uploads", [])]:
+                self._client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
     def sha256(self, stored: StoredObject) -> str:
         """Checksum of the bytes that S3 holds, read back."""

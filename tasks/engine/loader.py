@@ -12,11 +12,12 @@ from psycopg import sql
 from tasks.contracts import Contract
 from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
+from tasks.engine.batches import Batch
 from tasks.engine.copy import CopyEncoder, copy_in
 from tasks.engine.errors import ErrorBudgetError, errors_at
 from tasks.engine.lake import Lake
 from tasks.engine.ledger import RejectedRow
-from tasks.engine.reader import Batch, read_batches
+from tasks.engine.reader import read_batches
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.settings import RunSettings
 from tasks.engine.validation import validate
@@ -135,7 +136,7 @@ class _Run:
     def copy_all(self, table: str, encoder: CopyEncoder, batches: Iterator[Batch]) -> None:
         """Write all batches, good rows and rejected ones."""
         while True:
-            copy_in(self.connection, table, encoder, self._good_rows(batches))
+            copy_in(self.connection, table, encoder, self._good_rows(batches), self._count_rows)
             more = len(self._held) >= REJECTED_BUFFER
             ledger.write_rejected(self.connection, self.load_id, self._held)
             self._held.clear()
@@ -149,11 +150,13 @@ class _Run:
             self.unknown_columns = batch.columns.unknown
             self._keep(validated.rejected)
             yield validated.rows
-            self.rows_loaded += len(validated.rows)
-            if self.on_progress:
-                self.on_progress(self.bytes_read, self.rows_read)
             if len(self._held) >= REJECTED_BUFFER:
                 return
+
+    def _count_rows(self, count: int) -> None:
+        self.rows_loaded += count
+        if self.on_progress and count:
+            self.on_progress(self.bytes_read, self.rows_read)
 
     def _keep(self, rejected: list[RejectedRow]) -> None:
         self._held += rejected

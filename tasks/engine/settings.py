@@ -5,10 +5,13 @@ profile of one object asks for no warehouse.
 """
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from tasks.engine.errors import SettingsError
 
@@ -29,6 +32,15 @@ class WarehouseSettings(_Group):
 
     dsn: SecretStr = Field(description="WAREHOUSE_DSN: libpq URI or keyword string")
 
+    @field_validator("dsn")
+    @classmethod
+    def _is_a_dsn(cls, dsn: SecretStr) -> SecretStr:
+        try:
+            conninfo_to_dict(dsn.get_secret_value())
+        except psycopg.Error:  # its text quotes the DSN, password and all
+            raise ValueError("expected postgresql://user:password@host:port/database or key=value pairs") from None
+        return dsn
+
 
 class LakeSettings(_Group):
     """Where S3 is. Credentials that are not given are found by the AWS default chain."""
@@ -39,6 +51,13 @@ class LakeSettings(_Group):
     secret_access_key: SecretStr | None = Field(default=None, description="AWS_SECRET_ACCESS_KEY")
     session_token: SecretStr | None = Field(default=None, description="AWS_SESSION_TOKEN")
     region: str | None = Field(default=None, description="AWS_REGION, else AWS_DEFAULT_REGION")
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _is_a_url(cls, url: str | None) -> str | None:
+        if url and not re.match(r"https?://[^/]", url):
+            raise ValueError("expected http://host:port or https://host:port")
+        return url
 
 
 class RunSettings(_Group):

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from tasks.contracts import Column, Contract
+from tasks.engine.batches import Batch
 from tasks.engine.errors import ContractError
 from tasks.engine.ledger import RejectedRow
-from tasks.engine.reader import Batch
 
 
 @dataclass(frozen=True)

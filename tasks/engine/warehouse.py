@@ -18,10 +18,21 @@ Connection = psycopg.Connection[TupleRow]
 LOCK_WAIT = "60s"
 """How long a run waits for another one that writes the same thing, before it says who that is."""
 
+CONNECT_TIMEOUT = 10
+"""Seconds in which Postgres must take a connection."""
+
+UNSENT_TIMEOUT = 120_000
+"""Milliseconds that bytes for Postgres may wait for it, before the connection counts as lost."""
+
+# What a run leaves behind that dies, or whose host does, goes within a minute: its locks, above all.
 _SESSION = {
     "timezone": "UTC",
     "datestyle": "ISO",
     "idle_in_transaction_session_timeout": "15min",
+    "client_connection_check_interval": "5s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
 }
 
 
@@ -42,21 +53,20 @@ def connect(settings: WarehouseSettings, application_name: str) -> Iterator[Conn
             settings.dsn.get_secret_value(),
             autocommit=True,
             application_name=application_name,
-            connect_timeout=10,
+            connect_timeout=CONNECT_TIMEOUT,
             keepalives_idle=30,
             keepalives_interval=10,
             keepalives_count=3,
+            tcp_user_timeout=UNSENT_TIMEOUT,
         )
     with connection:
         # After the connection, not as startup options: poolers refuse those, and a DSN may bring its own.
-        connection.execute(
-            sql.SQL("SELECT {}").format(
-                sql.SQL(", ").join(
-                    sql.SQL("set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
-                    for name, value in _SESSION.items()
-                )
-            )
+        settings_of_session = sql.SQL(", ").join(
+            sql.SQL("set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
+            for name, value in _SESSION.items()
         )
+        with errors_at("warehouse session"):
+            connection.execute(sql.SQL("SELECT {}").format(settings_of_session))
         yield connection
 
 

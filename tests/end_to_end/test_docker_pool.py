@@ -1,110 +1,36 @@
 """The whole way on a real Docker work pool: image, server, worker, deployments; and containers stopped in mid-load."""
 
-import os
 import re
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any
 
 import psycopg
 import pytest
-from events_oracle import EventsFile, read_events
-from psycopg.conninfo import conninfo_to_dict
+from end_to_end.docker_pool import DEPLOYMENT, assert_loaded_once, docker, prefect, state_of, wait_for
+from events_oracle import EventsFile
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+from prefect.client.schemas.schedules import CronSchedule
 
-from deployments import prefect_services, register
-from deployments.sample_events import events_csv, object_key
+from deployments import lint
+from deployments.register import ROOT
 from tasks.contracts.events import EVENTS
 from tasks.engine.sql_files import apply_ddl
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
-DEPLOYMENT = "events-monthly/events-monthly"
-OFFLINE_BASE = "tally-base:bookworm"
-
-T = TypeVar("T")
-
-
-def docker(*arguments: str) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=60)  # noqa: S607
-    return done.stdout.strip()
-
-
-def prefect(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-    assert done.returncode == 0, f"{arguments}:\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def wait_for(what: str, look: Callable[[], T | None], seconds: float = 120) -> T:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{what}: not seen within {seconds:.0f} s")
-
-
-@pytest.fixture(scope="module")
-def worker_log(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The image is built, everything deployed, and a Docker worker runs; it knows neither warehouse nor lake."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WAREHOUSE_"))}
-    if not environment.get("BASE_IMAGE") and docker("images", "--quiet", OFFLINE_BASE):
-        environment["BASE_IMAGE"] = OFFLINE_BASE
-    register.register("docker", environment)
-    register.deploy("docker", environment)
-    log = tmp_path_factory.mktemp("worker") / "worker.log"
-    quick = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_PREFETCH_SECONDS": "1"}
-    with prefect_services.worker("tally-docker", "docker", environment=environment | quick, log=log):
-        yield log
-
-
-@pytest.fixture
-def month(
-    worker_log: Path, database: str, bucket: str, lake_administrator: "S3Client"
-) -> Iterator[tuple[str, EventsFile]]:
-    """A month that lies in the lake, and what an independent reading of it says. Runs find both through the blocks."""
-    register.register("docker", os.environ)
-    data = b"".join(events_csv("2021-02", 3_000, bad_rows=7))
-    lake_administrator.put_object(Bucket=bucket, Key=object_key("", "2021-02"), Body=data)
-    yield "2021-02", read_events(data)
-    ours = ("--filter", "label=io.prefect.deployment-name=events-monthly")
-    wait_for("the end of every container", lambda: not docker("ps", "--all", "--quiet", *ours), 20)
-    log = worker_log.read_text()
-    assert str(conninfo_to_dict(database)["password"]) not in log
-    assert os.environ["AWS_SECRET_ACCESS_KEY"] not in log
+PREFECT_YAML = lint.load(ROOT / "prefect.yaml")
 
 
 def start_run(month: str) -> str:
     """Start a run without waiting for it; returns its id."""
     said = prefect("deployment", "run", DEPLOYMENT, "-p", f"month={month}")
-    found = re.search(r"UUID: (\S+)", said)
-    assert found, said
-    return found[1]
-
-
-def state_of(run: str) -> tuple[str, int]:
-    """Name of a run's state, and how often it ran."""
-    from uuid import UUID
-
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        found = client.read_flow_run(UUID(run))
-    assert found.state
-    return found.state.name or "", found.run_count
+    found = re.findall(r"UUID: (\S+)", said)
+    assert len(found) == 1, said
+    return str(found[0])
 
 
 def container_of(run: str) -> str:
@@ -128,18 +54,10 @@ def caught_in_mid_load(database: str, run: str) -> Iterator[str]:
         )
 
 
-def assert_loaded_once(database: str, expected: EventsFile) -> None:
-    with psycopg.connect(database) as connection:
-        loads = connection.execute("select status, rows_read, rows_loaded, rows_rejected from ledger.loads").fetchall()
-        assert loads == [("loaded", expected.rows_read, expected.rows_loaded, len(expected.rejected))]
-        ids = connection.execute("select id from events_staging.events").fetchall()
-        assert sorted(row[0] for row in ids) == sorted(row.id for row in expected.rows)
-        rejected = connection.execute("select line_number, column_name from ledger.rejected_rows order by 1").fetchall()
-        assert rejected == [(row.line_number, row.column) for row in expected.rejected]
-        for group in ("country", "user", "company", "date", "tag"):
-            column = {"user": "email", "date": "event_date::text"}.get(group, group)
-            mart = connection.execute(f"select {column}, event_count from events_marts.event_counts_by_{group}")
-            assert dict(mart.fetchall()) == dict(expected.counts(group)), group
+def prepare(database: str) -> None:
+    """Make the tables, so that one can be locked before the run begins."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        apply_ddl(connection, [EVENTS], ["events_staging", "events_marts"])
 
 
 def test_month_is_loaded_by_a_container_when_run_from_the_command_line(
@@ -151,10 +69,29 @@ def test_month_is_loaded_by_a_container_when_run_from_the_command_line(
     assert_loaded_once(database, expected)
 
 
-def test_next_first_of_the_month_is_scheduled_when_deployed(worker_log: Path) -> None:
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+@pytest.mark.usefixtures("worker_log")
+@pytest.mark.parametrize("wanted", PREFECT_YAML["deployments"], ids=lambda wanted: wanted["name"])
+def test_deployment_is_on_the_server_as_the_file_says(wanted: dict[str, Any]) -> None:
+    with get_client(sync_client=True) as client:
+        found = client.read_deployment_by_name(f"{lint.flow_of(wanted).name}/{wanted['name']}")
+    schedules = [
+        {"cron": on.schedule.cron, "timezone": on.schedule.timezone, "slug": on.slug}
+        for on in found.schedules
+        if on.active and isinstance(on.schedule, CronSchedule)
+    ]
+    assert schedules == wanted.get("schedules", [])
+    assert len(schedules) == len(found.schedules)
+    assert found.parameters == wanted["parameters"]
+    assert found.enforce_parameter_schema
+    assert not found.paused
+    limit = wanted.get("concurrency_limit", {}).get("limit")
+    assert (found.global_concurrency_limit.limit if found.global_concurrency_limit else None) == limit
+    variables = wanted["work_pool"]["job_variables"]
+    [[step]] = [build.values() for build in PREFECT_YAML["build"]]
+    assert found.job_variables == variables | {"image": f"{step['image_name']}:{step['tag']}"}
 
+
+def test_next_first_of_the_month_is_scheduled_when_deployed(worker_log: Path) -> None:
     named = DeploymentFilter(name=DeploymentFilterName(any_=["events-monthly"]))
     with get_client(sync_client=True) as client:
         runs = wait_for(
@@ -197,9 +134,3 @@ def test_new_run_loads_the_month_exactly_when_a_container_was_killed_in_mid_load
     watched = prefect("deployment", "run", DEPLOYMENT, "-p", f"month={name}", "--watch")
     assert "finished successfully in 'Completed'" in watched
     assert_loaded_once(database, expected)
-
-
-def prepare(database: str) -> None:
-    """Make the tables, so that one can be locked before the run begins."""
-    with psycopg.connect(database, autocommit=True) as connection:
-        apply_ddl(connection, [EVENTS], ["events_staging", "events_marts"])

@@ -3,9 +3,11 @@
 import gzip
 import io
 import json
+import os
 import time
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Any
 from unittest.mock import patch
 
 import polars as pl
@@ -18,9 +20,11 @@ from plain_csv import Fields, read_plain
 
 from tasks.contracts import Column, Contract
 from tasks.contracts.types import TEXT
-from tasks.engine import csv_records, reader
+from tasks.engine import csv_reader, csv_records, parquet_reader
+from tasks.engine.batches import Batch
+from tasks.engine.batches import Batch
 from tasks.engine.errors import ContractError, UnreadableObjectError
-from tasks.engine.reader import Batch, read_batches
+from tasks.engine.reader import read_batches
 
 BOM = b"\xef\xbb\xbf"
 
@@ -85,7 +89,7 @@ def _bare(value: str) -> bytes:
 @settings(max_examples=400, derandomize=True, deadline=None)
 @given(files(), st.integers(1, 50), st.sampled_from([b"", BOM]))
 def test_every_record_has_its_outcome_wherever_the_chunks_end(data: bytes, chunk: int, mark: bytes) -> None:
-    with patch.object(reader, "CHUNK_BYTES", chunk):
+    with patch.object(csv_reader, "CHUNK_BYTES", chunk):
         assert outcomes(batches_of(mark + b"a,b,c\n" + data)) == expected(data)
 
 
@@ -93,7 +97,7 @@ def test_every_record_has_its_outcome_wherever_the_chunks_end(data: bytes, chunk
 @given(files())
 def test_fast_path_and_careful_path_agree(data: bytes) -> None:
     fast = outcomes(batches_of(b"a,b,c\n" + data))
-    with patch.object(reader, "_sound_lines", lambda data, width: None):
+    with patch.object(csv_reader, "_sound_lines", lambda data, width: None):
         careful = outcomes(batches_of(b"a,b,c\n" + data))
     assert fast == careful == expected(data)
 
@@ -101,7 +105,7 @@ def test_fast_path_and_careful_path_agree(data: bytes) -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_fast_path_takes_files_of_sound_lines(end: str) -> None:
     data = "".join(f'{number},"x, {number}",{end}' for number in range(5000)).encode()
-    with patch.object(reader, "requoted", side_effect=AssertionError("the careful path was taken")):
+    with patch.object(csv_reader, "requoted", side_effect=AssertionError("the careful path was taken")):
         found = outcomes(batches_of(b"a,b,c" + end.encode() + data))
     assert found == expected(data)
 
@@ -114,9 +118,9 @@ def test_many_rows_with_a_quote_in_a_bare_field_are_all_read() -> None:
 def test_chunk_that_begins_with_a_byte_order_mark_keeps_it() -> None:
     header, data = b"a,b,c\n", BOM + b"1,2,3\n" + BOM + b"4,5,6\n"
     for chunk in (len(header), len(header) + len(data) // 2, 1000):
-        with patch.object(reader, "CHUNK_BYTES", chunk):
+        with patch.object(csv_reader, "CHUNK_BYTES", chunk):
             assert rows_of(header + data) == [("\ufeff1", "2", "3"), ("\ufeff4", "5", "6")]
-    with patch.object(reader, "_sound_lines", lambda data, width: None):
+    with patch.object(csv_reader, "_sound_lines", lambda data, width: None):
         assert rows_of(header + data) == [("\ufeff1", "2", "3"), ("\ufeff4", "5", "6")]
 
 
@@ -129,7 +133,7 @@ def test_object_without_records_gives_no_rows(name: str, data: bytes) -> None:
 @pytest.mark.parametrize("begin", [b"\n", b"\r\n", b"\n\r\n\n", BOM + b"\n"])
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 def test_blank_lines_before_the_header_cost_no_rows(begin: bytes, chunk: int) -> None:
-    with patch.object(reader, "CHUNK_BYTES", chunk):
+    with patch.object(csv_reader, "CHUNK_BYTES", chunk):
         found = outcomes(batches_of(begin + b"a,b,c\n1,2,3\n"))
     assert found == [(begin.count(b"\n") + 2, b"1,2,3", ["1", "2", "3"], None)]
 
@@ -144,7 +148,7 @@ def compressed(data: bytes, name: str) -> bytes:
 @pytest.mark.parametrize("chunk", [10, 1000, 1 << 20])
 def test_compressed_object_says_what_the_plain_one_says(name: str, chunk: int) -> None:
     data = b"".join(b'%d,"x\n",\n' % number if number % 7 else b"%d\n" % number for number in range(2000))
-    with patch.object(reader, "CHUNK_BYTES", chunk):
+    with patch.object(csv_reader, "CHUNK_BYTES", chunk):
         assert outcomes(batches_of(compressed(b"a,b,c\n" + data, name), name)) == expected(data)
 
 
@@ -201,13 +205,13 @@ def test_missing_header_is_refused_with_what_was_found() -> None:
 
 
 def test_header_longer_than_a_chunk_is_read_whole() -> None:
-    with patch.object(reader, "CHUNK_BYTES", 3):
+    with patch.object(csv_reader, "CHUNK_BYTES", 3):
         assert rows_of(b"a,b,c,longer\n1,2,3,4\n") == [("1", "2", "3")]
 
 
 def test_header_that_never_ends_is_refused() -> None:
     with (
-        patch.object(reader, "CHUNK_BYTES", 10),
+        patch.object(csv_reader, "CHUNK_BYTES", 10),
         patch.object(csv_records, "MAX_RECORD_BYTES", 100),
         pytest.raises(UnreadableObjectError, match="line 1 begins a record"),
     ):
@@ -238,7 +242,7 @@ def test_line_of_ten_megabytes_is_read(is_sound: bool) -> None:
 def test_unclosed_quote_at_the_beginning_costs_its_line_alone_and_little_time() -> None:
     count = 400_000
     data = b"".join(b"%06d,some-more-text-to-fill-the-line-with-bytes-up-to-here,x\n" % n for n in range(count))
-    assert len(data) > csv_records.MAX_RECORD_BYTES + reader.CHUNK_BYTES
+    assert len(data) > csv_records.MAX_RECORD_BYTES + csv_reader.CHUNK_BYTES
     started = time.process_time()
     batches = batches_of(b'a,b,c\n0,"open,x\n' + data)
     seconds = time.process_time() - started
@@ -256,12 +260,47 @@ def parquet(**columns: pa.Array) -> bytes:
 
 def test_parquet_rows_are_numbered_across_batches() -> None:
     numbers = pa.array([str(n) for n in range(10)])
-    with patch.object(reader, "PARQUET_ROWS", 4):
+    with patch.object(parquet_reader, "PARQUET_ROWS", 4):
         batches = batches_of(parquet(c=numbers, a=numbers, x=numbers, b=numbers), "x.parquet")
     assert [batch.line_numbers.to_list() for batch in batches] == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
     assert batches[0].columns.unknown == ("x",)
     assert batches[2].frame.rows() == [("8", "8", "8"), ("9", "9", "9")]
     assert batches[2].raw_of(pl.Series([1])) == [b'{"c":"9","a":"9","x":"9","b":"9"}']
+
+
+def test_parquet_is_read_as_its_rows_are_taken() -> None:
+    sink = io.BytesIO()
+    values = pa.array([os.urandom(100).hex() for _ in range(20_000)])
+    pq.write_table(pa.table({"a": values, "b": values, "c": values}), sink, row_group_size=1000)
+    data = sink.getvalue()
+    with patch.object(parquet_reader, "PARQUET_ROWS", 1000):
+        raw = CountingFile(io.BytesIO(data))
+        batches = read_batches(io.BufferedReader(raw, 1 << 16), "x.parquet", ABC)
+        next(batches)
+        assert raw.bytes_read < len(data) / 4
+        assert sum(len(batch.frame) for batch in batches) == 19_000
+
+
+class CountingFile(io.RawIOBase):
+    def __init__(self, file: io.BytesIO) -> None:
+        self.file, self.bytes_read = file, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.file.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        count = self.file.readinto(buffer)
+        self.bytes_read += count
+        return count
 
 
 def test_parquet_without_rows_gives_none() -> None:

@@ -221,7 +221,7 @@ def test_sound_files_have_no_faults(tmp_path: Path) -> None:
             "expected one SELECT, found ['insert_statement']",
         ),
         ("query.sql", "SELECT orders.day FROM", "DELETE FROM", "found ['delete_statement']"),
-        ("query.sql", "SELECT\n    sold.day", "SELCT\n    sold.day", "expected one SELECT, found "),
+        ("query.sql", "SELECT\n    sold.day", "PICK\n    sold.day", "expected one SELECT, found "),
         ("query.sql", "FROM sold\n", "FROM\n", "found ['unparsable']"),
         ("query.sql", "    count(*)", "    count(*) INTO shop.total, count(*)", "expected a SELECT that only reads"),
         ("query.sql", "FROM sold\n", "INTO shop.total FROM sold\n", "found ['into_clause']"),
@@ -253,8 +253,8 @@ def test_file_that_breaks_a_rule_is_a_fault(file: str, old: str, new: str, messa
 
 
 def test_foreign_file_is_a_fault(tmp_path: Path) -> None:
-    assert faults(sample(tmp_path, GOOD | {"querry.sql": QUERY})) == [
-        f"shop.sales: expected only {FILES}, found querry.sql"
+    assert faults(sample(tmp_path, GOOD | {"notes.sql": QUERY})) == [
+        f"shop.sales: expected only {FILES}, found notes.sql"
     ]
 
 

@@ -219,7 +219,8 @@ def test_list_of_words_is_accepted(text: str, words: list[str]) -> None:
     "text",
     [
         "[]x", "[a]", "[1]", "['a', None]", "[['a']]", "('a', 'b')", "{'a'}", "'a'", "['a'", "'a']", "['a' , b]",
-        "['a\nb']", '["a\nb"]', r"['\ud800']", r"['\x00']", "[b'a']", "[f'a']", "['a'] + ['b']", "[" * 500, "[,]", "null", "None",
+        "['a\nb']", '["a\nb"]', r"['\ud800']", r"['\x00']", "[b'a']", "[f'a']", "['a'] + ['b']", "[" * 500,
+        "[,]", "null", "None",
     ],
 )  # fmt: skip
 def test_text_that_is_no_list_of_words_is_refused(text: str) -> None:

@@ -1,0 +1,69 @@
+"""One image, one deployment and one Docker worker for every test of this folder, and the rule for browser tests."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from end_to_end.docker_pool import docker, wait_for
+from events_oracle import EventsFile, read_events
+from psycopg.conninfo import conninfo_to_dict
+
+from deployments import prefect_services, register
+from deployments.sample_events import events_csv, object_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+OFFLINE_BASE = "tally-base:bookworm"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "browser: needs Chromium: without it skipped, or failed where CI is set")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("browser") and not any(map(shutil.which, CHROMIUM)):
+        reason = f"none of {', '.join(CHROMIUM)} is on PATH"
+        if os.environ.get("CI"):
+            pytest.fail(f"CI is set, so the browser tests must run, but {reason}", pytrace=False)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the browser."""
+    return next(filter(None, map(shutil.which, CHROMIUM)))
+
+
+@pytest.fixture(scope="session")
+def worker_log(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The image is built, everything deployed, and a Docker worker runs; it knows neither warehouse nor lake."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WAREHOUSE_"))}
+    if not environment.get("BASE_IMAGE") and docker("images", "--quiet", OFFLINE_BASE):
+        environment["BASE_IMAGE"] = OFFLINE_BASE
+    register.register("docker", environment)
+    register.deploy("docker", environment)
+    log = tmp_path_factory.mktemp("worker") / "worker.log"
+    quick = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_PREFETCH_SECONDS": "1"}
+    with prefect_services.worker("tally-docker", "docker", environment=environment | quick, log=log):
+        yield log
+
+
+@pytest.fixture
+def month(
+    worker_log: Path, database: str, bucket: str, lake_administrator: "S3Client"
+) -> Iterator[tuple[str, EventsFile]]:
+    """A month that lies in the lake, and what an independent reading of it says. Runs find both through the blocks."""
+    register.register("docker", os.environ)
+    data = b"".join(events_csv("2021-02", 3_000, bad_rows=7))
+    lake_administrator.put_object(Bucket=bucket, Key=object_key("", "2021-02"), Body=data)
+    yield "2021-02", read_events(data)
+    ours = ("--filter", "label=io.prefect.deployment-name=events-monthly")
+    wait_for("the end of every container", lambda: not docker("ps", "--all", "--quiet", *ours), 60)
+    log = worker_log.read_text()
+    assert str(conninfo_to_dict(database)["password"]) not in log
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] not in log

@@ -1,0 +1,140 @@
+"""Values of every type, from their spelling through the binary COPY into a real Postgres and back."""
+
+import ipaddress
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tasks.contracts import Column, Contract, Partition
+from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID, WORDS
+from tasks.engine.copy import CopyEncoder, copy_in
+from tasks.engine.settings import WarehouseSettings
+from tasks.engine.warehouse import Connection, connect, staging_ddl
+
+VALUES = Contract(
+    dataset="values",
+    table="values_staging.values",
+    description="One row per value.",
+    columns=tuple(
+        Column(type_.postgres.removesuffix("[]") + "_value", type_, "value")
+        for type_ in (UUID, TIMESTAMPTZ, DATE, INET, TEXT)
+    )
+    + (Column("words", WORDS, "words"),),
+    prefix_setting="p",
+    key_setting="k",
+    partition=Partition("month", "month"),
+)
+MONTH = date(2021, 4, 1)
+FROM_DATABASE = settings(
+    max_examples=40, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+Row = tuple[Any, ...]
+
+text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+offsets = st.integers(-15 * 60, 15 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+# A day from either end of the calendar, for an offset may lead out of it.
+moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=offsets)  # noqa: DTZ001 - bounds have no zone
+rows = st.tuples(
+    st.none() | st.uuids(),
+    st.none() | moments,
+    st.none() | st.dates(),
+    st.none() | st.ip_addresses(),
+    st.none() | text,
+    st.none() | st.lists(text, max_size=5),
+)
+
+
+@pytest.fixture
+def postgres(database: str) -> Iterator[Connection]:
+    with connect(WarehouseSettings.model_validate({"dsn": database}), "test") as opened:
+        opened.execute(staging_ddl(VALUES))
+        opened.execute("CREATE TABLE values_staging.april PARTITION OF values_staging.values FOR VALUES IN ('2021-04-01')")
+        yield opened
+
+
+def stored(postgres: Connection, given_rows: list[Row]) -> list[Row]:
+    """The rows, written as text, parsed, copied, and as the server gives them back."""
+    spelt = [[None if value is None else value if isinstance(value, str) else _spelt(value) for value in row] for row in given_rows]
+    names = [column.name for column in VALUES.columns]
+    frame = pl.DataFrame(spelt, schema={name: pl.String for name in names}, orient="row")
+    typed = frame.select(column.type.parse(pl.col(column.name)).alias(column.name) for column in VALUES.columns)
+    with postgres.transaction(force_rollback=True):
+        assert copy_in(postgres, VALUES.table, CopyEncoder(VALUES, MONTH, 7), iter([typed])) == len(given_rows)
+        assert set(postgres.execute("SELECT DISTINCT month, load_id FROM values_staging.values")) <= {(MONTH, 7)}
+        found = postgres.execute("SELECT * FROM values_staging.values ORDER BY ctid").fetchall()
+    return [row[2:] for row in found]
+
+
+def _spelt(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+@FROM_DATABASE
+@given(st.lists(rows, max_size=30))
+def test_values_of_every_type_come_back_equal(postgres: Connection, values: list[Row]) -> None:
+    assert stored(postgres, values) == values
+
+
+def test_values_at_the_edges_come_back_equal(postgres: Connection) -> None:
+    first, last = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    planes = "".join(chr(plane << 16 | 0xFFFD) for plane in range(17))
+    values: list[Row] = [
+        (uuid.UUID(int=0), first, date.min, ipaddress.ip_address("0.0.0.1"), "", []),
+        (uuid.UUID(int=2**128 - 1), last, date.max, ipaddress.ip_address("255.255.255.255"), planes, ["", " ", ","]),
+        (None, datetime(2000, 1, 1, tzinfo=UTC), date(2000, 1, 1), ipaddress.ip_address("::"), "\n\r\t\\\"',{}", [planes]),
+        (None, datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), None, ipaddress.ip_address("::ffff:192.0.2.1"),
+         "\\N", ['a"b', "it's", "{x,y}", "NULL", "null", "\\", "\n"]),
+        (None, None, None, None, "x" * 1_000_000, ["y" * 100_000] * 3),
+        (None, None, None, None, None, None),
+    ]  # fmt: skip
+    assert stored(postgres, values) == values
+
+
+def test_text_is_kept_byte_for_byte(postgres: Connection) -> None:
+    texts = ["Å", "A\u030a", "\ufeff", "\u2028", "e\u0301\u0327", "\x01\x1b\x7f\x80"]
+    assert [row[4] for row in stored(postgres, [(None, None, None, None, value, None) for value in texts])] == texts
+
+
+def test_missing_word_of_a_typed_list_is_null(postgres: Connection) -> None:
+    typed = pl.DataFrame(
+        {column.name: pl.Series([None], dtype=pl.String) for column in VALUES.columns}
+    ).select(column.type.parse(pl.col(column.name)).alias(column.name) for column in VALUES.columns)
+    typed = typed.with_columns(words=pl.Series([["a", None, ""]], dtype=pl.List(pl.String)))
+    copy_in(postgres, VALUES.table, CopyEncoder(VALUES, MONTH, 1), iter([typed]))
+    assert postgres.execute("SELECT words FROM values_staging.values").fetchall() == [(["a", None, ""],)]
+
+
+def test_several_frames_and_empty_ones_are_one_copy(postgres: Connection) -> None:
+    empty = pl.DataFrame(schema={column.name: pl.String for column in VALUES.columns})
+    typed = empty.select(column.type.parse(pl.col(column.name)).alias(column.name) for column in VALUES.columns)
+    one = pl.concat([typed, pl.DataFrame({"text_value": ["a"]})], how="diagonal")
+    encoder = CopyEncoder(VALUES, MONTH, 1)
+    assert copy_in(postgres, VALUES.table, encoder, iter([])) == 0
+    assert copy_in(postgres, VALUES.table, encoder, iter([typed])) == 0
+    assert copy_in(postgres, VALUES.table, encoder, iter([typed, one, typed, one])) == 2
+    assert postgres.execute("SELECT text_value FROM values_staging.values").fetchall() == [("a",)] * 2
+
+
+def test_failing_source_of_frames_ends_the_copy_and_spares_the_connection(postgres: Connection) -> None:
+    def frames() -> Iterator[pl.DataFrame]:
+        yield pl.DataFrame({column.name: pl.Series([None], dtype=pl.Null) for column in VALUES.columns}).select(
+            column.type.parse(pl.col(column.name).cast(pl.String)).alias(column.name) for column in VALUES.columns
+        )
+        raise json.JSONDecodeError("the source failed", "", 0)
+
+    with pytest.raises(json.JSONDecodeError):
+        copy_in(postgres, VALUES.table, CopyEncoder(VALUES, MONTH, 1), frames())
+    assert postgres.execute("SELECT count(*) FROM values_staging.values").fetchone() == (0,)
+
+
+def test_parents_see_the_rows_of_partitions_that_are_attached_later(postgres: Connection) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        postgres.execute("INSERT INTO values_staging.values (month, load_id) VALUES ('2021-05-01', 1)")

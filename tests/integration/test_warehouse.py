@@ -1,0 +1,277 @@
+"""Connections, locks and staging tables, and the errors that a real Postgres raises."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from things import THINGS, connection, ready_connection
+
+from deployments import embedded
+from tasks import connections
+from tasks.contracts.events import EVENTS
+from tasks.engine import warehouse
+from tasks.engine.errors import (
+    PartitionBusyError,
+    SettingsError,
+    TallyError,
+    WarehouseError,
+    WarehouseUnavailableError,
+    errors_at,
+    is_transient,
+)
+from tasks.engine.settings import WarehouseSettings
+from tasks.engine.warehouse import Connection, connect, ensure_partition, lock, session_lock, staging_ddl
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def postgres(database: str) -> Iterator[Connection]:
+    del database  # it sets the environment
+    with ready_connection() as opened:
+        yield opened
+
+
+def refused(dsn: str) -> TallyError:
+    with (
+        pytest.raises(TallyError) as caught,
+        connect(WarehouseSettings.model_validate({"dsn": dsn}), "test"),
+    ):
+        pass
+    assert "warehouse connection" in str(caught.value)
+    return caught.value
+
+
+def test_session_is_the_same_everywhere(database: str) -> None:
+    dsn = make_conninfo(database, options="-c timezone=Asia/Tokyo -c datestyle=German")
+    with connect(WarehouseSettings.model_validate({"dsn": dsn}), "events 2021-04") as opened:
+        assert opened.autocommit
+        shown = [
+            opened.execute(f"SHOW {name}").fetchone()
+            for name in ("timezone", "datestyle", "application_name", "idle_in_transaction_session_timeout")
+        ]
+    assert shown == [("UTC",), ("ISO, DMY",), ("events 2021-04",), ("15min",)]
+    assert opened.closed
+
+
+def test_wrong_password_is_permanent_and_not_shown(database: str) -> None:
+    error = refused(make_conninfo(database, password="hunter2"))
+    assert isinstance(error, WarehouseError)
+    assert "28P01" in str(error)
+    assert "hunter2" not in str(error)
+
+
+def test_unknown_database_and_role_are_permanent(database: str) -> None:
+    assert isinstance(refused(make_conninfo(database, dbname="nowhere")), WarehouseError)
+    assert isinstance(refused(make_conninfo(database, user="nobody_at_all")), WarehouseError)
+
+
+def test_server_that_does_not_answer_is_transient(database: str) -> None:
+    assert isinstance(refused(make_conninfo(database, host="127.0.0.1", port=9)), WarehouseUnavailableError)
+
+
+@pytest.mark.parametrize(
+    ("statement", "state"),
+    [
+        ("SELECT * FROM nowhere", "42P01"),
+        ("SELEC 1", "42601"),
+        ("SELECT 1 / 0", "22012"),
+        ("SELECT 'x'::int", "22P02"),
+        ("CREATE ROLE somebody SUPERUSER", "42501"),
+        ("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(5)", "57014"),
+        ("INSERT INTO ledger.loads (dataset) VALUES (NULL)", "23502"),
+    ],
+)
+def test_refused_statement_is_permanent_and_says_where(postgres: Connection, statement: str, state: str) -> None:
+    with pytest.raises(WarehouseError, match=rf"Postgres \[{state}\].*\(marts.x\)") as caught, errors_at("marts.x"):
+        postgres.execute(statement.encode())
+    assert not is_transient(caught.value)
+
+
+def test_lock_that_is_not_had_in_time_is_transient(postgres: Connection) -> None:
+    with connection() as other, other.transaction():
+        other.execute("LOCK TABLE things_staging.things")
+        postgres.execute("SET lock_timeout = '100ms'")
+        with pytest.raises(WarehouseUnavailableError, match="55P03"), errors_at("here"):
+            postgres.execute("SELECT * FROM things_staging.things")
+
+
+def test_connection_that_an_administrator_ends_is_transient(database: str, postgres: Connection) -> None:
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [postgres.info.backend_pid])
+    with pytest.raises(WarehouseUnavailableError, match=r"57P01|connection lost"), errors_at("here"):
+        postgres.execute("SELECT 1")
+
+
+def test_victims_of_deadlocks_and_of_serialization_are_transient(database: str, postgres: Connection) -> None:
+    postgres.execute("CREATE TABLE two (id int PRIMARY KEY, value int)")
+    postgres.execute("INSERT INTO two VALUES (1, 0), (2, 0)")
+    gate = threading.Barrier(2)
+
+    def update(order: tuple[int, int]) -> TallyError | None:
+        with psycopg.connect(database) as own:
+            own.execute("UPDATE two SET value = value + 1 WHERE id = %s", [order[0]])
+            gate.wait(10)
+            try:
+                with errors_at("two"):
+                    own.execute("UPDATE two SET value = value + 1 WHERE id = %s", [order[1]])
+            except TallyError as error:
+                return error
+            return None
+
+    with ThreadPoolExecutor(2) as pool:
+        errors = [error for error in pool.map(update, [(1, 2), (2, 1)]) if error]
+    assert [type(error) for error in errors] == [WarehouseUnavailableError]
+    assert "40P01" in str(errors[0])
+
+
+def test_lock_holds_until_the_transaction_ends(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warehouse, "LOCK_WAIT", "100ms")
+    with connection("the other run") as other:
+        holder = other.info.backend_pid
+        with other.transaction():
+            lock(other, "events 2021-04")
+            lock(other, "events 2021-04")
+            with pytest.raises(PartitionBusyError) as caught, postgres.transaction():
+                lock(postgres, "events 2021-04")
+            with postgres.transaction():
+                lock(postgres, "events 2021-05")
+        with postgres.transaction():
+            lock(postgres, "events 2021-04")
+    assert is_transient(caught.value)
+    assert f"process {holder} (the other run) since 20" in str(caught.value)
+
+
+def test_other_waits_of_the_transaction_are_not_cut_short_by_the_lock(postgres: Connection) -> None:
+    with postgres.transaction():
+        lock(postgres, "x")
+        assert postgres.execute("SHOW lock_timeout").fetchone() == ("0",)
+    assert postgres.execute("SHOW lock_timeout").fetchone() == ("0",)
+
+
+def test_second_run_goes_on_when_the_first_is_done(postgres: Connection) -> None:
+    held, order = threading.Event(), list[str]()
+
+    def first() -> None:
+        with connection() as own, session_lock(own, "x"):
+            held.set()
+            time.sleep(0.3)
+            order.append("first")
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(first)
+        assert held.wait(10)
+        with session_lock(postgres, "x"):
+            order.append("second")
+        done.result()
+    assert order == ["first", "second"]
+
+
+def test_session_lock_is_given_back_after_an_error(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warehouse, "LOCK_WAIT", "100ms")
+    with pytest.raises(ZeroDivisionError), session_lock(postgres, "x"):
+        raise ZeroDivisionError
+    with connection() as other, session_lock(other, "x"):
+        pass
+
+
+def test_holder_of_another_role_is_named_as_far_as_it_may_be_seen(
+    services: embedded.Services, database: str, postgres: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warehouse, "LOCK_WAIT", "100ms")
+    own = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
+    dsn = make_conninfo(services.administration["WAREHOUSE_DSN"], dbname=own)
+    with psycopg.connect(dsn, application_name="an administrator") as other, other.transaction():
+        lock(other, "x")
+        with pytest.raises(PartitionBusyError, match=f"process {other.info.backend_pid}"), postgres.transaction():
+            lock(postgres, "x")
+
+
+def test_holder_of_the_same_lock_in_another_database_is_not_blamed(
+    services: embedded.Services, postgres: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warehouse, "LOCK_WAIT", "100ms")
+    elsewhere = services.environment["WAREHOUSE_DSN"]
+    with psycopg.connect(elsewhere, application_name="elsewhere") as one, one.transaction():
+        lock(one, "x")
+        with connection("here") as two, two.transaction():
+            lock(two, "x")
+            for _ in range(3):  # neither is the first for sure
+                with pytest.raises(PartitionBusyError, match=r"\(here\)"), postgres.transaction():
+                    lock(postgres, "x")
+
+
+def columns_of(postgres: Connection, table: str) -> list[tuple[str, str, bool]]:
+    rows = postgres.execute(
+        "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute"
+        " WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum",
+        [table],
+    )
+    return [(str(name), str(type_), bool(required)) for name, type_, required in rows]
+
+
+def test_staging_table_is_what_its_contract_says(postgres: Connection) -> None:
+    for _ in range(2):
+        postgres.execute(staging_ddl(EVENTS))
+    assert columns_of(postgres, EVENTS.table) == [
+        ("month", "date", True),
+        ("load_id", "bigint", True),
+        *((column.name, column.type.postgres.replace("timestamptz", "timestamp with time zone"), not column.nullable)
+          for column in EVENTS.columns),
+    ]  # fmt: skip
+    comments = postgres.execute(
+        "SELECT col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 2"
+        " ORDER BY attnum",
+        [EVENTS.table],
+    )
+    assert [text for (text,) in comments] == [column.description for column in EVENTS.columns]
+    assert postgres.execute("SELECT obj_description(%s::regclass)", [EVENTS.table]).fetchone() == (EVENTS.description,)
+
+
+def test_partition_is_made_once_and_takes_its_month_alone(postgres: Connection) -> None:
+    for _ in range(2):
+        assert ensure_partition(postgres, THINGS, date(2021, 4, 1)) == "things_staging.things_2021_04"
+    insert = sql.SQL("INSERT INTO things_staging.things (month, load_id, name) VALUES (%s, 1, 'a')")
+    postgres.execute(insert, ["2021-04-01"])
+    with pytest.raises(psycopg.errors.CheckViolation):
+        postgres.execute(insert, ["2021-05-01"])
+    assert postgres.execute("SELECT count(*) FROM things_staging.things_2021_04").fetchone() == (1,)
+    assert columns_of(postgres, "things_staging.things_2021_04") == columns_of(postgres, "things_staging.things")
+
+
+def test_partitions_made_at_once_are_made_once(postgres: Connection) -> None:
+    gate = threading.Barrier(4)
+
+    def make(month: int) -> str:
+        with connection() as own:
+            gate.wait(10)
+            return ensure_partition(own, THINGS, date(2021, month, 1))
+
+    with ThreadPoolExecutor(4) as pool:
+        tables = sorted(pool.map(make, [1, 1, 2, 2]))
+    assert tables == ["things_staging.things_2021_01"] * 2 + ["things_staging.things_2021_02"] * 2
+
+
+def test_partition_is_made_while_its_neighbours_are_read_and_written(postgres: Connection) -> None:
+    ensure_partition(postgres, THINGS, date(2021, 4, 1))
+    with connection() as other, other.transaction():
+        other.execute("INSERT INTO things_staging.things_2021_04 (month, load_id, name) VALUES ('2021-04-01', 1, 'a')")
+        other.execute("SELECT * FROM things_staging.things")
+        postgres.execute("SET lock_timeout = '2s'")
+        assert ensure_partition(postgres, THINGS, date(2021, 5, 1)) == "things_staging.things_2021_05"
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_settings_that_are_nowhere_name_the_variable_and_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WAREHOUSE_DSN")
+    monkeypatch.delenv("LAKE_BUCKET", raising=False)
+    with pytest.raises(SettingsError, match="variable WAREHOUSE_DSN nor Prefect block SqlAlchemyConnector `warehouse`"):
+        connections.open_warehouse()
+    with pytest.raises(SettingsError, match="variable LAKE_BUCKET nor Prefect block S3Bucket `lake`"):
+        connections.open_lake()

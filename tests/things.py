@@ -1,0 +1,128 @@
+"""A small dataset for the tests of the engine: its contract, its objects, and what the warehouse holds of them."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import psycopg
+
+from tasks.contracts import Column, Contract, Partition
+from tasks.contracts.types import DATE, TEXT
+from tasks.engine.lake import Lake
+from tasks.engine.loader import load_object
+from tasks.engine.receipts import LoadReceipt, ObjectRef
+from tasks.engine.settings import LakeSettings, RunSettings, read_lake, read_warehouse
+from tasks.engine.sql_files import apply_ddl
+from tasks.engine.warehouse import Connection, connect
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+THINGS = Contract(
+    dataset="things",
+    table="things_staging.things",
+    description="One row per thing.",
+    columns=(
+        Column("name", TEXT, "Name.", nullable=False),
+        Column("seen_date", DATE, "Day.", source="day"),
+    ),
+    prefix_setting="events_prefix",
+    key_setting="events_key",
+    partition=Partition(column="month", unit="month"),
+)
+HEADER = b"name,day\n"
+STRICT = RunSettings(max_rejected_rows=0, max_rejected_share=0)
+TOLERANT = RunSettings(max_rejected_rows=1_000_000)
+
+
+def no_block() -> Mapping[str, Any]:
+    raise AssertionError("the environment names everything")
+
+
+def lake() -> Lake:
+    """The lake of the environment; clients are slow to make, so there is one for each bucket."""
+    return _lake(read_lake(os.environ, no_block))
+
+
+@lru_cache(maxsize=4)
+def _lake(settings: LakeSettings) -> Lake:
+    return Lake(settings)
+
+
+@lru_cache(maxsize=1)
+def _client(endpoint_url: str) -> "S3Client":
+    return boto3.client("s3", endpoint_url=endpoint_url)
+
+
+def client() -> "S3Client":
+    """The client of the environment, with the flows' key."""
+    return _client(os.environ["AWS_ENDPOINT_URL"])
+
+
+@contextmanager
+def connection(name: str = "test") -> Iterator[Connection]:
+    with connect(read_warehouse(os.environ, no_block), name) as opened:
+        yield opened
+
+
+@contextmanager
+def ready_connection(*contracts: Contract) -> Iterator[Connection]:
+    """A connection to a warehouse with the ledger and the staging tables of some contracts."""
+    with connection() as opened:
+        apply_ddl(opened, contracts or [THINGS], [])
+        yield opened
+
+
+def put(data: bytes, key: str = "2021/04/events.csv", partition: str = "2021-04") -> ObjectRef:
+    """Put an object in the lake; returned as a listing would show it."""
+    client().put_object(Bucket=os.environ["LAKE_BUCKET"], Key=key, Body=data)
+    return ref(key, partition)
+
+
+def ref(key: str = "2021/04/events.csv", partition: str = "2021-04") -> ObjectRef:
+    stored = lake().head(key)
+    return ObjectRef(lake().uri(key), stored.version, stored.size_bytes, partition)
+
+
+def load(
+    warehouse: Connection,
+    source: ObjectRef,
+    *,
+    contract: Contract = THINGS,
+    settings: RunSettings = TOLERANT,
+    force: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+    flow_run_id: str | None = None,
+) -> LoadReceipt:
+    return load_object(
+        warehouse,
+        lake(),
+        contract,
+        source,
+        settings,
+        force=force,
+        on_progress=on_progress,
+        flow_run_id=flow_run_id,
+    )
+
+
+def state(warehouse: psycopg.Connection[Any]) -> dict[str, list[tuple[Any, ...]]]:
+    """Everything that a load may change, but for the times of loading."""
+    queries = {
+        "things": "SELECT month::text, load_id, name, seen_date::text FROM things_staging.things ORDER BY 1, 2, 3, 4",
+        "loads": "SELECT load_id, partition, source_uri, source_version, size_bytes, status, rows_read, rows_loaded,"
+        " rows_rejected, superseded_by FROM ledger.loads ORDER BY 1",
+        "rejected": "SELECT load_id, line_number, column_name, reason, raw FROM ledger.rejected_rows ORDER BY 1, 2",
+    }
+    return {name: warehouse.execute(query).fetchall() for name, query in queries.items()}
+
+
+def names(warehouse: psycopg.Connection[Any], partition: str = "2021-04") -> list[str]:
+    """Names of the things of a partition, sorted."""
+    rows = warehouse.execute(
+        'SELECT name FROM things_staging.things WHERE month = %s ORDER BY name COLLATE "C"', [f"{partition}-01"]
+    )
+    return [name for (name,) in rows]

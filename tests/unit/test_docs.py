@@ -1,0 +1,265 @@
+"""The documents say nothing that is not so: their links, paths, commands, parameters, settings and code are checked."""
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools.validation import validate
+
+from deployments import lint
+from tasks.engine import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "deployments/README.md")
+LINES_OF_README = 150
+SHELL = ("", "sh", "bash", "shell", "console")
+SOURCES = (".py", ".sql", ".sh", ".md", ".toml", ".yaml", ".lock")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A Markdown file.
+
+    Attributes:
+        name: Its path in the project.
+        text: Its content.
+    """
+
+    name: str
+    text: str
+
+    def tokens(self, *kinds: str) -> Iterator[Token]:
+        """The parts of some kinds, with those inside of paragraphs and cells."""
+        for token in MarkdownIt("commonmark").enable("table").parse(self.text):
+            yield from (part for part in (token, *(token.children or ())) if part.type in kinds)
+
+    def commands(self) -> Iterator[list[str]]:
+        """The words of each command, in blocks and in running text."""
+        for token in self.tokens("code_inline", "fence", "code_block"):
+            if token.info in SHELL:
+                for line in token.content.replace("\\\n", " ").splitlines():
+                    yield from commands_of(line)
+
+    def table(self, header: str) -> str:
+        """The source of the tables whose first column has a header."""
+        lines = self.text.splitlines()
+        tables = ["\n".join(lines[slice(*token.map)]) for token in self.tokens("table_open") if token.map]
+        return "\n".join(table for table in tables if table.lstrip("| ").startswith(header))
+
+
+def commands_of(line: str) -> Iterator[list[str]]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    try:
+        words = list(lexer)
+    except ValueError:  # an apostrophe: this is no command
+        return
+    command: list[str] = []
+    for word in [*words, ";"]:
+        if set(word) <= set("();<>|&"):
+            yield command
+            command = []
+        else:
+            command.append(word)
+
+
+@cache
+def project_paths() -> tuple[PurePosixPath, ...]:
+    """Every file and folder of the project, without what the tools leave in hidden folders."""
+    found = []
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if name == ".ci" or not name.startswith((".", "__"))]
+        found += [PurePosixPath(Path(folder, name).relative_to(ROOT)) for name in (*folders, *files)]
+    return tuple(found)
+
+
+@cache
+def flows() -> dict[str, Any]:
+    """Flows by the name that `prefect deployment run` takes."""
+    deployments = lint.load(ROOT / "prefect.yaml")["deployments"]
+    return {f"{(flow := lint.flow_of(wanted)).name}/{wanted['name']}": flow for wanted in deployments}
+
+
+def targets() -> dict[str, str]:
+    """The Makefile's targets with their lines of help."""
+    found = re.findall(r"^([a-z][\w-]*):[^=]*?(?:## (.*))?$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    return dict(found)
+
+
+def dead_links(document: Document) -> list[str]:
+    places = [str(token.attrs.get("href", token.attrs.get("src"))) for token in document.tokens("link_open", "image")]
+    files = [place.partition("#")[0] for place in places if not re.match(r"[a-z]+:", place)]
+    return [file for file in files if not (ROOT / document.name).parent.joinpath(file).exists()]
+
+
+def dead_paths(document: Document) -> list[str]:
+    """Code spans that look like a path and are the end of none; `<placeholders>` stand for any name."""
+    ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
+    others = {*flows(), *(str(field.default) for field in settings.RunSettings.model_fields.values())}
+    faults = []
+    for token in document.tokens("code_inline"):
+        path = re.sub(r"<\w+>|\{\w+(,\w+)*\}", "*", token.content)
+        is_path = re.fullmatch(r"[\w.*-]+(/[\w.*-]+)*/?", path) and ("/" in path or path.endswith(SOURCES))
+        if is_path and token.content not in others and path.split("/")[0] not in ignored:
+            pattern = path.rstrip("/")
+            if not any(known.match(pattern) for known in project_paths()):
+                faults.append(token.content)
+    return faults
+
+
+def unknown_targets(document: Document) -> list[str]:
+    asked = [word for command in document.commands() if command[:1] == ["make"] for word in command[1:]]
+    return [word for word in asked if "=" not in word and not word.startswith("-") and word not in targets()]
+
+
+def unknown_modules(document: Document) -> list[str]:
+    faults = []
+    for command in document.commands():
+        for program, option, module in zip(command, command[1:], command[2:], strict=False):
+            if re.search(r"python[\d.]*$", program) and option == "-m" and not is_importable(module):
+                faults.append(module)
+    return faults
+
+
+def is_importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # its package
+        return False
+
+
+def runs_that_are_refused(document: Document) -> list[str]:
+    faults = []
+    for command in document.commands():
+        words = [PurePosixPath(command[0]).name, *command[1:]] if command else []
+        if words[:3] == ["prefect", "deployment", "run"] and len(words) > 3:
+            faults += run_faults(words[3], words[4:])
+    return faults
+
+
+def run_faults(name: str, options: list[str]) -> list[str]:
+    if name not in flows():
+        return [f"{name}: no deployment of prefect.yaml"]
+    given = dict(value.split("=", 1) for option, value in zip(options, options[1:], strict=False) if option == "-p")
+    schema = parameter_schema(flows()[name]).model_dump_for_openapi()
+    unknown = [f"{name}: no parameter {key}" for key in given.keys() - schema["properties"].keys()]
+    return unknown + [error.message for error in validate({key: as_json(v) for key, v in given.items()}, schema)]
+
+
+def as_json(value: str) -> Any:
+    """A parameter's value as the command line reads it."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def broken_python(document: Document) -> list[str]:
+    faults = []
+    for token in document.tokens("fence"):
+        if token.info == "python":
+            try:
+                compile(token.content, document.name, "exec")
+            except SyntaxError as error:
+                faults.append(str(error))
+    return faults
+
+
+RULES: dict[Callable[[Document], list[str]], str] = {
+    dead_links: "[the engine](tasks/motor/loader.py)",
+    dead_paths: "All of it is in `tasks/motor/loader.py`.",
+    unknown_targets: "```sh\nmake PYTHON=python3 tea  # and biscuits\n```",
+    unknown_modules: "    .venv/bin/python -m deployments.teapot --deploy",
+    runs_that_are_refused: "`prefect deployment run events-monthly/events-monthly -p month=2021-13 --watch`",
+    broken_python: "```python\nfor:\n```",
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_document_keeps_the_rule(name: str, rule: Callable[[Document], list[str]]) -> None:
+    assert rule(Document(name, (ROOT / name).read_text())) == []
+
+
+@pytest.mark.parametrize(("rule", "example"), RULES.items(), ids=lambda rule: getattr(rule, "__name__", ""))
+def test_rule_finds_the_fault(rule: Callable[[Document], list[str]], example: str) -> None:
+    assert rule(Document("README.md", example))
+    assert [other.__name__ for other in RULES if other(Document("README.md", example))] == [rule.__name__]
+
+
+@pytest.mark.parametrize(
+    ("rule", "example"),
+    [
+        pytest.param(dead_links, "![a picture](pictures/none.svg)", id="picture"),
+        pytest.param(dead_paths, "`deployments/<name>.rs`", id="path-with-placeholder"),
+        pytest.param(dead_paths, "`load.rs.py`", id="bare-file-name"),
+        pytest.param(unknown_targets, "First `make install tea`, then", id="second-target-in-a-sentence"),
+        pytest.param(unknown_modules, "`cd x && python3 -m no_such_package.module`", id="package"),
+        pytest.param(runs_that_are_refused, "`prefect deployment run events-monthly`", id="deployment"),
+        pytest.param(runs_that_are_refused, "`prefect deployment run events-profile/events-profile`", id="required"),
+        pytest.param(
+            runs_that_are_refused, "`.venv/bin/prefect deployment run events-monthly/events-monthly -p y=1`", id="name"
+        ),
+    ],
+)
+def test_rule_finds_the_fault_in_another_form(rule: Callable[[Document], list[str]], example: str) -> None:
+    assert rule(Document("README.md", example))
+
+
+def test_every_target_has_a_line_of_help() -> None:
+    assert {"demo", "test", "help"} <= targets().keys()
+    assert [name for name, text in targets().items() if not text] == []
+
+
+def variables(text: str) -> set[str]:
+    return set(re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", text))
+
+
+def settings_faults(text: str, known: set[tuple[str, ...]]) -> list[str]:
+    """What a list of variables has too many, and which settings it lacks; one of a setting's names is enough."""
+    named = variables(text)
+    lacking = [names[0] for names in known if not named & set(names)]
+    return sorted(lacking) + sorted(named - {name for names in known for name in names})
+
+
+def known_settings() -> set[tuple[str, ...]]:
+    """The names of each setting."""
+    return {(name,) for name in settings._KNOWN - {"LAKE_BUCKET"}} | set(settings._LAKE_VARIABLES.values())
+
+
+def test_readme_lists_every_setting_and_no_other() -> None:
+    readme = Document("README.md", (ROOT / "README.md").read_text())
+    assert settings_faults(readme.table("variable"), known_settings()) == []
+
+
+def test_environment_example_has_every_setting() -> None:
+    named = variables((ROOT / "deployments/.env.example").read_text())
+    assert [names for names in known_settings() if not named & set(names)] == []
+
+
+def test_settings_that_a_list_lacks_or_invents_are_found() -> None:
+    table = "| variable | default |\n| --- | --- |\n| `EXPORT_ID` | `default` |\n| `EXPORT_IT` | yes |\n"
+    text = Document("README.md", f"`MAX_TEA`\n\n{table}\n| other |\n| --- |\n| `MAX_TEA` |").table("variable")
+    assert settings_faults(text, {("EXPORT_ID",), ("AWS_REGION", "AWS_DEFAULT_REGION")}) == ["AWS_REGION", "EXPORT_IT"]
+
+
+def first_commands(document: Document) -> list[list[str]]:
+    return [command for command in document.commands() if command][:2]
+
+
+def test_readme_is_short_and_begins_with_its_two_commands() -> None:
+    readme = Document("README.md", (ROOT / "README.md").read_text())
+    first_block = Document("README.md", "```sh\n" + next(readme.tokens("fence", "code_block")).content + "```")
+    assert list(filter(None, first_block.commands())) == [["make", "demo"], ["make", "test"]]
+    assert len(readme.text.splitlines()) < LINES_OF_README
