@@ -1,0 +1,1 @@
+"""Measurements: the load against its peers, side by side in one run."""
