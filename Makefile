@@ -23,7 +23,7 @@ install: .venv/installed ## Make .venv with everything from the lock, checked by
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: install ## From nothing to the answers: a year of events through the pipeline, every row accounted for
+demo: install ## From nothing to the answers: a year of events and a shop, every row accounted for
 	$(BIN)/python -m deployments.demo
 
 test: install ## Run the whole test suite on services that it starts itself

@@ -1,8 +1,8 @@
-"""`make demo`: a year of generated events through `events-monthly`, every month, and the answers.
+"""`make demo`: a year of generated events through `events-monthly`, a generated shop through `commerce-analytics`.
 
 Starts Postgres, S3 and a Prefect server (or uses those of `make up`, or those that the environment names), puts the
-year into S3, runs the flow for each month and holds what it says against what was generated. The exit code is 0 only if
-every row is accounted for.
+files into S3, runs the flows and holds what they say against what was generated. The exit code is 0 only if every row
+is accounted for.
 """
 
 import argparse
@@ -13,17 +13,20 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import date
 from pathlib import Path
 
 from deployments.child_process import ServiceError
 from deployments.embedded import running
 from deployments.prefect_services import client_environment, prefect_server
+from deployments.sample_commerce import SampleShop, sample_shop
 from deployments.sample_events import SampleObject, write_year
 from deployments.stack import Stack, state_folder
 from tasks.engine.profiler import TopValues
 from tasks.engine.receipts import LoadReceipt
 
 YEAR = 2021
+SHOP_DAY = date(YEAR, 12, 31)
 ROWS = 100_000
 BAD_ROWS = 8
 QUIET = {
@@ -99,6 +102,46 @@ def find_faults(objects: list[SampleObject], loads: list[LoadReceipt]) -> list[s
     return faults
 
 
+def put_shop() -> SampleShop:
+    """Generate the shop and put it into the lake."""
+    from tasks.connections import open_lake, run_settings  # noqa: PLC0415 - Prefect reads its settings when imported
+
+    shop = sample_shop(SHOP_DAY)
+    with open_lake() as lake:
+        for name, content in shop.files.items():
+            lake.write(f"{run_settings().commerce_prefix}{name}", iter([content]), "text/csv")
+    return shop
+
+
+def run_shop(shop: SampleShop) -> tuple[list[LoadReceipt], list[str]]:
+    """Run `commerce-analytics`, print what it answers, and find what is not as generated."""
+    from flows.commerce_analytics import commerce_analytics  # noqa: PLC0415 - Prefect reads its settings when imported
+    from tasks.connections import open_warehouse  # noqa: PLC0415
+
+    loads = commerce_analytics(as_of=SHOP_DAY)
+    loaded = {load.source_uri.rpartition("/")[2]: (load.rows_read, load.rows_rejected) for load in loads}
+    faults = [
+        f"generated {name} with (rows, bad) {generated}, loaded {loaded.get(name)}"
+        for name in shop.files
+        if (generated := (shop.rows[name], shop.bad_rows[name])) != loaded.get(name)
+    ]
+    with open_warehouse() as connection:
+        found = connection.execute(
+            "SELECT tt_late_shipments, tt_undelivered_items, tt_review_points, product_name, most_ordered_day"
+            " FROM commerce_analytics.agg_shipments INNER JOIN commerce_analytics.best_performing_product"
+            " USING (ingestion_date) WHERE ingestion_date = %s",
+            [SHOP_DAY],
+        ).fetchone()
+    wanted = shop.late_count, shop.undelivered_count, shop.review_points
+    if found is None or found[:3] != wanted:
+        faults.append(f"generated a shop with (late, undelivered, best points) {wanted}, found {found}")
+    else:
+        late, undelivered, points, name, day = found
+        print(f"\nShop as of {SHOP_DAY}: {late:,} late shipments, {undelivered:,} undelivered items;")
+        print(f"  best product: {name}, {points:,} review points, most ordered on {day}")
+    return loads, faults
+
+
 def print_answers(answers: dict[str, TopValues]) -> None:
     """The most frequent values of the year, question by question."""
     for question, values in answers.items():
@@ -125,7 +168,9 @@ def print_summary(loads: list[LoadReceipt], home: Path, seconds: float) -> None:
         print(f"{read / working:,.0f} rows/s while loading.")
     else:
         print(f"Everything stood there already: no work. To see it load, remove {home} and run again.")
-    print(f"Exports: {exports}/*.csv, listed in manifest.json beside them.")
+    print(
+        f"Exports: {exports}/*.csv and the shop's report, commerce_analytics.html, listed in manifest.json beside them."
+    )
     print(f"Runs, logs and reports: {ui}. Data: {home}. {seconds:.0f} s in all.")
 
 
@@ -146,6 +191,9 @@ def main(arguments: list[str] | None = None) -> int:
 
             print_answers(events_insights(since=f"{YEAR}-01", until=f"{YEAR + 1}-01"))
             faults = find_faults(objects, loads)
+            shop_loads, shop_faults = run_shop(put_shop())
+            faults += shop_faults
+            loads += shop_loads
             print_summary(loads, home, time.monotonic() - started)
     except ServiceError as error:
         print(error, file=sys.stderr)

@@ -8,7 +8,7 @@ from psycopg import sql
 from tasks.connections import open_warehouse
 from tasks.contracts import Contract
 from tasks.contracts.keys import partition_value
-from tasks.engine.errors import BalanceError
+from tasks.engine.errors import BalanceError, errors_at
 from tasks.engine.receipts import LoadReceipt
 from tasks.engine.warehouse import Connection, partition_table, table_name
 from tasks.policy import step
@@ -41,7 +41,7 @@ def check_loads(contract: Contract, loads: Sequence[LoadReceipt]) -> None:
         BalanceError: A count differs.
     """
     logger = get_run_logger()
-    with open_warehouse() as connection:
+    with open_warehouse() as connection, errors_at(f"check of {contract.table}"):
         for load in loads:
             if load.status == "unchanged":
                 continue

@@ -1,7 +1,8 @@
 """List what the lake holds for a partition."""
 
+import difflib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -27,14 +28,16 @@ def key_template(contract: Contract, settings: RunSettings) -> KeyTemplate:
     return KeyTemplate(getattr(settings, contract.prefix_setting), getattr(settings, contract.key_setting))
 
 
-def objects_of(lake: Lake, contract: Contract, settings: RunSettings, partition: str) -> list[ObjectRef]:
-    """Objects of one partition, in the order of their keys.
+def objects_of(lake: Lake, contract: Contract, settings: RunSettings, partition: str = "") -> list[ObjectRef]:
+    """Objects of one partition, in the order of their keys; without partitions, the dataset's object, newest first.
 
     Raises:
-        MissingObjectError: There is none; the message names the bucket, the key and the nearest partitions that exist.
+        MissingObjectError: There is none; the message names the bucket, the key and the nearest that exist.
     """
     if contract.partition is None:
-        raise ContractError(f"dataset {contract.dataset} has no partitions: expected none, asked for {partition}")
+        if partition:
+            raise ContractError(f"dataset {contract.dataset} has no partitions: expected none, asked for {partition}")
+        return _fixed_objects(lake, contract, getattr(settings, contract.prefix_setting))
     unit = contract.partition.unit
     value = partition_value(partition)
     template = key_template(contract, settings)
@@ -53,6 +56,21 @@ def objects_of(lake: Lake, contract: Contract, settings: RunSettings, partition:
         f" the nearest that exist: {', '.join(sorted(nearest)) or 'none at all, check the prefix and the key'}."
         f" Run again when it has been delivered, or run another {unit}"
     )
+
+
+def _fixed_objects(lake: Lake, contract: Contract, prefix: str) -> list[ObjectRef]:
+    keys = [prefix + key for key in contract.keys]
+    found = [stored for key in keys for stored in lake.list(key) if stored.key == key]
+    if not found and not contract.is_optional:
+        existing = [stored.key for stored in lake.list(prefix)]
+        nearest = difflib.get_close_matches(keys[0], existing, n=NEAREST)
+        raise MissingObjectError(
+            f"no object of {contract.dataset}: expected {' or '.join(map(lake.uri, keys))}, found none in bucket"
+            f" {lake.bucket}; the nearest that exist: {', '.join(nearest) or 'none at all, check the prefix'}."
+            " Run again when it has been delivered, or declare its name in the contract"
+        )
+    found.sort(key=lambda stored: stored.modified_at, reverse=True)  # stable: at the same time the first name counts
+    return [ObjectRef(lake.uri(stored.key), stored.version, stored.size_bytes, "") for stored in found]
 
 
 def _distance(one: date, other: date) -> int:
@@ -92,10 +110,30 @@ def read_top_values(contract: Contract, questions: Mapping[str, pl.Expr], source
 
 
 @step(task_run_name="list_objects {contract.dataset} {partition}")
-def list_objects(contract: Contract, partition: str) -> list[ObjectRef]:
-    """List the objects of one partition and the version that each has now."""
+def list_objects(contract: Contract, partition: str = "") -> list[ObjectRef]:
+    """List the objects of one partition and the version that each has now.
+
+    Of a dataset without partitions that is one object, or none where it is optional and missing.
+    """
     with open_lake() as lake:
-        found = objects_of(lake, contract, run_settings(), partition)
+        return _listed(lake, contract, partition)
+
+
+@step(task_run_name="list_datasets")
+def list_datasets(contracts: Sequence[Contract]) -> list[tuple[Contract, ObjectRef]]:
+    """List the objects of datasets without partitions, each with its contract; optional ones may be missing."""
+    with open_lake() as lake:
+        return [(contract, source) for contract in contracts for source in _listed(lake, contract)]
+
+
+def _listed(lake: Lake, contract: Contract, partition: str = "") -> list[ObjectRef]:
+    found = objects_of(lake, contract, run_settings(), partition)
+    if contract.partition is None:
+        for stale in found[1:]:
+            get_run_logger().warning("%s is older than %s and was passed over", stale.uri, found[0].uri)
+        found = found[:1]
+    if not found:
+        get_run_logger().info("No object of %s: what stands there stays", contract.dataset)
     for source in found:
         get_run_logger().info("Found %s, %s bytes, version %s", source.uri, f"{source.size_bytes:,}", source.version)
     return found

@@ -59,7 +59,8 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
             connection,
             lake,
             contract,
-            source,
+            # As it is now: it may have been replaced since it was listed, or since the try before this one.
+            lake.latest(source),
             run_settings(),
             force=force,
             flow_run_id=flow_run_id(),

@@ -1,5 +1,6 @@
 """Parameters that flows share: how they are written, checked and defaulted."""
 
+import difflib
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
@@ -7,9 +8,31 @@ from typing import Annotated
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from tasks.contracts import Contract
+from tasks.contracts.catalog import contracts
+from tasks.engine.errors import ContractError
+
 Month = Annotated[
     str,
-    Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="A month, YYYY-MM", examples=["2021-04"]),
+    Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$", description="A month, YYYY-MM", examples=["2021-04"]),
+]
+Dataset = Annotated[str, Field(min_length=1, description="A dataset of the ledger", examples=["events"])]
+PartitionName = Annotated[
+    str,
+    Field(
+        pattern=r"^\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?$",
+        description="A month, YYYY-MM, or a day, YYYY-MM-DD, as the dataset is partitioned",
+        examples=["2021-04"],
+    ),
+]
+AsOf = Annotated[date, Field(description="The day that the answers are as of, YYYY-MM-DD", examples=["2022-09-05"])]
+ExportId = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._=@+-]*$",
+        description="Where the exports go, below EXPORT_PREFIX",
+        examples=["default"],
+    ),
 ]
 Top = Annotated[int, Field(ge=1, le=1000, description="How many values each question lists")]
 
@@ -32,9 +55,55 @@ def month_start(month: str | None, default: date) -> date:
     return date.fromisoformat(f"{month}-01") if month else default
 
 
+def named_by_day(name: str) -> Callable[[], str]:
+    """Names a flow run after its flow and its as-of date, such as `commerce-analytics-2022-09-05`."""
+    return lambda: f"{name}-{flow_run.parameters.get('as_of') or scheduled_day()}"
+
+
 def next_month(month: str) -> str:
     """The month after, YYYY-MM."""
     return (month_start(month, FIRST) + timedelta(days=31)).strftime("%Y-%m")
+
+
+def contract_of(dataset: str) -> Contract:
+    """The contract of a dataset.
+
+    Raises:
+        ContractError: There is none.
+    """
+    known = contracts()
+    if dataset not in known:
+        nearest = difflib.get_close_matches(dataset, known, n=1)
+        raise ContractError(
+            f"unknown dataset {dataset!r}{f', did you mean {nearest[0]}' if nearest else ''}? Expected one of"
+            f" {', '.join(sorted(known))}"
+        )
+    return known[dataset]
+
+
+def partition_of(contract: Contract, partition: str | None) -> str:
+    """The partition that was asked for, as the contract's are written; empty for a contract without.
+
+    Raises:
+        ContractError: It is none of the contract's, or is missing.
+    """
+    unit = contract.partition.unit if contract.partition else None
+    if len(partition or "") != {"month": 7, "day": 10}.get(unit or "", 0):
+        raise ContractError(
+            f"dataset {contract.dataset} is {f'divided by {unit}' if unit else 'not divided'}:"
+            f" expected {f'a {unit}' if unit else 'no partition'}, found {partition or 'none'}"
+        )
+    return partition or ""
+
+
+def named_by_dataset(name: str) -> Callable[[], str]:
+    """Names a flow run after its flow, its dataset and its partition, such as `plan-events-2021-04`."""
+
+    def run_name() -> str:
+        given = flow_run.parameters
+        return "-".join(filter(None, (name, given.get("dataset"), given.get("partition"))))
+
+    return run_name
 
 
 def named_by_month(name: str) -> Callable[[], str]:

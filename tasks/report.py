@@ -1,17 +1,28 @@
 """Report answers as Prefect artifacts: tables, and charts that the UI shows."""
 
 import base64
-from collections.abc import Mapping, Sequence
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 import pygal
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
+from psycopg import sql
+from psycopg.rows import dict_row
 from pygal.style import Style
 
 from tasks.connections import open_warehouse
+from tasks.engine.pages import html_page
 from tasks.engine.profiler import Profile, TopValues
 from tasks.engine.receipts import ExportReceipt, LoadReceipt
-from tasks.engine.sql_files import read_query, tables_of
+from tasks.engine.rejections import Rejection, count_rejections
+from tasks.engine.sql_files import SqlTable, read_query, run_checks, tables_of
+from tasks.engine.warehouse import Connection, table_name
+from tasks.export import write_page
 from tasks.policy import step
 from tasks.transform import Parameters
 
@@ -32,8 +43,21 @@ _STYLE = Style(
 )
 
 
-def bar_chart(title: str, values: TopValues) -> str:
-    """A horizontal bar chart as a Markdown image, the greatest bar on top."""
+@dataclass(frozen=True)
+class Chart:
+    """A picture of some columns of a table's one row.
+
+    Attributes:
+        title: Of the picture.
+        columns: Pattern of the columns' names; its group is the label of the bar.
+    """
+
+    title: str
+    columns: str
+
+
+def bar_chart(title: str, values: Sequence[tuple[str, float]]) -> str:
+    """A horizontal bar chart as a Markdown image, the first value on top; the same values give the same bytes."""
     chart = pygal.HorizontalBar(
         title=title,
         style=_STYLE,
@@ -46,12 +70,23 @@ def bar_chart(title: str, values: TopValues) -> str:
         show_y_guides=False,
         js=[],
     )
-    chart.value_formatter = "{:,}".format
+    chart.value_formatter = lambda value: f"{round(value, 1):,}"
     chart.x_labels = [value for value, _ in reversed(values)]
     chart.add("", [count for _, count in reversed(values)])
+    # pygal would write a random id, the date, and a script for tooltips that no picture runs.
+    chart.uuid = hashlib.sha256(repr((title, values)).encode()).hexdigest()
+    chart.add_xml_filter(_picture_alone)
     image = base64.b64encode(chart.render()).decode()
     # The UI strips inline SVG from Markdown, a data URI it shows.
     return f"![{title}](data:image/svg+xml;base64,{image})"
+
+
+def _picture_alone(root: Any) -> Any:
+    for parent in list(root.iter()):
+        for node in list(parent):
+            if callable(node.tag) or node.tag.endswith("script"):  # callable: a comment
+                parent.remove(node)
+    return root
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -62,7 +97,11 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
 
 
 def _cell(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|").replace("\n", " ")
+    if isinstance(value, int):
+        return f"{value:,}"
+    # Values are data: asterisks are no emphasis, and nobody's picture is to be fetched. CommonMark lets all ASCII
+    # punctuation be escaped.
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", re.sub(r"[\r\n]+", " ", str(value)))
 
 
 def publish_answers(key: str, title: str, preamble: str, answers: Mapping[str, TopValues]) -> None:
@@ -82,11 +121,37 @@ def publish_answers(key: str, title: str, preamble: str, answers: Mapping[str, T
 
 
 def load_table(loads: Sequence[LoadReceipt]) -> str:
-    """What was read, loaded and rejected, by object, and the reasons of rejections."""
+    """What was read, loaded and rejected, by object."""
     rows = [(x.source_uri, x.status, x.rows_read, x.rows_loaded, x.rows_rejected) for x in loads]
-    table = markdown_table(["object", "status", "read", "loaded", "rejected"], rows)
-    reasons = [(reason, count) for load in loads for reason, count in load.reasons]
-    return table + ("\n\n" + markdown_table(["rejected because", "rows"], reasons) if reasons else "")
+    return markdown_table(["object", "status", "read", "loaded", "rejected"], rows)
+
+
+def rejection_table(rejections: Sequence[Rejection]) -> str:
+    """Rejected rows by reason, with examples."""
+    rows = [
+        (x.reason, x.row_count, x.open_count, "; ".join(f"line {line}: {raw!r}" for line, raw in x.examples))
+        for x in rejections
+    ]
+    return markdown_table(["rejected because", "rows", "not replayed", "for example"], rows)
+
+
+def rejections_of(connection: Connection, loads: Sequence[LoadReceipt]) -> list[Rejection]:
+    """Rejected rows of some loads by reason."""
+    return count_rejections(connection, [load.load_id for load in loads])
+
+
+def account_of(
+    loads: Sequence[LoadReceipt], rejections: Sequence[Rejection], exports: Sequence[ExportReceipt]
+) -> Iterator[str]:
+    """What was loaded, rejected and exported, as Markdown."""
+    if loads:
+        yield load_table(loads)
+    if rejections:
+        yield rejection_table(rejections)
+    if exports:
+        yield markdown_table(
+            ["export", "status", "rows", "bytes"], [(x.uri, x.status, x.row_count, x.size_bytes) for x in exports]
+        )
 
 
 @step(task_run_name="report_answers {key}")
@@ -115,12 +180,8 @@ def report_answers(
             ]
             for table in tables_of(schema)
         }
-    preamble = load_table(loads) if loads else ""
-    if exports:
-        preamble += "\n\n" + markdown_table(
-            ["export", "status", "rows", "bytes"], [(x.uri, x.status, x.row_count, x.size_bytes) for x in exports]
-        )
-    publish_answers(key, title, preamble, answers)
+        rejections = rejections_of(connection, loads)
+    publish_answers(key, title, "\n\n".join(account_of(loads, rejections, exports)), answers)
     return answers
 
 
@@ -129,3 +190,69 @@ def report_profile(key: str, title: str, profile: Profile) -> None:
     """Publish what an object holds."""
     preamble = f"{profile.rows_read:,} rows, of which a load would reject {profile.rows_rejected:,}."
     publish_answers(key, title, preamble, profile.answers)
+
+
+def figures_of(connection: Connection, table: SqlTable, as_of: date, chart: Chart | None) -> Iterator[str]:
+    """The row of a table as Markdown: the chart's columns as a picture, the others as a list; what its checks say."""
+    key = str(table.replaced_column)
+    query = sql.SQL("SELECT * FROM {} WHERE {} = %s").format(table_name(table.name), sql.Identifier(key))
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(query, [as_of]).fetchone() or {}
+    comments = connection.execute(
+        "SELECT attname, col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = to_regclass(%s)",
+        [table.name],
+    )
+    meanings: dict[str, str] = dict(comments.fetchall())
+    drawn = {name: found[1] for name in row if chart and (found := re.fullmatch(chart.columns, name))}
+    listed = [(name, _shown(row[name]), meanings[name]) for name in row if name not in (key, *drawn)]
+    values = [(label, row[name]) for name, label in drawn.items() if row[name] is not None]
+    yield f"## {table.name.split('.')[1].replace('_', ' ').capitalize()}"
+    if listed:
+        yield markdown_table(["figure", "value", "meaning"], listed)
+    if chart and values:
+        yield bar_chart(chart.title, values)
+    for broken in run_checks(connection, table, {key: as_of}):
+        yield f"**Note:** it is not so that {broken.name}: {broken.broken_count:,} rows."
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.1f}" if isinstance(value, float) else "none" if value is None else value
+
+
+@step(task_run_name="report_figures {key} {as_of}")
+def report_figures(
+    schema: str,
+    key: str,
+    title: str,
+    as_of: date,
+    charts: Mapping[str, Chart],
+    loads: Sequence[LoadReceipt] = (),
+    exports: Sequence[ExportReceipt] = (),
+    *,
+    export_id: str | None = None,
+) -> list[ExportReceipt]:
+    """Publish the rows of one as-of date: as an artifact, and as a page of HTML beside the exports.
+
+    The page shows the figures alone: the same figures give the same bytes, whatever this run had to do for them.
+
+    Args:
+        schema: Whose tables, which have one row for each as-of date.
+        key: Of the artifact.
+        title: Of the report.
+        as_of: The date.
+        charts: Pictures, by the tables' names.
+        loads: Loads to account for in the artifact.
+        exports: Files to name in the artifact.
+        export_id: Where the page goes, in place of `EXPORT_ID`.
+    """
+    with open_warehouse() as connection:
+        parts = [f"# {title}"]
+        for table in tables_of(schema):
+            parts += figures_of(connection, table, as_of, charts.get(table.name.split(".")[1]))
+        rejections = rejections_of(connection, loads)
+    page = write_page(schema, html_page(title, "\n\n".join(parts)), as_of, export_id)
+    text = "\n\n".join([*parts, "## Account", *account_of(loads, rejections, [*exports, *page])])
+    create_markdown_artifact(text, key=key, description=title)
+    return page

@@ -11,7 +11,7 @@ from tasks.engine import sql_files
 from tasks.engine.receipts import BuildReceipt
 from tasks.policy import step
 
-Parameters = Mapping[str, str | int | date]
+Parameters = Mapping[str, str | int | date | list[date]]
 """Values of a query's parameters, by name."""
 
 
@@ -56,6 +56,8 @@ def build_tables(
     for receipt in receipts:
         if receipt.status == "unchanged":
             logger.info("%s %s is up to date: no work", receipt.table, partition)
+        elif receipt.status == "kept":
+            logger.info("%s stands with %s rows of others: read only", receipt.table, f"{receipt.row_count:,}")
         else:
             logger.info(
                 "Built %s %s: %s rows in %.1f s", receipt.table, partition, f"{receipt.row_count:,}", receipt.seconds

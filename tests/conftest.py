@@ -141,7 +141,8 @@ def _create_database(services: embedded.Services) -> str:
 def _empty(connection: psycopg.Connection, database: str) -> None:
     """Leave nothing of a test: several times faster than another database, which costs a copy and a checkpoint."""
     connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
+        " AND pid <> pg_backend_pid()",
         [database],
     )
     schemas = connection.execute(

@@ -66,9 +66,14 @@ class Contract:
         columns: In the order of the table.
         prefix_setting: Field of `RunSettings` that holds the prefix of the objects' keys.
         key_setting: Field of `RunSettings` that holds the template of the keys below the prefix; see
-            `tasks.contracts.keys`.
+            `tasks.contracts.keys`. For a dataset with partitions.
         partition: None for a table that one object fills as a whole.
+        keys: For a dataset without partitions: the key of its object below the prefix, and the others under which it is
+            delivered, too. The one that was written last counts.
+        is_optional: Whether such an object may be missing; its table stands as it is then.
         unknown_columns: What a column of the object that the contract does not know does to the load.
+        records_key: Key of the array that holds a JSON document's records; empty where the document is the array.
+        absent_keys: What a key that no record of a JSON object has does to the load: fails it, or is null.
     """
 
     dataset: str
@@ -76,9 +81,13 @@ class Contract:
     description: str
     columns: tuple[Column, ...]
     prefix_setting: str
-    key_setting: str
+    key_setting: str = ""
     partition: Partition | None = None
+    keys: tuple[str, ...] = ()
+    is_optional: bool = False
     unknown_columns: Literal["warn", "fail"] = "warn"
+    records_key: str = ""
+    absent_keys: Literal["fail", "null"] = "fail"
 
     @cached_property
     def sources(self) -> dict[str, tuple[str, ...]]:

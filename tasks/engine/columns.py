@@ -16,13 +16,18 @@ class ColumnMatch:
 
     Attributes:
         positions: Index in the object of each source.
-        width: How many columns the object has.
+        names: All columns of the object, in its order.
         unknown: Columns of the object that the contract does not know; they are not loaded.
     """
 
     positions: dict[str, int]
-    width: int
+    names: tuple[str, ...]
     unknown: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        """How many columns the object has."""
+        return len(self.names)
 
     def select(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The contract's sources out of all of an object's columns."""
@@ -67,4 +72,4 @@ def match_columns(contract: Contract, found: Sequence[str], name: str) -> Column
             f"{name}: unknown {', '.join(unknown)}; expected only {', '.join(contract.sources)}."
             f" Add them to the contract of {contract.dataset}, or let it warn"
         )
-    return ColumnMatch(positions, len(found), unknown)
+    return ColumnMatch(positions, tuple(found), unknown)

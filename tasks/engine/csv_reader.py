@@ -12,7 +12,7 @@ import polars as pl
 from tasks.contracts import Contract
 from tasks.engine.batches import Batch
 from tasks.engine.columns import ColumnMatch, match_columns
-from tasks.engine.csv_records import BOM, line_pattern, read_header, requoted, split_records
+from tasks.engine.csv_records import BOM, Records, line_pattern, read_header, requoted, split_records
 
 CHUNK_BYTES = 4 << 20
 
@@ -59,11 +59,16 @@ def _csv_batch(data: bytes, first_line: int, columns: ColumnMatch, *, is_last: b
         frame = columns.select(_parse(whole, columns.width))
         return Batch(frame, numbers, _encode_lines(lines), columns), end, len(lines)
     found = split_records(data, first_line, columns.width, is_last=is_last)
+    batch = csv_batch(found, columns) if found.sound or found.rejected else None
+    return batch, found.consumed, found.lines
+
+
+def csv_batch(found: Records, columns: ColumnMatch) -> Batch:
+    """Records as a frame."""
     numbers = pl.Series([number for number, _ in found.sound], dtype=pl.Int64)
     records = [raw for _, raw in found.sound]
     frame = columns.select(_parse(b"\n".join(map(requoted, records)), columns.width))
-    batch = Batch(frame, numbers, lambda rows: [records[row] for row in rows], columns, found.rejected)
-    return (batch if records or found.rejected else None), found.consumed, found.lines
+    return Batch(frame, numbers, lambda rows: [records[row] for row in rows], columns, found.rejected)
 
 
 def _sound_lines(data: bytes, width: int) -> pl.Series | None:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from psycopg import sql
@@ -24,31 +25,56 @@ class Export:
 
     Attributes:
         name: File name without its ending.
-        query: Whose rows, in an order that their values decide.
+        content: The query whose rows are written, in an order that their values decide; or a page of HTML.
         parameters: Values of the query's parameters.
         fingerprint: Names the content; the same one again is no work. None for content that has no name.
+        as_of: The day that the content is as of; None where it is of no day.
     """
 
     name: str
-    query: Composable
+    content: Composable | bytes
     parameters: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str | None = None
+    as_of: date | None = None
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file below the export id."""
+        return f"{self.name}.{'html' if isinstance(self.content, bytes) else 'csv'}"
 
 
-def export_of_table(connection: Connection, table: SqlTable) -> Export:
-    """The export of a whole built table, ordered by its key, text by code point."""
+@errors_at("export")
+def export_of_table(connection: Connection, table: SqlTable, as_of: date | None = None) -> Export:
+    """The export of a built table, ordered by its key, text by code point.
+
+    Args:
+        connection: To the warehouse.
+        table: What is exported.
+        as_of: Of a table that is partitioned by as-of date, the one to export; None for the whole table.
+    """
     collatable = connection.execute(
         "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND attcollation <> 0",
         [table.name],
     )
     texts = {name for (name,) in collatable}
     order = [sql.Identifier(name) + sql.SQL(' COLLATE "C"' if name in texts else "") for name in table.key]
-    query = sql.SQL("SELECT * FROM {} ORDER BY {}").format(table_name(table.name), sql.SQL(", ").join(order))
+    rows = table_name(table.name) + sql.SQL("")
+    if as_of and table.replaced_column:
+        rows += sql.SQL(" WHERE {} = {}").format(sql.Identifier(table.replaced_column), sql.Literal(as_of))
+    query = sql.SQL("SELECT * FROM {} ORDER BY {}").format(rows, sql.SQL(", ").join(order))
     builds = connection.execute(
-        "SELECT partition, fingerprint FROM ledger.builds WHERE table_name = %s ORDER BY partition", [table.name]
+        "SELECT partition, fingerprint FROM ledger.builds"
+        " WHERE table_name = %s AND (%s::date IS NULL OR partition = %s) ORDER BY partition",
+        [table.name, as_of, str(as_of)],
     )
     digest = hashlib.sha256("\0".join(f"{partition} {built}" for partition, built in builds).encode())
-    return Export(table.name.split(".")[1], query, fingerprint=digest.hexdigest())
+    return Export(table.name.split(".")[1], query, fingerprint=digest.hexdigest(), as_of=as_of)
+
+
+def export_of_page(name: str, page: str, as_of: date) -> Export:
+    """The export of a page of HTML; the same page again is no work."""
+    content = page.encode()
+    return Export(name, content, fingerprint=hashlib.sha256(content).hexdigest(), as_of=as_of)
 
 
 def export_of_query(table: SqlTable, parameters: Mapping[str, Any]) -> Export:
@@ -78,7 +104,7 @@ def write_exports(
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             for export in exports:
-                key = f"{prefix}{export_id}/{export.name}.csv"
+                key = f"{prefix}{export_id}/{export.file_name}"
                 receipt = _current(connection, lake, export, export_id, key)
                 if receipt is None:
                     receipt = _write(connection, lake, export, key)
@@ -100,24 +126,27 @@ def _current(connection: Connection, lake: Lake, export: Export, export_id: str,
 
 
 def _write(connection: Connection, lake: Lake, export: Export, key: str) -> ExportReceipt:
-    out = CopyOut(connection, export.query, export.parameters)
+    content = export.content
+    rows = None if isinstance(content, bytes) else CopyOut(connection, content, export.parameters)
+    blocks: Iterable[bytes] = [content] if isinstance(content, bytes) else rows or []
     digest, size = hashlib.sha256(), 0
 
     def measured() -> Iterator[bytes]:
         nonlocal size
-        for block in out:
+        for block in blocks:
             digest.update(block)
             size += len(block)
             yield block
 
-    stored = lake.write(key, measured(), "text/csv; charset=utf-8")
+    stored = lake.write(key, measured(), f"text/{key.rpartition('.')[2]}; charset=utf-8")
     if stored.size_bytes != size or lake.sha256(stored) != digest.hexdigest():
         raise BalanceError(
             f"{lake.uri(key)}: sent {size:,} bytes with SHA-256 {digest.hexdigest()}, S3 holds others"
             f" ({stored.size_bytes:,} bytes). Somebody else writes there; run again"
         )
+    row_count = rows.row_count if rows else 0
     return ExportReceipt(
-        export.name, lake.uri(key), "exported", stored.version, out.row_count, size, digest.hexdigest()
+        export.name, lake.uri(key), "exported", stored.version, row_count, size, digest.hexdigest(), export.as_of
     )
 
 
@@ -131,6 +160,7 @@ def _write_manifest(connection: Connection, lake: Lake, prefix: str, export_id: 
             "size_bytes": entry.size_bytes,
             "sha256": entry.sha256,
         }
+        | ({"as_of": entry.as_of.isoformat()} if entry.as_of else {})
         for entry in ledger.latest_exports(connection, export_id)
     ]
     text = json.dumps({"export_id": export_id, "files": files}, indent=2) + "\n"

@@ -5,7 +5,7 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -114,6 +114,15 @@ class Lake:
                     ) from error
                 raise
         return StoredObject(key, item["ETag"].strip('"'), item["ContentLength"], item["LastModified"])
+
+    def latest(self, source: ObjectRef) -> ObjectRef:
+        """The version that the object has now.
+
+        Raises:
+            MissingObjectError: It is gone.
+        """
+        stored = self.head(source.uri.removeprefix(self.uri("")))
+        return replace(source, version=stored.version, size_bytes=stored.size_bytes)
 
     def read(self, key: str, version: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Bytes `[start, end)` of one version of an object, resumed where a connection drops.

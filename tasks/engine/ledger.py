@@ -14,6 +14,8 @@ class LoadEntry:
     """The `loaded` entry of one object."""
 
     load_id: int
+    partition: str
+    source_uri: str
     source_version: str
     rows_read: int
     rows_loaded: int
@@ -35,24 +37,39 @@ class RejectedRow:
     raw: bytes
 
 
-def find_load(connection: Connection, dataset: str, source_uri: str) -> LoadEntry | None:
-    """The entry of the content of an object that stands in its table now; None where there is none."""
+_IN_ITS_PLACE = sql.SQL("dataset = %s AND status = 'loaded' AND (source_uri = %s OR (%s = '' AND partition = ''))")
+"""Whose place an object takes: its own, and, of a table without partitions, that of the one object there, whatever its
+name."""
+
+
+def find_load(connection: Connection, dataset: str, source: ObjectRef) -> LoadEntry | None:
+    """The entry of what stands in the table now in an object's place; None where there is nothing."""
     row = connection.execute(
-        "SELECT load_id, source_version, rows_read, rows_loaded, rows_rejected FROM ledger.loads"
-        " WHERE dataset = %s AND source_uri = %s AND status = 'loaded'",
-        [dataset, source_uri],
+        sql.SQL(
+            "SELECT load_id, partition, source_uri, source_version, rows_read, rows_loaded, rows_rejected"
+            " FROM ledger.loads WHERE {} AND replay_of IS NULL"
+        ).format(_IN_ITS_PLACE),
+        [dataset, source.uri, source.partition],
     ).fetchone()
     return LoadEntry(*row) if row else None
 
 
+def count_standing(connection: Connection, load_id: int) -> int:
+    """Rows that stand in the table by a load and by the replays of what it rejected."""
+    row = connection.execute(
+        "SELECT sum(rows_loaded) FROM ledger.loads WHERE status = 'loaded' AND (load_id = %s OR replay_of = %s)",
+        [load_id, load_id],
+    ).fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
+
+
 def open_load(connection: Connection, dataset: str, source: ObjectRef, flow_run_id: str | None) -> int:
-    """Enter a new load, superseding the object's earlier one, in the transaction that will hold its rows."""
+    """Enter a new load, superseding the one in its place with its replays, in the transaction that holds its rows."""
     row = connection.execute("SELECT nextval(pg_get_serial_sequence('ledger.loads', 'load_id'))").fetchone()
     load_id = int(row[0]) if row else 0
     connection.execute(
-        "UPDATE ledger.loads SET status = 'superseded', superseded_by = %s"
-        " WHERE dataset = %s AND source_uri = %s AND status = 'loaded'",
-        [load_id, dataset, source.uri],
+        sql.SQL("UPDATE ledger.loads SET status = 'superseded', superseded_by = %s WHERE {}").format(_IN_ITS_PLACE),
+        [load_id, dataset, source.uri, source.partition],
     )
     connection.execute(
         "INSERT INTO ledger.loads (load_id, dataset, partition, source_uri, source_version, size_bytes, flow_run_id)"
@@ -62,11 +79,13 @@ def open_load(connection: Connection, dataset: str, source: ObjectRef, flow_run_
     return load_id
 
 
-def close_load(connection: Connection, load_id: int, rows_loaded: int, rows_rejected: int) -> None:
-    """Write the counts of a load that is about to commit."""
+def close_load(
+    connection: Connection, load_id: int, rows_loaded: int, rows_rejected: int, columns: Sequence[str] | None = None
+) -> None:
+    """Write the counts of a load that is about to commit, and the names of the object's columns."""
     connection.execute(
-        "UPDATE ledger.loads SET rows_read = %s, rows_loaded = %s, rows_rejected = %s WHERE load_id = %s",
-        [rows_loaded + rows_rejected, rows_loaded, rows_rejected, load_id],
+        "UPDATE ledger.loads SET rows_read = %s, rows_loaded = %s, rows_rejected = %s, columns = %s WHERE load_id = %s",
+        [rows_loaded + rows_rejected, rows_loaded, rows_rejected, list(columns) if columns else None, load_id],
     )
 
 
@@ -88,10 +107,13 @@ def count_by_reason(connection: Connection, load_id: int) -> tuple[tuple[str, in
 
 
 def loads_of(connection: Connection, datasets: Sequence[str], partition: str | None) -> list[int]:
-    """Ids of the loads that stand in the tables of some datasets, for one partition or for all (None)."""
+    """Ids of the loads that stand in the tables of some datasets, for one partition or for all (None).
+
+    The loads of a dataset without partitions belong to each.
+    """
     rows = connection.execute(
         "SELECT load_id FROM ledger.loads WHERE dataset = ANY(%s) AND status = 'loaded'"
-        " AND (%s::text IS NULL OR partition = %s) ORDER BY load_id",
+        " AND (%s::text IS NULL OR partition IN (%s, '')) ORDER BY load_id",
         [list(datasets), partition, partition],
     )
     return [int(row[0]) for row in rows]
@@ -121,7 +143,7 @@ def write_build(
 def find_export(connection: Connection, export_id: str, name: str) -> tuple[str, ExportReceipt] | None:
     """The latest export of a name, with the fingerprint of what it was made from."""
     row = connection.execute(
-        "SELECT fingerprint, uri, source_version, row_count, size_bytes, sha256 FROM ledger.exports"
+        "SELECT fingerprint, uri, source_version, row_count, size_bytes, sha256, as_of FROM ledger.exports"
         " WHERE export_id = %s AND name = %s ORDER BY entry_id DESC LIMIT 1",
         [export_id, name],
     ).fetchone()
@@ -134,8 +156,8 @@ def write_export(
     """Enter an export that S3 was seen to hold."""
     connection.execute(
         "INSERT INTO ledger.exports"
-        " (export_id, name, uri, source_version, row_count, size_bytes, sha256, fingerprint, flow_run_id)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        " (export_id, name, uri, source_version, row_count, size_bytes, sha256, as_of, fingerprint, flow_run_id)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             export_id,
             receipt.name,
@@ -144,6 +166,7 @@ def write_export(
             receipt.row_count,
             receipt.size_bytes,
             receipt.sha256,
+            receipt.as_of,
             fingerprint,
             flow_run_id,
         ],
@@ -153,7 +176,7 @@ def write_export(
 def latest_exports(connection: Connection, export_id: str) -> list[ExportReceipt]:
     """The latest export of each name under an export id, by name."""
     rows = connection.execute(
-        'SELECT DISTINCT ON (name COLLATE "C") name, uri, source_version, row_count, size_bytes, sha256'
+        'SELECT DISTINCT ON (name COLLATE "C") name, uri, source_version, row_count, size_bytes, sha256, as_of'
         ' FROM ledger.exports WHERE export_id = %s ORDER BY name COLLATE "C", entry_id DESC',
         [export_id],
     )

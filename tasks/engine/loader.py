@@ -21,7 +21,7 @@ from tasks.engine.reader import read_batches
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.settings import RunSettings
 from tasks.engine.validation import validate
-from tasks.engine.warehouse import Connection, ensure_partition, lock, table_name
+from tasks.engine.warehouse import Connection, ensure_partition, lock, partition_table, table_name
 
 REJECTED_BUFFER = 10_000
 """Rejected rows that are held before they are written; a COPY of rows pauses for that."""
@@ -46,7 +46,8 @@ def load_object(
     """Load one object into its staging table, exactly once.
 
     The same content again is no work. New content under the same name replaces the object's rows when the transaction
-    commits; readers see the old rows until then.
+    commits; readers see the old rows until then. A table without partitions holds one object: the next one replaces it,
+    whatever its name.
 
     Raises:
         ErrorBudgetError: Too many rows were rejected; the previous state stands.
@@ -61,19 +62,31 @@ def load_object(
         table = ensure_partition(connection, contract, value) if value else contract.table
         with connection.transaction():
             lock(connection, f"{contract.dataset} {source.partition}".strip())
-            earlier = ledger.find_load(connection, contract.dataset, source.uri)
-            if earlier and earlier.source_version == source.version and not force:
+            earlier = ledger.find_load(connection, contract.dataset, source)
+            is_same = earlier and (earlier.source_uri, earlier.source_version) == (source.uri, source.version)
+            if earlier and is_same and not force:
                 return _receipt(connection, contract, source, earlier, "unchanged", started)
             load_id = ledger.open_load(connection, contract.dataset, source, flow_run_id)
             if earlier:
+                # Not always in this partition: the template of the keys may have changed since.
+                before = partition_table(contract, partition_value(earlier.partition)) if value else table
+                superseded = sql.SQL("SELECT load_id FROM ledger.loads WHERE superseded_by = %s")
                 connection.execute(
-                    sql.SQL("DELETE FROM {} WHERE load_id = %s").format(table_name(table)), [earlier.load_id]
+                    sql.SQL("DELETE FROM {} WHERE load_id IN ({})").format(table_name(before), superseded), [load_id]
                 )
             run = _Run(connection, contract, load_id, on_progress)
             run.copy_all(table, CopyEncoder(contract, value, load_id), run.batches(lake, source))
             run.check_budget(source, settings)
-            ledger.close_load(connection, load_id, run.rows_loaded, run.rows_rejected)
-        entry = ledger.LoadEntry(load_id, source.version, run.rows_read, run.rows_loaded, run.rows_rejected)
+            ledger.close_load(connection, load_id, run.rows_loaded, run.rows_rejected, run.columns)
+        entry = ledger.LoadEntry(
+            load_id,
+            source.partition,
+            source.uri,
+            source.version,
+            run.rows_read,
+            run.rows_loaded,
+            run.rows_rejected,
+        )
         return _receipt(
             connection, contract, source, entry, "replaced" if earlier else "loaded", started, run.unknown_columns
         )
@@ -116,6 +129,7 @@ class _Run:
     bytes_read: int = 0
     rows_loaded: int = 0
     rows_rejected: int = 0
+    columns: tuple[str, ...] = ()
     unknown_columns: tuple[str, ...] = ()
     _held: list[RejectedRow] = field(default_factory=list)
     _reasons: Counter[str] = field(default_factory=Counter)
@@ -147,7 +161,7 @@ class _Run:
         """Typed rows, until the batches end or the rejected rows must be written."""
         for batch in batches:
             validated = validate(self.contract, batch)
-            self.unknown_columns = batch.columns.unknown
+            self.columns, self.unknown_columns = batch.columns.names, batch.columns.unknown
             self._keep(validated.rejected)
             yield validated.rows
             if len(self._held) >= REJECTED_BUFFER:

@@ -4,8 +4,9 @@ The object's name tells the format. Bytes are taken in pieces, so memory does no
 """
 
 import io
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -13,9 +14,17 @@ from tasks.contracts import Contract
 from tasks.engine.batches import Batch
 from tasks.engine.csv_reader import read_csv
 from tasks.engine.errors import ContractError, UnreadableObjectError
+from tasks.engine.json_reader import read_json, read_ndjson
 from tasks.engine.parquet_reader import read_parquet
 
 COMPRESSIONS: dict[str, Literal["gzip", "zstd"]] = {".gz": "gzip", ".zst": "zstd"}
+READERS: dict[str, Callable[[Any, str, Contract], Iterator[Batch]]] = {
+    ".csv": read_csv,
+    ".ndjson": read_ndjson,
+    ".jsonl": read_ndjson,
+    ".json": read_json,
+    ".parquet": read_parquet,
+}
 
 
 def read_batches(file: io.BufferedReader, name: str, contract: Contract) -> Iterator[Batch]:
@@ -23,27 +32,51 @@ def read_batches(file: io.BufferedReader, name: str, contract: Contract) -> Iter
 
     Args:
         file: Its bytes; seekable for parquet.
-        name: Its name, which tells the format: `.csv`, `.csv.gz`, `.csv.zst` or `.parquet`.
+        name: Its name, which tells the format: one of `READERS`, all but parquet also with one of `COMPRESSIONS`.
         contract: What its columns should be.
 
     Raises:
         ContractError: Columns are missing, doubled, or unknown where the contract forbids that.
         UnreadableObjectError: The bytes cannot be told apart into records.
     """
+    suffix, compression = format_of(name)
+    with errors_of_bytes(name):
+        yield from READERS[suffix](decompressed(file, compression), name, contract)
+
+
+def format_of(name: str) -> tuple[str, Literal["gzip", "zstd"] | None]:
+    """Format (a key of `READERS`) and compression of an object, by its name.
+
+    Raises:
+        ContractError: The name tells none.
+    """
     stem, compression = name, None
     for suffix, codec in COMPRESSIONS.items():
         if name.endswith(suffix):
             stem, compression = name.removesuffix(suffix), codec
+    for suffix in READERS:
+        if stem.endswith(suffix) and not (suffix == ".parquet" and compression):
+            return suffix, compression
+    raise ContractError(
+        f"{name}: expected a name that ends with {', '.join(READERS)}, or, but for parquet, one of these and"
+        f" {' or '.join(COMPRESSIONS)}; set the dataset's key accordingly"
+    )
+
+
+def decompressed(file: io.BufferedReader, compression: Literal["gzip", "zstd"] | None) -> Any:
+    """The file, or one over what it holds compressed."""
+    return pa.CompressedInputStream(pa.PythonFile(file, "r"), compression) if compression else file
+
+
+@contextmanager
+def errors_of_bytes(name: str) -> Iterator[None]:
+    """Say of bytes that cannot be decompressed or are no parquet which object they are.
+
+    Raises:
+        UnreadableObjectError: In place of the library's error.
+    """
     try:
-        if stem.endswith(".parquet") and compression is None:
-            yield from read_parquet(file, name, contract)
-        elif stem.endswith(".csv"):
-            plain = pa.CompressedInputStream(pa.PythonFile(file, "r"), compression) if compression else file
-            yield from read_csv(plain, name, contract)
-        else:
-            raise ContractError(
-                f"{name}: expected .csv, .csv.gz, .csv.zst or .parquet; set the dataset's key accordingly"
-            )
+        yield
     except (OSError, pa.ArrowException) as error:
         raise UnreadableObjectError(
             f"{name} cannot be read: {error}; nothing of it was loaded. Have it delivered again, whole"

@@ -1,6 +1,7 @@
 """Receipts: what tasks hand to each other. Facts about work done, never data, connections or secrets."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 
@@ -61,11 +62,15 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class BuildReceipt:
-    """One table brought up to date for one partition."""
+    """One table brought up to date for one partition.
+
+    Attributes:
+        status: `built`, `unchanged` (no work) or `kept` (a shared table with the rows of others, which stay).
+    """
 
     table: str
     partition: str
-    status: Literal["built", "unchanged"]
+    status: Literal["built", "unchanged", "kept"]
     row_count: int
     seconds: float
     warnings: tuple[CheckResult, ...] = ()
@@ -73,7 +78,11 @@ class BuildReceipt:
 
 @dataclass(frozen=True)
 class ExportReceipt:
-    """One file in the lake, verified against what S3 holds."""
+    """One file in the lake, verified against what S3 holds.
+
+    Attributes:
+        as_of: The day that the content is as of; None where it is of no day.
+    """
 
     name: str
     uri: str
@@ -82,3 +91,26 @@ class ExportReceipt:
     row_count: int
     size_bytes: int
     sha256: str
+    as_of: date | None = None
+
+
+@dataclass(frozen=True)
+class ReplayReceipt:
+    """The rejected rows of one load, once more through the contract.
+
+    Attributes:
+        replay_of: The load that they were rejected by.
+        load_id: The entry of `ledger.loads` that took some of them; None where none was taken.
+        rows_loaded: Those that were taken.
+        rows_left: Those that were rejected again.
+        reasons: Count of those by reason.
+    """
+
+    dataset: str
+    partition: str
+    source_uri: str
+    replay_of: int
+    load_id: int | None
+    rows_loaded: int
+    rows_left: int
+    reasons: tuple[tuple[str, int], ...] = ()

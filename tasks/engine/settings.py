@@ -7,6 +7,7 @@ profile of one object asks for no warehouse.
 import difflib
 import re
 from collections.abc import Callable, Mapping
+from string import Formatter
 from typing import Any, TypeVar
 
 import psycopg
@@ -61,15 +62,24 @@ class LakeSettings(_Group):
 
 
 class RunSettings(_Group):
-    """What a run may differ in: names of objects, the error budget, the ceiling of memory."""
+    """What a run may differ in: names of objects, and the error budget."""
 
     events_prefix: str = ""
     events_key: str = "{year:04d}/{month:02d}/events.csv"
+    commerce_prefix: str = "orders_data/"
+    commerce_country: str = Field(default="US", min_length=2)
     export_prefix: str = "analytics_export/"
     export_id: str = Field(default="default", min_length=1)
     max_rejected_rows: int = Field(default=100, ge=0)
     max_rejected_share: float = Field(default=0.01, ge=0, le=1)
-    load_memory_mb: int = Field(default=400, ge=256)
+
+    @field_validator("events_key")
+    @classmethod
+    def _names_a_month(cls, key: str) -> str:
+        fields = {name for _, name, _, _ in Formatter().parse(key) if name is not None}
+        if not {"year", "month"} <= fields <= {"year", "month", "day"}:
+            raise ValueError("expected {year:04d} and {month:02d} in it, and {day:02d} for files of days")
+        return key
 
 
 _LAKE_VARIABLES = {
@@ -82,7 +92,7 @@ _LAKE_VARIABLES = {
 }
 _KNOWN = frozenset({"WAREHOUSE_DSN", "LAKE_BUCKET"} | {name.upper() for name in RunSettings.model_fields})
 
-GroupT = TypeVar("GroupT", bound=_Group)
+SomeGroup = TypeVar("SomeGroup", bound=_Group)
 
 
 def read_warehouse(environ: Mapping[str, str], block: Block) -> WarehouseSettings:
@@ -93,7 +103,9 @@ def read_warehouse(environ: Mapping[str, str], block: Block) -> WarehouseSetting
     """
     _refuse_unknown(environ)
     dsn = environ.get("WAREHOUSE_DSN", "")
-    return _validated(WarehouseSettings, {"dsn": dsn} if dsn else block(), "WAREHOUSE_DSN")
+    if dsn:
+        return _validated(WarehouseSettings, {"dsn": dsn}, "WAREHOUSE_DSN")
+    return _validated(WarehouseSettings, block(), "block `warehouse`")
 
 
 def read_lake(environ: Mapping[str, str], block: Block) -> LakeSettings:
@@ -104,7 +116,7 @@ def read_lake(environ: Mapping[str, str], block: Block) -> LakeSettings:
     """
     _refuse_unknown(environ)
     if not environ.get("LAKE_BUCKET"):
-        return _validated(LakeSettings, block(), "LAKE_BUCKET")
+        return _validated(LakeSettings, block(), "block `lake`")
     values = {
         field: next((environ[name] for name in names if environ.get(name)), None)
         for field, names in _LAKE_VARIABLES.items()
@@ -123,7 +135,7 @@ def read_run(environ: Mapping[str, str]) -> RunSettings:
     return _validated(RunSettings, given, "the environment")
 
 
-def _validated(group: type[GroupT], values: Mapping[str, Any], origin: str) -> GroupT:
+def _validated(group: type[SomeGroup], values: Mapping[str, Any], origin: str) -> SomeGroup:
     try:
         return group.model_validate(dict(values))
     except ValidationError as error:

@@ -6,6 +6,7 @@ disposition says what the runner replaces.
 """
 
 import hashlib
+import json
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,14 +22,14 @@ from tasks.contracts import Contract
 from tasks.engine import ledger
 from tasks.engine.errors import CheckError, SqlFileError, errors_at
 from tasks.engine.receipts import BuildReceipt, CheckResult
-from tasks.engine.warehouse import Connection, lock, staging_ddl, table_name
+from tasks.engine.warehouse import Connection, count_rows, has_schema, has_table, lock, staging_ddl, table_name
 
 ROOT = Path(__file__).parents[2] / "sql"
 HEADER_KEYS = ("grain", "key", "parameters", "sources", "write disposition", "rules")
 
 _HEADER_LINE = re.compile(r"^-- ([a-z ]+): *(.*)$")
 _CHECK = re.compile(r"^-- (fail|warn): *(.+)$", re.MULTILINE)
-_REPLACE = re.compile(r"replace (?:table|partition \((\w+)\))")
+_REPLACE = re.compile(r"fill shared table|replace (?:table|partition \((\w+)\))")
 EXAMPLES = 5
 
 
@@ -94,9 +95,14 @@ class SqlTable:
         if match is None:
             raise SqlFileError(
                 f"sql/{self.name.replace('.', '/')}/query.sql: write disposition is {disposition!r};"
-                " expected `replace table` or `replace partition (column)` in the header"
+                " expected `replace table`, `replace partition (column)` or `fill shared table` in the header"
             )
         return match.group(1)
+
+    @cached_property
+    def is_shared(self) -> bool:
+        """Whether others may own the table or write to it: where it stands with rows of theirs it is only read."""
+        return self.header("table.sql").get("write disposition", "").startswith("fill shared table")
 
 
 def sql_table(name: str, root: Path = ROOT) -> SqlTable:
@@ -114,20 +120,27 @@ def tables_of(schema: str, root: Path = ROOT) -> list[SqlTable]:
     return [tables[name] for name in TopologicalSorter(graph).static_order()]
 
 
+@errors_at("DDL")
 def apply_ddl(
     connection: Connection, contracts: Sequence[Contract], schemas: Sequence[str], root: Path = ROOT
 ) -> list[str]:
     """Bring staging tables and the tables of some schemas into being; what stands as it is written is left alone.
+
+    A schema that stands is not touched, nor is a shared table, whoever made it and however: they may belong to a role
+    that lets this one do no more than read.
 
     Returns:
         What was applied, by address.
     """
     wanted: dict[str, sql.SQL | sql.Composed] = {}
     for schema in ("ledger", *schemas):
-        wanted[schema] = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
+        if not has_schema(connection, schema):
+            wanted[schema] = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
         if schema == "ledger":
             wanted |= {contract.table: staging_ddl(contract) for contract in contracts}
-        wanted |= {table.name: _sql(table.text("table.sql")) for table in _with(tables_of(schema, root), "table.sql")}
+        for table in _with(tables_of(schema, root), "table.sql"):
+            if not (table.is_shared and has_table(connection, table.name)):
+                wanted[table.name] = _sql(table.text("table.sql"))
     digests = {name: hashlib.sha256(ddl.as_bytes(connection)).hexdigest() for name, ddl in wanted.items()}
     if ledger.applied_files(connection).items() >= digests.items():
         return []
@@ -165,8 +178,8 @@ def build_tables(
 ) -> list[BuildReceipt]:
     """Build and check the tables of a schema for one partition, all of them or none.
 
-    A table is left as it is where its files, those of the tables that it reads, and the loads are those that it was
-    last built from.
+    A table is left as it is where its files, those of the tables that it reads, the parameters, the loads and the rows
+    of shared tables are those that it was last built from. A shared table is left to those who wrote rows to it.
 
     Args:
         connection: To the warehouse.
@@ -185,14 +198,14 @@ def build_tables(
     with errors_at(f"build of {schema} {partition}"), connection.transaction():
         lock(connection, f"{schema} {partition}")
         loads = ledger.loads_of(connection, datasets, partition)
-        fingerprints: dict[str, str] = {}
-        for table in tables_of(schema, root):
-            fingerprints[table.name] = fingerprint = _fingerprint(table, loads, fingerprints)
+        tables = tables_of(schema, root)
+        fingerprints = _shared_contents(connection, tables, root)
+        for table in tables:
+            fingerprints[table.name] = fingerprint = _fingerprint(table, loads, parameters, fingerprints)
             if not table.text("query.sql"):
                 continue
-            built = ledger.find_build(connection, table.name, partition)
-            if built and built[0] == fingerprint and not force:
-                receipts.append(BuildReceipt(table.name, partition, "unchanged", built[1], 0.0))
+            if standing := _standing(connection, table, partition, fingerprint, force=force):
+                receipts.append(standing)
                 continue
             started = time.monotonic()
             row_count = write_query(connection, table, parameters)
@@ -205,10 +218,33 @@ def build_tables(
     return receipts
 
 
-def _fingerprint(table: SqlTable, loads: Sequence[int], fingerprints: Mapping[str, str]) -> str:
+def _standing(
+    connection: Connection, table: SqlTable, partition: str, fingerprint: str, *, force: bool
+) -> BuildReceipt | None:
+    """What a table holds, where that stays: what a build would write, or, where it is shared, the rows of others."""
+    built = ledger.find_build(connection, table.name, partition)
+    if table.is_shared and (row_count := count_rows(connection, table.name)) != (built[1] if built else 0):
+        return BuildReceipt(table.name, partition, "kept", row_count, 0.0) if row_count else None
+    if built and built[0] == fingerprint and not force:
+        return BuildReceipt(table.name, partition, "unchanged", built[1], 0.0)
+    return None
+
+
+def _shared_contents(connection: Connection, tables: Iterable[SqlTable], root: Path) -> dict[str, str]:
+    """A digest of the rows of each shared table that some tables read, for no ledger knows of every change there."""
+    own = {table.name for table in tables}
+    read = {source for table in tables for source in table.sources if sql_table(source, root).is_shared}
+    query = sql.SQL("SELECT concat_ws(' ', count(*), sum(hashtextextended(t::text, 0))) FROM {} AS t")
+    return {name: str(connection.execute(query.format(table_name(name))).fetchone()) for name in read - own}
+
+
+def _fingerprint(
+    table: SqlTable, loads: Sequence[int], parameters: Mapping[str, Any], fingerprints: Mapping[str, str]
+) -> str:
     parts = [table.text(file) for file in ("table.sql", "query.sql", "checks.sql")]
     parts += [fingerprints[source] for source in table.sources if source in fingerprints]
     parts.append(" ".join(map(str, loads)))
+    parts.append(json.dumps(parameters, default=str, sort_keys=True))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

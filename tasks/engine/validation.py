@@ -64,9 +64,10 @@ def _given(series: pl.Series, column: Column) -> pl.Series:
     if dtype == pl.String or (column.type.takes_lists and dtype == pl.List(pl.String)):
         return series
     if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+        lists = ", a list of texts" if column.type.takes_lists else ""
         raise ContractError(
-            f"column {column.source_name}: expected text, a time{', a list of texts' if column.type.takes_lists else ''}"
-            f" or a number, found {dtype}. Have the object written with another type"
+            f"column {column.source_name}: expected text{lists}, a time or a number, found {dtype}."
+            " Have the object written with another type"
         )
     if isinstance(dtype, pl.Datetime):
         zone = "%:z" if dtype.time_zone else ""

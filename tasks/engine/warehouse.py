@@ -24,12 +24,12 @@ CONNECT_TIMEOUT = 10
 UNSENT_TIMEOUT = 120_000
 """Milliseconds that bytes for Postgres may wait for it, before the connection counts as lost."""
 
-# What a run leaves behind that dies, or whose host does, goes within a minute: its locks, above all.
+# The locks of a run that was killed, or whose host is gone, are free within a minute, whatever its query was doing.
 _SESSION = {
     "timezone": "UTC",
     "datestyle": "ISO",
     "idle_in_transaction_session_timeout": "15min",
-    "client_connection_check_interval": "5s",
+    "client_connection_check_interval": "2s",
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
@@ -104,12 +104,15 @@ def _lock(connection: Connection, name: str, function: str) -> None:
             connection.execute("SET LOCAL lock_timeout = 0")
     except psycopg.errors.LockNotAvailable as error:
         holder = connection.execute(
-            "SELECT a.pid, a.application_name, a.backend_start FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-            " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+            # Of another role's session Postgres shows no more than the process and its name.
+            "SELECT a.pid, a.application_name,"
+            " coalesce(to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS \"UTC\"'), 'a time that only its role sees')"
+            " FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_database d ON d.oid = l.database"
+            " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND d.datname = current_database()"
             " AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(%s, 0)",
             [name],
         ).fetchone()
-        who = f"process {holder[0]} ({holder[1]}) since {holder[2]:%Y-%m-%d %H:%M:%S} UTC" if holder else "another run"
+        who = f"process {holder[0]} ({holder[1]}) since {holder[2]}" if holder else "another run"
         raise PartitionBusyError(
             f"{name} is being written by {who}; waited {LOCK_WAIT}. Wait for it, or end it with pg_terminate_backend"
         ) from error
@@ -120,14 +123,28 @@ def table_name(table: str) -> sql.Identifier:
     return sql.Identifier(*table.split("."))
 
 
+def has_schema(connection: Connection, schema: str) -> bool:
+    """Whether a schema stands."""
+    row = connection.execute("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", [schema]).fetchone()
+    return row == (True,)
+
+
+def count_rows(connection: Connection, table: str) -> int:
+    """How many rows a table has."""
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table_name(table))).fetchone()
+    return int(row[0]) if row else 0
+
+
 def has_table(connection: Connection, table: str) -> bool:
-    """Whether a table stands, `schema.table`.
+    """Whether a table stands, `schema.table`, or a view or a foreign table under that name.
 
     By a query: `to_regclass` answers from a cache that another session's commit does not reach within a transaction,
     such as one that has just waited for a lock.
     """
     row = connection.execute(
-        "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = %s AND tablename = %s)", table.split(".")
+        "SELECT EXISTS (SELECT FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %s)"
+        " AND relname = %s)",
+        table.split("."),
     ).fetchone()
     return row == (True,)
 

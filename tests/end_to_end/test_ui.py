@@ -10,6 +10,7 @@ import pytest
 from end_to_end.docker_pool import DEPLOYMENT, PATIENCE, assert_loaded_once
 from events_oracle import EventsFile, top
 from playwright.sync_api import Page, expect, sync_playwright
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -18,8 +19,11 @@ from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
 )
+from prefect.runtime import flow_run
 
-pytestmark = [pytest.mark.docker, pytest.mark.browser, pytest.mark.timeout(900)]
+from tasks.report import publish_answers
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 QUESTIONS = {"countries": "country", "users": "user", "companies": "company", "dates": "date"}
 # No graphics card, and no calls home.
@@ -53,6 +57,14 @@ def fill_in(page: Page, prefect_server: str, month: str) -> UUID:
     return deployment
 
 
+def open_report(page: Page, prefect_server: str, key: str, run: str) -> None:
+    """Open the Markdown artifact that a run made under a key."""
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]), flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run)]))
+    with get_client(sync_client=True) as client:
+        [report] = client.read_artifacts(artifact_filter=wanted)
+    page.goto(f"{prefect_server.removesuffix('/api')}/artifacts/artifact/{report.id}")
+
+
 def rows_of_table(page: Page, column: str) -> list[list[str]]:
     """The rows of the table with a column, as they are read on the page."""
     table = page.get_by_role("table").filter(has=page.get_by_role("columnheader", name=column, exact=True))
@@ -61,6 +73,7 @@ def rows_of_table(page: Page, column: str) -> list[list[str]]:
     return rows
 
 
+@pytest.mark.docker
 def test_month_is_loaded_and_reported_when_submitted_in_the_form(
     month: tuple[str, EventsFile], database: str, bucket: str, prefect_server: str, chromium: str, tmp_path: Path
 ) -> None:
@@ -71,20 +84,14 @@ def test_month_is_loaded_and_reported_when_submitted_in_the_form(
             page.get_by_role("button", name="Submit").click()
         assert answer.value.ok, answer.value.text()
         run = answer.value.json()["id"]
-        page.get_by_role("button", name="View run").click()
+        # In the deployment's list of runs; the notice that slides in is there twice, one above the other.
+        page.locator(f"a[href$='/runs/flow-run/{run}']").first.click()
         page.wait_for_url(re.compile(f"/runs/flow-run/{run}"))
         banner = page.get_by_role("banner")
         expect(banner.get_by_text(ENDED)).to_have_text("Completed", timeout=PATIENCE * 1000)
         assert_loaded_once(database, expected)
 
-        with get_client(sync_client=True) as client:
-            [report] = client.read_artifacts(
-                artifact_filter=ArtifactFilter(
-                    key=ArtifactFilterKey(any_=["events-monthly"]),
-                    flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run)]),
-                )
-            )
-        page.goto(f"{prefect_server.removesuffix('/api')}/artifacts/artifact/{report.id}")
+        open_report(page, prefect_server, "events-monthly", run)
         expect(page.get_by_role("heading", name=f"Events of {name}")).to_be_visible()
         numbers = [expected.rows_read, expected.rows_loaded, len(expected.rejected)]
         [load] = rows_of_table(page, "rejected")
@@ -99,6 +106,7 @@ def test_month_is_loaded_and_reported_when_submitted_in_the_form(
             expect(chart).to_be_visible()
 
 
+@pytest.mark.docker
 def test_form_refuses_what_is_no_month(
     month: tuple[str, EventsFile], prefect_server: str, chromium: str, tmp_path: Path
 ) -> None:
@@ -114,3 +122,24 @@ def test_form_refuses_what_is_no_month(
         assert after == before
         assert not [url for url in asked if url.endswith("/create_flow_run")]
         assert page.url.endswith(f"/{deployment}/run")
+
+
+def test_report_shows_values_as_they_are_when_they_look_like_markdown(
+    prefect_server: str, chromium: str, tmp_path: Path
+) -> None:
+    values = ["*Ger*many", "_a_@x.de", "a_b_c@x.de", "`q`", "~~s~~", "# x", "1 < 2 > 0", "<b>y</b>", "&amp;", "a | b"]
+    values += ["back\\|slash", "[x](http://host.invalid)", "![i](http://host.invalid/i.png)", "<http://host.invalid>"]
+
+    @flow(name="markdown-probe")
+    def publish() -> str:
+        publish_answers("markdown-probe", "Probe", "", {"names": [(value, 1_234) for value in values]})
+        return str(flow_run.id)
+
+    run = publish()
+    with browser_page(chromium, tmp_path) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        open_report(page, prefect_server, "markdown-probe", run)
+        expect(page.get_by_role("img", name="Events by names")).to_be_visible()
+        assert rows_of_table(page, "names") == [[value.replace("\n", " "), "1,234"] for value in values]
+        assert not [url for url in asked if "host.invalid" in url]

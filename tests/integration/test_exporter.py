@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -80,7 +81,9 @@ def test_table_is_exported_in_the_order_of_its_key_with_a_manifest(postgres: Con
         "export_id": "default",
         "files": [{"name": "counts", "uri": uri, "row_count": 3, "size_bytes": len(data), "sha256": digest}],
     }
-    assert client().head_object(Bucket=lake().bucket, Key="out/default/counts.csv")["ContentType"].startswith("text/csv")
+    assert (
+        client().head_object(Bucket=lake().bucket, Key="out/default/counts.csv")["ContentType"].startswith("text/csv")
+    )
 
 
 def test_null_is_bare_and_an_empty_text_quoted(postgres: Connection) -> None:
@@ -124,11 +127,11 @@ def test_object_that_was_changed_behind_our_back_is_written_again(
     postgres: Connection, counts: SqlTable, damage: str
 ) -> None:
     export(postgres, export_of_table(postgres, counts))
-    place = {"Bucket": lake().bucket, "Key": "out/default/counts.csv"}
+    key = "out/default/counts.csv"
     if damage == "delete":
-        client().delete_object(**place)
+        client().delete_object(Bucket=lake().bucket, Key=key)
     else:
-        client().put_object(**place, Body=b"other")
+        client().put_object(Bucket=lake().bucket, Key=key, Body=b"other")
     (receipt,) = export(postgres, export_of_table(postgres, counts))
     assert (receipt.status, held()) == ("exported", COUNTS_CSV.encode())
 
@@ -163,7 +166,9 @@ def test_failing_query_leaves_the_old_object_and_the_old_manifest(
     export(postgres, query("SELECT 1 AS a"))
     before = held("out/default/answer.csv"), held("out/default/manifest.json"), entries(postgres)
     with pytest.raises(WarehouseError, match=r"22012.*division by zero"):
-        export(postgres, query(f"SELECT repeat('x', 50) AS x, 1 / ({rows} - n) AS a FROM generate_series(1, {rows}) AS n"))
+        export(
+            postgres, query(f"SELECT repeat('x', 50) AS x, 1 / ({rows} - n) AS a FROM generate_series(1, {rows}) AS n")
+        )
     assert (held("out/default/answer.csv"), held("out/default/manifest.json"), entries(postgres)) == before
     assert export(postgres, query("SELECT 2 AS a"))[0].row_count == 1
 
@@ -182,7 +187,11 @@ def test_large_export_is_written_in_parts_and_verified(postgres: Connection, mon
     (receipt,) = export(postgres, query("SELECT n, repeat('x', 50) AS x FROM generate_series(1, 250000) AS n"))
     data = b"n,x\n" + b"".join(b"%d,%s\n" % (n, b"x" * 50) for n in range(1, 250_001))
     assert held("out/default/answer.csv") == data
-    assert (receipt.row_count, receipt.size_bytes, receipt.sha256) == (250_000, len(data), hashlib.sha256(data).hexdigest())
+    assert (receipt.row_count, receipt.size_bytes, receipt.sha256) == (
+        250_000,
+        len(data),
+        hashlib.sha256(data).hexdigest(),
+    )
     assert "-" in receipt.source_version
 
 
@@ -191,8 +200,6 @@ def test_refusing_lake_is_told_as_what_it_is_and_spares_the_connection(
     postgres: Connection, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lake_module, "PART_BYTES", 5 << 20)
-    import os
-
     nowhere = Lake(
         LakeSettings.model_validate(
             {
@@ -241,7 +248,7 @@ def test_export_waits_for_the_one_that_runs_and_says_who_it_is(
     with (
         connection("the other export") as other,
         session_lock(other, "export default"),
-        pytest.raises(PartitionBusyError, match="export default is being written by .*the other export"),
+        pytest.raises(PartitionBusyError, match=r"export default is being written by .*the other export"),
     ):
         export(postgres, query("SELECT 1 AS a"))
     assert export(postgres, query("SELECT 1 AS a"))[0].status == "exported"

@@ -1,7 +1,9 @@
 """Listing what the lake holds for a partition, against a real S3 server."""
 
+from pathlib import Path
+
 import pytest
-from things import client, lake, load, names, put, ready_connection
+from things import THINGS, client, lake, load, names, put, ready_connection
 
 from tasks.contracts import Contract
 from tasks.contracts.events import EVENTS
@@ -40,8 +42,6 @@ def test_month_of_daily_keys_is_all_its_days_in_order() -> None:
 def test_month_of_daily_objects_is_loaded_and_one_day_replaced_alone() -> None:
     def deliver(day: int, text: str) -> None:
         put(f"name,day\n{text},2021-04-{day:02d}\n".encode(), f"raw/2021/04/{day:02d}/events.csv")
-
-    from things import THINGS
 
     for day in range(1, 31):
         deliver(day, f"d{day:02d}")
@@ -92,14 +92,12 @@ def test_source_is_opened_from_the_lake_pinned_to_its_version() -> None:
     source = put(b"one")
     with open_source(source.uri) as file:
         assert file.read() == b"one"
-    with pytest.raises(MissingObjectError, match="no object s3://.*nowhere"), open_source(lake().uri("nowhere")):
+    with pytest.raises(MissingObjectError, match=r"no object s3://.*nowhere"), open_source(lake().uri("nowhere")):
         pass
 
 
-def test_source_is_opened_from_a_file(tmp_path: "object") -> None:
-    from pathlib import Path
-
-    path = Path(str(tmp_path)) / "x.csv"
+def test_source_is_opened_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
     path.write_bytes(b"local")
     with open_source(str(path)) as file:
         assert file.read() == b"local"

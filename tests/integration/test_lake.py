@@ -3,9 +3,11 @@
 import io
 import os
 from collections.abc import Iterator
+from typing import Any
 from unittest.mock import patch
 
 import pytest
+from botocore.exceptions import ResponseStreamingError
 from things import client, lake, put, ref
 
 from tasks.engine import lake as lake_module
@@ -57,9 +59,12 @@ def test_listing_goes_on_behind_its_first_page() -> None:
     for number in range(7):
         put(b"", f"a/{number}")
     paged = Lake(settings_of())
-    paged._client.meta.events.register(  # the server's own limit is a thousand keys a page
-        "provide-client-params.s3.ListObjectsV2", lambda params, **_: {**params, "MaxKeys": 3}
-    )
+
+    def three_keys_a_page(params: dict[str, Any], **_: object) -> None:
+        params["MaxKeys"] = 3
+
+    # The server's own limit is a thousand.
+    paged._client.meta.events.register("before-parameter-build.s3.ListObjectsV2", three_keys_a_page)
     assert [stored.key for stored in paged.list("a/")] == [f"a/{number}" for number in range(7)]
 
 
@@ -137,10 +142,12 @@ def test_replaced_object_is_not_mixed_in_when_the_connection_drops() -> None:
 
 
 def test_read_without_progress_gives_up_and_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake_module.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     version = put(os.urandom(5 << 20)).version
     dropping = Dropping(Lake(settings_of()), drops=99, after=0)
-    with pytest.raises(LakeUnavailableError, match=rf"s3://{lake().bucket}/{KEY} stopped at byte 0 and gave nothing in 5"):
+    with pytest.raises(
+        LakeUnavailableError, match=rf"s3://{lake().bucket}/{KEY} stopped at byte 0 and gave nothing in 5"
+    ):
         list(dropping.lake.read(KEY, version))
     assert len(dropping.starts) == 6
 
@@ -153,27 +160,25 @@ class Dropping:
         self._get = broken._get
         broken._get = self._dropping  # type: ignore[method-assign]
 
-    def _dropping(self, key: str, version: str, start: int, end: int | None) -> object:
+    def _dropping(self, key: str, version: str, start: int, end: int | None) -> tuple[Any, int] | None:
         answer = self._get(key, version, start, end)
         self.starts.append(start)
         if answer is None or len(self.starts) > self._drops:
             return answer
         return self._broken_body(answer[0]), answer[1]
 
-    def _broken_body(self, body: object) -> object:
+    def _broken_body(self, body: Any) -> object:
         after = self._after
 
         class Body:
             def iter_chunks(self, size: int) -> Iterator[bytes]:
-                from botocore.exceptions import ResponseStreamingError
-
-                for number, block in enumerate(body.iter_chunks(size)):  # type: ignore[attr-defined]
+                for number, block in enumerate(body.iter_chunks(size)):
                     if number == after:
                         raise ResponseStreamingError(error="connection broken")
                     yield block
 
             def close(self) -> None:
-                body.close()  # type: ignore[attr-defined]
+                body.close()
 
         return Body()
 
@@ -191,7 +196,9 @@ def test_object_is_written_whole_in_parts_or_in_one(size: int, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("good", [1, 14])
-def test_failing_source_of_blocks_leaves_the_old_object_and_no_parts(good: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_source_of_blocks_leaves_the_old_object_and_no_parts(
+    good: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lake_module, "PART_BYTES", 5 << 20)
     before = put(b"old").version
 

@@ -1,10 +1,15 @@
 """The load of one object, against a real Postgres and a real S3 server."""
 
+import io
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from events_oracle import read_events
 from things import HEADER, STRICT, THINGS, client, connection, lake, load, names, put, ready_connection, ref, state
@@ -45,7 +50,8 @@ def test_events_are_loaded_as_the_oracle_says(database: str) -> None:
         assert counts == (expected.rows_read, expected.rows_loaded, len(expected.rejected)) == (3000, 2980, 20)
     with psycopg.connect(database) as other:
         rows = other.execute(
-            "SELECT id, occurred_at, event_date, email, company, country, ip, uri, action, tags FROM events_staging.events"
+            "SELECT id, occurred_at, event_date, email, company, country, ip, uri, action, tags"
+            " FROM events_staging.events"
         ).fetchall()
         rejected = other.execute("SELECT line_number, column_name, raw FROM ledger.rejected_rows ORDER BY 1").fetchall()
     assert sorted(map(repr, rows)) == sorted(
@@ -222,7 +228,7 @@ def test_unknown_columns_are_told_and_kept_out(postgres: warehouse.Connection) -
         (b"a,2021-04-01\n", "2021/04/events.csv", ContractError),
         (b"name,day,name\n", "2021/04/events.csv", ContractError),
         (b"no gzip", "2021/04/events.csv.gz", UnreadableObjectError),
-        (HEADER, "2021/04/events.json", ContractError),
+        (HEADER, "2021/04/events.txt", ContractError),
     ],
 )
 def test_object_that_cannot_be_read_leaves_nothing_behind(
@@ -261,12 +267,6 @@ def test_object_that_changes_in_mid_read_is_loaded_as_one_version_or_not_at_all(
 
 
 def parquet_of(rows: int) -> bytes:
-    import io
-    import os
-
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     sink = io.BytesIO()
     values = pa.array([os.urandom(100).hex() for _ in range(rows)])
     table = pa.table({"name": values, "day": pa.array([None] * rows, pa.string())})
@@ -313,7 +313,7 @@ def test_lost_connection_in_mid_load_leaves_the_previous_state(
             with psycopg.connect(database, autocommit=True) as other:
                 other.execute("SELECT pg_terminate_backend(%s)", [postgres.info.backend_pid])
 
-    with pytest.raises(WarehouseUnavailableError, match="things_staging.things, s3://"):
+    with pytest.raises(WarehouseUnavailableError, match=r"things_staging.things, s3://"):
         load(postgres, source, on_progress=kill)
     with connection() as fresh:
         assert state(fresh) == before
@@ -381,7 +381,7 @@ def test_run_that_waits_too_long_says_who_holds_the_month(
 ) -> None:
     monkeypatch.setattr(warehouse, "LOCK_WAIT", "200ms")
     source = put(HEADER + b"a,\n")
-    caught = []
+    caught: list[str] = []
 
     def load_again(_: int, __: int) -> None:
         if not caught:
@@ -392,3 +392,11 @@ def test_run_that_waits_too_long_says_who_holds_the_month(
     load(postgres, source, on_progress=load_again)
     assert f"things 2021-04 is being written by process {postgres.info.backend_pid} (test) since 20" in caught[0]
     assert "waited 200ms" in caught[0]
+
+
+def test_object_that_changed_its_partition_leaves_no_rows_behind(postgres: warehouse.Connection) -> None:
+    source = put(HEADER + b"a,2021-03-31\n")
+    load(postgres, source)
+    receipt = load(postgres, replace(source, partition="2021-05"), force=True)
+    assert receipt.status == "replaced"
+    assert state(postgres)["things"] == [("2021-05-01", 2, "a", "2021-03-31")]

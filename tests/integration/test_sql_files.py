@@ -119,7 +119,8 @@ def test_ddl_is_idempotent_where_the_ledger_forgot_it(connection: Connection) ->
     schemas = ["events_staging", "events_marts"]
     applied = apply_ddl(connection, [EVENTS], schemas)
     connection.execute("TRUNCATE ledger.applied_files")
-    assert apply_ddl(connection, [EVENTS], schemas) == applied
+    again = apply_ddl(connection, [EVENTS], schemas)
+    assert again == [name for name in applied if "." in name]  # a schema that stands is not touched
 
 
 def test_only_changed_ddl_is_applied(connection: Connection, root: Path) -> None:
@@ -366,7 +367,7 @@ def test_unknown_write_disposition_is_named(disposition: str, shop: Connection, 
         build(shop, root)
     assert str(failure.value) == (
         f"sql/shop/sales/query.sql: write disposition is {found!r};"
-        " expected `replace table` or `replace partition (column)` in the header"
+        " expected `replace table`, `replace partition (column)` or `fill shared table` in the header"
     )
 
 

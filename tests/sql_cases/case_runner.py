@@ -157,7 +157,8 @@ def locale_ordered_columns(query: sql.SQL, parameters: Mapping[str, Any], connec
     """Columns of text that a query's last ORDER BY sorts in the order of the database's locale."""
     described = connection.execute(sql.SQL("SELECT * FROM ({}) AS q LIMIT 0").format(query), parameters).description
     names = [column.name for column in described or () if column.type_display == "text"]
-    _, order_by, keys = query.as_string(connection).rpartition("ORDER BY")
+    _, order_by, rest = query.as_string(connection).rpartition("ORDER BY")
+    keys = rest.partition("LIMIT")[0]  # of a subquery, what follows is no key
     return [name for name in names if order_by and re.search(rf'\b{name}\b(?! COLLATE "C")', keys)]
 
 

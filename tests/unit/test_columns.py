@@ -17,7 +17,7 @@ FAILS = Contract("things", "s.things", "things", COLUMNS, "p", "k", unknown_colu
 
 def test_columns_that_share_a_source_need_it_once() -> None:
     match = match_columns(WARNS, ["timestamp", "country"], "x.csv")
-    assert match == ColumnMatch({"timestamp": 0, "country": 1}, 2, ())
+    assert match == ColumnMatch({"timestamp": 0, "country": 1}, ("timestamp", "country"), ())
 
 
 @pytest.mark.parametrize("country", ["country", "nation", "land"])

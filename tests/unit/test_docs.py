@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -70,7 +71,7 @@ def commands_of(line: str) -> Iterator[list[str]]:
         if set(word) <= set("();<>|&"):
             yield command
             command = []
-        else:
+        elif command or not re.match(r"\w+=", word):  # variables before a command
             command.append(word)
 
 
@@ -151,7 +152,7 @@ def runs_that_are_refused(document: Document) -> list[str]:
 def run_faults(name: str, options: list[str]) -> list[str]:
     if name not in flows():
         return [f"{name}: no deployment of prefect.yaml"]
-    given = dict(value.split("=", 1) for option, value in zip(options, options[1:], strict=False) if option == "-p")
+    given = dict(value.split("=", 1) for option, value in pairwise(options) if option == "-p")
     schema = parameter_schema(flows()[name]).model_dump_for_openapi()
     unknown = [f"{name}: no parameter {key}" for key in given.keys() - schema["properties"].keys()]
     return unknown + [error.message for error in validate({key: as_json(v) for key, v in given.items()}, schema)]
@@ -204,6 +205,7 @@ def test_rule_finds_the_fault(rule: Callable[[Document], list[str]], example: st
         pytest.param(dead_links, "![a picture](pictures/none.svg)", id="picture"),
         pytest.param(dead_paths, "`deployments/<name>.rs`", id="path-with-placeholder"),
         pytest.param(dead_paths, "`load.rs.py`", id="bare-file-name"),
+        pytest.param(unknown_targets, "    BASE_IMAGE=debian make tea", id="target-after-a-variable"),
         pytest.param(unknown_targets, "First `make install tea`, then", id="second-target-in-a-sentence"),
         pytest.param(unknown_modules, "`cd x && python3 -m no_such_package.module`", id="package"),
         pytest.param(runs_that_are_refused, "`prefect deployment run events-monthly`", id="deployment"),
@@ -226,40 +228,56 @@ def variables(text: str) -> set[str]:
     return set(re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", text))
 
 
-def settings_faults(text: str, known: set[tuple[str, ...]]) -> list[str]:
-    """What a list of variables has too many, and which settings it lacks; one of a setting's names is enough."""
-    named = variables(text)
-    lacking = [names[0] for names in known if not named & set(names)]
-    return sorted(lacking) + sorted(named - {name for names in known for name in names})
-
-
 def known_settings() -> set[tuple[str, ...]]:
-    """The names of each setting."""
-    return {(name,) for name in settings._KNOWN - {"LAKE_BUCKET"}} | set(settings._LAKE_VARIABLES.values())
+    """The names of each setting, of which a list needs one."""
+    lake = settings._LAKE_VARIABLES.values()
+    return {*lake, *((name,) for name in settings._KNOWN if not any(name in names for names in lake))}
+
+
+def lacking_settings(text: str, known: set[tuple[str, ...]]) -> list[str]:
+    return sorted(names[0] for names in known if not variables(text) & set(names))
+
+
+def unknown_settings(text: str, known: set[tuple[str, ...]]) -> list[str]:
+    return sorted(variables(text) - {name for names in known for name in names})
 
 
 def test_readme_lists_every_setting_and_no_other() -> None:
-    readme = Document("README.md", (ROOT / "README.md").read_text())
-    assert settings_faults(readme.table("variable"), known_settings()) == []
+    table = Document("README.md", (ROOT / "README.md").read_text()).table("variable")
+    assert lacking_settings(table, known_settings()) == []
+    assert unknown_settings(table, known_settings()) == []
 
 
 def test_environment_example_has_every_setting() -> None:
-    named = variables((ROOT / "deployments/.env.example").read_text())
-    assert [names for names in known_settings() if not named & set(names)] == []
+    assert lacking_settings((ROOT / "deployments/.env.example").read_text(), known_settings()) == []
 
 
 def test_settings_that_a_list_lacks_or_invents_are_found() -> None:
     table = "| variable | default |\n| --- | --- |\n| `EXPORT_ID` | `default` |\n| `EXPORT_IT` | yes |\n"
     text = Document("README.md", f"`MAX_TEA`\n\n{table}\n| other |\n| --- |\n| `MAX_TEA` |").table("variable")
-    assert settings_faults(text, {("EXPORT_ID",), ("AWS_REGION", "AWS_DEFAULT_REGION")}) == ["AWS_REGION", "EXPORT_IT"]
+    known = {("EXPORT_ID",), ("AWS_REGION", "AWS_DEFAULT_REGION")}
+    assert lacking_settings(text, known) == ["AWS_REGION"]
+    assert unknown_settings(text, known) == ["EXPORT_IT"]
 
 
-def first_commands(document: Document) -> list[list[str]]:
-    return [command for command in document.commands() if command][:2]
+def readme_faults(readme: Document) -> list[str]:
+    """What is wrong with its length, and with the commands of its first block."""
+    faults = []
+    if (lines := len(readme.text.splitlines())) >= LINES_OF_README:
+        faults.append(f"{lines} lines")
+    block = next(readme.tokens("fence", "code_block")).content
+    commands = [command for line in block.splitlines() for command in commands_of(line) if command]
+    if commands != [["make", "demo"], ["make", "test"]]:
+        faults.append(f"begins with {commands}")
+    return faults
 
 
 def test_readme_is_short_and_begins_with_its_two_commands() -> None:
-    readme = Document("README.md", (ROOT / "README.md").read_text())
-    first_block = Document("README.md", "```sh\n" + next(readme.tokens("fence", "code_block")).content + "```")
-    assert list(filter(None, first_block.commands())) == [["make", "demo"], ["make", "test"]]
-    assert len(readme.text.splitlines()) < LINES_OF_README
+    assert readme_faults(Document("README.md", (ROOT / "README.md").read_text())) == []
+
+
+def test_readme_that_is_long_or_begins_otherwise_is_found() -> None:
+    commands = "```sh\nmake demo  # first\nmake test\n```\n"
+    assert readme_faults(Document("README.md", commands)) == []
+    assert readme_faults(Document("README.md", commands + "\n" * LINES_OF_README)) == ["154 lines"]
+    assert readme_faults(Document("README.md", f"    make up\n\n{commands}")) == ["begins with [['make', 'up']]"]

@@ -1,4 +1,4 @@
-"""The classification of errors that real servers are hard to bring to raise; others are raised in the integration tests."""
+"""The classification of errors, above all of those that a real server is hard to bring to raise."""
 
 import psycopg
 import pytest
@@ -33,8 +33,8 @@ from tasks.engine.errors import (
 @pytest.mark.parametrize(
     "state",
     [
-        "08000", "08001", "08003", "08004", "08006", "08P01", "40001", "40P01", "53000", "53200", "53300", "53400", "57P01",
-        "57P02", "57P03", "55P03",
+        "08000", "08001", "08003", "08004", "08006", "08P01", "40001", "40P01", "53000", "53200", "53300", "53400",
+        "57P01", "57P02", "57P03", "55P03",
     ],
 )  # fmt: skip
 def test_postgres_error_that_may_pass_is_transient(state: str) -> None:
@@ -48,8 +48,8 @@ def test_postgres_error_that_may_pass_is_transient(state: str) -> None:
 @pytest.mark.parametrize(
     "state",
     [
-        "53100", "28P01", "28000", "3D000", "42P01", "42501", "42703", "22021", "22P02", "23505", "23503", "57014", "25006",
-        "0A000", "XX000", "40002", "P0001",
+        "53100", "28P01", "28000", "3D000", "42P01", "42501", "42703", "22021", "22P02", "23505", "23503", "57014",
+        "25006", "0A000", "XX000", "40002", "P0001",
     ],
 )  # fmt: skip
 def test_postgres_error_that_stays_is_permanent(state: str) -> None:
@@ -134,7 +134,9 @@ def test_s3_error_is_told_by_its_code_and_status(code: str, status: int, kind: t
         (ParamValidationError(report="x"), LakeError),
     ],
 )
-def test_s3_without_an_answer_is_transient_and_a_refusing_client_permanent(error: Exception, kind: type[TallyError]) -> None:
+def test_s3_without_an_answer_is_transient_and_a_refusing_client_permanent(
+    error: Exception, kind: type[TallyError]
+) -> None:
     typed = translate(error, "s3://b/k")
     assert type(typed) is kind
     assert "(s3://b/k)" in str(typed)

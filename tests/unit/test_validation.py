@@ -2,6 +2,7 @@
 
 import io
 from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -129,7 +130,7 @@ def test_rows_are_typed_as_the_oracle_types_them(rows: list[dict[str, str]], wri
     assert [row and row[4:] for result in results for row in result.rows["ip"]] == packed
 
 
-def parquet(**changed: pa.Array) -> bytes:
+def parquet(**changed: "pa.Array[Any]") -> bytes:
     count = len(next(iter(changed.values()))) if changed else 1
     table = {column: changed.get(column, pa.array([GOOD[column]] * count)) for column in COLUMNS}
     sink = io.BytesIO()
@@ -137,7 +138,7 @@ def parquet(**changed: pa.Array) -> bytes:
     return sink.getvalue()
 
 
-def from_parquet(**changed: pa.Array) -> tuple[pl.DataFrame, list[RejectedRow]]:
+def from_parquet(**changed: "pa.Array[Any]") -> tuple[pl.DataFrame, list[RejectedRow]]:
     (result,) = validated(parquet(**changed), "x.parquet")
     return result.rows, result.rejected
 
@@ -157,7 +158,9 @@ def from_parquet(**changed: pa.Array) -> tuple[pl.DataFrame, list[RejectedRow]]:
         (pa.array([date(1, 1, 1)]), datetime(1, 1, 1, tzinfo=UTC), date(1, 1, 1)),
     ],
 )
-def test_typed_times_are_instants_with_the_date_of_their_zone(values: pa.Array, instant: datetime, day: date) -> None:
+def test_typed_times_are_instants_with_the_date_of_their_zone(
+    values: "pa.Array[Any]", instant: datetime, day: date
+) -> None:
     rows, rejected = from_parquet(timestamp=values)
     assert (rows.select("occurred_at", "event_date").rows(), rejected) == ([(instant, day)], [])
 
@@ -192,7 +195,7 @@ def test_nul_in_a_typed_format_rejects_its_row_alone() -> None:
         ("timestamp", pa.array([["2021-04-01"]])),
     ],
 )
-def test_column_of_a_type_that_cannot_be_spelt_is_refused(column: str, values: pa.Array) -> None:
+def test_column_of_a_type_that_cannot_be_spelt_is_refused(column: str, values: "pa.Array[Any]") -> None:
     with pytest.raises(ContractError, match=f"{column}.*expected text"):
         from_parquet(**{column: values})
 

@@ -1,0 +1,17 @@
+-- grain: one as-of date
+-- key: ingestion_date
+-- sources: none
+-- write disposition: replace partition (ingestion_date)
+CREATE TABLE IF NOT EXISTS commerce_analytics.agg_shipments (
+    ingestion_date date NOT NULL,
+    tt_late_shipments integer NOT NULL,
+    tt_undelivered_items integer NOT NULL,
+    CONSTRAINT agg_shipments_ingestion_date_pk PRIMARY KEY (ingestion_date)
+);
+
+COMMENT ON TABLE commerce_analytics.agg_shipments IS 'Late and undelivered shipments as of a date';
+COMMENT ON COLUMN commerce_analytics.agg_shipments.ingestion_date IS 'The as-of date';
+COMMENT ON COLUMN commerce_analytics.agg_shipments.tt_late_shipments
+IS 'Shipped 6 days after the order or later, not delivered';
+COMMENT ON COLUMN commerce_analytics.agg_shipments.tt_undelivered_items
+IS 'Neither shipped nor delivered 15 days after the order';

@@ -1,0 +1,42 @@
+-- fail: the as-of date has one row
+SELECT count(*) AS row_count
+FROM commerce_analytics.best_performing_product
+WHERE ingestion_date = %(ingestion_date)s
+HAVING count(*) <> 1;
+
+-- fail: the percentages of the stars sum to 100
+SELECT ingestion_date
+FROM commerce_analytics.best_performing_product
+WHERE
+    ingestion_date = %(ingestion_date)s
+    AND abs(
+        pct_one_star_review + pct_two_star_review + pct_three_star_review + pct_four_star_review + pct_five_star_review
+        - 100
+    ) > 1e-9;
+
+-- fail: the percentages of early and late shipments sum to 100
+SELECT ingestion_date
+FROM commerce_analytics.best_performing_product
+WHERE ingestion_date = %(ingestion_date)s AND abs(pct_early_shipments + pct_late_shipments - 100) > 1e-9;
+
+-- fail: the points are some of those of the staged reviews
+WITH staged AS (
+    SELECT coalesce(sum(review), 0) AS review_points FROM commerce_staging.reviews
+)
+
+SELECT
+    counted.tt_review_points,
+    staged.review_points
+FROM commerce_analytics.best_performing_product AS counted
+CROSS JOIN staged
+WHERE counted.ingestion_date = %(ingestion_date)s AND counted.tt_review_points > staged.review_points;
+
+-- warn: the best product has a name in if_common.dim_products
+SELECT tt_review_points
+FROM commerce_analytics.best_performing_product
+WHERE ingestion_date = %(ingestion_date)s AND tt_review_points IS NOT NULL AND product_name IS NULL;
+
+-- warn: its most ordered day is one of the calendar
+SELECT most_ordered_day
+FROM commerce_analytics.best_performing_product
+WHERE ingestion_date = %(ingestion_date)s AND most_ordered_day IS NOT NULL AND is_public_holiday IS NULL;

@@ -1,0 +1,13 @@
+-- grain: one postal code
+-- key: postal_code
+-- parameters: none
+-- sources: commerce_staging.dim_addresses
+-- write disposition: fill shared table
+-- rules: rows that others wrote stay, whatever was delivered (rejected: replacing them; adding to them)
+SELECT
+    postal_code,
+    country,
+    region,
+    state,
+    address
+FROM commerce_staging.dim_addresses

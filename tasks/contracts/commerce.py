@@ -1,0 +1,112 @@
+"""Contracts of `commerce`: a shop's orders, reviews and shipments, and the reference tables that it may bring along."""
+
+import polars as pl
+
+from tasks.contracts import Column, Contract
+from tasks.contracts.numeric_types import INTEGER, NUMERIC
+from tasks.contracts.types import DATE, TEXT, ColumnType
+
+_FLAGS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
+def parse_points(expr: pl.Expr) -> pl.Expr:
+    """Review points: 1, 2, 3, 4 or 5."""
+    return pl.when(expr.str.contains(r"^[1-5]$")).then(expr).cast(pl.Int32)
+
+
+def parse_flag(expr: pl.Expr) -> pl.Expr:
+    """A truth value in the spellings of Postgres and of Python."""
+    return expr.str.to_lowercase().replace_strict(_FLAGS, default=None, return_dtype=pl.Boolean)
+
+
+POINTS = ColumnType("integer", "points from 1 to 5", parse_points)
+FLAG = ColumnType("boolean", "true or false, t or f, 1 or 0", parse_flag)
+PRICE = NUMERIC(14, 2)
+
+
+def _staged(
+    dataset: str, description: str, *columns: Column, keys: tuple[str, ...], is_optional: bool = False
+) -> Contract:
+    return Contract(
+        dataset=f"commerce_{dataset}",
+        table=f"commerce_staging.{dataset}",
+        description=description,
+        columns=columns,
+        prefix_setting="commerce_prefix",
+        keys=keys,
+        is_optional=is_optional,
+    )
+
+
+ORDERS = _staged(
+    "orders",
+    "One row per order.",
+    Column("order_id", INTEGER, "Identifier of the order.", nullable=False),
+    Column("customer_id", INTEGER, "Who ordered; see if_common.dim_customers."),
+    Column("order_date", DATE, "Day of the order.", nullable=False),
+    Column("product_id", INTEGER, "What was ordered; see if_common.dim_products.", nullable=False),
+    Column("unit_price", PRICE, "Price of one piece, in the shop's currency."),
+    Column("quantity", INTEGER, "How many pieces."),
+    Column("total_price", PRICE, "Price of all pieces, in the shop's currency.", aliases=("amount",)),
+    keys=("orders.csv",),
+)
+REVIEWS = _staged(
+    "reviews",
+    "One row per review; reviews have no key, repeats are data.",
+    Column("review", POINTS, "Points from 1, the worst, to 5.", nullable=False),
+    Column("product_id", INTEGER, "What was reviewed.", nullable=False),
+    keys=("reviews.csv",),
+)
+SHIPMENT_DELIVERIES = _staged(
+    "shipment_deliveries",
+    "One row per shipment, of which each order has one.",
+    Column("shipment_id", INTEGER, "Identifier of the shipment.", nullable=False),
+    Column("order_id", INTEGER, "The order that it is of.", nullable=False),
+    Column("shipment_date", DATE, "Day of the shipment; nothing before that."),
+    Column("delivery_date", DATE, "Day of the delivery; nothing before that."),
+    keys=("shipment_deliveries.csv", "shipments_deliveries.csv"),
+)
+DIM_CUSTOMERS = _staged(
+    "dim_customers",
+    "One row per customer, as delivered.",
+    Column("customer_id", INTEGER, "Identifier of the customer.", nullable=False),
+    Column("customer_name", TEXT, "Name of the customer."),
+    Column("postal_code", INTEGER, "Where the customer lives; see if_common.dim_addresses."),
+    keys=("dim_customers.csv",),
+    is_optional=True,
+)
+DIM_PRODUCTS = _staged(
+    "dim_products",
+    "One row per product, as delivered.",
+    Column("product_id", INTEGER, "Identifier of the product.", nullable=False),
+    Column("product_category", TEXT, "Category of the product."),
+    Column("product_name", TEXT, "Name of the product."),
+    keys=("dim_products.csv",),
+    is_optional=True,
+)
+DIM_ADDRESSES = _staged(
+    "dim_addresses",
+    "One row per postal code, as delivered.",
+    Column("postal_code", INTEGER, "The postal code.", nullable=False),
+    Column("country", TEXT, "Country of the address."),
+    Column("region", TEXT, "Region of the address."),
+    Column("state", TEXT, "State of the address."),
+    Column("address", TEXT, "The address."),
+    keys=("dim_addresses.csv",),
+    is_optional=True,
+)
+DIM_DATES = _staged(
+    "dim_dates",
+    "One row per day of a calendar, as delivered.",
+    Column("calendar_dt", DATE, "The day.", nullable=False),
+    Column("year_num", INTEGER, "Its year."),
+    Column("month_of_the_year_num", INTEGER, "Its month, 1 to 12."),
+    Column("day_of_the_month_num", INTEGER, "Its day of the month, 1 to 31."),
+    Column("day_of_the_week_num", INTEGER, "Its day of the week, 1 = Monday to 7 = Sunday.", nullable=False),
+    Column("working_day", FLAG, "Whether it is a working day; weekends are none.", nullable=False),
+    keys=("dim_dates.csv",),
+    is_optional=True,
+)
+
+COMMERCE = (ORDERS, REVIEWS, SHIPMENT_DELIVERIES, DIM_CUSTOMERS, DIM_PRODUCTS, DIM_ADDRESSES, DIM_DATES)
+"""All of them: the objects that a run needs before those that it can do without."""

@@ -1,0 +1,34 @@
+"""Calendars: the public holidays of a country, by the library `holidays`."""
+
+from datetime import date
+
+import holidays
+
+from tasks.engine.errors import SettingsError
+
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2069, 12, 31)
+"""Days that a computed calendar spans; the same on every day that it is computed on."""
+
+
+def calendar_of(country: str) -> dict[str, date | list[date]]:
+    """First and last day of a country's calendar, and its public holidays between, days off in lieu of them included.
+
+    Args:
+        country: ISO 3166-1 code of two letters, such as `US`.
+
+    Raises:
+        SettingsError: The library does not know the country.
+    """
+    supported = holidays.list_supported_countries()
+    if country not in supported:
+        known = ", ".join(sorted(code for code in supported if code[:1] == country[:1]))
+        raise SettingsError(
+            f"no calendar of public holidays for country {country!r}: expected an ISO 3166-1 code of two letters, with"
+            f" this first one {known or 'none'}; set COMMERCE_COUNTRY"
+        )
+    days = holidays.country_holidays(country, years=range(FIRST_DAY.year, LAST_DAY.year + 1))
+    return {
+        "first_day": FIRST_DAY,
+        "last_day": LAST_DAY,
+        "holidays": sorted(day for day in days if FIRST_DAY <= day <= LAST_DAY),
+    }

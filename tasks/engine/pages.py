@@ -1,0 +1,25 @@
+"""Pages: a report in Markdown as a page of HTML that needs nothing else, neither from the network nor from a disk."""
+
+import html
+
+from markdown_it import MarkdownIt
+
+_STYLE = (
+    "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#111;background:#fff}"
+    "table{border-collapse:collapse}td,th{border:1px solid #ddd;padding:.2em .8em;text-align:left}img{max-width:100%}"
+)
+
+
+class _Markdown(MarkdownIt):
+    def validateLink(self, url: str) -> bool:  # noqa: N802 - the library's name
+        """Pictures in the page itself, and nothing that leads or loads from elsewhere."""
+        return url.startswith("data:image/svg+xml;base64,")
+
+
+def html_page(title: str, markdown: str) -> str:
+    """A self-contained page; HTML in the Markdown is shown, not meant."""
+    body = _Markdown("commonmark", {"html": False}).enable("table").render(markdown)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{_STYLE}</style></head>\n<body>\n{body}</body>\n</html>\n"
+    )

@@ -1,0 +1,93 @@
+"""The replay of rejected rows: again through the contract, and what it takes now is loaded."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from psycopg import Rollback
+
+from tasks.contracts import Contract
+from tasks.contracts.keys import partition_value
+from tasks.engine import ledger, rejections
+from tasks.engine.batches import Batch
+from tasks.engine.columns import match_columns
+from tasks.engine.copy import CopyEncoder, copy_in
+from tasks.engine.csv_reader import csv_batch
+from tasks.engine.csv_records import Records, split_records
+from tasks.engine.errors import BalanceError, errors_at
+from tasks.engine.json_reader import RecordKeys, json_batch
+from tasks.engine.ledger import RejectedRow
+from tasks.engine.reader import format_of
+from tasks.engine.receipts import ReplayReceipt
+from tasks.engine.rejections import RejectedLoad
+from tasks.engine.validation import validate
+from tasks.engine.warehouse import Connection, lock, partition_table
+
+
+def replay_load(
+    connection: Connection, contract: Contract, load: RejectedLoad, flow_run_id: str | None = None
+) -> ReplayReceipt:
+    """Put the open rejected rows of one load through the contract again, in one transaction.
+
+    Those that it takes now are loaded under a ledger entry of their own, which closes theirs; the others stay as they
+    are. That entry belongs to the load: when the object is delivered again, both are superseded. Where no row is taken
+    there is no entry, so that a second replay does nothing.
+
+    Raises:
+        ContractError: The contract wants columns that the object did not bring.
+        PartitionBusyError: Another run is writing the partition.
+    """
+    value = partition_value(load.partition) if contract.partition else None
+    table = partition_table(contract, value) if value else contract.table
+    taken, faults = 0, Counter[str]()
+    replay_id: int | None = None
+    with errors_at(f"replay of load {load.load_id}, {load.source_uri}"), connection.transaction():
+        lock(connection, f"{contract.dataset} {load.partition}".strip())
+        # Another run may have replaced the object meanwhile, or replayed the same rows.
+        if load in rejections.rejected_loads(connection, contract.dataset, load.partition):
+            replay_id = rejections.open_replay(connection, contract.dataset, load, flow_run_id)
+            encoder = CopyEncoder(contract, value, replay_id)
+            for rows in rejections.open_rows(connection, load.load_id):
+                validated = validate(contract, replay_batch(contract, load, rows))
+                copy_in(connection, table, encoder, iter([validated.rows]), lambda _: None)
+                left = {row.line_number for row in validated.rejected}
+                closed = rejections.resolve(connection, [i for i, _ in rows if i not in left], replay_id)
+                if closed != len(validated.rows):
+                    raise BalanceError(
+                        f"{load.source_uri}: {len(validated.rows):,} rejected rows were loaded, but {closed:,} closed;"
+                        " nothing was committed. Somebody else writes to ledger.rejected_rows: see who, then try again"
+                    )
+                taken += closed
+                faults.update(row.reason for row in validated.rejected)
+            ledger.close_load(connection, replay_id, taken, 0, load.columns)
+            if not taken:
+                raise Rollback
+    return ReplayReceipt(
+        dataset=contract.dataset,
+        partition=load.partition,
+        source_uri=load.source_uri,
+        replay_of=load.load_id,
+        load_id=replay_id if taken else None,
+        rows_loaded=taken,
+        rows_left=faults.total(),
+        reasons=tuple(faults.most_common()),
+    )
+
+
+def replay_batch(contract: Contract, load: RejectedLoad, rows: Sequence[tuple[int, bytes]]) -> Batch:
+    """Rejected rows as a batch, with their ids for line numbers.
+
+    CSV records are read by the header of their object; JSON, and the rows of parquet, which were kept as JSON, bring
+    their names.
+    """
+    if format_of(load.source_uri)[0] != ".csv":
+        return json_batch(rows, RecordKeys(contract, load.source_uri))
+    columns = match_columns(contract, load.columns, load.source_uri)
+    records = Records([], [])
+    for row_id, raw in rows:
+        found = split_records(raw, row_id, columns.width, is_last=True)
+        if len(found.sound) == 1 and not found.rejected:
+            records.sound += found.sound
+        else:
+            reasons = [row.reason for row in found.rejected] or ["expected one record, found several, or none"]
+            records.rejected.append(RejectedRow(row_id, None, reasons[0], raw))
+    return csv_batch(records, columns)

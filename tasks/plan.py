@@ -1,0 +1,74 @@
+"""Report what a load would do, without doing it."""
+
+from collections.abc import Iterator, Sequence
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+
+from tasks.connections import open_lake, open_warehouse
+from tasks.contracts import Contract
+from tasks.engine.plan import ObjectPlan, Plan, plan_loads
+from tasks.engine.receipts import ObjectRef
+from tasks.policy import step
+from tasks.report import markdown_table
+
+
+@step(task_run_name="report_plan {contract.dataset}")
+def report_plan(contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
+    """Plan the load of some objects and publish the plan; nothing else is written."""
+    with open_warehouse() as connection, open_lake() as lake:
+        plan = plan_loads(connection, lake, contract, sources)
+    logger = get_run_logger()
+    for table in plan.created:
+        logger.info("%s would be created", table)
+    for planned in plan.objects:
+        logger.info("%s, %s bytes: %s", planned.source.uri, f"{planned.source.size_bytes:,}", outcome(planned))
+        for line in drift(planned):
+            logger.warning("%s: %s", planned.source.uri, line)
+    create_markdown_artifact(
+        plan_text(plan), key=f"plan-{plan.dataset}".replace("_", "-"), description=f"Plan of {plan.dataset}"
+    )
+    return plan
+
+
+def outcome(planned: ObjectPlan) -> str:
+    """What would happen to an object, in words."""
+    if planned.fault:
+        return "the load would fail"
+    if planned.action == "nothing":
+        return "stands with this content: no work"
+    return "would be loaded" if planned.action == "load" else f"would replace {planned.rows_replaced:,} rows"
+
+
+def drift(planned: ObjectPlan) -> Iterator[str]:
+    """How an object's columns differ from the contract's, a line each; at last why the load would fail."""
+    for column in planned.columns:
+        if column.state == "aliased":
+            yield f"column {column.source} is delivered as {column.found}"
+        elif column.state != "matched":
+            yield f"column {column.source} is {column.state}"
+    if planned.is_reordered:
+        yield "the columns stand in another order"
+    for name in planned.unknown:
+        yield f"column {name} is unknown"
+    if planned.fault:
+        yield planned.fault
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan in Markdown."""
+    parts = [f"# Plan of {plan.dataset}", "Nothing was written."]
+    if plan.created:
+        parts.append(markdown_table(["would be created"], [(table,) for table in plan.created]))
+    rows = [(x.source.uri, x.source.size_bytes, x.source.version, outcome(x)) for x in plan.objects]
+    parts.append(markdown_table(["object", "bytes", "version", f"into {plan.table}"], rows))
+    for planned in plan.objects:
+        if planned.columns:
+            parts.append(f"## Columns of {planned.source.uri}")
+            columns: list[tuple[str, str, str]] = [
+                (column.source, column.found or "", column.state) for column in planned.columns
+            ]
+            columns += [("", name, "unknown, not loaded") for name in planned.unknown]
+            parts.append(markdown_table(["expected", "found", ""], columns))
+        parts += [f"- {line}" for line in drift(planned)]
+    return "\n\n".join(parts)

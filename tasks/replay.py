@@ -1,0 +1,75 @@
+"""Load rejected rows again, after a fix of their contract."""
+
+from collections.abc import Sequence
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+
+from tasks.connections import flow_run_id, open_warehouse, warehouse_slot
+from tasks.contracts import Contract
+from tasks.engine import ledger
+from tasks.engine.receipts import ReplayReceipt
+from tasks.engine.rejections import count_rejections, rejected_loads
+from tasks.engine.replay import replay_load
+from tasks.policy import step
+from tasks.report import markdown_table, rejection_table
+
+
+@step(task_run_name="load_rejected {contract.dataset} {partition}")
+def load_rejected(contract: Contract, partition: str | None = None) -> list[ReplayReceipt]:
+    """Put the open rejected rows of a dataset through its contract again, one transaction for each load.
+
+    Args:
+        contract: As it is now.
+        partition: The one whose rows; by default all.
+    """
+    logger = get_run_logger()
+    with warehouse_slot(), open_warehouse() as connection:
+        loads = rejected_loads(connection, contract.dataset, partition)
+        receipts = [replay_load(connection, contract, load, flow_run_id()) for load in loads]
+    for receipt in receipts:
+        logger.info(
+            "%s: %s rejected rows were loaded%s, %s were rejected again",
+            receipt.source_uri,
+            f"{receipt.rows_loaded:,}",
+            f" (load {receipt.load_id})" if receipt.load_id else "",
+            f"{receipt.rows_left:,}",
+        )
+    if stale := stale_partitions(receipts):
+        logger.warning(
+            "What was built from %s of %s lacks these rows: run its pipeline for these partitions",
+            stale,
+            contract.dataset,
+        )
+    if not receipts:
+        logger.info("No rejected row of %s %s is open: no work", contract.dataset, partition or "")
+    return receipts
+
+
+def stale_partitions(receipts: Sequence[ReplayReceipt]) -> str:
+    """Partitions that rows were added to, so that the next run of their pipeline builds again; empty for none."""
+    return ", ".join(sorted({x.partition or "the one partition" for x in receipts if x.rows_loaded}))
+
+
+@step(task_run_name="report_replay {contract.dataset} {partition}")
+def report_replay(contract: Contract, partition: str | None, receipts: Sequence[ReplayReceipt]) -> str:
+    """Publish what a replay did, and all rejected rows of the loads that stand, by reason and with examples.
+
+    Returns:
+        The report, in Markdown.
+    """
+    with open_warehouse() as connection:
+        loads = ledger.loads_of(connection, [contract.dataset], partition)
+        rejections = count_rejections(connection, loads)
+    parts = [f"# Rejected rows of {contract.dataset} {partition or ''}".rstrip()]
+    if receipts:
+        header = ["object", "load", "replayed as", "loaded", "rejected again"]
+        rows = [(x.source_uri, str(x.replay_of), str(x.load_id or ""), x.rows_loaded, x.rows_left) for x in receipts]
+        parts.append(markdown_table(header, rows))
+    if stale := stale_partitions(receipts):
+        parts.append(f"What was built from {stale} lacks the loaded rows: run the pipeline for these partitions.")
+    parts.append(rejection_table(rejections) if rejections else "No row was rejected.")
+    report = "\n\n".join(parts)
+    key = f"replay-rejected-{contract.dataset}".replace("_", "-")
+    create_markdown_artifact(report, key=key, description=f"Rejected rows of {contract.dataset}")
+    return report

@@ -1,0 +1,113 @@
+"""What is there after a fault: the rows and the ledger, what was left behind, and what readers saw meanwhile."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from things import state
+
+State = dict[str, list[tuple[Any, ...]]]
+Rows = list[tuple[Any, ...]]
+
+PATIENCE = 60.0
+OBSERVERS = ["watcher", "test"]
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Return when something has come true.
+
+    Raises:
+        AssertionError: It has not within a minute.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE:.0f} s for {what}"
+        time.sleep(0.02)
+
+
+def ranked_state(warehouse: psycopg.Connection[Any]) -> State:
+    """Rows, entries and rejected rows, with loads numbered from 1 without the gaps that a rolled back load leaves."""
+    found = state(warehouse)
+    rank = {row[0]: number for number, row in enumerate(found["loads"], 1)}
+    return {
+        "things": [(row[0], rank[row[1]], *row[2:]) for row in found["things"]],
+        "loads": [(rank[row[0]], *row[1:-1], rank.get(row[-1])) for row in found["loads"]],
+        "rejected": [(rank[row[0]], *row[1:]) for row in found["rejected"]],
+    }
+
+
+def left_behind(warehouse: psycopg.Connection[Any]) -> dict[str, Rows]:
+    """What should not be there, once the sessions of all others but observers have ended."""
+    others = (
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+        " AND NOT application_name = ANY(%s)"
+    )
+    wait_for(lambda: not warehouse.execute(others, [OBSERVERS]).fetchall(), "the ends of the sessions of the dead")
+    queries = {
+        "locks": "SELECT l.locktype, a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+        " JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()"
+        " WHERE a.backend_type = 'client backend' AND (l.locktype = 'advisory' OR l.mode <> 'AccessShareLock')",
+        "open transactions": "SELECT application_name, state FROM pg_stat_activity"
+        " WHERE datname = current_database() AND state LIKE 'idle in transaction%%'",
+        "prepared transactions": "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()",
+        "temporary tables": "SELECT oid::regclass::text FROM pg_class WHERE relpersistence = 't'",
+        "tables beside their parent": "SELECT c.oid::regclass::text FROM pg_class c"
+        " WHERE c.relnamespace = to_regnamespace('things_staging') AND c.relkind = 'r' AND NOT c.relispartition",
+    }
+    found = {what: warehouse.execute(query).fetchall() for what, query in queries.items()}
+    return {what: rows for what, rows in found.items() if rows}
+
+
+@contextmanager
+def watching(look: Callable[[], Any]) -> Iterator[set[Any]]:
+    """Look again and again; what was seen, from before the block to after its end."""
+    seen = {look()}
+    done = threading.Event()
+    failures = []
+
+    def watch() -> None:
+        try:
+            while not done.wait(0.005):
+                seen.add(look())
+        except Exception as error:  # raised below, in the test's own thread
+            failures.append(error)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        watcher.join()
+    if failures:
+        raise failures[0]
+    seen.add(look())
+
+
+@contextmanager
+def watching_query(dsn: str, query: str) -> Iterator[set[Any]]:
+    """Look at the first row of a query through a connection of its own, made anew where the server went away."""
+    connection: psycopg.Connection[Any] | None = None
+
+    def look() -> Any:
+        nonlocal connection
+        while True:
+            try:
+                if connection is None or connection.closed:
+                    connection = psycopg.connect(make_conninfo(dsn, application_name="watcher"), autocommit=True)
+                return connection.execute(query).fetchone()
+            except psycopg.OperationalError:
+                if connection is not None:
+                    connection.close()
+                time.sleep(0.05)
+
+    try:
+        with watching(look) as seen:
+            yield seen
+    finally:
+        if connection is not None:
+            connection.close()

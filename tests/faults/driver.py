@@ -1,0 +1,91 @@
+"""One load, export or build in a process of its own, which may kill itself at a chosen step.
+
+A line of its input is the job and the environment, as JSON: see `processes`. It says `ready` when it has connected,
+goes on when its input ends, and prints the statuses of its receipts.
+"""
+
+import importlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from things import connection, lake, load, ref
+
+from tasks.engine.exporter import Export, write_exports
+from tasks.engine.sql_files import build_tables
+
+COMMIT = "psycopg:Transaction.__exit__"
+"""Counts as a call where it ends a transaction, not a savepoint."""
+
+
+def resolved(path: str) -> tuple[Any, str]:
+    """The owner and the name of `module:attribute.attribute`."""
+    module, _, attributes = path.partition(":")
+    *owners, name = attributes.split(".")
+    found = importlib.import_module(module)
+    return (attrgetter(".".join(owners))(found) if owners else found), name
+
+
+def die_at(path: str, when: str, count: int, containing: str) -> None:
+    """Kill this process, as kill -9 does, before or after a call."""
+    owner, name = resolved(path)
+    original: Callable[..., Any] = getattr(owner, name)
+    calls = 0
+
+    @wraps(original)
+    def counted(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        is_savepoint = path == COMMIT and bool(arguments[0].savepoint_name)
+        is_counted = not is_savepoint and containing in repr((arguments, named))
+        calls += is_counted
+        is_due = is_counted and calls == count
+        if is_due and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = original(*arguments, **named)
+        if is_due:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    setattr(owner, name, counted)
+
+
+def work(name: str, arguments: dict[str, Any], warehouse: psycopg.Connection[Any]) -> list[str]:
+    """Do the job; the statuses of its receipts."""
+    if name == "load":
+        return [load(warehouse, ref(**arguments)).status]
+    if name == "export":
+        query = sql.SQL(arguments["query"])
+        exports = [Export("numbers", query, fingerprint=arguments["fingerprint"])]
+        return [receipt.status for receipt in write_exports(warehouse, lake(), exports, prefix="out/", export_id="x")]
+    arguments["root"] = Path(arguments["root"])
+    receipts = build_tables(warehouse, "things_marts", {}, partition="2021-04", datasets=["things"], **arguments)
+    return [receipt.status for receipt in receipts]
+
+
+def main() -> None:
+    """Run the job that comes; none is no work."""
+    line = sys.stdin.readline()
+    if not line:
+        return
+    job = json.loads(line)
+    os.environ.update(job["environment"])
+    for path, value in job["settings"].items():
+        setattr(*resolved(path), value)
+    with connection("driver") as warehouse:
+        print("ready", flush=True)
+        sys.stdin.read()
+        if job["die"]:
+            die_at(**job["die"])
+        print(json.dumps(work(job["work"], job["arguments"], warehouse)))
+
+
+if __name__ == "__main__":
+    main()

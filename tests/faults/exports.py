@@ -1,0 +1,30 @@
+"""An export of two parts, in an old and a new content, and what stands of it."""
+
+from typing import Any
+
+from things import client
+
+from tasks.engine.warehouse import Connection
+
+PART_BYTES = 5 << 20
+"""The least that S3 takes for a part which is not the last."""
+
+_ROWS = "SELECT n AS number, repeat('{}', 1000) AS filler FROM generate_series(1, 6000) AS n ORDER BY n"
+OLD = {"query": _ROWS.format("o"), "fingerprint": "old"}
+NEW = {"query": _ROWS.format("n"), "fingerprint": "new"}
+
+
+def entries(postgres: Connection) -> list[tuple[Any, ...]]:
+    columns = "export_id, name, uri, source_version, row_count, size_bytes, sha256, fingerprint"
+    return postgres.execute(f"SELECT {columns} FROM ledger.exports ORDER BY entry_id").fetchall()
+
+
+def objects(bucket: str) -> dict[str, str]:
+    """ETags of all objects, by key."""
+    listed = client().list_objects_v2(Bucket=bucket).get("Contents", [])
+    return {item["Key"]: item["ETag"] for item in listed}
+
+
+def unfinished_uploads(bucket: str) -> list[str]:
+    """Keys of uploads of which parts may lie there."""
+    return [upload["Key"] for upload in client().list_multipart_uploads(Bucket=bucket).get("Uploads", [])]

@@ -1,0 +1,115 @@
+"""kill -9 of a process at every step of a build: readers saw tables of one state, and the next run builds them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults.aftermath import left_behind, wait_for, watching_query
+from faults.driver import COMMIT
+from faults.processes import Death, Job, drivers, run_until_death
+from things import HEADER, THINGS, connection, load, put
+
+from tasks.engine import sql_files
+from tasks.engine.warehouse import Connection
+
+TABLES = {
+    "names": "SELECT name FROM things_staging.things",
+    "name_counts": "SELECT count(*) AS name_count FROM things_marts.names",
+}
+SOURCES = {"names": "things_staging.things", "name_counts": "things_marts.names"}
+COLUMNS = {"names": "name text", "name_counts": "name_count bigint"}
+BOTH = (
+    "SELECT (SELECT string_agg(name, ',' ORDER BY name) FROM things_marts.names),"
+    " (SELECT name_count FROM things_marts.name_counts)"
+)
+OLD, NEW = ("a,b", 2), ("c,d,e", 3)
+DEATHS = {
+    "marts locked": Death("tasks.engine.sql_files:lock"),
+    "first table emptied": Death("psycopg:Connection.execute", containing="DELETE FROM"),
+    "first table written": Death("tasks.engine.sql_files:write_query"),
+    "first table checked": Death("tasks.engine.sql_files:run_checks"),
+    "first table entered": Death("tasks.engine.ledger:write_build"),
+    "second table written": Death("tasks.engine.sql_files:write_query", count=2),
+    "about to commit": Death(COMMIT, "before"),
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """SQL of two tables of which one reads the other."""
+    for schema, table in [("things_marts", table) for table in TABLES]:
+        folder = tmp_path / schema / table
+        folder.mkdir(parents=True)
+        ddl = f"CREATE TABLE IF NOT EXISTS {schema}.{table} ({COLUMNS[table]});\n"
+        (folder / "table.sql").write_text(f"-- sources: {SOURCES[table]}\n{ddl}")
+        header = f"-- sources: {SOURCES[table]}\n-- write disposition: replace table\n"
+        (folder / "query.sql").write_text(header + TABLES[table])
+        (folder / "checks.sql").write_text(f"-- fail: filled\nSELECT 1 WHERE NOT EXISTS (SELECT FROM {schema}.{table})")
+    (tmp_path / "ledger").symlink_to(sql_files.ROOT / "ledger")
+    return tmp_path
+
+
+def build(postgres: Connection, root: Path) -> list[str]:
+    receipts = sql_files.build_tables(postgres, "things_marts", {}, partition="2021-04", datasets=["things"], root=root)
+    return [receipt.status for receipt in receipts]
+
+
+def builds(postgres: Connection) -> list[tuple[Any, ...]]:
+    columns = "table_name, partition, fingerprint, row_count"
+    return postgres.execute(f"SELECT {columns} FROM ledger.builds ORDER BY 1, 2").fetchall()
+
+
+@pytest.fixture
+def stale_marts(postgres: Connection, root: Path) -> list[tuple[Any, ...]]:
+    """Marts of the old month, while the new one is loaded; the entries of an undisturbed build."""
+    sql_files.apply_ddl(postgres, [THINGS], ["things_marts"], root)
+    load(postgres, put(HEADER + b"a,\nb,\n"))
+    assert build(postgres, root) == ["built", "built"]
+    load(postgres, put(HEADER + b"c,\nd,\ne,\n"))
+    with postgres.transaction(force_rollback=True):
+        build(postgres, root)
+        return builds(postgres)
+
+
+@pytest.mark.parametrize("death", DEATHS.values(), ids=DEATHS)
+def test_killed_build_leaves_all_tables_old_and_the_next_run_builds_them(
+    postgres: Connection, database: str, root: Path, stale_marts: list[tuple[Any, ...]], death: Death
+) -> None:
+    with watching_query(database, BOTH) as seen:
+        run_until_death(Job("build", {"root": str(root)}, death))
+        assert left_behind(postgres) == {}
+        assert postgres.execute(BOTH).fetchone() == OLD
+        assert build(postgres, root) == ["built", "built"]
+    assert builds(postgres) == stale_marts
+    assert seen == {OLD, NEW}
+
+
+def test_build_killed_after_its_commit_is_no_work_for_the_next_run(
+    postgres: Connection, database: str, root: Path, stale_marts: list[tuple[Any, ...]]
+) -> None:
+    with watching_query(database, BOTH) as seen:
+        run_until_death(Job("build", {"root": str(root)}, Death(COMMIT)))
+        assert left_behind(postgres) == {}
+        assert build(postgres, root) == ["unchanged", "unchanged"]
+    assert builds(postgres) == stale_marts
+    assert seen == {OLD, NEW}
+
+
+def test_build_killed_while_the_server_works_for_it_gives_its_locks_back(
+    postgres: Connection, root: Path, stale_marts: list[tuple[Any, ...]]
+) -> None:
+    waiting = "SELECT FROM pg_stat_activity WHERE application_name = 'driver' AND wait_event_type = 'Lock'"
+    with (
+        drivers(Job("build", {"root": str(root)})) as (driver,),
+        connection("test") as other,
+        other.transaction(),
+    ):
+        other.execute("LOCK TABLE things_marts.names IN SHARE MODE")  # its statement goes on until this is free
+        driver.go()
+        wait_for(lambda: bool(postgres.execute(waiting).fetchall()), "the build")
+        driver.kill()
+        gone = "SELECT FROM pg_stat_activity WHERE application_name = 'driver'"
+        wait_for(lambda: not postgres.execute(gone).fetchall(), "the end of its session")
+    assert left_behind(postgres) == {}
+    assert build(postgres, root) == ["built", "built"]
+    assert builds(postgres) == stale_marts

@@ -1,0 +1,75 @@
+"""kill -9 of a process at every step of a load: the next run ends as if nothing had happened."""
+
+import pytest
+from faults.aftermath import left_behind, ranked_state
+from faults.conftest import CHUNK_BYTES, NEW, Replacement
+from faults.driver import COMMIT
+from faults.processes import Death, Job, run_until_death
+from things import load, put, state
+
+from tasks.engine import csv_reader
+from tasks.engine.warehouse import Connection
+
+WRITE = "psycopg:Copy.write"
+EXECUTE = "psycopg:Connection.execute"
+SETTINGS = {"tasks.engine.csv_reader:CHUNK_BYTES": CHUNK_BYTES}
+DEATHS = {
+    "partition found": Death("tasks.engine.loader:ensure_partition"),
+    "month locked": Death("tasks.engine.loader:lock"),
+    "entry opened": Death("tasks.engine.ledger:open_load"),
+    "old rows deleted": Death(EXECUTE, containing="DELETE FROM"),
+    "within the first batch": Death(WRITE, count=2),
+    "within the third batch": Death(WRITE, count=4),
+    "all rows copied": Death("tasks.engine.ledger:write_rejected", "before"),
+    "rejected rows written": Death("tasks.engine.ledger:write_rejected"),
+    "entry to be closed": Death("tasks.engine.ledger:close_load", "before"),
+    "about to commit": Death(COMMIT, "before"),
+}
+DEATHS_OF_A_NEW_MONTH = {
+    "partition created": Death(EXECUTE, containing="CREATE TABLE"),
+    "partition attached": Death(EXECUTE, containing="ATTACH PARTITION"),
+    "partition committed": Death(COMMIT),
+    "within the third batch": Death(WRITE, count=4),
+    "about to commit": Death(COMMIT, "before", count=2),
+}
+ARGUMENTS = {"key": "2021/04/events.csv", "partition": "2021-04"}
+
+
+@pytest.mark.parametrize("death", DEATHS.values(), ids=DEATHS)
+def test_killed_load_leaves_the_old_month_and_the_next_run_loads_the_new_one(
+    postgres: Connection, replacement: Replacement, death: Death
+) -> None:
+    with replacement.watching() as seen:
+        run_until_death(Job("load", ARGUMENTS, death, SETTINGS))
+        assert left_behind(postgres) == {}
+        assert ranked_state(postgres) == replacement.before
+        assert load(postgres, replacement.source).status == "replaced"
+    assert ranked_state(postgres) == replacement.after
+    assert seen == replacement.views
+
+
+def test_load_killed_after_its_commit_is_no_work_for_the_next_run(
+    postgres: Connection, replacement: Replacement
+) -> None:
+    with replacement.watching() as seen:
+        run_until_death(Job("load", ARGUMENTS, Death(COMMIT), SETTINGS))
+        assert left_behind(postgres) == {}
+        assert load(postgres, replacement.source).status == "unchanged"
+    assert ranked_state(postgres) == replacement.after
+    assert seen == replacement.views
+
+
+@pytest.mark.parametrize("death", DEATHS_OF_A_NEW_MONTH.values(), ids=DEATHS_OF_A_NEW_MONTH)
+def test_killed_load_of_a_new_month_leaves_no_rows_and_no_loose_table(
+    postgres: Connection, monkeypatch: pytest.MonkeyPatch, death: Death
+) -> None:
+    monkeypatch.setattr(csv_reader, "CHUNK_BYTES", CHUNK_BYTES)
+    source = put(NEW)
+    run_until_death(Job("load", ARGUMENTS, death, SETTINGS))
+    assert left_behind(postgres) == {}
+    assert state(postgres) == {"things": [], "loads": [], "rejected": []}
+    assert load(postgres, source).status == "loaded"
+    assert [row[1:] for row in ranked_state(postgres)["loads"]] == [
+        ("2021-04", source.uri, source.version, source.size_bytes, "loaded", 1000, 500, 500, None)
+    ]
+    assert len(state(postgres)["things"]) == len(state(postgres)["rejected"]) == 500

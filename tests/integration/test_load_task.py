@@ -1,0 +1,63 @@
+"""The task around a load: what it retries, and from where."""
+
+import boto3
+import psycopg
+import pytest
+from prefect import flow
+
+from tasks.contracts.events import EVENTS
+from tasks.engine import loader
+from tasks.engine.receipts import LoadReceipt
+from tasks.extract import list_objects
+from tasks.load import load_object
+from tasks.transform import build_schemas
+
+HEADER = b"id,timestamp,email,country,ip,uri,action,tags\n"
+ROW = b"d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d,2021-03-31,a@acme.com,Palau,192.0.2.59,index,visit,\"['Mr']\"\n"
+
+
+@pytest.mark.usefixtures("prefect_server", "database")
+def test_an_object_replaced_between_listing_and_loading_is_loaded_as_it_is_now(bucket: str, database: str) -> None:
+    s3 = boto3.client("s3")
+    s3.put_object(Bucket=bucket, Key="2021/04/events.csv", Body=HEADER + ROW)
+
+    @flow
+    def replaced_in_between() -> LoadReceipt:
+        build_schemas([EVENTS], ["events_staging"])
+        (source,) = list_objects(EVENTS, "2021-04")
+        s3.put_object(Bucket=bucket, Key="2021/04/events.csv", Body=HEADER + ROW + ROW)
+        return load_object(EVENTS, source)
+
+    assert replaced_in_between().rows_loaded == 2
+    s3.close()
+
+
+@pytest.mark.usefixtures("prefect_server", "database")
+def test_an_object_replaced_in_mid_read_is_loaded_anew_by_the_retry(
+    bucket: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3 = boto3.client("s3")
+    s3.put_object(Bucket=bucket, Key="2021/04/events.csv", Body=HEADER + ROW)
+    tries = []
+    read_batches = loader.read_batches
+
+    def replaced_at_the_first_try(*arguments: object) -> object:
+        tries.append(arguments)
+        if len(tries) == 1:
+            s3.put_object(Bucket=bucket, Key="2021/04/events.csv", Body=HEADER + 3 * ROW)
+        return read_batches(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loader, "read_batches", replaced_at_the_first_try)
+    quick = load_object.with_options(retry_delay_seconds=0.01)
+
+    @flow
+    def replaced_in_mid_read() -> LoadReceipt:
+        build_schemas([EVENTS], ["events_staging"])
+        (source,) = list_objects(EVENTS, "2021-04")
+        return quick(EVENTS, source)
+
+    assert replaced_in_mid_read().rows_loaded == 3
+    assert len(tries) == 2
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT count(*) FROM events_staging.events").fetchone() == (3,)
+    s3.close()

@@ -1,0 +1,103 @@
+"""The flows `plan` and `replay-rejected`, on the events: what they say, and what the month's next run makes of it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from things import put
+
+from flows.events_monthly import events_monthly
+from flows.plan import plan
+from flows.replay_rejected import replay_rejected
+from tasks.contracts import events
+from tasks.contracts.types import parse_timestamp
+from tasks.engine.errors import ContractError, MissingObjectError
+
+pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
+
+HEADER = b"id,timestamp,email,country,ip,uri,action,tags\n"
+ROW = b"d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d,%b,a@acme.com,%b,192.0.2.59,index,visit,\"['Mr']\"\n"
+
+
+@pytest.fixture
+def warehouse(database: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+def text_of(key: str) -> str:
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+    with get_client(sync_client=True) as client:
+        artifacts = client.request(
+            "POST", "/artifacts/filter", json={"artifacts": wanted.model_dump(mode="json")}
+        ).json()
+    return str(max(artifacts, key=lambda artifact: artifact["created"])["data"])
+
+
+def lenient(expr: pl.Expr) -> pl.Expr:
+    return parse_timestamp(expr.str.replace_all("/", "-", literal=True))
+
+
+def lenient_day(expr: pl.Expr) -> pl.Expr:
+    return lenient(expr).dt.date()
+
+
+def fix_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsers: dict[str, Any] = {"occurred_at": lenient, "event_date": lenient_day}
+    columns = tuple(replace(column, parse=parsers.get(column.name, column.parse)) for column in events.EVENTS.columns)
+    monkeypatch.setattr(events, "EVENTS", replace(events.EVENTS, columns=columns))
+
+
+def test_replayed_rows_are_counted_by_the_next_run(
+    warehouse: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(HEADER + ROW % (b"2021-04-01", b"Palau") + ROW % (b"2021/04/02", b"Fiji") + ROW % (b"April", b"Peru"))
+    events_monthly(month="2021-04")
+    assert "| 2 | 2 | line 3" in text_of("events-monthly")
+    assert replay_rejected(dataset="events", partition="2021-04")[0].rows_loaded == 0
+    fix_contract(monkeypatch)
+    (receipt,) = replay_rejected(dataset="events")
+    assert (receipt.partition, receipt.rows_loaded, receipt.rows_left) == ("2021-04", 1, 1)
+    report = text_of("replay-rejected-events")
+    assert "What was built from 2021-04 lacks the loaded rows" in report
+    assert "| 2 | 1 | line 4" in report
+
+    (again,) = events_monthly(month="2021-04")
+    assert again.status == "unchanged"
+    counts = warehouse.execute("SELECT country, event_count FROM events_marts.event_counts_by_country ORDER BY 1")
+    assert counts.fetchall() == [("Fiji", 1), ("Palau", 1)]
+    assert replay_rejected(dataset="events")[0].load_id is None
+
+
+def test_plan_says_what_a_run_would_do_and_does_nothing(warehouse: psycopg.Connection) -> None:
+    put(HEADER.replace(b"tags", b"tags,x") + ROW[:-1] % (b"2021-04-01", b"Palau") + b",1\n")
+    planned = plan(dataset="events", partition="2021-04")
+    assert planned.created[0] == "ledger.loads"
+    assert [(one.action, one.unknown) for one in planned.objects] == [("load", ("x",))]
+    assert warehouse.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'ledger'").fetchone() == (0,)
+    assert "would be loaded" in text_of("plan-events")
+    events_monthly(month="2021-04")
+    assert plan(dataset="events", partition="2021-04").objects[0].action == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "partition", "message"),
+    [
+        ("event", "2021-04", "did you mean events"),
+        ("events", "2021-04-01", "events is divided by month: expected a month, found 2021-04-01"),
+        ("events", None, "expected a month, found none"),
+    ],
+)
+def test_plan_of_what_is_not_there_is_refused(dataset: str, partition: str | None, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        plan(dataset=dataset, partition=partition)
+
+
+def test_plan_of_a_missing_object_names_it() -> None:
+    with pytest.raises(MissingObjectError, match=r"expected s3://.*/2021/04/events.csv"):
+        plan(dataset="events", partition="2021-04")

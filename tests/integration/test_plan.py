@@ -1,0 +1,170 @@
+"""The plan of a load against a real Postgres and a real S3 server: it tells what the load then does."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+from things import DATE, HEADER, TEXT, THINGS, connection, lake, load, put, ready_connection
+
+from tasks.contracts import Column, Contract
+from tasks.engine import plan as planning
+from tasks.engine.plan import ObjectPlan, Plan, plan_loads
+from tasks.engine.receipts import ObjectRef
+from tasks.engine.rejections import rejected_loads
+from tasks.engine.replay import replay_load
+from tasks.engine.warehouse import Connection
+from tasks.plan import drift, outcome, plan_text
+
+pytestmark = pytest.mark.usefixtures("database", "bucket")
+
+ALIASED = replace(
+    THINGS,
+    columns=(
+        Column("name", TEXT, "Name.", nullable=False),
+        Column("seen_date", DATE, "Day.", source="day", aliases=("date", "when")),
+    ),
+)
+
+
+@pytest.fixture
+def postgres(database: str, bucket: str) -> Iterator[Connection]:
+    del database, bucket  # they set the environment
+    with ready_connection() as opened:
+        yield opened
+
+
+def plan_of(postgres: Connection, *sources: ObjectRef, contract: Contract = ALIASED) -> Plan:
+    return plan_loads(postgres, lake(), contract, sources)
+
+
+def planned(postgres: Connection, data: bytes, key: str = "2021/04/events.csv", **options: Any) -> ObjectPlan:
+    return plan_of(postgres, put(data, key), **options).objects[0]
+
+
+def test_empty_warehouse_is_told_and_left_empty(database: str) -> None:
+    with connection() as postgres:
+        plan = plan_of(postgres, put(HEADER + b"a,\n"))
+        tables = postgres.execute("SELECT count(*) FROM pg_tables WHERE schemaname !~ '^(pg_|information)'").fetchone()
+    assert database
+    assert plan.created == (
+        "ledger.loads", "ledger.rejected_rows", "things_staging.things", "things_staging.things_2021_04",
+    )  # fmt: skip
+    assert (plan.objects[0].action, tables) == ("load", (0,))
+
+
+def test_plan_tells_what_the_load_then_does(postgres: Connection) -> None:
+    source = put(HEADER + b"a,\nb,\nc,x\n")
+    first = plan_of(postgres, source)
+    assert (first.created, first.objects[0].action) == (("things_staging.things_2021_04",), "load")
+    assert load(postgres, source).status == "loaded"
+    again = plan_of(postgres, source)
+    assert (again.created, again.objects[0].action, outcome(again.objects[0])) == (
+        (), "nothing", "stands with this content: no work",
+    )  # fmt: skip
+    changed = plan_of(postgres, put(HEADER + b"A,\n"))
+    assert (changed.objects[0].action, outcome(changed.objects[0])) == ("replace", "would replace 2 rows")
+
+
+def test_rows_that_were_replayed_would_be_replaced_too(postgres: Connection) -> None:
+    load(postgres, put(HEADER + b"a,\nb\n"))
+    postgres.execute("UPDATE ledger.rejected_rows SET raw = 'b,'")
+    (rejected,) = rejected_loads(postgres, "things", None)
+    replay_load(postgres, THINGS, rejected)
+    assert planned(postgres, HEADER + b"A,\n").rows_replaced == 2
+
+
+def test_plan_cannot_write(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(opened: Connection, *_: Any) -> bool:
+        opened.execute("CREATE TABLE things_staging.other ()")
+        return True
+
+    monkeypatch.setattr(planning, "has_table", write)
+    with pytest.raises(Exception, match="read-only transaction"):
+        plan_of(postgres, put(HEADER))
+
+
+def test_plan_reads_the_beginning_alone(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = put(HEADER + b"a,2021-04-01\n" * 2_000_000)
+    read: list[int] = []
+    opened = lake().open
+    monkeypatch.setattr(type(lake()), "open", lambda _, ref, __: opened(ref, read.append))
+    plan_of(postgres, source)
+    assert 0 < sum(read) < 3 << 20 < source.size_bytes
+
+
+@pytest.mark.parametrize(
+    ("header", "lines", "fault"),
+    [
+        (b"name,day", [], ""),
+        (b"day,name", ["the columns stand in another order"], ""),
+        (b"name,when", ["column day is delivered as when"], ""),
+        (b"x,name,day,y", ["column x is unknown", "column y is unknown"], ""),
+        (b"name,dya", ["column day is missing", "column dya is unknown"], "missing day; "),
+        (b"name,day,date", ["column day is doubled"], "column day stands 2 times"),
+        (b"", [], ""),
+    ],
+)
+def test_csv_header_is_held_against_the_contract(
+    postgres: Connection, header: bytes, lines: list[str], fault: str
+) -> None:
+    found = planned(postgres, header + b"\n")
+    assert [line for line in drift(found) if line != found.fault] == lines
+    assert (fault in found.fault) if found.fault else not fault
+    if fault:
+        assert outcome(found) == "the load would fail"
+
+
+def test_unknown_column_is_a_fault_where_the_contract_says_so(postgres: Connection) -> None:
+    found = planned(postgres, b"name,day,x\n", contract=replace(ALIASED, unknown_columns="fail"))
+    assert "unknown x" in (found.fault or "")
+
+
+def test_keys_of_json_are_held_against_the_contract(postgres: Connection) -> None:
+    lines = b'{"name": "a"}\n{"when": null, "z": 1, "name": "b"}\n'
+    for key, data in {"x.ndjson": lines, "x.json": b"[" + lines.strip().replace(b"\n", b",\n") + b"]"}.items():
+        found = planned(postgres, data, key)
+        assert list(drift(found)) == ["column day is delivered as when", "column z is unknown"]
+
+
+def test_key_that_the_first_records_lack_is_a_fault_unless_it_may_be_absent(postgres: Connection) -> None:
+    data = b'{"name": "a"}\n'
+    assert "missing day" in (planned(postgres, data, "x.ndjson").fault or "")
+    assert planned(postgres, data, "x.ndjson", contract=replace(ALIASED, absent_keys="null")).fault is None
+
+
+def test_columns_of_parquet_are_held_against_the_contract(postgres: Connection) -> None:
+    buffer = io.BytesIO()
+    pl.DataFrame({"date": ["2021-04-01"], "name": ["a"], "n": [1]}).write_parquet(buffer)
+    assert list(drift(planned(postgres, buffer.getvalue(), "x.parquet"))) == [
+        "column day is delivered as date", "the columns stand in another order", "column n is unknown",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "data"), [("x.csv.gz", b"no gzip"), ("x.json", b"<html>"), ("x.ndjson", b"<html>"), ("x.parquet", b"PAR2")]
+)
+def test_object_that_cannot_be_read_is_a_fault_of_its_own(postgres: Connection, key: str, data: bytes) -> None:
+    bad, good = plan_of(postgres, put(data, key), put(HEADER, "y.csv")).objects
+    assert key in (bad.fault or "")
+    assert (outcome(bad), outcome(good)) == ("the load would fail", "would be loaded")
+
+
+def test_object_without_bytes_has_no_columns_and_no_fault(postgres: Connection) -> None:
+    assert planned(postgres, b"").fault is None
+
+
+def test_plan_is_written_for_readers(postgres: Connection) -> None:
+    text = plan_text(plan_of(postgres, put(b"when,name,x\n")))
+    assert "things\\_staging\\.things\\_2021\\_04" in text
+    assert "| name | name | matched |" in text
+    assert "- column day is delivered as when" in text
+
+
+def test_plan_leaves_the_connection_as_it_was(postgres: Connection) -> None:
+    plan_of(postgres, put(HEADER))
+    assert postgres.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    postgres.execute("CREATE TABLE things_staging.other ()")
