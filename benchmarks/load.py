@@ -65,7 +65,7 @@ def tally() -> None:
 
 def psycopg_csv() -> None:
     """The object's bytes, as they are, from S3 into a CSV COPY: no types checked but by Postgres, no line kept."""
-    body = boto3.client("s3").get_object(Bucket=os.environ["LAKE_BUCKET"], Key=object_key("", MONTH))["Body"]
+    body = boto3.Session().client("s3").get_object(Bucket=os.environ["LAKE_BUCKET"], Key=object_key("", MONTH))["Body"]
     statement = "COPY plain FROM STDIN (FORMAT csv, HEADER)"
     with psycopg.connect(os.environ["WAREHOUSE_DSN"]) as connection, connection.cursor().copy(statement) as copy:
         for block in body.iter_chunks(1 << 20):
@@ -158,7 +158,7 @@ def prepared(rows: int) -> Iterator[tuple[Path, dict[str, str]]]:
                 out.writelines(events_csv(MONTH, rows, bad_rows=0))
             environment = os.environ | services.environment
             os.environ.update(services.environment)
-            boto3.client("s3").upload_file(str(file), environment["LAKE_BUCKET"], object_key("", MONTH))
+            boto3.Session().client("s3").upload_file(str(file), environment["LAKE_BUCKET"], object_key("", MONTH))
             yield file, environment
     finally:
         shutil.rmtree(folder)

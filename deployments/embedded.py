@@ -94,7 +94,7 @@ def _s3(
         theirs = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         environment = theirs | {"LAKE_BUCKET": bucket}
         region = theirs.get("AWS_REGION") or theirs.get("AWS_DEFAULT_REGION") or REGION
-        create_bucket(boto3.client("s3", endpoint_url=endpoint, region_name=region), bucket)
+        create_bucket(boto3.Session().client("s3", endpoint_url=endpoint, region_name=region), bucket)
         environment |= _region(region)
         return environment, environment, None
     server = S3Server(folder, log=log_folder and log_folder / "s3.log")

@@ -54,7 +54,7 @@ def _lake(settings: LakeSettings) -> Lake:
 
 @lru_cache(maxsize=1)
 def _client(endpoint_url: str) -> "S3Client":
-    return boto3.client("s3", endpoint_url=endpoint_url)
+    return boto3.Session().client("s3", endpoint_url=endpoint_url)
 
 
 def client() -> "S3Client":

@@ -357,7 +357,7 @@ def test_given_services_are_used_instead(
         assert given.environment["WAREHOUSE_DSN"] == services.administration["WAREHOUSE_DSN"]
         assert given.environment["AWS_ENDPOINT_URL"] == services.administration["AWS_ENDPOINT_URL"]
         assert given.environment["LAKE_BUCKET"] == "given-lake"
-        boto3.client("s3").head_bucket(Bucket="given-lake")
+        boto3.Session().client("s3").head_bucket(Bucket="given-lake")
         assert not list((tmp_path / "unused").iterdir())
 
 

@@ -28,7 +28,7 @@ MONTHS = ("2021-02", "2021-03", "2021-04")
 @pytest.fixture
 def s3(bucket: str) -> Iterator["S3Client"]:
     del bucket  # its variables say where S3 is
-    with closing(boto3.client("s3")) as client:
+    with closing(boto3.Session().client("s3")) as client:
         yield client
 
 

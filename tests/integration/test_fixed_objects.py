@@ -30,7 +30,7 @@ def contract(*, is_optional: bool = False) -> Contract:
 @pytest.fixture
 def s3(bucket: str) -> Iterator["S3Client"]:
     del bucket  # its variables say where S3 is
-    with closing(boto3.client("s3")) as client:
+    with closing(boto3.Session().client("s3")) as client:
         yield client
 
 
