@@ -29,6 +29,8 @@ from deployments.child_process import ServiceError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+TIERS = ("unit", "sql_cases", "integration", "faults", "end_to_end")
+
 _numbers = itertools.count(1)
 
 
@@ -42,9 +44,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "error")
     # pygal's import hook is of the old kind, which Python 3.12 passes over and 3.11 warns of.
     config.addinivalue_line("filterwarnings", "ignore:PluginImportFixer:ImportWarning")
+    # Prefect's background threads draw random numbers, also while a strategy is at work.
+    config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
     for ours_to_wait_for in ("prefect", "fastapi", "starlette", "pydantic", "botocore", "websockets", "docker"):
         for category in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning"):
             config.addinivalue_line("filterwarnings", f"ignore::{category}:{ours_to_wait_for}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first; last those that leave blocks and schedules on the Prefect server of the session."""
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: TIERS.index(item.path.relative_to(tests).parts[0]))
 
 
 def pytest_report_header() -> list[str]:
