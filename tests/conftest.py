@@ -54,7 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first; last those that leave blocks and schedules on the Prefect server of the session."""
     tests = Path(__file__).parent
-    items.sort(key=lambda item: TIERS.index(item.path.relative_to(tests).parts[0]))
+    tiers = {name: number for number, name in enumerate(TIERS)}
+    items.sort(key=lambda item: tiers.get(item.path.relative_to(tests).parts[0], 0))
 
 
 def pytest_report_header() -> list[str]:

@@ -1,4 +1,4 @@
-"""One database for all SQL cases; each case runs in a transaction that is rolled back."""
+"""One database for a module of SQL cases; each case runs in a transaction that is rolled back."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from tasks.engine.warehouse import Connection, connect
 CreateDatabase = Callable[[str], str]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def create_database(services: embedded.Services) -> Iterator[CreateDatabase]:
     """Makes a database with given locale options, which the flows' role owns, and returns its DSN."""
     administration, dsn = services.administration["WAREHOUSE_DSN"], services.environment["WAREHOUSE_DSN"]
@@ -39,7 +39,7 @@ def create_database(services: embedded.Services) -> Iterator[CreateDatabase]:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tables(services: embedded.Services, create_database: CreateDatabase) -> Iterator[Connection]:
     """All tables, empty; where the server can, in a database that sorts as a dictionary does, not by code point."""
     with psycopg.connect(services.administration["WAREHOUSE_DSN"]) as administration:
