@@ -44,6 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "error")
     # pygal's import hook is of the old kind, which Python 3.12 passes over and 3.11 warns of.
     config.addinivalue_line("filterwarnings", "ignore:PluginImportFixer:ImportWarning")
+    # Prefect's clients leave sockets to the garbage collector, which complains in whatever test is running by then.
+    config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
     # Prefect's background threads draw random numbers, also while a strategy is at work.
     config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
     for ours_to_wait_for in ("prefect", "fastapi", "starlette", "pydantic", "botocore", "websockets", "docker"):
