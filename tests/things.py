@@ -1,6 +1,7 @@
 """A small dataset for the tests of the engine: its contract, its objects, and what the warehouse holds of them."""
 
 import os
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -11,11 +12,11 @@ import psycopg
 
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.types import DATE, TEXT
+from tasks.engine.ddl import apply_ddl
 from tasks.engine.lake import Lake
 from tasks.engine.loader import load_object
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.settings import LakeSettings, RunSettings, read_lake, read_warehouse
-from tasks.engine.sql_files import apply_ddl
 from tasks.engine.warehouse import Connection, connect
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _lake(settings: LakeSettings) -> Lake:
     return Lake(settings)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _client(endpoint_url: str) -> "S3Client":
     return boto3.Session().client("s3", endpoint_url=endpoint_url)
 
@@ -126,3 +127,22 @@ def names(warehouse: psycopg.Connection[Any], partition: str = "2021-04") -> lis
         'SELECT name FROM things_staging.things WHERE month = %s ORDER BY name COLLATE "C"', [f"{partition}-01"]
     )
     return [name for (name,) in rows]
+
+
+def words_of(value: object) -> list[str | None]:
+    """The words of an array of text in its wire form."""
+    assert isinstance(value, bytes)
+    dimensions, has_null, oid = struct.unpack_from("!iii", value)
+    assert (oid, dimensions) in {(25, 0), (25, 1)}
+    if not dimensions:
+        assert (has_null, value[12:]) == (0, b"")
+        return []
+    count, lower = struct.unpack_from("!ii", value, 12)
+    words: list[str | None] = []
+    place = 20
+    for _ in range(count):
+        (length,) = struct.unpack_from("!i", value, place)
+        place += 4 + max(length, 0)
+        words.append(None if length < 0 else value[place - length : place].decode())
+    assert (lower, has_null, place) == (1, None in words, len(value))
+    return words

@@ -7,7 +7,9 @@ import polars as pl
 from publicsuffixlist import PublicSuffixList
 
 from tasks.contracts import Column, Contract, Partition
-from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID, WORDS, by_distinct, parse_date_of_timestamp
+from tasks.contracts.types import DATE, TEXT, TIMESTAMPTZ, by_distinct, parse_date_of_timestamp
+from tasks.contracts.wire_types import INET, UUID
+from tasks.contracts.words import WORDS
 
 UNKNOWN = "unknown"
 

@@ -4,13 +4,10 @@ A parser turns what is not a value into null; the validation tells that apart fr
 spelling each, by a pattern, because the parsers below them are lenient in ways that differ between versions.
 """
 
-import ast
-import socket
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
@@ -36,7 +33,8 @@ class ColumnType:
     Attributes:
         postgres: Type of the column in Postgres.
         expected: What a value looks like, for the reason of a rejection.
-        parse: From the delivered string to a value; null where there is none.
+        parse: From the delivered string to a value; null where there is none. A function of the string alone: it may be
+            called once for all rows that hold the same.
         to_arrow: From the values to the Arrow array whose binary COPY encoding is this Postgres type's.
         takes_lists: Whether `parse` takes the lists of strings that a typed format delivers, too.
     """
@@ -56,14 +54,10 @@ _ZONED = rf"^{_DATE}[T ]{_TIME}(?:\.[0-9]{{1,6}})?(?:Z|[+-](?:0[0-9]|1[0-5]):?[0
 _INSTANT = pl.Datetime("us", "UTC")
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
-_UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = rf"^{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}$"
-# As Python prints it, without quotes or escapes in a word: what nearly every list looks like, and can be split.
-_PLAIN_WORDS = r"^\['[^'\"\\\r\n\x00]*'(?:, '[^'\"\\\r\n\x00]*')*\]$"
 
 
-def _matching(expr: pl.Expr, pattern: str) -> pl.Expr:
+def matching(expr: pl.Expr, pattern: str) -> pl.Expr:
+    """Those strings that a pattern is found in; null for the others."""
     return pl.when(expr.str.contains(pattern)).then(expr)
 
 
@@ -74,7 +68,7 @@ def parse_text(expr: pl.Expr) -> pl.Expr:
 
 def parse_date(expr: pl.Expr) -> pl.Expr:
     """A calendar day `YYYY-MM-DD`, years 0001 to 9999."""
-    return _matching(expr, rf"^{_DATE}$").str.to_date("%Y-%m-%d", strict=False)
+    return matching(expr, rf"^{_DATE}$").str.to_date("%Y-%m-%d", strict=False)
 
 
 def parse_date_of_timestamp(expr: pl.Expr) -> pl.Expr:
@@ -82,7 +76,7 @@ def parse_date_of_timestamp(expr: pl.Expr) -> pl.Expr:
     return parse_date(expr.str.slice(0, 10))
 
 
-def _filled(values: pl.Series, given: pl.Series, careful: Callable[[pl.Series], pl.Series]) -> pl.Series:
+def filled(values: pl.Series, given: pl.Series, careful: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """Values of a fast parser, and of a careful one for what the fast one left null."""
     rest = (values.is_null() & given.is_not_null()).arg_true()
     if rest.is_empty():
@@ -101,14 +95,12 @@ def by_distinct(given: pl.Series, parse: Callable[[str], Any], dtype: Any) -> pl
 
 def _timestamp_batch(series: pl.Series) -> pl.Series:
     days = pl.select(parse_date(pl.lit(series))).to_series().cast(_INSTANT)
-    return _filled(
-        days, series, lambda rest: rest.to_frame("text").select(_parse_date_time(pl.col("text"))).to_series()
-    )
+    return filled(days, series, lambda rest: rest.to_frame("text").select(_parse_date_time(pl.col("text"))).to_series())
 
 
 def _parse_date_time(expr: pl.Expr) -> pl.Expr:
-    plain = _matching(expr, _DATE_TIME).str.replace(" ", "T", literal=True)
-    zoned = _matching(expr, _ZONED).str.replace(" ", "T", literal=True).str.replace("Z", "+00:00", literal=True)
+    plain = matching(expr, _DATE_TIME).str.replace(" ", "T", literal=True)
+    zoned = matching(expr, _ZONED).str.replace(" ", "T", literal=True).str.replace("Z", "+00:00", literal=True)
     instant = zoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False)
     return pl.coalesce(
         plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False).dt.replace_time_zone("UTC"),
@@ -122,70 +114,6 @@ def parse_timestamp(expr: pl.Expr) -> pl.Expr:
     return expr.map_batches(_timestamp_batch, return_dtype=_INSTANT, is_elementwise=True)
 
 
-def parse_uuid(expr: pl.Expr) -> pl.Expr:
-    """The 16 bytes of a UUID in its canonical spelling, in either case."""
-    return _matching(expr, _UUID).str.replace_all("-", "", literal=True).str.decode("hex", strict=False)
-
-
-def _inet6_bytes(text: str) -> bytes | None:
-    """Wire form of an IPv6 address: family, bits, not a CIDR, length, address. Postgres has no zones (`%eth0`)."""
-    try:
-        return b"\x03\x80\x00\x10" + socket.inet_pton(socket.AF_INET6, text)
-    except (OSError, ValueError):
-        return None
-
-
-def _inet_batch(series: pl.Series) -> pl.Series:
-    is_v4 = series.str.contains(_IPV4)
-    octets = series.str.split_exact(".", 3).struct.unnest().cast(pl.UInt8, strict=False).cast(pl.UInt64)
-    a, b, c, d = octets.get_columns()
-    # The eight bytes 02 20 00 04 a b c d, as the little-endian number that they make.
-    words = ((a * 2**32) + (b * 2**40) + (c * 2**48) + (d * 2**56) + 0x04002002).fill_null(0).rechunk()
-    v4 = pa.Array.from_buffers(pa.binary(8), len(words), [None, words.to_arrow().buffers()[1]])
-    packed = cast("pl.Series", pl.from_arrow(v4.cast(pa.large_binary())))
-    if is_v4.all(ignore_nulls=False):
-        return packed
-    out = pl.select(pl.when(is_v4).then(packed)).to_series()
-    return _filled(out, series, lambda rest: by_distinct(rest, _inet6_bytes, pl.Binary))
-
-
-def parse_inet(expr: pl.Expr) -> pl.Expr:
-    """The wire form of an IPv4 or IPv6 address; no network mask, no zone, no leading zeros."""
-    return expr.map_batches(_inet_batch, return_dtype=pl.Binary, is_elementwise=True)
-
-
-def _words(text: str) -> list[str] | None:
-    try:
-        value = ast.literal_eval(text)
-        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-            return None
-        "".join(value).encode()  # an escape can spell half a character, which has no UTF-8
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
-    return None if any("\0" in word for word in value) else value
-
-
-def _words_batch(series: pl.Series) -> pl.Series:
-    if series.dtype == pl.List(pl.String):  # as parquet delivers them
-        has_nul = series.list.eval(pl.element().str.contains("\0", literal=True)).list.any()
-        return pl.select(pl.when(~has_nul.fill_null(value=False)).then(series)).to_series()
-    plain = series.str.contains(_PLAIN_WORDS)
-    split = series.str.tail(-2).str.head(-2).str.split("', '")
-    if not plain.all(ignore_nulls=False):
-        split = pl.select(pl.when(plain).then(split)).to_series()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python warns of a backslash that escapes nothing, here in other people's data
-        return _filled(split, series, lambda rest: by_distinct(rest, _words, pl.List(pl.String)))
-
-
-def parse_words(expr: pl.Expr) -> pl.Expr:
-    """A Python-style list of words, `['a', "b, c"]`; either quote style, escapes as Python writes them."""
-    return expr.map_batches(_words_batch, return_dtype=pl.List(pl.String), is_elementwise=True)
-
-
 TEXT = ColumnType("text", "text without NUL", parse_text)
-UUID = ColumnType("uuid", "a UUID such as 123e4567-e89b-12d3-a456-426614174000", parse_uuid)
 DATE = ColumnType("date", "a date YYYY-MM-DD", parse_date)
 TIMESTAMPTZ = ColumnType("timestamptz", "a date YYYY-MM-DD or an ISO-8601 date-time", parse_timestamp)
-INET = ColumnType("inet", "an IPv4 or IPv6 address", parse_inet)
-WORDS = ColumnType("text[]", "a list of words such as ['a', 'b']", parse_words, takes_lists=True)

@@ -9,6 +9,10 @@ from tasks.engine.columns import ColumnMatch
 from tasks.engine.ledger import RejectedRow
 
 
+CHUNK_BYTES = 4 << 20
+"""About how many bytes of an object one batch holds, where nothing else is said."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some consecutive records of an object.

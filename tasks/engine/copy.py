@@ -46,12 +46,14 @@ class CopyEncoder:
     def encode(self, frames: Iterator[pl.DataFrame]) -> Iterator[tuple[int, bytes]]:
         """The bytes of a binary COPY, with how many rows each piece holds."""
         binary: ArrowToPostgresBinaryEncoder | None = None
-        for frame in frames:
-            batch = self._arrow(frame)
+        for batch in map(self._arrow, frames):
             if binary is None:
                 binary = ArrowToPostgresBinaryEncoder(batch.schema)
                 yield 0, binary.write_header()
-            yield batch.num_rows, binary.write_batch(batch)
+            count, piece = batch.num_rows, binary.write_batch(batch)
+            del batch  # before the next one is made
+            yield count, piece
+            del piece
         yield 0, binary.finish() if binary else _NO_ROWS
 
     def _arrow(self, rows: pl.DataFrame) -> pa.RecordBatch:

@@ -27,8 +27,80 @@ _UNFINISHED = re.compile(_FIELD + rb"(?:," + _FIELD + rb')*+(?:,?"(?:[^"]++|"")*
 @lru_cache(maxsize=64)
 def line_pattern(width: int) -> str:
     """The pattern of a record of this many fields on one line that polars reads as we do: no quote in a bare field."""
-    field = r'(?:"(?:[^"\x00]|"")*"|[^",\r\n\x00]*)'
+    bare = rf'[^",\r\n\x00]{"*" if width > 1 else "+"}'  # a blank line is no record
+    field = rf'(?:"(?:[^"\x00]|"")*"|{bare})'
     return f"^{field}(?:,{field}){{{width - 1}}}$"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record, or one blank line.
+
+    Attributes:
+        raw: Its bytes without the line end; empty for a blank line.
+        fault: What is wrong with it; None for a sound one.
+        end: Where it ends in the bytes, behind its line end.
+        lines: How many physical lines it takes.
+    """
+
+    raw: bytes
+    fault: str | None
+    end: int
+    lines: int
+
+
+class RecordReader:
+    """Reads records out of some bytes, each from where it begins.
+
+    Args:
+        data: The bytes.
+        width: How many fields a record must have.
+        is_last: Whether the object ends with these bytes.
+    """
+
+    def __init__(self, data: bytes, width: int, *, is_last: bool) -> None:
+        self._data, self._width, self._is_last = data, width, is_last
+        # Once a quote was seen to stay open to the end, one that is open at a later line's end stays open as well: no
+        # record is looked for beyond its line, or a file full of such lines would be scanned once for each of them.
+        self._is_open_to_the_end = False
+
+    def read(self, position: int, line: int) -> Record | None:
+        """The record that begins at a position; None where it goes on in bytes that are not here yet.
+
+        Args:
+            position: Where it begins; before the end of the bytes.
+            line: Physical line number there, for the message.
+
+        Raises:
+            UnreadableObjectError: The record is longer than `MAX_RECORD_BYTES`.
+        """
+        data = self._data
+        match, end = self._match(position)
+        if end is None:
+            _refuse_endless(len(data) - position, line)
+            return None
+        raw = _without_line_end(data[position:end])
+        fault = None
+        if raw:
+            fault = _fault(raw, self._width) if match else "misplaced or unclosed quote"
+        return Record(raw, fault, end, data.count(b"\n", position, end) + (not data.endswith(b"\n", position, end)))
+
+    def _match(self, position: int) -> tuple[bool, int | None]:
+        """Whether a record fits the grammar, and where it ends; it ends nowhere yet where it is unfinished."""
+        data, is_last = self._data, self._is_last
+        end = _line_end(data, position)
+        if not is_last and not data.endswith(b"\n", position, end):
+            return False, None
+        scan_end = end if self._is_open_to_the_end else len(data)
+        match = _RECORD.match(data, position, scan_end)
+        if match and (is_last or data.endswith(b"\n", position, match.end())):
+            return True, match.end()
+        if _UNFINISHED.match(data, position, scan_end):
+            # A quote that stays open for longer than a record can be was never closed.
+            if not is_last and len(data) - position <= MAX_RECORD_BYTES:
+                return False, None
+            self._is_open_to_the_end = True
+        return False, end
 
 
 @dataclass
@@ -49,7 +121,7 @@ class Records:
 
 
 def split_records(data: bytes, first_line: int, width: int, *, is_last: bool) -> Records:
-    """Find the records of some bytes that begin with one.
+    """Find the records of some bytes that begin with one, one by one.
 
     Args:
         data: The bytes.
@@ -61,35 +133,17 @@ def split_records(data: bytes, first_line: int, width: int, *, is_last: bool) ->
         UnreadableObjectError: A record is longer than `MAX_RECORD_BYTES`.
     """
     found = Records([], [])
-    position, line = 0, first_line
-    # Once a quote was seen to stay open to the end, one that is open at a later line's end stays open as well: no
-    # record is looked for beyond its line, or a file full of such lines would be scanned once for each of them.
-    is_open_to_the_end = False
-    while position < len(data):
-        end = _line_end(data, position)
-        if not is_last and not data.endswith(b"\n", position, end):
+    reader = RecordReader(data, width, is_last=is_last)
+    while found.consumed < len(data):
+        line = first_line + found.lines
+        record = reader.read(found.consumed, line)
+        if record is None:
             break
-        scan_end = end if is_open_to_the_end else len(data)
-        match = _RECORD.match(data, position, scan_end)
-        if match and not is_last and not data.endswith(b"\n", position, match.end()):
-            match = None
-        if not match and _UNFINISHED.match(data, position, scan_end):
-            # A quote that stays open for longer than a record can be was never closed.
-            if not is_last and len(data) - position <= MAX_RECORD_BYTES:
-                break
-            is_open_to_the_end = True
-        end = match.end() if match else end
-        raw = _without_line_end(data[position:end])
-        if raw:
-            fault = _fault(raw, width) if match else "misplaced or unclosed quote"
-            if fault:
-                found.rejected.append(RejectedRow(line, None, fault, raw))
-            else:
-                found.sound.append((line, raw))
-        line += data.count(b"\n", position, end)
-        position = end
-    _refuse_endless(len(data) - position, line)
-    found.consumed, found.lines = position, line - first_line
+        if record.fault:
+            found.rejected.append(RejectedRow(line, None, record.fault, record.raw))
+        elif record.raw:
+            found.sound.append((line, record.raw))
+        found.consumed, found.lines = record.end, found.lines + record.lines
     return found
 
 

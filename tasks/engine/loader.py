@@ -21,7 +21,7 @@ from tasks.engine.reader import read_batches
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.settings import RunSettings
 from tasks.engine.validation import validate
-from tasks.engine.warehouse import Connection, ensure_partition, lock, partition_table, table_name
+from tasks.engine.warehouse import Connection, ensure_partition, lock, rows_of_partition
 
 REJECTED_BUFFER = 10_000
 """Rejected rows that are held before they are written; a COPY of rows pauses for that."""
@@ -69,12 +69,10 @@ def load_object(
             load_id = ledger.open_load(connection, contract.dataset, source, flow_run_id)
             if earlier:
                 # Not always in this partition: the template of the keys may have changed since.
-                before = partition_table(contract, partition_value(earlier.partition)) if value else table
+                before = rows_of_partition(contract, earlier.partition)
                 superseded = sql.SQL("SELECT load_id FROM ledger.loads WHERE superseded_by = %s")
-                connection.execute(
-                    sql.SQL("DELETE FROM {} WHERE load_id IN ({})").format(table_name(before), superseded), [load_id]
-                )
-            run = _Run(connection, contract, load_id, on_progress)
+                connection.execute(sql.SQL("DELETE FROM {} AND load_id IN ({})").format(before, superseded), [load_id])
+            run = _Run(connection, contract, load_id, settings.chunk_bytes, on_progress)
             run.copy_all(table, CopyEncoder(contract, value, load_id), run.batches(lake, source))
             run.check_budget(source, settings)
             ledger.close_load(connection, load_id, run.rows_loaded, run.rows_rejected, run.columns)
@@ -125,6 +123,7 @@ class _Run:
     connection: Connection
     contract: Contract
     load_id: int
+    chunk_bytes: int
     on_progress: Progress | None
     bytes_read: int = 0
     rows_loaded: int = 0
@@ -142,7 +141,7 @@ class _Run:
     def batches(self, lake: Lake, source: ObjectRef) -> Iterator[Batch]:
         """Batches of the object, counting its bytes."""
         with lake.open(source, self._count_bytes) as file:
-            yield from read_batches(file, source.uri, self.contract)
+            yield from read_batches(file, source.uri, self.contract, self.chunk_bytes)
 
     def _count_bytes(self, count: int) -> None:
         self.bytes_read += count
@@ -160,12 +159,18 @@ class _Run:
     def _good_rows(self, batches: Iterator[Batch]) -> Iterator[pl.DataFrame]:
         """Typed rows, until the batches end or the rejected rows must be written."""
         for batch in batches:
-            validated = validate(self.contract, batch)
-            self.columns, self.unknown_columns = batch.columns.names, batch.columns.unknown
-            self._keep(validated.rejected)
-            yield validated.rows
+            rows = self._validated(batch)
+            del batch  # before the next one is made
+            yield rows
+            del rows
             if len(self._held) >= REJECTED_BUFFER:
                 return
+
+    def _validated(self, batch: Batch) -> pl.DataFrame:
+        validated = validate(self.contract, batch)
+        self.columns, self.unknown_columns = batch.columns.names, batch.columns.unknown
+        self._keep(validated.rejected)
+        return validated.rows
 
     def _count_rows(self, count: int) -> None:
         self.rows_loaded += count

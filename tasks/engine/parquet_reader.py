@@ -11,16 +11,20 @@ from tasks.contracts import Contract
 from tasks.engine.batches import Batch
 from tasks.engine.columns import match_columns
 
-PARQUET_ROWS = 32_768
+PARQUET_ROWS = 131_072
+"""The most rows that are read at once."""
+
+ROW_BYTES = 128
+"""What a row is taken to hold."""
 
 
-def read_parquet(file: io.BufferedReader, name: str, contract: Contract) -> Iterator[Batch]:
+def read_parquet(file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
     """Read parquet; see `tasks.engine.reader.read_batches`."""
     # Without pre-buffering, which would hold all of the object in memory before the first batch.
     parquet = pq.ParquetFile(pa.PythonFile(file, "r"), pre_buffer=False)
     columns = match_columns(contract, parquet.schema_arrow.names, name)
     first = 1
-    for arrow in parquet.iter_batches(batch_size=PARQUET_ROWS):
+    for arrow in parquet.iter_batches(batch_size=min(chunk_bytes // ROW_BYTES, PARQUET_ROWS)):
         whole = pl.DataFrame(arrow)
         frame = columns.select(whole)
         numbers = pl.int_range(first, first + len(frame), eager=True)

@@ -28,6 +28,7 @@ class _Prefetch(Generic[T]):
         try:
             for item in self._items:
                 self._put(item)
+                del item  # before the next one is made
                 if not self._is_wanted:
                     return
             self._put(_End())

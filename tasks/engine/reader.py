@@ -11,14 +11,14 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from tasks.contracts import Contract
-from tasks.engine.batches import Batch
+from tasks.engine.batches import CHUNK_BYTES, Batch
 from tasks.engine.csv_reader import read_csv
 from tasks.engine.errors import ContractError, UnreadableObjectError
 from tasks.engine.json_reader import read_json, read_ndjson
 from tasks.engine.parquet_reader import read_parquet
 
 COMPRESSIONS: dict[str, Literal["gzip", "zstd"]] = {".gz": "gzip", ".zst": "zstd"}
-READERS: dict[str, Callable[[Any, str, Contract], Iterator[Batch]]] = {
+READERS: dict[str, Callable[[Any, str, Contract, int], Iterator[Batch]]] = {
     ".csv": read_csv,
     ".ndjson": read_ndjson,
     ".jsonl": read_ndjson,
@@ -27,21 +27,28 @@ READERS: dict[str, Callable[[Any, str, Contract], Iterator[Batch]]] = {
 }
 
 
-def read_batches(file: io.BufferedReader, name: str, contract: Contract) -> Iterator[Batch]:
+def read_batches(
+    file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[Batch]:
     """Read an object batch by batch.
 
     Args:
         file: Its bytes; seekable for parquet.
         name: Its name, which tells the format: one of `READERS`, all but parquet also with one of `COMPRESSIONS`.
         contract: What its columns should be.
+        chunk_bytes: About how many bytes a batch holds, which bounds the memory that reading takes.
 
     Raises:
         ContractError: Columns are missing, doubled, or unknown where the contract forbids that.
         UnreadableObjectError: The bytes cannot be told apart into records.
     """
     suffix, compression = format_of(name)
+    if contract.unknown_keys_column and READERS[suffix] not in (read_json, read_ndjson):
+        raise ContractError(
+            f"{name}: expected JSON, for only its records have the keys of {contract.unknown_keys_column}"
+        )
     with errors_of_bytes(name):
-        yield from READERS[suffix](decompressed(file, compression), name, contract)
+        yield from READERS[suffix](decompressed(file, compression), name, contract, chunk_bytes)
 
 
 def format_of(name: str) -> tuple[str, Literal["gzip", "zstd"] | None]:

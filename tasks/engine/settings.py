@@ -5,13 +5,15 @@ profile of one object asks for no warehouse.
 """
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from string import Formatter
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from tasks.engine.errors import SettingsError
@@ -24,14 +26,21 @@ MISSPELT = 0.85
 prefix of ours: Kubernetes sets LAKE_SERVICE_HOST and the like for its own reasons."""
 
 
+PROCESS_MB, CHUNK_COPIES = 250, 36
+"""Memory of a process that loads nothing yet, Prefect included, and how often a load holds a chunk in one form or
+another: strings, values, their wire forms, pieces on their way. Measured at chunks of 1 to 8 MiB."""
+
+SMALLEST_CHUNK = 1 << 18
+
+
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
 
-class WarehouseSettings(_Group):
-    """Where Postgres is."""
+class DatabaseSettings(_Group):
+    """Where a Postgres database is."""
 
-    dsn: SecretStr = Field(description="WAREHOUSE_DSN: libpq URI or keyword string")
+    dsn: SecretStr = Field(description="libpq URI or keyword string")
 
     @field_validator("dsn")
     @classmethod
@@ -41,6 +50,14 @@ class WarehouseSettings(_Group):
         except psycopg.Error:  # its text quotes the DSN, password and all
             raise ValueError("expected postgresql://user:password@host:port/database or key=value pairs") from None
         return dsn
+
+
+class WarehouseSettings(DatabaseSettings):
+    """Where the warehouse is: WAREHOUSE_DSN."""
+
+
+class SourceSettings(DatabaseSettings):
+    """Where the operational database is: TOTESYS_DSN, or the secret that TOTESYS_SECRET names."""
 
 
 class LakeSettings(_Group):
@@ -68,10 +85,21 @@ class RunSettings(_Group):
     events_key: str = "{year:04d}/{month:02d}/events.csv"
     commerce_prefix: str = "orders_data/"
     commerce_country: str = Field(default="US", min_length=2)
+    orders_input_prefix: str = "Input/"
+    orders_key: str = "{year:04d}-{month:02d}-{day:02d}.json"
+    orders_output_prefix: str = "Output/"
+    totesys_csv_bucket: str = Field(default="totesys-csv", min_length=3)
+    totesys_parquet_bucket: str = Field(default="totesys-parquet", min_length=3)
     export_prefix: str = "analytics_export/"
     export_id: str = Field(default="default", min_length=1)
     max_rejected_rows: int = Field(default=100, ge=0)
     max_rejected_share: float = Field(default=0.01, ge=0, le=1)
+    load_memory_mb: int = Field(default=400, ge=256)
+
+    @property
+    def chunk_bytes(self) -> int:
+        """How much of an object a load takes at once, so that its process stays within `LOAD_MEMORY_MB`."""
+        return max((self.load_memory_mb - PROCESS_MB) * (1 << 20) // CHUNK_COPIES, SMALLEST_CHUNK)
 
     @field_validator("events_key")
     @classmethod
@@ -79,6 +107,13 @@ class RunSettings(_Group):
         fields = {name for _, name, _, _ in Formatter().parse(key) if name is not None}
         if not {"year", "month"} <= fields <= {"year", "month", "day"}:
             raise ValueError("expected {year:04d} and {month:02d} in it, and {day:02d} for files of days")
+        return key
+
+    @field_validator("orders_key")
+    @classmethod
+    def _names_a_day(cls, key: str) -> str:
+        if {name for _, name, _, _ in Formatter().parse(key) if name is not None} != {"year", "month", "day"}:
+            raise ValueError("expected {year:04d}, {month:02d} and {day:02d} in it")
         return key
 
 
@@ -90,7 +125,22 @@ _LAKE_VARIABLES = {
     "session_token": ("AWS_SESSION_TOKEN",),
     "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
 }
-_KNOWN = frozenset({"WAREHOUSE_DSN", "LAKE_BUCKET"} | {name.upper() for name in RunSettings.model_fields})
+_SECRET_KEYS = {
+    "user": ("user", "username"),
+    "password": ("password",),
+    "host": ("host", "hostname"),
+    "port": ("port",),
+    "dbname": ("database", "dbname", "db_name", "db"),
+    "sslmode": ("sslmode",),
+    "sslrootcert": ("sslrootcert",),
+}
+"""Keys of a secret for each parameter of a connection; RDS itself writes `username` and `dbname`."""
+
+_OPTIONAL_SECRET_KEYS = {"port", "sslmode", "sslrootcert"}
+_KNOWN = frozenset(
+    {"WAREHOUSE_DSN", "LAKE_BUCKET", "TOTESYS_DSN", "TOTESYS_SECRET"}
+    | {name.upper() for name in RunSettings.model_fields}
+)
 
 SomeGroup = TypeVar("SomeGroup", bound=_Group)
 
@@ -106,6 +156,46 @@ def read_warehouse(environ: Mapping[str, str], block: Block) -> WarehouseSetting
     if dsn:
         return _validated(WarehouseSettings, {"dsn": dsn}, "WAREHOUSE_DSN")
     return _validated(WarehouseSettings, block(), "block `warehouse`")
+
+
+def read_source(environ: Mapping[str, str], secret: Callable[[str | None], str | bytes]) -> SourceSettings:
+    """Settings of the operational database from `TOTESYS_DSN`, else from a secret, which holds them as JSON.
+
+    Args:
+        environ: The environment.
+        secret: Reads the secret of the name in `TOTESYS_SECRET`, or, where that is not set, that of block `totesys`.
+
+    Raises:
+        SettingsError: None of them is there, a value cannot be used, or a variable looks like a misspelt setting.
+    """
+    _refuse_unknown(environ)
+    if dsn := environ.get("TOTESYS_DSN"):
+        return _validated(SourceSettings, {"dsn": dsn}, "TOTESYS_DSN")
+    name = environ.get("TOTESYS_SECRET") or None
+    origin = f"secret {name}" if name else "the secret of block `totesys`"
+    return _validated(SourceSettings, {"dsn": _dsn_of_secret(secret(name), origin)}, origin)
+
+
+def _dsn_of_secret(text: str | bytes, origin: str) -> str:
+    try:
+        found = json.loads(text)
+    except ValueError:  # its text quotes the secret
+        found = None
+    if not isinstance(found, dict):
+        raise SettingsError(f"{origin} cannot be used: expected a JSON object with {_expected_keys()}, found no such")
+    values = {name.lower(): value for name, value in found.items()}
+    given = {
+        parameter: next((str(values[key]) for key in keys if values.get(key) not in (None, "")), None)
+        for parameter, keys in _SECRET_KEYS.items()
+    }
+    if any(given[parameter] is None for parameter in _SECRET_KEYS.keys() - _OPTIONAL_SECRET_KEYS):
+        raise SettingsError(f"{origin} cannot be used: expected {_expected_keys()}, found {sorted(found)}")
+    return make_conninfo("", **{parameter: value for parameter, value in given.items() if value is not None})
+
+
+def _expected_keys() -> str:
+    names = ("/".join(keys) for parameter, keys in _SECRET_KEYS.items() if parameter not in _OPTIONAL_SECRET_KEYS)
+    return f"the keys {', '.join(names)} (and port, sslmode)"
 
 
 def read_lake(environ: Mapping[str, str], block: Block) -> LakeSettings:
@@ -146,8 +236,11 @@ def _validated(group: type[SomeGroup], values: Mapping[str, Any], origin: str) -
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
     for name in environ.keys() - _KNOWN:
-        nearest = difflib.get_close_matches(name, sorted(_KNOWN), n=1, cutoff=MISSPELT)
-        if nearest:
-            raise SettingsError(
-                f"unknown setting {name} in the environment; did you mean {nearest[0]}? Rename or unset it"
-            )
+        if meant := _meant(name):
+            raise SettingsError(f"unknown setting {name} in the environment; did you mean {meant}? Rename or unset it")
+
+
+@lru_cache(maxsize=1000)
+def _meant(name: str) -> str | None:
+    """The setting of which this is a misspelling; comparing takes longer than all else that reading settings does."""
+    return next(iter(difflib.get_close_matches(name, sorted(_KNOWN), n=1, cutoff=MISSPELT)), None)

@@ -1,6 +1,8 @@
 """Validation: from delivered strings to typed values, with every value that is none told by column and reason."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import polars as pl
 
@@ -8,6 +10,10 @@ from tasks.contracts import Column, Contract
 from tasks.engine.batches import Batch
 from tasks.engine.errors import ContractError
 from tasks.engine.ledger import RejectedRow
+
+SAMPLE = 1000
+MOSTLY_DISTINCT = 0.96
+"""Share of distinct values in a sample of a column beyond which it is parsed row by row."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +34,10 @@ def validate(contract: Contract, batch: Batch) -> Validated:
         ContractError: A typed format delivers a column in a type that has no spelling.
     """
     given = {column.source_name: _given(batch.frame[column.source_name], column) for column in contract.columns}
-    sources = pl.DataFrame(list(given.values()))
-    typed = sources.select(
-        (column.parse or column.type.parse)(pl.col(column.source_name)).alias(column.name)
-        for column in contract.columns
+    parsed = pl.DataFrame(
+        [series for source in given.values() for series in _parsed(source, contract.columns).get_columns()]
     )
+    typed = parsed.select(column.name for column in contract.columns)
     reasons: dict[int, tuple[str, str]] = {}
     for column in reversed(contract.columns):
         values, source = typed[column.name], given[column.source_name]
@@ -56,6 +61,29 @@ def validate(contract: Contract, batch: Batch) -> Validated:
     ]
     keep = pl.repeat(True, len(typed), eager=True).scatter(bad, False)
     return Validated(typed.filter(keep), sorted(batch.rejected + rejected, key=lambda r: r.line_number))
+
+
+def _parsed(source: pl.Series, columns: Sequence[Column]) -> pl.DataFrame:
+    """The columns that come from a source; where its values repeat, each is parsed once."""
+    values, places = _distinct(source)
+    parsers = {
+        column.name: (column.parse or column.type.parse)(pl.col(source.name))
+        for column in columns
+        if column.source_name == source.name
+    }
+    typed = values.to_frame().with_columns(**parsers).select(*parsers)
+    return typed if places is None else typed.select(pl.all().gather(places))
+
+
+def _distinct(source: pl.Series) -> tuple[pl.Series, pl.Series | None]:
+    """Distinct values, and the place of each row's value among them; the values as they are where few repeat."""
+    sample = source.head(SAMPLE)
+    if source.dtype != pl.String or len(source) <= SAMPLE or sample.n_unique() > SAMPLE * MOSTLY_DISTINCT:
+        return source, None
+    # Null is a value like others: a column may make something of it.
+    encoded: Any = source.to_arrow().dictionary_encode(null_encoding="encode")
+    values, places = pl.from_arrow(encoded.dictionary), pl.from_arrow(encoded.indices)
+    return cast("pl.Series", values).alias(source.name), cast("pl.Series", places)
 
 
 def _given(series: pl.Series, column: Column) -> pl.Series:

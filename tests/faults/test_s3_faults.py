@@ -18,7 +18,6 @@ from faults.s3_proxy import Answer, Exchange, Fault, s3_proxy
 from faults.tcp_proxy import CutAfter, StallAfter, tcp_proxy
 from things import HEADER, client, lake, load, names, put
 
-from deployments.embedded import Services
 from tasks.engine import csv_reader
 from tasks.engine import lake as lake_module
 from tasks.engine.errors import LakeUnavailableError, ObjectChangedError
@@ -45,11 +44,11 @@ def is_whole(postgres: Connection) -> bool:
 
 
 @pytest.fixture
-def endpoint(services: Services, bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def endpoint(bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where the real server is, whose client does not wait between its tries."""
     del bucket
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
-    return services.environment["AWS_ENDPOINT_URL"]
+    return os.environ["AWS_ENDPOINT_URL"]
 
 
 @contextmanager
@@ -76,6 +75,7 @@ def behind_tcp_proxy(endpoint: str, monkeypatch: pytest.MonkeyPatch, fault: CutA
         yield
 
 
+@pytest.mark.every_store
 @pytest.mark.parametrize("seed", range(4))
 def test_connections_cut_at_random_bytes_are_resumed_without_a_restart(
     postgres: Connection, large: ObjectRef, endpoint: str, monkeypatch: pytest.MonkeyPatch, seed: int
@@ -143,7 +143,7 @@ def test_slow_answer_is_read_to_its_end_in_one_request(
 
     with behind_s3_proxy(endpoint, monkeypatch, fault):
         assert load(postgres, large).rows_loaded == ROWS
-    assert requests == [f"bytes=0-{large.size_bytes - 1}"]
+    assert requests == [""]
     assert is_whole(postgres)
 
 
@@ -153,7 +153,7 @@ def test_body_that_is_shorter_than_it_says_is_completed_by_range(
     requests = []
 
     def fault(exchange: Exchange) -> None:
-        requests.append(int(exchange.range.removeprefix("bytes=").partition("-")[0]))
+        requests.append(int(exchange.range.removeprefix("bytes=").partition("-")[0] or 0))
         exchange.reply(exchange.forward(), only=1_500_000 if exchange.number < 3 else None)
 
     with behind_s3_proxy(endpoint, monkeypatch, fault):
@@ -163,6 +163,7 @@ def test_body_that_is_shorter_than_it_says_is_completed_by_range(
     assert is_whole(postgres)
 
 
+@pytest.mark.every_store
 @pytest.mark.parametrize("knows_if_match", [True, False], ids=["pinned", "store ignores If-Match"])
 def test_object_overwritten_in_mid_read_fails_the_load_and_the_retry_loads_the_new_content(
     postgres: Connection,
@@ -207,6 +208,7 @@ def test_compressed_object_is_resumed_too(postgres: Connection, endpoint: str, m
     assert names(postgres) == sorted(line.removesuffix(b",").decode() for line in plain.splitlines()[1:])
 
 
+@pytest.mark.every_store
 def test_export_is_whole_though_its_uploads_are_cut(
     postgres: Connection, bucket: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +221,7 @@ def test_export_is_whole_though_its_uploads_are_cut(
     assert unfinished_uploads(bucket) == []
 
 
+@pytest.mark.every_store
 def test_export_that_s3_breaks_off_leaves_the_old_file_and_the_next_run_clears_up(
     postgres: Connection, bucket: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

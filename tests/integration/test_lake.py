@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -22,7 +23,7 @@ from tasks.engine.lake import Lake
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import LakeSettings
 
-pytestmark = pytest.mark.usefixtures("bucket")
+pytestmark = [pytest.mark.usefixtures("bucket"), pytest.mark.every_store]
 
 KEY = "2021/04/events.csv"
 STRANGE = "Ünï/a b+c%20&?#='\"/(1).csv"
@@ -37,9 +38,11 @@ def settings_of(**changed: str) -> LakeSettings:
     return LakeSettings.model_validate(given | changed)
 
 
-def opened(source: ObjectRef) -> tuple[io.BufferedReader, list[int]]:
+@contextmanager
+def opened(source: ObjectRef) -> Iterator[tuple[io.BufferedReader, list[int]]]:
     counts: list[int] = []
-    return lake().open(source, counts.append), counts
+    with lake().open(source, counts.append) as file:
+        yield file, counts
 
 
 def test_listing_has_every_object_of_the_prefix_in_the_order_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,15 +78,14 @@ def test_head_of_no_object_is_a_missing_object() -> None:
 
 def test_object_is_read_whole_whatever_its_key() -> None:
     data = os.urandom(3 << 20)
-    file, counts = opened(put(data, STRANGE))
-    with file:
+    with opened(put(data, STRANGE)) as (file, counts):
         assert file.read() == data
     assert sum(counts) == len(data)
 
 
 def test_empty_object_is_read_as_nothing() -> None:
-    file, counts = opened(put(b""))
-    assert (file.read(), counts) == (b"", [])
+    with opened(put(b"")) as (file, counts):
+        assert (file.read(), counts) == (b"", [])
     stored = lake().head(KEY)
     assert list(lake().read(KEY, stored.version)) == []
 
@@ -98,8 +100,7 @@ def test_range_is_half_open(start: int, end: int | None) -> None:
 def test_parquet_is_seekable() -> None:
     data = os.urandom(3 << 20)
     source = put(data, "x.parquet")
-    file, counts = opened(source)
-    with file:
+    with opened(source) as (file, counts):
         assert file.seek(-4, io.SEEK_END) == len(data) - 4
         assert file.read() == data[-4:]
         assert file.seek(1_500_000) == 1_500_000
@@ -118,8 +119,7 @@ def test_parquet_is_seekable() -> None:
 def test_object_that_was_replaced_is_not_read(key: str) -> None:
     listed = put(b"one", key)
     put(b"two", key)
-    file, _ = opened(listed)
-    with pytest.raises(ObjectChangedError, match=rf"{key}.*replaced") as caught:
+    with opened(listed) as (file, _), pytest.raises(ObjectChangedError, match=rf"{key}.*replaced") as caught:
         file.read()
     assert is_transient(caught.value)
 

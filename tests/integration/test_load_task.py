@@ -1,12 +1,14 @@
 """The task around a load: what it retries, and from where."""
 
+from typing import Any
+
 import boto3
 import psycopg
 import pytest
 from prefect import flow
 
 from tasks.contracts.events import EVENTS
-from tasks.engine import loader
+from tasks.engine.lake import Lake
 from tasks.engine.receipts import LoadReceipt
 from tasks.extract import list_objects
 from tasks.load import load_object
@@ -39,15 +41,15 @@ def test_an_object_replaced_in_mid_read_is_loaded_anew_by_the_retry(
     s3 = boto3.Session().client("s3")
     s3.put_object(Bucket=bucket, Key="2021/04/events.csv", Body=HEADER + ROW)
     tries = []
-    read_batches = loader.read_batches
+    opened = Lake.open
 
-    def replaced_at_the_first_try(*arguments: object) -> object:
+    def replaced_at_the_first_try(*arguments: Any) -> object:
         tries.append(arguments)
         if len(tries) == 1:
             s3.put_object(Bucket=bucket, Key="2021/04/events.csv", Body=HEADER + 3 * ROW)
-        return read_batches(*arguments)  # type: ignore[arg-type]
+        return opened(*arguments)
 
-    monkeypatch.setattr(loader, "read_batches", replaced_at_the_first_try)
+    monkeypatch.setattr(Lake, "open", replaced_at_the_first_try)
     quick = load_object.with_options(retry_delay_seconds=0.01)
 
     @flow

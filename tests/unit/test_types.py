@@ -11,8 +11,11 @@ import pytest
 from events_oracle import parse_tags
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from things import words_of
 
-from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID, WORDS, ColumnType, parse_date_of_timestamp
+from tasks.contracts.types import DATE, TEXT, TIMESTAMPTZ, ColumnType, parse_date_of_timestamp
+from tasks.contracts.wire_types import INET, UUID
+from tasks.contracts.words import WORDS
 
 A_UUID = "123e4567-e89b-12d3-a456-426614174000"
 FAST = settings(max_examples=200, derandomize=True, deadline=None)
@@ -173,14 +176,14 @@ tricky = st.sampled_from(
 @FAST
 @given(st.lists(st.lists(word | tricky, max_size=5), max_size=8))
 def test_list_as_python_writes_it_is_read_back(lists: list[list[str]]) -> None:
-    assert [list_of(value) for value in parsed(WORDS, *map(repr, lists))] == lists
+    assert [words_of(value) for value in parsed(WORDS, *map(repr, lists))] == lists
 
 
 @FAST
 @given(st.lists(word | tricky, min_size=1, max_size=5), st.sampled_from([",", ", ", " , ", ",  "]))
 def test_list_is_read_whatever_separates_its_words(words: list[str], separator: str) -> None:
     text = "[" + separator.join(map(repr, words)) + "]"
-    assert [list_of(value) for value in parsed(WORDS, text)] == [words]
+    assert [words_of(value) for value in parsed(WORDS, text)] == [words]
 
 
 @FAST
@@ -199,12 +202,7 @@ def test_list_is_read_as_the_oracle_reads_it(text: str) -> None:
         expected = None
         if isinstance(python, list) and all(isinstance(part, str) for part in python):
             return
-    assert [None if value is None else list_of(value) for value in parsed(WORDS, text)] == [expected]
-
-
-def list_of(value: object) -> list[str]:
-    assert isinstance(value, pl.Series)
-    return value.to_list()
+    assert [None if value is None else words_of(value) for value in parsed(WORDS, text)] == [expected]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +215,7 @@ def list_of(value: object) -> list[str]:
 )  # fmt: skip
 def test_list_of_words_is_accepted(text: str, words: list[str]) -> None:
     (value,) = parsed(WORDS, text)
-    assert list_of(value) == words
+    assert words_of(value) == words
 
 
 @pytest.mark.parametrize(
@@ -234,4 +232,11 @@ def test_text_that_is_no_list_of_words_is_refused(text: str) -> None:
 
 def test_lists_of_a_typed_format_are_taken_as_they_are() -> None:
     lists = pl.Series("x", [["a", "b"], [], None, [None]], dtype=pl.List(pl.String))
-    assert pl.DataFrame([lists]).select(WORDS.parse(pl.col("x"))).to_series().to_list() == lists.to_list()
+    values = pl.DataFrame([lists]).select(WORDS.parse(pl.col("x"))).to_series()
+    assert [None if value is None else words_of(value) for value in values] == lists.to_list()
+
+
+@pytest.mark.parametrize("length", [126, 127, 128, 129, 40_000])
+def test_long_words_and_long_lists_stand_beside_short_ones(length: int) -> None:
+    lists = [["a"], ["é" * length, "b"], [], ["x"] * length, ["c", "d" * length]]
+    assert [words_of(value) for value in parsed(WORDS, *map(repr, lists))] == lists

@@ -1,0 +1,82 @@
+"""Files over what S3 gives and takes: bytes by the block, and bytes by the range."""
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+def counted(blocks: Iterator[bytes], on_bytes: Callable[[int], None]) -> Iterator[bytes]:
+    """The same blocks; told how many bytes, as they pass."""
+    for block in blocks:
+        on_bytes(len(block))
+        yield block
+
+
+class SeekableObject(io.RawIOBase):
+    """Random access to a pinned object: each read is a ranged request.
+
+    Args:
+        read: The blocks from one position to another.
+        size_bytes: Of the object.
+        on_bytes: Told how many bytes came, as they come.
+    """
+
+    def __init__(
+        self, read: Callable[[int, int], Iterator[bytes]], size_bytes: int, on_bytes: Callable[[int], None]
+    ) -> None:
+        self._read, self._size_bytes, self._on_bytes = read, size_bytes, on_bytes
+        self._position = 0
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Set where the next read begins."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer, as far as the object goes."""
+        view = memoryview(buffer)
+        end = min(self._position + len(view), self._size_bytes)
+        filled = 0
+        for block in self._read(self._position, end):
+            view[filled : filled + len(block)] = block
+            filled += len(block)
+        self._position += filled
+        self._on_bytes(filled)
+        return filled
+
+
+class BlockFile(io.RawIOBase):
+    """A file over an iterator of blocks."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer with what is left of a block, or with the next one."""
+        while not self._rest:
+            block = next(self._blocks, None)
+            if block is None:
+                return 0
+            self._rest = memoryview(block)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
