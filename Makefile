@@ -6,11 +6,11 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c '$(SUPPORTED)' 2>/dev/null && { command -v $$name; break; }; done)
 BIN := .venv/bin
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
 
-.PHONY: help install demo test check bench up down deploy lock
+.PHONY: help install demo test check bench bench-peers up down deploy lock
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed ## Make .venv with everything from the lock, checked by hash
 
@@ -40,6 +40,16 @@ check: install ## Types, style, spelling, SQL and prefect.yaml
 bench: install ## Measure the load against psql's own \copy, side by side
 	$(BIN)/python -m benchmarks.load
 
+bench-peers: install .venv-bench/installed ## Measure the load against all peers, exports and start-up; write docs/bench.*
+	$(BIN)/python -m benchmarks.load --peers --keep docs
+	$(BIN)/python -m benchmarks.export --keep docs
+	$(BIN)/python -m benchmarks.startup --keep docs
+
+.venv-bench/installed: requirements-bench.lock
+	$(PYTHON) -m venv --clear .venv-bench
+	$(BIN)/uv pip sync --quiet --python .venv-bench/bin/python --require-hashes requirements-bench.lock
+	@touch $@
+
 up: install ## Keep Postgres, S3, a Prefect server with its UI and a worker running
 	$(BIN)/python -m deployments.stack up
 
@@ -50,5 +60,6 @@ deploy: install ## Register work pool, blocks, limits and automation, build the 
 	$(BIN)/python -m deployments.register --deploy
 
 lock: ## Resolve the dependencies again and write the locks
-	$(BIN)/$(LOCK) --extra dev --output-file requirements-dev.lock
-	$(BIN)/$(LOCK) --constraints requirements-dev.lock --output-file requirements.lock
+	$(BIN)/$(LOCK) pyproject.toml --extra dev --output-file requirements-dev.lock
+	$(BIN)/$(LOCK) pyproject.toml --constraints requirements-dev.lock --output-file requirements.lock
+	$(BIN)/$(LOCK) --group bench --output-file requirements-bench.lock

@@ -1,4 +1,4 @@
-"""`make demo`: a year of generated events through `events-monthly`, a generated shop through `commerce-analytics`.
+"""`make demo`: events, a shop, its orders and an ERP's database, all of them generated, each through its flow.
 
 Starts Postgres, S3 and a Prefect server (or uses those of `make up`, or those that the environment names), puts the
 files into S3, runs the flows and holds what they say against what was generated. The exit code is 0 only if every row
@@ -16,7 +16,10 @@ from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 
+from deployments import totesys
 from deployments.child_process import ServiceError
+from deployments.demo_orders import put_orders, run_orders
+from deployments.demo_totesys import run_totesys
 from deployments.embedded import running
 from deployments.prefect_services import client_environment, prefect_server
 from deployments.sample_commerce import SampleShop, sample_shop
@@ -47,7 +50,8 @@ def environment(home: Path) -> Iterator[dict[str, str]]:
     with ExitStack() as opened, ThreadPoolExecutor() as starters:
         server = starters.submit(opened.enter_context, prefect_server(home / "prefect"))
         services = opened.enter_context(running(home / "services"))
-        yield services.environment | client_environment(home / "prefect", server.result())
+        variables = services.environment | totesys.provide(services, home / "services")
+        yield variables | client_environment(home / "prefect", server.result())
 
 
 def put_year(rows: int) -> list[SampleObject]:
@@ -194,6 +198,10 @@ def main(arguments: list[str] | None = None) -> int:
             shop_loads, shop_faults = run_shop(put_shop())
             faults += shop_faults
             loads += shop_loads
+            order_loads, order_faults = run_orders(put_orders())
+            faults += order_faults
+            loads += order_loads
+            faults += run_totesys(home / "services")
             print_summary(loads, home, time.monotonic() - started)
     except ServiceError as error:
         print(error, file=sys.stderr)

@@ -28,7 +28,7 @@ from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.workers.base import BaseWorker
-from prefect_aws import AwsCredentials, S3Bucket
+from prefect_aws import AwsCredentials, AwsSecret, S3Bucket
 from prefect_aws.client_parameters import AwsClientParameters
 from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector
 from psycopg.conninfo import conninfo_to_dict
@@ -76,6 +76,7 @@ def register(pool: Pool, environ: Mapping[str, str]) -> list[str]:
             _have_work_pool(client, pool, environ),
             _have_warehouse(environ),
             _have_lake(environ),
+            _have_totesys(environ),
             _have_limit(client),
             _have_automation(client),
         ]
@@ -190,18 +191,30 @@ def _have_lake(environ: Mapping[str, str]) -> str:
     bucket = environ.get("LAKE_BUCKET")
     if not bucket:
         return "block lake: left as it is, LAKE_BUCKET is not set"
+    S3Bucket(bucket_name=bucket, credentials=_credentials(environ, "AWS_ENDPOINT_URL_S3")).save("lake", overwrite=True)
+    return f"block lake: saved (bucket {bucket})"
+
+
+def _have_totesys(environ: Mapping[str, str]) -> str:
+    name = environ.get("TOTESYS_SECRET")
+    if not name:
+        return "block totesys: left as it is, TOTESYS_SECRET is not set"
+    credentials = _credentials(environ, "AWS_ENDPOINT_URL_SECRETS_MANAGER")
+    AwsSecret(aws_credentials=credentials, secret_name=name).save("totesys", overwrite=True)
+    return f"block totesys: saved (secret {name} in Secrets Manager)"
+
+
+def _credentials(environ: Mapping[str, str], endpoint_variable: str) -> AwsCredentials:
     secret = environ.get("AWS_SECRET_ACCESS_KEY")
-    credentials = AwsCredentials(
+    return AwsCredentials(
         aws_access_key_id=environ.get("AWS_ACCESS_KEY_ID"),
         aws_secret_access_key=SecretStr(secret) if secret else None,
         aws_session_token=environ.get("AWS_SESSION_TOKEN"),
         region_name=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"),
         aws_client_parameters=AwsClientParameters(
-            endpoint_url=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+            endpoint_url=environ.get(endpoint_variable) or environ.get("AWS_ENDPOINT_URL")
         ),
     )
-    S3Bucket(bucket_name=bucket, credentials=credentials).save("lake", overwrite=True)
-    return f"block lake: saved (bucket {bucket})"
 
 
 def _have_limit(client: SyncPrefectClient) -> str:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 REGION = "us-east-1"
 _SERVER = Path(__file__).with_name("s3_server.py")
 
-# What the flows may do: objects in buckets that exist, and read secrets. No buckets made or removed, no users.
+# What the flows may do: objects in buckets that exist, names of buckets, and read secrets. No buckets made or removed,
+# no users.
 _FLOWS_MAY = [
     {
         "Effect": "Allow",
@@ -47,6 +48,7 @@ _FLOWS_MAY = [
         ],
         "Resource": "arn:aws:s3:::*",
     },
+    {"Effect": "Allow", "Action": ["s3:ListAllMyBuckets"], "Resource": "*"},
     {"Effect": "Allow", "Action": ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"], "Resource": "*"},
 ]
 _ADMINISTRATOR_MAY = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]

@@ -21,6 +21,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
+from deployments import totesys
 from deployments.child_process import ServiceError, last_lines, owned_folder, owner_of
 from deployments.embedded import STACK_VARIABLE, Services, running
 from deployments.postgres_server import write_private
@@ -124,15 +125,16 @@ class Stack:
         with contextlib.ExitStack() as stack:
             # The server takes longest to start, but its worker needs the services: those first, they take a second.
             services = stack.enter_context(running(self.home / "services", log_folder=self.logs))
+            variables = services.environment | totesys.provide(services, self.home / "services")
             api_url = stack.enter_context(
                 prefect_server(self.home / "prefect", port=UI_PORT, log=self.logs / "prefect-server.log")
             )
-            environment = without_prefect(os.environ) | services.environment
+            environment = without_prefect(os.environ) | variables
             environment |= client_environment(self.home / "prefect", api_url)
             self._register(pool, environment)
             log = self.logs / "prefect-worker.log"
             worker_process = stack.enter_context(worker(f"tally-{pool}", pool, environment=environment, log=log))
-            self._write_environment(services.environment | {"PREFECT_API_URL": api_url, STACK_VARIABLE: str(self.home)})
+            self._write_environment(variables | {"PREFECT_API_URL": api_url, STACK_VARIABLE: str(self.home)})
             self._say(
                 state="ready",
                 ui=api_url.removesuffix("/api"),

@@ -4,6 +4,7 @@ from datetime import date
 
 from prefect import flow
 
+from tasks.backfill import report_finished
 from tasks.check import check_loads
 from tasks.contracts.events import EVENTS
 from tasks.engine.receipts import LoadReceipt
@@ -31,8 +32,9 @@ def events_monthly(month: Month | None = None, force: bool = False) -> list[Load
     build_schemas([EVENTS], ["events_staging", "events_marts"])
     loads = [load_object(EVENTS, source, force=force) for source in list_objects(EVENTS, month)]
     check_loads(EVENTS, loads)
-    build_tables("events_marts", [EVENTS], month, {"month": first}, force=force)
+    builds = build_tables("events_marts", [EVENTS], month, {"month": first}, force=force)
     exports = export_tables("events_marts")
     answers: Parameters = {"since": first, "until": end, "top": 10}
     report_answers("events_insights", "events-monthly", f"Events of {month}", answers, loads, exports)
+    report_finished(EVENTS, month, builds)
     return loads

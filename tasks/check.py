@@ -7,18 +7,17 @@ from psycopg import sql
 
 from tasks.connections import open_warehouse
 from tasks.contracts import Contract
-from tasks.contracts.keys import partition_value
 from tasks.engine.errors import BalanceError, errors_at
 from tasks.engine.receipts import LoadReceipt
-from tasks.engine.warehouse import Connection, partition_table, table_name
+from tasks.engine.warehouse import Connection, rows_of_partition
 from tasks.policy import step
 
 
 def count_rows(connection: Connection, contract: Contract, load: LoadReceipt) -> int:
     """Rows of one load that stand in its staging table."""
-    table = partition_table(contract, partition_value(load.partition)) if contract.partition else contract.table
+    rows = rows_of_partition(contract, load.partition)
     row = connection.execute(
-        sql.SQL("SELECT count(*) FROM {} WHERE load_id = %s").format(table_name(table)), [load.load_id]
+        sql.SQL("SELECT count(*) FROM {} AND load_id = %s").format(rows), [load.load_id]
     ).fetchone()
     return int(row[0]) if row else 0
 

@@ -1,16 +1,20 @@
 """What a step works with: settings read from the environment or from Prefect blocks, and what they open."""
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
+from botocore.exceptions import ClientError
 from prefect.concurrency.sync import concurrency
 from prefect.runtime import deployment, flow_run
 
-from tasks.engine.errors import SettingsError
+from tasks.contracts.source_table import SourceTable
+from tasks.engine.errors import SettingsError, errors_at, is_transient, s3_code_of
 from tasks.engine.lake import Lake
-from tasks.engine.settings import RunSettings, read_lake, read_run, read_warehouse
+from tasks.engine.settings import LakeSettings, RunSettings, read_lake, read_run, read_source, read_warehouse
+from tasks.engine.source import Snapshot, open_snapshot
 from tasks.engine.warehouse import Connection, connect
 
 
@@ -35,11 +39,22 @@ def open_warehouse() -> AbstractContextManager[Connection]:
 def open_lake(bucket: str | None = None) -> Lake:
     """The bucket of the lake, or another one at the same place with the same credentials.
 
+    Another one is found by the AWS variables alone where the lake is configured nowhere.
+
     Raises:
         SettingsError: Neither `LAKE_BUCKET` nor block `lake` is there.
     """
-    environ = {**os.environ, "LAKE_BUCKET": bucket} if bucket else os.environ
-    return Lake(read_lake(environ, _lake_block))
+    return Lake(_lake_settings(bucket))
+
+
+def open_source(tables: Sequence[SourceTable]) -> AbstractContextManager[Snapshot]:
+    """One snapshot of tables of the operational database.
+
+    Raises:
+        SettingsError: None of `TOTESYS_DSN`, `TOTESYS_SECRET` and block `totesys` is there, or no such secret.
+        TallyError: As `open_snapshot`.
+    """
+    return open_snapshot(read_source(os.environ, _totesys_secret), tables, f"tally {flow_run.name or 'ad hoc'}")
 
 
 def warehouse_slot() -> AbstractContextManager[None]:
@@ -65,6 +80,16 @@ def _warehouse_block() -> Mapping[str, Any]:
     return {"dsn": url.set(drivername="postgresql").render_as_string(hide_password=False)}
 
 
+def _lake_settings(bucket: str | None) -> LakeSettings:
+    try:
+        settings = read_lake(os.environ, _lake_block)
+    except SettingsError:
+        if not bucket:
+            raise
+        return read_lake({**os.environ, "LAKE_BUCKET": bucket}, _lake_block)
+    return settings.model_copy(update={"bucket": bucket}) if bucket else settings
+
+
 def _lake_block() -> Mapping[str, Any]:
     from prefect_aws import S3Bucket  # noqa: PLC0415 - slow to import, and seldom needed
 
@@ -78,6 +103,40 @@ def _lake_block() -> Mapping[str, Any]:
         "session_token": credentials.aws_session_token,
         "region": credentials.region_name,
     }
+
+
+def _totesys_secret(name: str | None) -> str | bytes:
+    from prefect_aws import AwsCredentials, AwsSecret  # noqa: PLC0415 - slow to import, and seldom needed
+    from prefect_aws.client_parameters import AwsClientParameters  # noqa: PLC0415
+
+    if name is None:
+        block = _load(AwsSecret, "totesys", "TOTESYS_SECRET or TOTESYS_DSN")
+    else:
+        settings = _lake_settings(name)  # the credentials of the lake; the bucket is not asked for
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or os.environ.get("AWS_ENDPOINT_URL")
+        if not endpoint and not os.environ.get("AWS_ENDPOINT_URL_S3"):
+            endpoint = settings.endpoint_url  # of the block, which serves both
+        token = settings.session_token
+        credentials = AwsCredentials(
+            aws_access_key_id=settings.access_key_id,
+            aws_secret_access_key=settings.secret_access_key,
+            aws_session_token=token.get_secret_value() if token else None,
+            region_name=settings.region,
+            aws_client_parameters=AwsClientParameters(endpoint_url=endpoint),
+        )
+        block = AwsSecret(aws_credentials=credentials, secret_name=name)
+    logging.getLogger("botocore.parsers").setLevel(logging.INFO)  # at DEBUG it writes answers down, this one as well
+    with errors_at(f"secret {block.secret_name} in Secrets Manager"):
+        try:
+            return cast("str | bytes", block.read_secret())
+        except ClientError as error:
+            if is_transient(error):
+                raise
+            raise SettingsError(
+                f"Secrets Manager [{s3_code_of(error)[0]}] {error.response['Error'].get('Message', '')}: expected to"
+                f" read secret {block.secret_name}, JSON with user, password, host, port and database. Create it, allow"
+                " secretsmanager:GetSecretValue, correct TOTESYS_SECRET, or set TOTESYS_DSN"
+            ) from error
 
 
 def _load(block: Any, name: str, variable: str) -> Any:

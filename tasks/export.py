@@ -63,6 +63,12 @@ def _written(
         export_id=export_id or settings.export_id,
         flow_run_id=flow_run_id(),
     )
+    log_exports(receipts)
+    return receipts
+
+
+def log_exports(receipts: Sequence[ExportReceipt]) -> None:
+    """Say in the run's log what was written, and what stood there."""
     for receipt in receipts:
         if receipt.status == "unchanged":
             get_run_logger().info("%s is up to date: no work", receipt.uri)
@@ -73,4 +79,3 @@ def _written(
                 f"{receipt.row_count:,}",
                 f"{receipt.size_bytes:,}",
             )
-    return receipts

@@ -37,6 +37,11 @@ def objects_of(lake: Lake, contract: Contract, settings: RunSettings, partition:
     if contract.partition is None:
         if partition:
             raise ContractError(f"dataset {contract.dataset} has no partitions: expected none, asked for {partition}")
+        if not contract.keys:
+            raise ContractError(
+                f"dataset {contract.dataset} has no objects of fixed names: the runs of its flow bring their own."
+                " Ask for another dataset"
+            )
         return _fixed_objects(lake, contract, getattr(settings, contract.prefix_setting))
     unit = contract.partition.unit
     value = partition_value(partition)

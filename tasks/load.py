@@ -54,7 +54,7 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
     """
     logger = get_run_logger()
     progress = _Progress(source)
-    with warehouse_slot(), open_warehouse() as connection, open_lake() as lake:
+    with warehouse_slot(), open_warehouse() as connection, open_lake(source.bucket) as lake:
         receipt = load(
             connection,
             lake,
@@ -89,5 +89,6 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
             "Rejected %s rows: %s (see ledger.rejected_rows, load %d)", f"{count:,}", reason, receipt.load_id
         )
     for column in receipt.unknown_columns:
-        logger.warning("%s brings an unknown column %r; it was not loaded", source.uri, column)
+        kept = f"kept in {contract.unknown_keys_column}" if contract.unknown_keys_column else "not loaded"
+        logger.warning("%s brings an unknown column %r; it was %s", source.uri, column, kept)
     return receipt

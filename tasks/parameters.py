@@ -26,6 +26,7 @@ PartitionName = Annotated[
     ),
 ]
 AsOf = Annotated[date, Field(description="The day that the answers are as of, YYYY-MM-DD", examples=["2022-09-05"])]
+Day = Annotated[date, Field(description="A day, YYYY-MM-DD", examples=["2021-04-01"])]
 ExportId = Annotated[
     str,
     Field(
@@ -34,15 +35,21 @@ ExportId = Annotated[
         examples=["default"],
     ),
 ]
+Full = Annotated[bool, Field(description="Everything, whether it changed or not")]
 Top = Annotated[int, Field(ge=1, le=1000, description="How many values each question lists")]
 
 FIRST, LAST = date(1, 1, 1), date(9999, 12, 31)
 
 
+def scheduled_moment() -> datetime:
+    """When (UTC) the run was scheduled for; now for a run without a schedule."""
+    moment: datetime = flow_run.scheduled_start_time or datetime.now(UTC)
+    return moment.astimezone(UTC)
+
+
 def scheduled_day() -> date:
     """Day (UTC) that the run was scheduled for; today for a run without a schedule."""
-    moment: datetime = flow_run.scheduled_start_time or datetime.now(UTC)
-    return moment.astimezone(UTC).date()
+    return scheduled_moment().date()
 
 
 def month_or_default(month: str | None) -> str:
@@ -50,14 +57,29 @@ def month_or_default(month: str | None) -> str:
     return month or (scheduled_day() - timedelta(days=1)).strftime("%Y-%m")
 
 
+def day_or_default(day: date | None) -> date:
+    """The day that was asked for, else the day before that of the scheduled start: the last one that is complete."""
+    return day or scheduled_day() - timedelta(days=1)
+
+
 def month_start(month: str | None, default: date) -> date:
     """First day of a month; `default` for no month."""
     return date.fromisoformat(f"{month}-01") if month else default
 
 
+def named_by_file_day(name: str) -> Callable[[], str]:
+    """Names a flow run after its flow and the day of its file, such as `orders-daily-2021-04-01`."""
+    return lambda: f"{name}-{day_or_default(flow_run.parameters.get('day'))}"
+
+
 def named_by_day(name: str) -> Callable[[], str]:
     """Names a flow run after its flow and its as-of date, such as `commerce-analytics-2022-09-05`."""
     return lambda: f"{name}-{flow_run.parameters.get('as_of') or scheduled_day()}"
+
+
+def named_by_start(name: str) -> Callable[[], str]:
+    """Names a flow run after its flow and the minute of its schedule, such as `totesys-sync-2022-11-03T14:15`."""
+    return lambda: f"{name}-{scheduled_moment():%Y-%m-%dT%H:%M}"
 
 
 def next_month(month: str) -> str:
@@ -102,6 +124,16 @@ def named_by_dataset(name: str) -> Callable[[], str]:
     def run_name() -> str:
         given = flow_run.parameters
         return "-".join(filter(None, (name, given.get("dataset"), given.get("partition"))))
+
+    return run_name
+
+
+def named_by_range(name: str) -> Callable[[], str]:
+    """Names a flow run after its flow, pipeline and range, such as `backfill-events-monthly-2021-01-2021-12`."""
+
+    def run_name() -> str:
+        given = flow_run.parameters
+        return "-".join(filter(None, (name, *(given.get(key) for key in ("pipeline", "start", "end")))))
 
     return run_name
 

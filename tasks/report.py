@@ -16,11 +16,13 @@ from psycopg.rows import dict_row
 from pygal.style import Style
 
 from tasks.connections import open_warehouse
+from tasks.engine.builder import run_checks
+from tasks.engine.dispositions import read_query
 from tasks.engine.pages import html_page
 from tasks.engine.profiler import Profile, TopValues
-from tasks.engine.receipts import ExportReceipt, LoadReceipt
+from tasks.engine.receipts import BuildReceipt, ExportReceipt, LoadReceipt
 from tasks.engine.rejections import Rejection, count_rejections
-from tasks.engine.sql_files import SqlTable, read_query, run_checks, tables_of
+from tasks.engine.sql_files import SqlTable, tables_of
 from tasks.engine.warehouse import Connection, table_name
 from tasks.export import write_page
 from tasks.policy import step
@@ -152,6 +154,36 @@ def account_of(
         yield markdown_table(
             ["export", "status", "rows", "bytes"], [(x.uri, x.status, x.row_count, x.size_bytes) for x in exports]
         )
+
+
+@step(task_run_name="report_builds {key}")
+def report_builds(
+    key: str,
+    title: str,
+    loads: Sequence[LoadReceipt],
+    builds: Sequence[BuildReceipt],
+    exports: Sequence[ExportReceipt] = (),
+) -> None:
+    """Publish what was loaded, rejected, built and exported, and what the checks warned of.
+
+    Args:
+        key: Of the artifact.
+        title: Of the report.
+        loads: Loads to account for.
+        builds: Tables that were brought up to date.
+        exports: Files to name.
+    """
+    with open_warehouse() as connection:
+        parts = [f"# {title}", *account_of(loads, rejections_of(connection, loads), exports)]
+    if unknown := sorted({f"`{name}`" for load in loads for name in load.unknown_columns}):
+        parts.append(f"Unknown columns: {', '.join(unknown)}.")
+    parts.append(
+        markdown_table(["table", "status", "rows written"], [(x.table, x.status, x.row_count) for x in builds])
+    )
+    if warnings := [warning for build in builds for warning in build.warnings]:
+        rows = [(x.table, x.name, x.broken_count, "; ".join(x.examples)) for x in warnings]
+        parts.append(markdown_table(["table", "it is not so that", "rows", "for example"], rows))
+    create_markdown_artifact("\n\n".join(parts), key=key, description=title)
 
 
 @step(task_run_name="report_answers {key}")

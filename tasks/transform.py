@@ -7,7 +7,8 @@ from prefect.logging import get_run_logger
 
 from tasks.connections import flow_run_id, open_warehouse, warehouse_slot
 from tasks.contracts import Contract
-from tasks.engine import sql_files
+from tasks.engine import builder
+from tasks.engine.ddl import apply_ddl
 from tasks.engine.receipts import BuildReceipt
 from tasks.policy import step
 
@@ -19,7 +20,7 @@ Parameters = Mapping[str, str | int | date | list[date]]
 def build_schemas(contracts: Sequence[Contract], schemas: Sequence[str]) -> list[str]:
     """Bring the ledger, the contracts' staging tables and the schemas' tables into being where they are not."""
     with open_warehouse() as connection:
-        applied = sql_files.apply_ddl(connection, contracts, schemas)
+        applied = apply_ddl(connection, contracts, schemas)
     get_run_logger().info("Applied the DDL of %s", ", ".join(applied)) if applied else None
     return applied
 
@@ -44,7 +45,7 @@ def build_tables(
     """
     logger = get_run_logger()
     with warehouse_slot(), open_warehouse() as connection:
-        receipts = sql_files.build_tables(
+        receipts = builder.build_tables(
             connection,
             schema,
             parameters,

@@ -1,7 +1,7 @@
 """Real services for the tests: Postgres, S3 and a Prefect server, each started by the first test that asks for it.
 
-`WAREHOUSE_DSN` (a role that may create databases) and `AWS_ENDPOINT_URL` with `AWS_*` (a key that may create buckets),
-where they are given, are used instead.
+`WAREHOUSE_DSN` (a role that may create databases and roles) and `AWS_ENDPOINT_URL` with `AWS_*` (a key that may create
+buckets), where they are given, are used instead.
 """
 
 import functools
@@ -14,16 +14,19 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import boto3
+import ceph_gateway
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from deployments import embedded, postgres_binaries, prefect_services
+from deployments import embedded, postgres_binaries, prefect_services, sample_totesys
 from deployments.child_process import ServiceError
 
 if TYPE_CHECKING:
@@ -41,6 +44,10 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
     os.environ["DO_NOT_TRACK"] = "1"
     config.addinivalue_line("markers", "docker: needs a Docker engine: without one skipped, or failed where CI is set")
+    config.addinivalue_line("markers", "every_store: runs on the S3 server of the session and on Ceph's gateway")
+    config.addinivalue_line(
+        "markers", "object_store: needs Ceph's gateway: where it is not installed skipped, or failed where CI is set"
+    )
     config.addinivalue_line("filterwarnings", "error")
     # pygal's import hook is of the old kind, which Python 3.12 passes over and 3.11 warns of.
     config.addinivalue_line("filterwarnings", "ignore:PluginImportFixer:ImportWarning")
@@ -51,6 +58,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for ours_to_wait_for in ("prefect", "fastapi", "starlette", "pydantic", "botocore", "websockets", "docker"):
         for category in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning"):
             config.addinivalue_line("filterwarnings", f"ignore::{category}:{ours_to_wait_for}")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that are marked `every_store` run on each."""
+    if metafunc.definition.get_closest_marker("every_store"):
+        ceph = pytest.param("ceph", marks=pytest.mark.object_store)
+        metafunc.parametrize("store", ["session", ceph], indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -72,7 +86,12 @@ def pytest_report_header() -> list[str]:
     s3 = "given by AWS_ENDPOINT_URL"
     if not embedded.given("AWS_ENDPOINT_URL"):
         s3 = f"ministack {importlib.metadata.version('ministack')}"
-    return [f"warehouse: {postgres}", f"lake: {s3}", f"docker: {_docker_missing() or 'available'}"]
+    return [
+        f"warehouse: {postgres}",
+        f"lake: {s3}",
+        f"object store: {ceph_gateway.missing() or 'Ceph'}",
+        f"docker: {_docker_missing() or 'available'}",
+    ]
 
 
 @functools.cache
@@ -85,10 +104,11 @@ def _docker_missing() -> str | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("docker") and (reason := _docker_missing()):
-        if os.environ.get("CI"):
-            pytest.fail(f"CI is set, so the Docker tests must run, but {reason}", pytrace=False)
-        pytest.skip(reason)
+    for marker, missing in (("docker", _docker_missing), ("object_store", ceph_gateway.missing)):
+        if item.get_closest_marker(marker) and (reason := missing()):
+            if os.environ.get("CI"):
+                pytest.fail(f"CI is set, so the tests marked {marker} must run, but {reason}", pytrace=False)
+            pytest.skip(reason)
 
 
 @pytest.fixture
@@ -127,15 +147,63 @@ def database(
     services: embedded.Services, _empty_databases: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
     """The DSN of an empty database, which belongs to the flows' role and to this test; `WAREHOUSE_DSN` is set to it."""
+    with _own_database(services, _empty_databases) as own:
+        monkeypatch.setenv("WAREHOUSE_DSN", own)
+        yield own
+
+
+@dataclass(frozen=True)
+class TotesysSource:
+    """A Totesys database.
+
+    Attributes:
+        owner_dsn: For `fill_source`, `change_source` and what else a test does to it.
+        reader_dsn: Of a role that may read its tables and nothing more; `TOTESYS_DSN` is set to it.
+    """
+
+    owner_dsn: str = field(repr=False)
+    reader_dsn: str = field(repr=False)
+
+
+@pytest.fixture(scope="session")
+def _totesys_reader(services: embedded.Services) -> Iterator[tuple[str, str]]:
+    name, password = f"totesys_reader_{secrets.token_hex(4)}", secrets.token_urlsafe(24)
+    role = sql.Identifier(name)
+    with psycopg.connect(services.administration["WAREHOUSE_DSN"], autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(password)))
+    yield name, password
+    if services.postgres is None:
+        with psycopg.connect(services.administration["WAREHOUSE_DSN"], autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+@pytest.fixture
+def totesys_source(
+    services: embedded.Services,
+    _empty_databases: list[str],
+    _totesys_reader: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[TotesysSource]:
+    """A Totesys database of this test's own: its tables, without a row."""
+    user, password = _totesys_reader
+    with _own_database(services, _empty_databases) as owner_dsn:
+        with psycopg.connect(owner_dsn, autocommit=True) as connection:
+            sample_totesys.create_source(connection, reader=user)
+        reader_dsn = make_conninfo(owner_dsn, user=user, password=password)
+        monkeypatch.setenv("TOTESYS_DSN", reader_dsn)
+        yield TotesysSource(owner_dsn, reader_dsn)
+
+
+@contextmanager
+def _own_database(services: embedded.Services, empty: list[str]) -> Iterator[str]:
     dsn = services.environment["WAREHOUSE_DSN"]
-    name = _empty_databases.pop() if _empty_databases else _create_database(services)
-    monkeypatch.setenv("WAREHOUSE_DSN", own := make_conninfo(dsn, dbname=name))
-    yield own
+    name = empty.pop() if empty else _create_database(services)
+    yield make_conninfo(dsn, dbname=name)
     # A test may have restarted the server, and the port may be another one now.
     dsn = services.postgres.dsn if services.postgres else dsn
     with psycopg.connect(make_conninfo(dsn, dbname=name), autocommit=True) as connection:
         _empty(connection, name)
-    _empty_databases.append(name)
+    empty.append(name)
 
 
 def _create_database(services: embedded.Services) -> str:
@@ -167,37 +235,106 @@ def _empty(connection: psycopg.Connection, database: str) -> None:
     connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(database)))
 
 
+@dataclass(frozen=True)
+class Store:
+    """An S3 server.
+
+    Attributes:
+        environment: The variables that reach it, `AWS_*`, with the flows' key.
+        administration: The same with the rights to make buckets.
+    """
+
+    environment: dict[str, str] = field(repr=False)
+    administration: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class TotesysStores:
+    """Names of the buckets of the CSV and the parquet store."""
+
+    csv: str
+    parquet: str
+
+
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[Store]:
+    """Ceph's gateway; one key may do everything."""
+    folder = Path(tempfile.mkdtemp(prefix="tally-test-ceph-"))
+    folder.chmod(0o711)
+    try:
+        with ceph_gateway.ceph_gateway(folder / "ceph") as environment:
+            yield Store(environment, environment)
+    finally:
+        shutil.rmtree(folder)
+
+
 @pytest.fixture
-def lake_administrator(services: embedded.Services) -> "S3Client":
-    """A client that may do what the flows may not: make and configure buckets, set access rules."""
-    given = services.administration
-    session = boto3.Session(
-        given.get("AWS_ACCESS_KEY_ID"),
-        given.get("AWS_SECRET_ACCESS_KEY"),
-        given.get("AWS_SESSION_TOKEN"),
-        region_name=given["AWS_REGION"],
+def store(request: pytest.FixtureRequest) -> Store:
+    """The S3 server of the test: that of the session, or, in tests for every store, each in turn."""
+    if getattr(request, "param", "session") == "ceph":
+        return cast("Store", request.getfixturevalue("ceph"))
+    services: embedded.Services = request.getfixturevalue("services")
+    return Store(
+        *(
+            {name: value for name, value in variables.items() if name.startswith("AWS_")}
+            for variables in (services.environment, services.administration)
+        )
     )
-    return session.client("s3", endpoint_url=given["AWS_ENDPOINT_URL"])
 
 
 @pytest.fixture
-def bucket(
-    services: embedded.Services, lake_administrator: "S3Client", monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
+def lake_administrator(store: Store) -> "S3Client":
+    """A client that may do what the flows may not: make and configure buckets, set access rules."""
+    return _administrator(
+        *map(store.administration.get, ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+        *map(store.administration.get, ("AWS_SESSION_TOKEN", "AWS_REGION")),
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _administrator(
+    endpoint_url: str | None, key_id: str | None, secret: str | None, token: str | None, region: str | None
+) -> "S3Client":
+    """Clients are slow to make."""
+    return boto3.Session(key_id, secret, token, region_name=region).client("s3", endpoint_url=endpoint_url)
+
+
+@pytest.fixture
+def bucket(store: Store, lake_administrator: "S3Client", monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The name of an empty bucket of this test's own; `LAKE_BUCKET` and `AWS_*` are set to it, with the flows' key."""
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    for variable, value in store.environment.items():
+        monkeypatch.setenv(variable, value)
+    with _own_bucket(lake_administrator) as name:
+        monkeypatch.setenv("LAKE_BUCKET", name)
+        yield name
+
+
+@pytest.fixture
+def totesys_stores(
+    bucket: str, lake_administrator: "S3Client", monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TotesysStores]:
+    """The two stores of `totesys`, set up and empty; `TOTESYS_CSV_BUCKET` and `TOTESYS_PARQUET_BUCKET` name them."""
+    del bucket  # its variables say where S3 is
+    with _own_bucket(lake_administrator) as csv, _own_bucket(lake_administrator) as parquet:
+        lake_administrator.put_object(Bucket=csv, Key="input/setup_success_csv_input.txt")
+        lake_administrator.put_object(Bucket=parquet, Key="input/setup_success_parquet_input.txt")
+        monkeypatch.setenv("TOTESYS_CSV_BUCKET", csv)
+        monkeypatch.setenv("TOTESYS_PARQUET_BUCKET", parquet)
+        yield TotesysStores(csv, parquet)
+
+
+@contextmanager
+def _own_bucket(administrator: "S3Client") -> Iterator[str]:
     name = f"test-{next(_numbers)}-{secrets.token_hex(4)}"
-    lake_administrator.create_bucket(Bucket=name)
-    for variable, value in services.environment.items():
-        if variable.startswith("AWS_"):
-            monkeypatch.setenv(variable, value)
-    monkeypatch.setenv("LAKE_BUCKET", name)
+    administrator.create_bucket(Bucket=name)
     yield name
-    for page in lake_administrator.get_paginator("list_object_versions").paginate(Bucket=name):
+    for page in administrator.get_paginator("list_object_versions").paginate(Bucket=name):
         for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-            lake_administrator.delete_object(Bucket=name, Key=version["Key"], VersionId=version["VersionId"])
-    for upload in lake_administrator.list_multipart_uploads(Bucket=name).get("Uploads", []):
-        lake_administrator.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
-    lake_administrator.delete_bucket(Bucket=name)
+            administrator.delete_object(Bucket=name, Key=version["Key"], VersionId=version["VersionId"])
+    for upload in administrator.list_multipart_uploads(Bucket=name).get("Uploads", []):
+        administrator.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
+    administrator.delete_bucket(Bucket=name)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,10 @@ import polars as pl
 
 from tasks.contracts.types import ColumnType
 
+UNKNOWN_KEYS = "unknown keys"
+"""As the source of a column of jsonb: the keys of a JSON record that no other column takes, as one object; null where
+there are none."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -48,11 +52,14 @@ class Partition:
 
     Attributes:
         column: The column, of type date: the first day of the month, or the day.
-        unit: What one partition holds.
+        unit: What one partition holds: the objects that are loaded and built together.
+        span: What one partition of the table in Postgres holds: one `unit`, or all those of a year, for units so small
+            that a table each would cost every query more than it spares.
     """
 
     column: str
     unit: Literal["month", "day"]
+    span: Literal["unit", "year"] = "unit"
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,8 @@ class Contract:
         table: `schema.table` of the staging table.
         description: What one row is (the grain), for the data dictionary.
         columns: In the order of the table.
-        prefix_setting: Field of `RunSettings` that holds the prefix of the objects' keys.
+        prefix_setting: Field of `RunSettings` that holds the prefix of the objects' keys; empty where the runs of a
+            flow bring objects of their own.
         key_setting: Field of `RunSettings` that holds the template of the keys below the prefix; see
             `tasks.contracts.keys`. For a dataset with partitions.
         partition: None for a table that one object fills as a whole.
@@ -74,6 +82,7 @@ class Contract:
         unknown_columns: What a column of the object that the contract does not know does to the load.
         records_key: Key of the array that holds a JSON document's records; empty where the document is the array.
         absent_keys: What a key that no record of a JSON object has does to the load: fails it, or is null.
+        indexes: Columns of each index that the builds need.
     """
 
     dataset: str
@@ -88,14 +97,21 @@ class Contract:
     unknown_columns: Literal["warn", "fail"] = "warn"
     records_key: str = ""
     absent_keys: Literal["fail", "null"] = "fail"
+    indexes: tuple[tuple[str, ...], ...] = ()
 
     @cached_property
     def sources(self) -> dict[str, tuple[str, ...]]:
         """Names of the columns that an object must bring, each with its aliases, in order."""
         names: dict[str, tuple[str, ...]] = {}
         for column in self.columns:
-            names[column.source_name] = names.get(column.source_name, ()) + column.aliases
+            if column.source_name != UNKNOWN_KEYS:
+                names[column.source_name] = names.get(column.source_name, ()) + column.aliases
         return names
+
+    @property
+    def unknown_keys_column(self) -> str | None:
+        """Name of the column that keeps the keys of JSON records which the contract does not know."""
+        return next((column.name for column in self.columns if column.source_name == UNKNOWN_KEYS), None)
 
     @property
     def schema(self) -> str:

@@ -4,13 +4,17 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from itertools import takewhile
 from typing import Literal
+
+Unit = Literal["month", "day"]
+"""What one partition holds."""
 
 _FIELDS = {"year": r"(?P<year>[0-9]{4})", "month": r"(?P<month>[0-9]{2})", "day": r"(?P<day>[0-9]{2})"}
 _PLACEHOLDER = re.compile(r"\{(year|month|day)(?::0\d+d)?\}")
 
 
-def partition_name(value: date, unit: Literal["month", "day"]) -> str:
+def partition_name(value: date, unit: Unit) -> str:
     """How a partition is written everywhere: `2021-04` for a month, `2021-04-01` for a day."""
     return value.isoformat()[:7] if unit == "month" else value.isoformat()
 
@@ -69,7 +73,16 @@ class KeyTemplate:
         spelt = _spelt(value)
         return self.prefix + _PLACEHOLDER.sub(lambda field: spelt[field.group(1)], self.template)
 
-    def listing_prefix(self, value: date | None, unit: Literal["month", "day"] = "month") -> str:
+    def range_prefix(self, first: date | None, last: date | None, unit: Unit) -> str:
+        """Longest fixed beginning of the keys of all partitions from one to another; None where there is no bound."""
+        fields = [field.group(1) for field in _PLACEHOLDER.finditer(self.template)]
+        # Only keys that are ordered as their days are begin alike when the first and the last do.
+        if first is None or last is None or fields != [name for name in _FIELDS if name in fields]:
+            return self.listing_prefix(None)
+        pairs = zip(self.listing_prefix(first, unit), self.listing_prefix(last, unit), strict=False)
+        return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    def listing_prefix(self, value: date | None, unit: Unit = "month") -> str:
         """Longest fixed beginning of the keys of one partition, or of all keys where `value` is None."""
         fields = _spelt(value) if value else {}
         if unit == "month":

@@ -57,12 +57,28 @@ class SqlFileError(Permanent):
     """A file under `sql/` is missing something that its runner needs."""
 
 
+class ObjectExistsError(Permanent):
+    """Something stands where an object was to be written once; it stays as it is."""
+
+
+class BackfillError(Permanent):
+    """A backfill was asked for what it cannot plan, or partitions of it failed."""
+
+
 class LakeError(Permanent):
     """S3 refused a request for a reason that stays."""
 
 
 class WarehouseError(Permanent):
     """Postgres refused a statement for a reason that stays."""
+
+
+class SourceError(Permanent):
+    """The operational database is not what is extracted: tables or columns are missing."""
+
+
+class LakeSetupError(Permanent):
+    """Buckets, prefixes or markers that a run needs are not there."""
 
 
 class ObjectChangedError(Transient):
@@ -86,6 +102,7 @@ RETRIED_SQLSTATES = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "55P
 DISK_FULL = "53100"
 RETRIED_S3_CODES = frozenset(
     {
+        "ConditionalRequestConflict",
         "InternalError",
         "OperationAborted",
         "RequestTimeout",
@@ -99,6 +116,7 @@ RETRIED_S3_CODES = frozenset(
 )
 # Errors at connection time carry no SQLSTATE: these texts (lc_messages = C) are all that tells them apart.
 PERMANENT_CONNECT_TEXTS = {
+    'role "': "28000",
     "password authentication failed": "28P01",
     "no password supplied": "28P01",
     "no pg_hba.conf entry": "28000",
@@ -106,7 +124,19 @@ PERMANENT_CONNECT_TEXTS = {
     "could not translate host name": "bad host name",
     "failed to resolve host": "bad host name",
     "permission denied": "42501",
+    "invalid port number": "bad setting",
+    "invalid integer value": "bad setting",
+    "invalid sslmode value": "bad setting",
 }
+
+NAMES = {
+    "28P01": "wrong user or password",
+    "28000": "this user may not log in",
+    "3D000": "no such database",
+    "42703": "no such column",
+    "42P01": "no such table",
+}
+"""What the message calls the states that a wrong setting or a changed schema brings about, before the server's text."""
 
 
 def sqlstate_of(error: psycopg.Error) -> str | None:
@@ -137,7 +167,8 @@ def _from_postgres(error: psycopg.Error, where: str) -> TallyError:
     state = sqlstate_of(error) or "connection lost"
     diag = error.diag
     details = [part for part in (diag.message_detail, diag.context, diag.message_hint) if part]
-    text = f"Postgres [{state}] {diag.message_primary or str(error).strip()} ({where})"
+    name = f"{NAMES[state]}: " if state in NAMES else ""
+    text = f"Postgres [{state}] {name}{diag.message_primary or str(error).strip()} ({where})"
     if details:
         text += ": " + "; ".join(details)
     if _is_transient_postgres(error):

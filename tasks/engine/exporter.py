@@ -77,9 +77,22 @@ def export_of_page(name: str, page: str, as_of: date) -> Export:
     return Export(name, content, fingerprint=hashlib.sha256(content).hexdigest(), as_of=as_of)
 
 
-def export_of_query(table: SqlTable, parameters: Mapping[str, Any]) -> Export:
-    """The export of a query's own answer, for SQL that fills no table."""
-    return Export(table.name.split(".")[1], table.query, parameters)
+def export_of_query(
+    table: SqlTable, parameters: Mapping[str, Any], *, name: str | None = None, loads: Sequence[int] | None = None
+) -> Export:
+    """The export of a query's own answer, for SQL that fills no table.
+
+    Args:
+        table: The query's folder.
+        parameters: Values of its parameters.
+        name: Of the file; by default that of the folder.
+        loads: Ids of the loads that the answer comes from, where it comes from nothing else: the same ones are no work.
+    """
+    fingerprint = None
+    if loads is not None:
+        parts = [table.text("query.sql"), json.dumps(parameters, default=str, sort_keys=True), *map(str, loads)]
+        fingerprint = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return Export(name or table.name.split(".")[1], table.query, parameters, fingerprint)
 
 
 def write_exports(
@@ -105,13 +118,44 @@ def write_exports(
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             for export in exports:
                 key = f"{prefix}{export_id}/{export.file_name}"
-                receipt = _current(connection, lake, export, export_id, key)
-                if receipt is None:
-                    receipt = _write(connection, lake, export, key)
-                    ledger.write_export(connection, export_id, receipt, export.fingerprint or "", flow_run_id)
-                receipts.append(receipt)
+                receipts.append(_exported(connection, lake, export, export_id, key, flow_run_id))
         _write_manifest(connection, lake, prefix, export_id)
     return receipts
+
+
+def write_file(
+    connection: Connection, lake: Lake, export: Export, *, prefix: str, group: str, flow_run_id: str | None = None
+) -> ExportReceipt:
+    """Write a file that stands for itself to `{prefix}{name}.csv`: no manifest lists it, others are written meanwhile.
+
+    Args:
+        connection: To the warehouse.
+        lake: Where to.
+        export: What.
+        prefix: What the key begins with.
+        group: What the ledger enters in place of an export id.
+        flow_run_id: For the ledger.
+
+    Raises:
+        BalanceError: What S3 holds is not what was sent.
+    """
+    key = f"{prefix}{export.file_name}"
+    with errors_at(f"export {key}"), session_lock(connection, f"export {lake.uri(key)}"):
+        lake.abort_uploads(key)
+        with connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            return _exported(connection, lake, export, group, key, flow_run_id)
+
+
+def _exported(
+    connection: Connection, lake: Lake, export: Export, export_id: str, key: str, flow_run_id: str | None
+) -> ExportReceipt:
+    """Write a file, where it does not stand as it is, and enter it into the ledger."""
+    receipt = _current(connection, lake, export, export_id, key)
+    if receipt is None:
+        receipt = _write(connection, lake, export, key)
+        ledger.write_export(connection, export_id, receipt, export.fingerprint or "", flow_run_id)
+    return receipt
 
 
 def _current(connection: Connection, lake: Lake, export: Export, export_id: str, key: str) -> ExportReceipt | None:

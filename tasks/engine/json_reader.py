@@ -11,16 +11,18 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from tasks.contracts import Contract
+from tasks.contracts import UNKNOWN_KEYS, Contract
 from tasks.engine.batches import Batch
 from tasks.engine.columns import ColumnMatch, match_columns
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.json_records import Record, read_elements, read_lines
 from tasks.engine.ledger import RejectedRow
 
-BATCH_BYTES = 4 << 20
+BATCH_BYTES = 16 << 20
+"""The most that one batch holds."""
+
 BATCH_RECORDS = 16_384
-UNKNOWN_KEYS = 100
+REPORTED_KEYS = 100
 """How many keys that the contract does not know are remembered for the report."""
 
 Fields = dict[str, msgspec.Raw]
@@ -32,20 +34,20 @@ _SEPARATOR = b"\x01"  # which no JSON holds
 _NESTED = r"^[\[{]"
 
 
-def read_ndjson(file: Any, name: str, contract: Contract) -> Iterator[Batch]:
+def read_ndjson(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
     """Read NDJSON; see `tasks.engine.reader.read_batches`."""
     keys = RecordKeys(contract, name)
-    for records in _batches(read_lines(file, name)):
+    for records in _batches(read_lines(file, name), chunk_bytes):
         batch = json_batch(records, keys)
         keys.check_any(records)
         yield batch
     keys.check_missing()
 
 
-def read_json(file: Any, name: str, contract: Contract) -> Iterator[Batch]:
+def read_json(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
     """Read a document; see `tasks.engine.reader.read_batches`."""
     keys = RecordKeys(contract, name)
-    for records in _batches(read_elements(file, name, contract.records_key)):
+    for records in _batches(read_elements(file, name, contract.records_key), chunk_bytes):
         yield json_batch(records, keys)
     keys.check_missing()
 
@@ -64,6 +66,7 @@ class RecordKeys:
         self._found: dict[str, str] = {}
         self._unknown: dict[str, None] = {}
         self.has_records = False
+        self.keeps_unknown = contract.unknown_keys_column is not None
         self.places = lru_cache(maxsize=128)(self._places)
 
     def _places(self, keys: tuple[str, ...]) -> tuple[str, ...] | str:
@@ -73,7 +76,7 @@ class RecordKeys:
         for key in keys:
             source = self._source_of.get(key)
             if source is None:
-                if len(self._unknown) < UNKNOWN_KEYS:
+                if len(self._unknown) < REPORTED_KEYS:
                     self._unknown[key] = None
             elif source in places:
                 return f"column {source} stands twice, as {places[source]} and as {key}"
@@ -81,6 +84,13 @@ class RecordKeys:
                 places[source] = key
         self._found |= places
         return tuple(places.get(source, source) for source in self._contract.sources)
+
+    def unknown_of(self, fields: Fields) -> msgspec.Raw | bytes:
+        """The keys of a record that the contract does not know, as one object; null where there are none."""
+        unknown = [
+            msgspec.json.encode(key) + b":" + value for key, value in fields.items() if key not in self._source_of
+        ]
+        return b"{" + b",".join(unknown) + b"}" if unknown else _NULL
 
     @property
     def found(self) -> list[str]:
@@ -133,23 +143,25 @@ def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
             rejected.append(RejectedRow(line, None, str(places), raw))
             continue
         row = _SEPARATOR.join([fields.get(place, _NULL) for place in places])
+        if keys.keeps_unknown:
+            row += _SEPARATOR + keys.unknown_of(fields)
         lines.append(line)
         raws.append(raw)
         rows.append(row.replace(b"\n", b" ") if b"\n" in raw else row)
     columns = keys.columns
-    frame = _frame(b"\n".join(rows), list(columns.positions))
+    frame = _frame(b"\n".join(rows), [*columns.positions, *([UNKNOWN_KEYS] if keys.keeps_unknown else [])])
     numbers = pl.Series(lines, dtype=pl.Int64)
     return Batch(frame, numbers, lambda places: [raws[place] for place in places], columns, rejected)
 
 
-def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+def _batches(records: Iterator[Record], chunk_bytes: int) -> Iterator[list[Record]]:
     """Records by the batch, each bounded in bytes and in number."""
     batch: list[Record] = []
     size = 0
     for record in records:
         batch.append(record)
         size += len(record[1])
-        if size >= BATCH_BYTES or len(batch) >= BATCH_RECORDS:
+        if size >= min(chunk_bytes, BATCH_BYTES) or len(batch) >= BATCH_RECORDS:
             yield batch
             batch, size = [], 0
     if batch:

@@ -1,6 +1,6 @@
-"""The ledger: which version of which object is in which table, what was rejected, what was built and exported."""
+"""The ledger: which version of which object is in which table, what was rejected, built, exported and finished."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -20,6 +20,26 @@ class LoadEntry:
     rows_read: int
     rows_loaded: int
     rows_rejected: int
+
+
+@dataclass(frozen=True)
+class PartitionEntry:
+    """The loads that stand of one partition, and the last run of it that came to its end.
+
+    Attributes:
+        load_ids: Of the loads, replays included.
+        versions: Version of each object, by its URI.
+        finished_ids: Loads that the run's tables were built from; none where no run came to its end.
+        schemas: Of those tables.
+        sql_digest: Names the SQL that built them.
+    """
+
+    partition: str
+    load_ids: tuple[int, ...]
+    versions: Mapping[str, str]
+    finished_ids: tuple[int, ...]
+    schemas: tuple[str, ...]
+    sql_digest: str | None
 
 
 @dataclass(frozen=True)
@@ -119,6 +139,16 @@ def loads_of(connection: Connection, datasets: Sequence[str], partition: str | N
     return [int(row[0]) for row in rows]
 
 
+def loads_between(connection: Connection, dataset: str, first: str, last: str) -> list[int]:
+    """Ids of the loads that stand in a dataset's table for the partitions from the first to the last."""
+    rows = connection.execute(
+        "SELECT load_id FROM ledger.loads WHERE dataset = %s AND status = 'loaded' AND partition BETWEEN %s AND %s"
+        " ORDER BY load_id",
+        [dataset, first, last],
+    )
+    return [int(row[0]) for row in rows]
+
+
 def find_build(connection: Connection, table: str, partition: str) -> tuple[str, int] | None:
     """Fingerprint and row count of what stands in a built table for a partition."""
     row = connection.execute(
@@ -138,6 +168,53 @@ def write_build(
         " built_at = DEFAULT",
         [table, partition, fingerprint, row_count, flow_run_id],
     )
+
+
+def write_finished(
+    connection: Connection,
+    dataset: str,
+    partition: str,
+    load_ids: Sequence[int],
+    schemas: Sequence[str],
+    sql_digest: str,
+    flow_run_id: str | None,
+) -> None:
+    """Enter that a run of a partition came to its end, with which of its loads, by which SQL."""
+    connection.execute(
+        "INSERT INTO ledger.finished_partitions (dataset, partition, load_ids, schemas, sql_digest, flow_run_id)"
+        " SELECT %s, %s, coalesce(array_agg(load_id ORDER BY load_id), '{}'), %s, %s, %s FROM ledger.loads"
+        " WHERE load_id = ANY(%s) AND dataset = %s AND partition = %s"
+        " ON CONFLICT (dataset, partition) DO UPDATE SET load_ids = excluded.load_ids, schemas = excluded.schemas,"
+        " sql_digest = excluded.sql_digest, flow_run_id = excluded.flow_run_id, finished_at = DEFAULT",
+        [dataset, partition, list(schemas), sql_digest, flow_run_id, list(load_ids), dataset, partition],
+    )
+
+
+def standing_partitions(
+    connection: Connection, dataset: str, first: str | None, last: str | None
+) -> list[PartitionEntry]:
+    """What stands of the partitions from one to another, both included; None where there is no bound."""
+    if not has_table(connection, "ledger.loads"):
+        return []
+    finished = sql.SQL("(SELECT NULL::bigint[] AS load_ids, NULL::text[] AS schemas, NULL AS sql_digest) AS f ON true")
+    if has_table(connection, "ledger.finished_partitions"):
+        finished = sql.SQL("ledger.finished_partitions AS f ON l.dataset = f.dataset AND l.partition = f.partition")
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT l.partition, array_agg(l.load_id ORDER BY l.load_id),"
+            " jsonb_object_agg(l.source_uri, l.source_version) FILTER (WHERE l.replay_of IS NULL),"
+            " f.load_ids, f.schemas, f.sql_digest FROM ledger.loads AS l LEFT JOIN {}"
+            " WHERE l.dataset = %s AND l.status = 'loaded'"
+            ' AND (%s::text IS NULL OR l.partition COLLATE "C" >= %s)'
+            ' AND (%s::text IS NULL OR l.partition COLLATE "C" <= %s)'
+            " GROUP BY l.partition, f.load_ids, f.schemas, f.sql_digest"
+        ).format(finished),
+        [dataset, first, first, last, last],
+    )
+    return [
+        PartitionEntry(partition, tuple(ids), versions or {}, tuple(done or ()), tuple(schemas or ()), digest)
+        for partition, ids, versions, done, schemas, digest in rows
+    ]
 
 
 def find_export(connection: Connection, export_id: str, name: str) -> tuple[str, ExportReceipt] | None:

@@ -1,7 +1,7 @@
 """Receipts: what tasks hand to each other. Facts about work done, never data, connections or secrets."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 
 
@@ -20,6 +20,11 @@ class ObjectRef:
     version: str
     size_bytes: int
     partition: str
+
+    @property
+    def bucket(self) -> str:
+        """Where it is."""
+        return self.uri.removeprefix("s3://").split("/")[0]
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,9 @@ class BuildReceipt:
 
     Attributes:
         status: `built`, `unchanged` (no work) or `kept` (a shared table with the rows of others, which stay).
+        row_count: Rows that the table holds of the partition; of one that is merged or appended, rows that the build
+            wrote: inserted, changed and removed.
+        loads: Ids of the loads that the rows derive from.
     """
 
     table: str
@@ -74,6 +82,7 @@ class BuildReceipt:
     row_count: int
     seconds: float
     warnings: tuple[CheckResult, ...] = ()
+    loads: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,3 +123,67 @@ class ReplayReceipt:
     rows_loaded: int
     rows_left: int
     reasons: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class DeletionReceipt:
+    """One history, compared with the keys that its source has.
+
+    Attributes:
+        checked_at: When the source had these keys.
+        key_count: How many they were.
+        closed_count: Current versions whose row is gone, and which were closed.
+        waiting_count: Versions in the quarantine of which the same is true.
+    """
+
+    table: str
+    checked_at: datetime
+    key_count: int
+    closed_count: int
+    waiting_count: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SyncReceipt:
+    """One run of a pipeline that copies what changed in a database, now in the warehouse.
+
+    Attributes:
+        is_full: Whether everything was extracted, not only what changed.
+        newest_change: Newest `last_updated` of the source, as it writes it; empty where it has no row.
+        row_counts: Rows that were extracted, by table of the source; none where nothing changed.
+        loads: Of their files.
+        builds: Of the tables after staging.
+        reopened: Versions whose rows had been gone from the source and returned, by history.
+    """
+
+    run_number: int
+    is_full: bool
+    newest_change: str
+    row_counts: tuple[tuple[str, int], ...]
+    loads: tuple[LoadReceipt, ...]
+    builds: tuple[BuildReceipt, ...]
+    reopened: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """Whether the warehouse shows what the source does.
+
+    Attributes:
+        as_of: When that was asked.
+        run_number: The last run that came to the warehouse; None where none did.
+        in_warehouse: Newest change that it brought.
+        overdue: Newest change of the source that should be in the warehouse by then; later than `in_warehouse` where it
+            is not.
+    """
+
+    as_of: datetime
+    run_number: int | None
+    in_warehouse: str
+    overdue: str
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a change is overdue."""
+        return self.overdue > self.in_warehouse

@@ -8,10 +8,10 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from tasks.contracts import Contract
-from tasks.contracts.keys import partition_name
+from tasks.contracts import Contract, Partition
+from tasks.contracts.keys import partition_name, partition_value
 from tasks.engine.errors import PartitionBusyError, errors_at
-from tasks.engine.settings import WarehouseSettings
+from tasks.engine.settings import DatabaseSettings
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -37,18 +37,19 @@ _SESSION = {
 
 
 @contextmanager
-def connect(settings: WarehouseSettings, application_name: str) -> Iterator[Connection]:
+def connect(settings: DatabaseSettings, application_name: str, server: str = "warehouse") -> Iterator[Connection]:
     """A connection in autocommit mode; transactions are opened where they are meant.
 
     Args:
         settings: Where Postgres is.
         application_name: What `pg_stat_activity` shows, such as `events 2021-04`.
+        server: What errors call it.
 
     Raises:
         WarehouseUnavailableError: Postgres does not answer.
         WarehouseError: The login or the database is wrong.
     """
-    with errors_at("warehouse connection"):
+    with errors_at(f"{server} connection"):
         connection = psycopg.connect(
             settings.dsn.get_secret_value(),
             autocommit=True,
@@ -65,7 +66,7 @@ def connect(settings: WarehouseSettings, application_name: str) -> Iterator[Conn
             sql.SQL("set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
             for name, value in _SESSION.items()
         )
-        with errors_at("warehouse session"):
+        with errors_at(f"{server} session"):
             connection.execute(sql.SQL("SELECT {}").format(settings_of_session))
         yield connection
 
@@ -150,15 +151,18 @@ def has_table(connection: Connection, table: str) -> bool:
 
 
 def partition_table(contract: Contract, value: date) -> str:
-    """Table that holds one partition: `events_staging.events_2021_04`."""
+    """Table that holds one partition: `events_staging.events_2021_04`, of a span of a year `events_2021`."""
     if contract.partition is None:
         return contract.table
+    if contract.partition.span == "year":
+        return f"{contract.table}_{value.year:04}"
     return f"{contract.table}_{partition_name(value, contract.partition.unit).replace('-', '_')}"
 
 
 def staging_ddl(contract: Contract) -> sql.Composed:
-    """Idempotent DDL of a contract's staging table, with its comments (the data dictionary)."""
+    """Idempotent DDL of a contract's staging table, with its comments (the data dictionary) and indexes."""
     lines: list[sql.Composable] = []
+    indexes = list(contract.indexes)
     if contract.partition:
         lines.append(sql.SQL("{} date NOT NULL").format(sql.Identifier(contract.partition.column)))
     lines.append(sql.SQL("load_id bigint NOT NULL"))
@@ -172,7 +176,20 @@ def staging_ddl(contract: Contract) -> sql.Composed:
         sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(contract.description)),
     ]
     if contract.partition:
-        ddl[1] += sql.SQL(" PARTITION BY LIST ({})").format(sql.Identifier(contract.partition.column))
+        is_listed = contract.partition.span == "unit"
+        ddl[1] += sql.SQL(f" PARTITION BY {'LIST' if is_listed else 'RANGE'} ({{}})").format(
+            sql.Identifier(contract.partition.column)
+        )
+        if not is_listed:
+            indexes.append((contract.partition.column,))
+    ddl += [
+        sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} ({})").format(
+            sql.Identifier("_".join((contract.table.split(".")[1], *columns, "ix"))),
+            table,
+            sql.SQL(", ").join(map(sql.Identifier, columns)),
+        )
+        for columns in indexes
+    ]
     ddl += [
         sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, sql.Identifier(c.name), sql.Literal(c.description))
         for c in contract.columns
@@ -197,8 +214,25 @@ def ensure_partition(connection: Connection, contract: Contract, value: date) ->
         if not has_table(connection, name):
             connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(child, parent))
             connection.execute(
-                sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(
-                    parent, child, sql.Literal(value)
-                )
+                sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES ").format(parent, child)
+                + _values_of(contract.partition, value)
             )
     return name
+
+
+def _values_of(partition: Partition, value: date) -> sql.Composed:
+    if partition.span == "unit":
+        return sql.SQL("IN ({})").format(sql.Literal(value))
+    return sql.SQL("FROM ({}) TO ({})").format(
+        sql.Literal(f"{value.year:04}-01-01"), sql.Literal(f"{value.year + 1:04}-01-01")
+    )
+
+
+def rows_of_partition(contract: Contract, partition: str) -> sql.Composed:
+    """The rows of one partition, as `table WHERE condition`; its table may hold others, too."""
+    if contract.partition is None:
+        return table_name(contract.table) + sql.SQL(" WHERE true")
+    value = partition_value(partition)
+    return sql.SQL("{} WHERE {} = {}").format(
+        table_name(partition_table(contract, value)), sql.Identifier(contract.partition.column), sql.Literal(value)
+    )

@@ -18,7 +18,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from deployments import lint
 from deployments.register import ROOT
 from tasks.contracts.events import EVENTS
-from tasks.engine.sql_files import apply_ddl
+from tasks.engine.ddl import apply_ddl
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 

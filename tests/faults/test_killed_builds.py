@@ -10,6 +10,8 @@ from faults.processes import Death, Job, drivers, run_until_death
 from things import HEADER, THINGS, connection, load, put
 
 from tasks.engine import sql_files
+from tasks.engine.builder import build_tables
+from tasks.engine.ddl import apply_ddl
 from tasks.engine.warehouse import Connection
 
 TABLES = {
@@ -24,14 +26,24 @@ BOTH = (
 )
 OLD, NEW = ("a,b", 2), ("c,d,e", 3)
 DEATHS = {
-    "marts locked": Death("tasks.engine.sql_files:lock"),
+    "marts locked": Death("tasks.engine.builder:lock"),
     "first table emptied": Death("psycopg:Connection.execute", containing="DELETE FROM"),
-    "first table written": Death("tasks.engine.sql_files:write_query"),
-    "first table checked": Death("tasks.engine.sql_files:run_checks"),
+    "first table written": Death("tasks.engine.builder:write_query"),
+    "first table checked": Death("tasks.engine.builder:run_checks"),
     "first table entered": Death("tasks.engine.ledger:write_build"),
-    "second table written": Death("tasks.engine.sql_files:write_query", count=2),
+    "second table written": Death("tasks.engine.builder:write_query", count=2),
     "about to commit": Death(COMMIT, "before"),
 }
+
+
+MERGE_DEATHS = {
+    "first table touched": Death("tasks.engine.builder:write_touched"),
+    "first table's result there": Death("psycopg:Connection.execute", containing="ANALYZE"),
+    "old rows removed": Death("psycopg:Connection.execute", containing="DELETE FROM"),
+    "new rows merged": Death("psycopg:Connection.execute", containing="ON CONFLICT"),
+    "about to commit": Death(COMMIT, "before"),
+}
+TOUCHED = "SELECT name FROM things_staging.things UNION SELECT name FROM things_marts.names"
 
 
 @pytest.fixture
@@ -49,8 +61,20 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def merging_root(root: Path) -> Path:
+    """The same, but the first table is merged."""
+    folder = root / "things_marts" / "names"
+    query = (folder / "query.sql").read_text()
+    (folder / "query.sql").write_text("-- key: name\n" + query.replace("replace table", "merge by (name)"))
+    (folder / "touched.sql").write_text(TOUCHED)
+    ddl = (folder / "table.sql").read_text()
+    (folder / "table.sql").write_text(ddl.replace("name text", "name text PRIMARY KEY"))
+    return root
+
+
 def build(postgres: Connection, root: Path) -> list[str]:
-    receipts = sql_files.build_tables(postgres, "things_marts", {}, partition="2021-04", datasets=["things"], root=root)
+    receipts = build_tables(postgres, "things_marts", {}, partition="2021-04", datasets=["things"], root=root)
     return [receipt.status for receipt in receipts]
 
 
@@ -62,7 +86,7 @@ def builds(postgres: Connection) -> list[tuple[Any, ...]]:
 @pytest.fixture
 def stale_marts(postgres: Connection, root: Path) -> list[tuple[Any, ...]]:
     """Marts of the old month, while the new one is loaded; the entries of an undisturbed build."""
-    sql_files.apply_ddl(postgres, [THINGS], ["things_marts"], root)
+    apply_ddl(postgres, [THINGS], ["things_marts"], root)
     load(postgres, put(HEADER + b"a,\nb,\n"))
     assert build(postgres, root) == ["built", "built"]
     load(postgres, put(HEADER + b"c,\nd,\ne,\n"))
@@ -81,6 +105,23 @@ def test_killed_build_leaves_all_tables_old_and_the_next_run_builds_them(
         assert postgres.execute(BOTH).fetchone() == OLD
         assert build(postgres, root) == ["built", "built"]
     assert builds(postgres) == stale_marts
+    assert seen == {OLD, NEW}
+
+
+@pytest.mark.parametrize("death", MERGE_DEATHS.values(), ids=MERGE_DEATHS)
+def test_killed_merge_leaves_all_tables_old_and_the_next_run_merges_them(
+    postgres: Connection, database: str, merging_root: Path, death: Death
+) -> None:
+    apply_ddl(postgres, [THINGS], ["things_marts"], merging_root)
+    load(postgres, put(HEADER + b"a,\nb,\n"))
+    build(postgres, merging_root)
+    load(postgres, put(HEADER + b"c,\nd,\ne,\n"))
+    with watching_query(database, BOTH) as seen:
+        run_until_death(Job("build", {"root": str(merging_root)}, death))
+        assert left_behind(postgres) == {}
+        assert postgres.execute(BOTH).fetchone() == OLD
+        assert build(postgres, merging_root) == ["built", "built"]
+    assert [row[3] for row in builds(postgres)] == [1, 5]  # three names came, two went
     assert seen == {OLD, NEW}
 
 

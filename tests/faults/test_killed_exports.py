@@ -30,6 +30,7 @@ def file_of(bucket: str) -> Callable[[], str]:
     return lambda: client().head_object(Bucket=bucket, Key="out/x/numbers.csv")["ETag"]
 
 
+@pytest.mark.every_store
 @pytest.mark.parametrize(("death", "leaves_parts"), DEATHS.values(), ids=DEATHS)
 def test_killed_export_shows_whole_files_and_the_next_run_clears_up(
     postgres: Connection, bucket: str, monkeypatch: pytest.MonkeyPatch, death: Death, leaves_parts: bool
@@ -55,6 +56,7 @@ def test_killed_export_shows_whole_files_and_the_next_run_clears_up(
     assert seen == {old["out/x/numbers.csv"], undisturbed["out/x/numbers.csv"]}
 
 
+@pytest.mark.every_store
 def test_export_leaves_the_unfinished_uploads_of_others_alone(postgres: Connection, bucket: str) -> None:
     for key in ("out/x2/numbers.csv", "elsewhere.csv"):
         client().create_multipart_upload(Bucket=bucket, Key=key)

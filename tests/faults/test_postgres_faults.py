@@ -21,8 +21,8 @@ from things import HEADER, THINGS, connection, load, names, put, ready_connectio
 from deployments.child_process import service_account
 from deployments.embedded import Services
 from tasks.engine import csv_reader, warehouse
+from tasks.engine.ddl import apply_ddl
 from tasks.engine.errors import WarehouseError, WarehouseUnavailableError, is_transient
-from tasks.engine.sql_files import apply_ddl
 from tasks.engine.warehouse import Connection
 
 SURPLUS = 300

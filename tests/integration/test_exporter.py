@@ -24,7 +24,7 @@ from tasks.engine.settings import LakeSettings
 from tasks.engine.sql_files import SqlTable
 from tasks.engine.warehouse import Connection, session_lock
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.usefixtures("database", "bucket"), pytest.mark.every_store]
 
 COUNTS_CSV = "month,name,thing_count\n2021-04-01,Z,1\n2021-04-01,a,2\n2021-04-01,é,3\n"
 

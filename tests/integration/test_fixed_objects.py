@@ -10,8 +10,9 @@ import pytest
 
 from tasks.connections import open_lake
 from tasks.contracts import Column, Contract
+from tasks.contracts.totesys import STAFF
 from tasks.contracts.types import TEXT
-from tasks.engine.errors import MissingObjectError
+from tasks.engine.errors import ContractError, MissingObjectError
 from tasks.engine.settings import RunSettings
 from tasks.extract import objects_of
 
@@ -69,3 +70,9 @@ def test_missing_object_is_an_error_that_names_where_it_should_be(s3: "S3Client"
 @pytest.mark.usefixtures("bucket")
 def test_missing_object_that_is_optional_is_none() -> None:
     assert found(is_optional=True) == []
+
+
+@pytest.mark.usefixtures("bucket")
+def test_dataset_whose_runs_bring_their_own_objects_has_none_of_a_fixed_name() -> None:
+    with open_lake() as lake, pytest.raises(ContractError, match="totesys_staff has no objects of fixed names"):
+        objects_of(lake, STAFF, SETTINGS)

@@ -41,6 +41,7 @@ def postgres(database: str, bucket: str) -> Iterator[warehouse.Connection]:
         yield opened
 
 
+@pytest.mark.every_store
 def test_events_are_loaded_as_the_oracle_says(database: str) -> None:
     data = b"".join(events_csv("2021-06", 3000, bad_rows=20))
     expected = read_events(data)
@@ -95,6 +96,7 @@ def test_same_content_again_is_no_work(postgres: warehouse.Connection) -> None:
     assert state(postgres) == before
 
 
+@pytest.mark.every_store
 def test_same_content_delivered_again_is_no_work(postgres: warehouse.Connection) -> None:
     load(postgres, put(HEADER + b"a,\n"))
     assert load(postgres, put(HEADER + b"a,\n")).status == "unchanged"
@@ -107,6 +109,7 @@ def test_unchanged_object_is_not_even_read(postgres: warehouse.Connection) -> No
     assert load(postgres, source).status == "unchanged"
 
 
+@pytest.mark.every_store
 def test_changed_content_replaces_the_rows_of_its_object_alone(postgres: warehouse.Connection) -> None:
     put_days = [put(HEADER + name + b",\n", f"2021/04/{name.decode()}.csv") for name in (b"a", b"b")]
     other_month = put(HEADER + b"m,\n", "2021/05/events.csv", "2021-05")
@@ -144,6 +147,7 @@ def test_object_without_rows_is_entered_and_replaces(postgres: warehouse.Connect
     assert load(postgres, ref()).status == "unchanged"
 
 
+@pytest.mark.every_store
 def test_object_in_several_chunks_is_loaded_whole(
     postgres: warehouse.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +243,7 @@ def test_object_that_cannot_be_read_leaves_nothing_behind(
     assert state(postgres) == {"things": [], "loads": [], "rejected": []}
 
 
+@pytest.mark.every_store
 def test_object_that_changed_since_it_was_listed_is_not_loaded(postgres: warehouse.Connection) -> None:
     load(postgres, put(HEADER + b"a,\n"))
     before = state(postgres)
@@ -251,6 +256,7 @@ def test_object_that_changed_since_it_was_listed_is_not_loaded(postgres: warehou
     assert names(postgres) == ["c"]
 
 
+@pytest.mark.every_store
 def test_object_that_changes_in_mid_read_is_loaded_as_one_version_or_not_at_all(
     postgres: warehouse.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +280,7 @@ def parquet_of(rows: int) -> bytes:
     return sink.getvalue()
 
 
+@pytest.mark.every_store
 def test_object_that_is_gone_is_an_error(postgres: warehouse.Connection) -> None:
     source = put(HEADER + b"a,\n")
     client().delete_object(Bucket=lake().bucket, Key="2021/04/events.csv")

@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.contracts import Column, Contract, Partition
-from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID, WORDS
+from tasks.contracts.types import DATE, TEXT, TIMESTAMPTZ
+from tasks.contracts.wire_types import INET, UUID
+from tasks.contracts.words import WORDS
 from tasks.engine.copy import CopyEncoder, copy_in
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse import Connection, connect, staging_ddl

@@ -9,9 +9,10 @@ import pytest
 from pydantic import SecretStr
 
 from tasks.engine import ledger, sql_files
+from tasks.engine.builder import build_tables
+from tasks.engine.ddl import apply_ddl
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import WarehouseSettings
-from tasks.engine.sql_files import apply_ddl, build_tables
 from tasks.engine.warehouse import Connection, connect
 
 FILES = {

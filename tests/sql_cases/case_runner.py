@@ -3,7 +3,8 @@
 A case is a folder `<schema>/<table>/test_<case>/`, whose address is that of a folder under `sql/`:
 
     <schema>.<table>.csv   rows of an input table, only the columns that matter; what is NOT NULL gets a neutral value.
-                           Of the built table itself: the rows that stand there before.
+                           Of the built table itself: the rows that stand there before, which a merge or an append goes
+                           on from, and `touched.sql` may read.
     params.yaml            values of the queries' parameters
     expect.csv             rows afterwards: of the table (of all its partitions, in any order); of a query that fills no
                            table, in its order; of a view, the columns that are named
@@ -31,6 +32,9 @@ from psycopg import sql
 import tasks.contracts
 from tasks.contracts import Contract
 from tasks.engine import sql_files
+from tasks.engine.builder import run_checks
+from tasks.engine.ddl import apply_ddl
+from tasks.engine.dispositions import read_query, write_query, write_touched
 from tasks.engine.errors import errors_at
 from tasks.engine.sql_files import SqlTable
 from tasks.engine.warehouse import Connection, table_name
@@ -50,7 +54,9 @@ NEUTRAL = {
     "smallint": "1",
     "text": "'any'",
     "text[]": "'{}'",
+    "time without time zone": "'00:00:00'",
     "timestamp with time zone": "'2000-01-01T00:00:00Z'",
+    "timestamp without time zone": "'2000-01-01T00:00:00'",
     "uuid": "'00000000-0000-0000-0000-000000000000'",
 }
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
@@ -94,7 +100,7 @@ class Case:
     def parameters(self) -> Mapping[str, Any]:
         path = self.folder / "params.yaml"
         given = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-        text = self.table.text("query.sql") + self.table.text("checks.sql")
+        text = "".join(map(self.table.text, ("query.sql", "touched.sql", "checks.sql")))
         wanted = set(_PLACEHOLDER.findall(text))
         if not isinstance(given, dict) or set(given) != wanted:
             raise CaseError(f"{path}: expected the parameters {sorted(wanted)}, found {given}")
@@ -143,7 +149,7 @@ def schemas(root: Path = sql_files.ROOT) -> list[str]:
 
 def create_tables(connection: Connection) -> None:
     """The real DDL, and for each partitioned staging table one partition that takes every month."""
-    sql_files.apply_ddl(connection, contracts(), schemas())
+    apply_ddl(connection, contracts(), schemas())
     for contract in contracts():
         if contract.partition:
             connection.execute(
@@ -172,9 +178,11 @@ def run(case: Case, connection: Connection) -> None:
     case.validate()
     for name, path in case.inputs.items():
         _fill(connection, name, path)
+    if case.table.text("query.sql") and case.table.text("table.sql"):
+        write_touched(connection, case.table, case.parameters)
     if case.has_answer:
         _compare(case, *_answer(case, connection))
-    found = sql_files.run_checks(connection, case.table, case.parameters)
+    found = run_checks(connection, case.table, case.parameters)
     broken = [(check.severity, check.name, check.broken_count) for check in found]
     if broken != case.expected_checks:
         examples = "".join(f"\n  {check.name}: {'; '.join(check.examples)}" for check in found)
@@ -243,9 +251,9 @@ def _answer(case: Case, connection: Connection) -> tuple[list[Row], list[Row]]:
     by_line = selected.format(_identifiers(columns), sql.Identifier("expected")) + sql.SQL(" ORDER BY line_number")
     expected = connection.execute(by_line).fetchall()
     if not table.text("table.sql"):
-        return expected, sql_files.read_query(connection, table, case.parameters)
+        return expected, read_query(connection, table, case.parameters)
     if table.text("query.sql"):
-        sql_files.write_query(connection, table, case.parameters)
+        write_query(connection, table, case.parameters)
     found = connection.execute(selected.format(_identifiers(columns), table_name(table.name))).fetchall()
     return sorted(expected, key=_line), sorted(found, key=_line)
 

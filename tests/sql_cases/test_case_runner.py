@@ -1,5 +1,6 @@
 """The runner of the SQL cases can fail, and says what is wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,43 @@ def test_text_in_the_order_of_the_locale_is_found(connection: Connection) -> Non
 def test_contracts_and_schemas_are_found() -> None:
     assert EVENTS in contracts()
     assert {"events_marts", "events_staging"} <= set(schemas())
+
+
+MERGED = {
+    "table.sql": "-- sources: none\nCREATE TABLE IF NOT EXISTS shop.latest (name text PRIMARY KEY, size int);\n",
+    "touched.sql": "-- sources: events_staging.events, shop.latest\nSELECT events.country AS name"
+    " FROM events_staging.events WHERE events.month = %(month)s"
+    " UNION SELECT latest.name FROM shop.latest WHERE latest.size = 9\n",
+    "query.sql": "-- key: name\n-- sources: events_staging.events\n-- write disposition: merge by (name)\n"
+    "SELECT events.country AS name, count(*)::int AS size FROM events_staging.events"
+    " INNER JOIN touched_latest ON events.country = touched_latest.name GROUP BY events.country\n",
+    "checks.sql": "-- warn: none of size one\nSELECT latest.name FROM shop.latest"
+    " INNER JOIN touched_latest ON latest.name = touched_latest.name WHERE latest.size = 1;\n",
+}
+MERGE = {
+    "params.yaml": "month: 2021-04-01\n",
+    "events_staging.events.csv": "month,country\n2021-04-01,Palau\n2021-03-01,Palau\n2021-04-01,Chad\n",
+    "shop.latest.csv": "name,size\nPalau,5\nGone,9\nOther,1\n",
+    "expect.csv": "name,size\nPalau,2\nChad,1\nOther,1\n",
+    "expect_checks.yaml": "- warn: none of size one\n  rows: 1\n",
+}
+
+
+def merge_case(folder: Path, connection: Connection, files: dict[str, str]) -> Case:
+    root = folder / "sql"
+    (root / "shop" / "latest").mkdir(parents=True)
+    for name, text in MERGED.items():
+        (root / "shop" / "latest" / name).write_text(text, encoding="utf-8")
+    connection.execute("CREATE SCHEMA shop")
+    connection.execute(MERGED["table.sql"])
+    return replace(write_case(folder, "shop/latest", files), root=root)
+
+
+def test_case_of_a_merge_goes_on_from_the_rows_that_stand(tmp_path: Path, connection: Connection) -> None:
+    run(merge_case(tmp_path, connection, MERGE), connection)
+
+
+def test_checks_of_a_merge_meet_the_input_as_it_is(tmp_path: Path, connection: Connection) -> None:
+    files = {name: text for name, text in MERGE.items() if name != "expect.csv"}
+    files["shop.latest.csv"] = "name,size\nPalau,1\nGone,9\nOther,1\n"
+    run(merge_case(tmp_path, connection, files), connection)

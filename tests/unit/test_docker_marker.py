@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pytest
 
-CONFTEST = Path(__file__).parents[1] / "conftest.py"
-TEST = "import pytest\n\n@pytest.mark.docker\ndef test_engine(): pass\n"
+TESTS = Path(__file__).parents[1]
+TEST = "import pytest\n\n@pytest.mark.{marker}\ndef test_engine(): pass\n"
 
 
+@pytest.mark.parametrize("marker", ["docker", "object_store"])
 @pytest.mark.parametrize(("ci", "outcome"), [({}, "1 skipped"), ({"CI": "true"}, "1 error")])
-def test_docker_test_without_an_engine_is_skipped_but_fails_in_ci(
-    tmp_path: Path, ci: dict[str, str], outcome: str
+def test_test_without_the_service_of_its_marker_is_skipped_but_fails_in_ci(
+    tmp_path: Path, marker: str, ci: dict[str, str], outcome: str
 ) -> None:
-    shutil.copy(CONFTEST, tmp_path)
-    (tmp_path / "test_docker.py").write_text(TEST)
+    for name in ("conftest.py", "ceph_gateway.py"):
+        shutil.copy(TESTS / name, tmp_path)
+    (tmp_path / "test_marked.py").write_text(TEST.format(marker=marker))
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)],
         cwd=tmp_path,

@@ -59,6 +59,22 @@ def test_postgres_error_that_stays_is_permanent(state: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (psycopg.errors.InvalidPassword("no"), "Postgres [28P01] wrong user or password: no (here)"),
+        (psycopg.errors.UndefinedColumn("no"), "Postgres [42703] no such column: no (here)"),
+        (psycopg.errors.UndefinedTable("no"), "Postgres [42P01] no such table: no (here)"),
+        (psycopg.errors.SyntaxError("no"), "Postgres [42601] no (here)"),
+        (psycopg.OperationalError('FATAL:  database "x" does not exist'), "Postgres [3D000] no such database: "),
+        (psycopg.OperationalError('FATAL:  role "x" does not exist'), "Postgres [28000] this user may not log in: "),
+        (psycopg.OperationalError('invalid port number: "70000"'), "Postgres [bad setting] invalid port number"),
+    ],
+)
+def test_postgres_error_is_named_behind_its_state(error: psycopg.Error, words: str) -> None:
+    assert str(translate(error, "here")).startswith(words)
+
+
+@pytest.mark.parametrize(
     ("text", "kind"),
     [
         ('connection failed: FATAL:  password authentication failed for user "x"', WarehouseError),
@@ -101,6 +117,7 @@ def refused(code: str, status: int) -> ClientError:
         ("RequestTimeout", 400, LakeUnavailableError),
         ("Throttling", 400, LakeUnavailableError),
         ("OperationAborted", 409, LakeUnavailableError),
+        ("ConditionalRequestConflict", 409, LakeUnavailableError),
         ("PreconditionFailed", 412, ObjectChangedError),
         ("412", 412, ObjectChangedError),
         ("NoSuchKey", 404, LakeError),

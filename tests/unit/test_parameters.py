@@ -5,7 +5,17 @@ from prefect.runtime import flow_run
 from pydantic import TypeAdapter, ValidationError
 
 from tasks import parameters
-from tasks.parameters import Month, Top, month_or_default, month_start, named_by_month, next_month
+from tasks.parameters import (
+    Day,
+    Month,
+    Top,
+    day_or_default,
+    month_or_default,
+    month_start,
+    named_by_file_day,
+    named_by_month,
+    next_month,
+)
 
 
 @pytest.mark.parametrize("month", ["2021-01", "2021-12", "1000-01", "2999-12"])
@@ -80,3 +90,38 @@ def test_month_starts_on_its_first_day() -> None:
 def test_flow_run_is_named_after_its_month(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow_run, "parameters", {"month": "2021-04"}, raising=False)
     assert named_by_month("events-monthly")() == "events-monthly-2021-04"
+
+
+@pytest.mark.parametrize("day", ["2021-04-01", date(2021, 4, 1)])
+def test_day_is_accepted(day: object) -> None:
+    assert TypeAdapter(Day).validate_python(day) == date(2021, 4, 1)
+
+
+@pytest.mark.parametrize("day", ["2021-04", "2021-02-29", "01.04.2021", "yesterday", ""])
+def test_text_that_is_no_day_is_refused(day: str) -> None:
+    with pytest.raises(ValidationError, match="date"):
+        TypeAdapter(Day).validate_python(day)
+
+
+@pytest.mark.parametrize(
+    ("scheduled", "day"),
+    [
+        (datetime(2021, 4, 2, 10, tzinfo=UTC), date(2021, 4, 1)),
+        (datetime(2021, 3, 1, 0, tzinfo=UTC), date(2021, 2, 28)),
+        (datetime(2021, 1, 1, 10, tzinfo=UTC), date(2020, 12, 31)),
+        (datetime.fromisoformat("2021-04-01T23:30:00-05:00"), date(2021, 4, 1)),  # 2 April in UTC
+    ],
+)
+def test_default_day_is_the_one_before_the_scheduled_start(
+    scheduled: datetime, day: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_run, "scheduled_start_time", scheduled, raising=False)
+    assert day_or_default(None) == day
+    assert day_or_default(date(2019, 2, 1)) == date(2019, 2, 1)
+    monkeypatch.setattr(flow_run, "parameters", {}, raising=False)
+    assert named_by_file_day("orders-daily")() == f"orders-daily-{day}"
+
+
+def test_flow_run_is_named_after_the_day_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_run, "parameters", {"day": date(2021, 4, 1)}, raising=False)
+    assert named_by_file_day("orders-daily")() == "orders-daily-2021-04-01"

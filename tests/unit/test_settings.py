@@ -153,3 +153,10 @@ def test_settings_are_frozen() -> None:
 def test_key_template_without_its_month_is_refused(key: str) -> None:
     with pytest.raises(SettingsError, match="events_key"):
         read_run({"EVENTS_KEY": key})
+
+
+@pytest.mark.parametrize("key", ["orders.json", "{year:04d}-{month:02d}.json", "{year}{month}{day}{hour}.json", "{day"])
+def test_key_template_without_its_day_is_refused(key: str) -> None:
+    with pytest.raises(SettingsError, match="orders_key"):
+        read_run({"ORDERS_KEY": key})
+    assert read_run({"ORDERS_KEY": "{year}/{month}/{day}/orders.ndjson.gz"}).orders_key.endswith(".gz")

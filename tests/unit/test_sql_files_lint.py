@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from sqlfluff.core import FluffConfig, Linter
 
-from tasks.engine.sql_files import HEADER_KEYS, ROOT, SqlTable, sql_table
+from tasks.engine.errors import SqlFileError
+from tasks.engine.sql_files import FILES, HEADER_KEYS, ROOT, SqlTable, sql_table
 
-FILES = ("table.sql", "query.sql", "checks.sql")
 REQUIRED = {
     "table.sql": ("grain", "key", "sources", "write disposition"),
     "query.sql": HEADER_KEYS,
+    "touched.sql": ("grain", "sources"),
     "checks.sql": (),
 }
 SELECTS = {"select_statement", "with_compound_statement", "set_expression"}
@@ -87,11 +88,22 @@ def source_faults(table: SqlTable, file: str) -> Iterator[str]:
 def parameter_faults(table: SqlTable) -> Iterator[str]:
     listed = re.sub(r"\([^)]*\)", "", table.header("query.sql").get("parameters", ""))
     named = {name.strip() for name in listed.split(",")} - {"", "none"}
-    used = set(PLACEHOLDER.findall(code_of(table.text("query.sql"))))
+    used = set(PLACEHOLDER.findall(code_of(table.text("query.sql") + table.text("touched.sql"))))
     if named != used:
         yield f"expected the parameters {sorted(used)} in the header, found {sorted(named)}"
     if unknown := set(PLACEHOLDER.findall(table.text("checks.sql"))) - used:
         yield f"checks.sql: expected parameters of the query, {sorted(used)}, found {sorted(unknown)}"
+
+
+def disposition_faults(table: SqlTable) -> Iterator[str]:
+    """Of a table that a build writes; a query that fills none says so in words."""
+    try:
+        if table.text("table.sql") and table.text("query.sql"):
+            _ = table.disposition
+        elif table.text("touched.sql"):
+            yield "expected a table.sql and a query.sql beside touched.sql"
+    except SqlFileError as error:
+        yield str(error)
 
 
 def check_faults(text: str) -> Iterator[str]:
@@ -128,11 +140,14 @@ def faults(table: SqlTable) -> list[str]:
         rules = (
             [header_faults(table, file), source_faults(table, file)] if file != "checks.sql" else [check_faults(text)]
         )
+        if file in {"query.sql", "touched.sql"}:
+            rules.append(select_faults(text))
         if file == "query.sql":
-            rules += [select_faults(text), parameter_faults(table)]
+            rules.append(parameter_faults(table))
         if file != "table.sql":
             rules.append(value_faults(text))
         found += [f"{table.name}/{file}: {fault}" for rule in rules for fault in rule]
+    found += [f"{table.name}/query.sql: {fault}" for fault in disposition_faults(table)]
     return found
 
 
@@ -177,6 +192,15 @@ SELECT sales.day FROM shop.sales WHERE sales.day = %(day)s AND sales.order_count
 SELECT sales.day FROM shop.sales WHERE sales.order_count > 1000;
 """
 GOOD = {"table.sql": TABLE, "query.sql": QUERY, "checks.sql": CHECKS}
+TOUCHED = """\
+-- grain: one day that a file brings
+-- sources: shop.orders
+SELECT DISTINCT orders.day FROM shop.orders WHERE orders.file_date = %(file)s
+"""
+MERGED = GOOD | {
+    "query.sql": QUERY.replace("replace partition (day)", "merge by (day)").replace("word (text)", "word, file (date)"),
+    "touched.sql": TOUCHED,
+}
 
 
 def sample(root: Path, files: dict[str, str]) -> SqlTable:
@@ -250,6 +274,33 @@ def test_file_that_breaks_a_rule_is_a_fault(file: str, old: str, new: str, messa
     assert old in GOOD[file]
     found = faults(sample(tmp_path, GOOD | {file: GOOD[file].replace(old, new, 1)}))
     assert [fault for fault in found if fault.startswith("shop.sales/") and message in fault], found
+
+
+def test_sound_files_of_a_merge_have_no_faults(tmp_path: Path) -> None:
+    assert faults(sample(tmp_path, MERGED)) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("touched.sql", TOUCHED, "", "merge wants a touched.sql, which selects what to decide again"),
+        ("query.sql", "merge by (day)", "append", "append wants no touched.sql"),
+        ("query.sql", "merge by (day)", "merge by day", "write disposition is 'merge by day'; expected"),
+        ("query.sql", "-- key: day\n", "-- key: \n", "expected a key in the header, by which to merge"),
+        ("query.sql", ", file (date)", "", "expected the parameters ['day', 'file', 'word'] in the header"),
+        ("touched.sql", "-- grain: one day that a file brings\n", "", "expected ['grain'] in the header"),
+        ("touched.sql", "-- sources: shop.orders\n", "-- sources: none\n", "expected the sources ['shop.orders']"),
+        ("touched.sql", "SELECT DISTINCT", "DELETE FROM shop.orders; SELECT DISTINCT", "expected one SELECT, found"),
+        ("touched.sql", "= %(file)s", "= current_date", "found current_date"),
+        ("table.sql", TABLE, "", "expected a table.sql and a query.sql beside touched.sql"),
+    ],
+)
+def test_file_that_breaks_a_rule_of_merges_is_a_fault(
+    file: str, old: str, new: str, message: str, tmp_path: Path
+) -> None:
+    assert old in MERGED[file]
+    found = faults(sample(tmp_path, MERGED | {file: MERGED[file].replace(old, new, 1)}))
+    assert [fault for fault in found if message in fault], found
 
 
 def test_foreign_file_is_a_fault(tmp_path: Path) -> None:

@@ -1,0 +1,157 @@
+"""The peers, each with the settings that its own documentation recommends for much data; run by `.venv-bench`.
+
+All read the object from S3. Those that write in Arrow's types cannot fill a column of uuid or inet: their tables are of
+text, which is less work for both sides. This module imports nothing of the project: a peer's process is its own.
+"""
+
+import csv
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+COLUMNS = ("id", "timestamp", "email", "country", "ip", "uri", "action", "tags")
+BLOCK_BYTES = 8 << 20
+CHUNK_ROWS = 50_000
+
+
+def _batches() -> Any:
+    """The object as record batches of text, read from S3 as they are asked for."""
+    import pyarrow as pa
+    import pyarrow.csv as pacsv
+    from pyarrow.fs import S3FileSystem
+
+    lake = S3FileSystem(endpoint_override=os.environ["AWS_ENDPOINT_URL"], region=os.environ["AWS_REGION"])
+    return pacsv.open_csv(
+        lake.open_input_stream(f"{os.environ['LAKE_BUCKET']}/{os.environ['BENCH_KEY']}"),
+        read_options=pacsv.ReadOptions(block_size=BLOCK_BYTES),
+        parse_options=pacsv.ParseOptions(newlines_in_values=True),
+        convert_options=pacsv.ConvertOptions(
+            column_types=dict.fromkeys(COLUMNS, pa.string()), strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    )
+
+
+def adbc() -> None:
+    """ADBC's ingest of a stream: a binary COPY."""
+    import adbc_driver_postgresql.dbapi as driver
+
+    with driver.connect(os.environ["BENCH_URI"]) as connection, connection.cursor() as cursor:
+        cursor.adbc_ingest("peer", _batches(), mode="create")
+        connection.commit()
+
+
+def _polars_frame() -> Any:
+    import polars as pl
+
+    options = {
+        "aws_endpoint_url": os.environ["AWS_ENDPOINT_URL"],
+        "aws_access_key_id": os.environ["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": os.environ["AWS_SECRET_ACCESS_KEY"],
+        "aws_region": os.environ["AWS_REGION"],
+        "aws_allow_http": "true",
+    }
+    uri = f"s3://{os.environ['LAKE_BUCKET']}/{os.environ['BENCH_KEY']}"
+    return pl.scan_csv(uri, infer_schema=False, storage_options=options).collect()
+
+
+def polars_adbc() -> None:
+    """Polars, by ADBC."""
+    _polars_frame().write_database("peer", os.environ["BENCH_URI"], engine="adbc")
+
+
+def polars_sqlalchemy() -> None:
+    """Polars, by SQLAlchemy: pandas' to_sql."""
+    uri = os.environ["BENCH_URI"].replace("postgresql://", "postgresql+psycopg2://")
+    frame = _polars_frame()
+    frame.write_database("plain", uri, engine="sqlalchemy", if_table_exists="append")
+
+
+def _pandas(method: Callable[..., None] | None) -> None:
+    import boto3
+    import pandas as pd
+    import sqlalchemy
+
+    stored = boto3.Session().client("s3").get_object(Bucket=os.environ["LAKE_BUCKET"], Key=os.environ["BENCH_KEY"])
+    engine = sqlalchemy.create_engine(os.environ["BENCH_URI"].replace("postgresql://", "postgresql+psycopg2://"))
+    with engine.begin() as connection:
+        for chunk in pd.read_csv(stored["Body"], dtype=str, chunksize=CHUNK_ROWS):
+            chunk.to_sql("plain", connection, if_exists="append", index=False, method=method)
+
+
+def pandas() -> None:
+    """Pandas, as it comes: an executemany that SQLAlchemy makes an INSERT of many rows of."""
+    _pandas(None)
+
+
+def pandas_copy() -> None:
+    """Pandas, with the callable that its guide shows for Postgres."""
+
+    def copy(table: Any, connection: Any, keys: list[str], rows: Iterator[Any]) -> None:
+        text = io.StringIO()
+        csv.writer(text).writerows(rows)
+        text.seek(0)
+        names = ", ".join(f'"{key}"' for key in keys)
+        with connection.connection.cursor() as cursor:
+            cursor.copy_expert(f"COPY {table.name} ({names}) FROM STDIN WITH CSV", text)
+
+    _pandas(copy)
+
+
+def dlt() -> None:
+    """Dlt: Arrow tables as they are, in parquet files, loaded by ADBC."""
+    import dlt as library
+
+    # Files of this many rows are loaded side by side; one file was half as fast, CSV files slower.
+    os.environ |= {"EXTRACT__DATA_WRITER__FILE_MAX_ITEMS": "150000", "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline = library.pipeline(
+            "bench",
+            destination=library.destinations.postgres(os.environ["BENCH_URI"]),
+            dataset_name="bench",
+            pipelines_dir=folder,
+        )
+        resource = library.resource(_batches(), name="peer")
+        pipeline.run(resource, loader_file_format="parquet").raise_on_failed_jobs()
+
+
+def sling() -> None:
+    """Sling: its program becomes this process."""
+    import sling_linux_amd64
+
+    root = os.path.dirname(sling_linux_amd64.__file__)  # noqa: PTH120
+    program = os.path.join(root, "bin", "sling-linux-amd64")  # noqa: PTH118
+    lake = {
+        "type": "s3",
+        "bucket": os.environ["LAKE_BUCKET"],
+        "endpoint": os.environ["AWS_ENDPOINT_URL"],
+        "access_key_id": os.environ["AWS_ACCESS_KEY_ID"],
+        "secret_access_key": os.environ["AWS_SECRET_ACCESS_KEY"],
+        "region": os.environ["AWS_REGION"],
+    }
+    named = "{" + ", ".join(f"{key}: '{value}'" for key, value in lake.items()) + "}"
+    os.environ |= {
+        "LAKE": named,
+        "WAREHOUSE": os.environ["BENCH_URI"] + "?sslmode=disable",
+        "SLING_DISABLE_TELEMETRY": "true",
+    }
+    os.chmod(program, 0o755)  # noqa: PTH101, S103
+    arguments = ["run", "--src-conn", "LAKE", "--src-stream", os.environ["BENCH_KEY"]]
+    arguments += ["--tgt-conn", "WAREHOUSE", "--tgt-object", "bench.peer", "--mode", "full-refresh"]
+    os.execv(program, [program, *arguments])  # noqa: S606
+
+
+PEERS: dict[str, Callable[[], None]] = {
+    "adbc": adbc,
+    "polars-adbc": polars_adbc,
+    "polars-sqlalchemy": polars_sqlalchemy,
+    "pandas": pandas,
+    "pandas-copy": pandas_copy,
+    "dlt": dlt,
+    "sling": sling,
+}
+
+if __name__ == "__main__":
+    PEERS[sys.argv[1]]()

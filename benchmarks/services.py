@@ -1,0 +1,101 @@
+"""What a benchmark runs on: Postgres and S3 of its own, a generated file in S3 and beside it, and empty tables."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import boto3
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from deployments.embedded import running
+from deployments.sample_events import events_csv, object_key
+
+MONTH = "2021-04"
+KEY = object_key("", MONTH)
+SLOW_ROWS = 100_000
+"""Rows for contestants that would take minutes for more."""
+
+PLAIN = """
+CREATE TABLE plain (
+    id uuid, timestamp timestamptz, email text, country text, ip inet, uri text, action text, tags text
+)
+"""
+_EMPTY = """
+DROP SCHEMA IF EXISTS events_staging, events_marts, ledger, bench, bench_staging CASCADE;
+DROP TABLE IF EXISTS plain, peer;
+CREATE SCHEMA bench;
+"""
+
+
+@dataclass(frozen=True)
+class Data:
+    """A generated file, in S3 and beside it.
+
+    Attributes:
+        rows: Its records.
+        size_bytes: Its size.
+        environment: Reaches the services; `BENCH_FILE`, `BENCH_KEY` and `BENCH_MONTH` are the file's, `BENCH_URI` is
+            the database.
+    """
+
+    rows: int
+    size_bytes: int
+    environment: Mapping[str, str]
+
+
+@contextmanager
+def prepared(rows: int) -> Iterator[tuple[Data, Data]]:
+    """Services with a file of so many rows, and with a small one for those who are slow."""
+    folder = Path(tempfile.mkdtemp(prefix="tally-bench-"))
+    folder.chmod(0o711)
+    try:
+        with running(folder / "services") as services:
+            os.environ.update(services.environment)
+            os.environ["BENCH_URI"] = _uri(services.environment["WAREHOUSE_DSN"])
+            os.environ["BENCH_ADMINISTRATION"] = services.administration["WAREHOUSE_DSN"]
+            # Both are objects of one month, each in a bucket's folder of its own.
+            yield _deliver(folder / "events.csv", KEY, rows), _deliver(folder / "few.csv", f"few/{KEY}", SLOW_ROWS)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _deliver(file: Path, key: str, rows: int) -> Data:
+    with file.open("wb") as out:
+        out.writelines(events_csv(MONTH, rows, bad_rows=0))
+    file.chmod(0o644)
+    boto3.Session().client("s3").upload_file(str(file), os.environ["LAKE_BUCKET"], key)
+    return Data(
+        rows, file.stat().st_size, {**os.environ, "BENCH_FILE": str(file), "BENCH_KEY": key, "BENCH_MONTH": MONTH}
+    )
+
+
+def _uri(dsn: str) -> str:
+    """The DSN as a URI, which is all that some take."""
+    given = {name: quote(str(value), safe="") for name, value in conninfo_to_dict(dsn).items()}
+    return f"postgresql://{given['user']}:{given['password']}@{given['host']}:{given['port']}/{given['dbname']}"
+
+
+def prepare(dsn: str) -> None:
+    """Empty tables, before each run; what the run before left to be written is written."""
+    from tasks.contracts.events import EVENTS
+    from tasks.engine.ddl import apply_ddl
+
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(_EMPTY)
+        apply_ddl(connection, [EVENTS], ["events_staging"])
+        connection.execute(PLAIN)
+    with psycopg.connect(os.environ["BENCH_ADMINISTRATION"], autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
+
+
+def count_rows(dsn: str, table: str) -> int:
+    """Rows of a table."""
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,65 @@
+"""The part of `make demo` that loads some days of a shop's orders, one of them a holiday without a file."""
+
+import time
+from datetime import date
+from typing import Any
+
+from deployments.sample_orders import SampleOrders, sample_orders
+from tasks.engine.receipts import LoadReceipt
+
+FIRST = date(2021, 12, 23)
+DAYS = 5
+
+_TABLES = (
+    "SELECT count(*), sum(o.total_price) FROM orders_core.orders_table AS o"
+    " INNER JOIN orders_core.latest_orders AS l ON o.transaction_id = l.order_id WHERE l.file_date = ANY(%s)",
+    "SELECT count(*), sum(d.quantity) FROM orders_core.order_details AS d"
+    " INNER JOIN orders_core.latest_orders AS l ON d.transaction_id = l.order_id WHERE l.file_date = ANY(%s)",
+)
+_USERS = "SELECT user_id, num_orders FROM orders_core.users_table WHERE user_id = ANY(%s)"
+
+
+def put_orders() -> SampleOrders:
+    """Generate the days and put them into the lake."""
+    from tasks.connections import open_lake, run_settings  # noqa: PLC0415 - Prefect reads its settings when imported
+
+    sample = sample_orders(FIRST, DAYS)
+    with open_lake() as lake:
+        for day, content in sample.files.items():
+            lake.write(f"{run_settings().orders_input_prefix}{day}.json", iter([content]), "application/json")
+    return sample
+
+
+def run_orders(sample: SampleOrders) -> tuple[list[LoadReceipt], list[str]]:
+    """Run `orders-daily` for each day, print what the tables answer, and find what is not as generated."""
+    from flows.orders_daily import orders_daily  # noqa: PLC0415 - Prefect reads its settings when imported
+
+    started = time.monotonic()
+    loads = [load for day in sample.files for load in orders_daily(day=day)]
+    faults = []
+    for day, load in zip(sample.files, loads, strict=True):
+        generated = sample.rows[day], sample.bad_rows[day]
+        if (load.rows_read, load.rows_rejected) != generated:
+            faults.append(f"generated orders of {day} with (rows, bad) {generated}, loaded {load}")
+    wanted = (sample.order_count, sample.total_price, sample.item_count, sample.quantity, sample.user_orders)
+    found = _answers(sample)
+    if found != wanted:
+        return loads, [
+            *faults,
+            f"generated (orders, price, line items, pieces, orders by user) {wanted}, found {found}",
+        ]
+    orders, price, items, pieces, users = wanted
+    print(f"\nOrders of {len(loads)} days in {time.monotonic() - started:.1f} s: {orders:,} for {price:,}, in")
+    print(f"  {items:,} line items {pieces:,} pieces, {sum(users.values()):,} taken by {len(users)} users at the tills")
+    return loads, faults
+
+
+def _answers(sample: SampleOrders) -> tuple[Any, ...]:
+    """What the tables say of the sample's days and users; the warehouse may hold others."""
+    from tasks.connections import open_warehouse  # noqa: PLC0415 - Prefect reads its settings when imported
+
+    with open_warehouse() as connection:
+        counts = [
+            value for query in _TABLES for value in connection.execute(query, [list(sample.files)]).fetchone() or ()
+        ]
+        return *counts, dict(connection.execute(_USERS, [list(sample.user_orders)]).fetchall())

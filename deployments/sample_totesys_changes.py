@@ -1,0 +1,235 @@
+"""What a Totesys database does all day: orders, payments, corrections, deletions, and transactions that commit late."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Self
+
+import psycopg
+from psycopg import sql
+
+from deployments.sample_totesys import FOREIGN_KEYS, Connection
+from deployments.sample_totesys_rows import FIRST_ROWS, NEW_ROW, Ids
+from tasks.contracts.totesys_source import SOURCE_TABLES
+
+BLOCKED = "blocked"
+"""What is counted where a change would wait for a transaction that is still open: it is left out."""
+
+_COLUMNS = {table.name: table.columns[1:-2] for table in SOURCE_TABLES}
+_PARENTS = {table: {parent for child, _, parent in FOREIGN_KEYS if child == table} for table in _COLUMNS}
+
+
+def change_source(
+    connection: Connection, rng: random.Random, changes: int = 100, *, at: datetime, silent_share: float = 0.0
+) -> Counter[str]:
+    """Trade: about half of the changes are new orders, the rest payments, corrections and deletions.
+
+    Each is a transaction of its own, or, within one, a savepoint. The state of the database and of `rng` decide all.
+
+    Args:
+        connection: To the database, as its owner, in autocommit mode or in a transaction.
+        rng: What is drawn from.
+        changes: How many; a new order brings its transaction, and an order that goes takes what hangs on it.
+        at: `last_updated` of the first; each is a millisecond later than the one before.
+        silent_share: Share of the corrections that leave `last_updated` as it is, as a careless script does.
+
+    Returns:
+        How many rows were changed, such as `insert sales_order` or `delete payment`; and `BLOCKED`.
+    """
+    counts: Counter[str] = Counter()
+    for number in range(changes):
+        change = rng.choices(_CHANGES, _WEIGHTS)[0]
+        desk = _Desk(connection, rng, at + timedelta(milliseconds=number), silent_share)
+        try:
+            with connection.transaction():
+                connection.execute("SET LOCAL lock_timeout = '50ms'")
+                change(desk)
+        except psycopg.errors.LockNotAvailable:
+            counts[BLOCKED] += 1
+        else:
+            counts += desk.counts
+    return counts
+
+
+class PendingChanges:
+    """A transaction that took its time, made its changes, and has yet to commit: a context manager, which rolls back.
+
+    Rows that it changed are left alone by `change_source` until then.
+
+    Args:
+        dsn: The database, as its owner.
+        rng: What is drawn from.
+        changes: How many.
+        at: Its time, which its rows will carry however late it commits.
+    """
+
+    def __init__(self, dsn: str, rng: random.Random, changes: int = 5, *, at: datetime) -> None:
+        self._connection: Connection = psycopg.connect(dsn)
+        self._connection.execute("SELECT 1")  # opens the transaction, of which the changes are savepoints
+        self.counts = change_source(self._connection, rng, changes, at=at)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def commit(self) -> None:
+        """Make the changes visible."""
+        self._connection.commit()
+        self._connection.close()
+
+
+class _Desk:
+    """Where one change is made."""
+
+    def __init__(self, connection: Connection, rng: random.Random, at: datetime, silent_share: float) -> None:
+        self._connection, self.rng, self._at, self._silent_share = connection, rng, at, silent_share
+        self.counts: Counter[str] = Counter()
+
+    def any_row(self, table: str) -> int | None:
+        """The id of a row that stands, or None where there is none."""
+        names = {"key": sql.Identifier(f"{table}_id"), "table": sql.Identifier(table)}
+        query = sql.SQL("SELECT min({key}), max({key}) FROM {table}").format(**names)
+        ((first, last),) = self._connection.execute(query).fetchall()
+        if first is None:
+            return None
+        query = sql.SQL("SELECT {key} FROM {table} WHERE {key} >= %s ORDER BY {key} LIMIT 1").format(**names)
+        ((found,),) = self._connection.execute(query, [self.rng.randint(first, last)]).fetchall()
+        return int(found)
+
+    def insert(self, table: str, **parents: Sequence[int]) -> int | None:
+        """Insert a row; its parents are those that are given, else any that stand. None where one is missing."""
+        if (ids := self._any_parents(table, **parents)) is None:
+            return None
+        values = self._values(table, ids, 1 if parents else self.rng.randint(1, 1_000_000))
+        columns = [*_COLUMNS[table], "created_at", "last_updated"]
+        query = sql.SQL("INSERT INTO {} ({}) VALUES ({}) RETURNING {}").format(
+            sql.Identifier(table),
+            sql.SQL(", ").join(map(sql.Identifier, columns)),
+            sql.SQL(", ").join([sql.Placeholder()] * len(columns)),
+            sql.Identifier(f"{table}_id"),
+        )
+        ((key,),) = self._connection.execute(query, [*values.values(), self._at, self._at]).fetchall()
+        self.counts[f"insert {table}"] += 1
+        return int(key)
+
+    def correct(self, table: str) -> None:
+        """Set up to two columns of a row anew; what a transaction is of, and what a payment is for, stays."""
+        changed: dict[str, str | int | None] = {}
+        if (key := self.any_row(table)) is None:
+            return
+        if table != "transaction":
+            ids = self._any_parents(table)
+            new = self._values(table, ids, self.rng.randint(1, 1_000_000)) if ids is not None else {}
+            new.pop("transaction_id", None)
+            changed = {name: new[name] for name in self.rng.sample(sorted(new), min(len(new), 2))}
+        if self.rng.random() >= self._silent_share:
+            changed["last_updated"] = self._at.isoformat()
+        if changed:
+            self._connection.execute(
+                sql.SQL("UPDATE {} SET {} WHERE {} = %s").format(
+                    sql.Identifier(table),
+                    sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in changed),
+                    sql.Identifier(f"{table}_id"),
+                ),
+                [*changed.values(), key],
+            )
+            self.counts[f"update {table}"] += 1
+
+    def delete(self, table: str, column: str, value: int) -> None:
+        """Delete the rows with a value that nothing refers to."""
+        unused = sql.SQL(" AND ").join(
+            [
+                sql.SQL("{} = %s").format(sql.Identifier(column)),
+                *(
+                    sql.SQL("NOT EXISTS (SELECT FROM {} WHERE {} = {}.{})").format(
+                        *map(sql.Identifier, (child, reference, table, f"{table}_id"))
+                    )
+                    for child, reference, parent in FOREIGN_KEYS
+                    if parent == table
+                ),
+            ]
+        )
+        query = sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier(table), unused)
+        if count := self._connection.execute(query, [value]).rowcount:
+            self.counts[f"delete {table}"] += count
+
+    def rows_of(self, table: str, column: str, value: int) -> list[int]:
+        """Ids of the rows with a value."""
+        query = sql.SQL("SELECT {0} FROM {1} WHERE {2} = %s ORDER BY {0}").format(
+            *map(sql.Identifier, (f"{table}_id", table, column))
+        )
+        return [int(key) for (key,) in self._connection.execute(query, [value])]
+
+    def _any_parents(self, table: str, **given: Sequence[int]) -> Ids | None:
+        ids: dict[str, Sequence[int]] = dict(given)
+        for parent in sorted(_PARENTS[table] - given.keys()):
+            if (found := self.any_row(parent)) is None:
+                return None
+            ids[parent] = [found]
+        return ids
+
+    def _values(self, table: str, ids: Ids, number: int) -> dict[str, str | int | None]:
+        return dict(zip(_COLUMNS[table], NEW_ROW[table](self.rng, ids, self._at, number), strict=True))
+
+
+def _sell(desk: _Desk) -> None:
+    if (order := desk.insert("sales_order")) is not None:
+        desk.insert("transaction", sales_order=[order], purchase_order=[])
+
+
+def _buy(desk: _Desk) -> None:
+    if (order := desk.insert("purchase_order")) is not None:
+        desk.insert("transaction", sales_order=[], purchase_order=[order])
+
+
+def _pay(desk: _Desk) -> None:
+    desk.insert("payment")
+
+
+def _correct_fact(desk: _Desk) -> None:
+    desk.correct(desk.rng.choice(("sales_order", "purchase_order", "payment", "transaction")))
+
+
+def _correct_dimension(desk: _Desk) -> None:
+    desk.correct(desk.rng.choice(tuple(FIRST_ROWS)))
+
+
+def _add_dimension(desk: _Desk) -> None:
+    desk.insert(desk.rng.choice(("address", "counterparty", "department", "design", "staff")))
+
+
+def _delete_payment(desk: _Desk) -> None:
+    if (key := desk.any_row("payment")) is not None:
+        desk.delete("payment", "payment_id", key)
+
+
+def _cancel_order(desk: _Desk) -> None:
+    table = desk.rng.choice(("sales_order", "purchase_order"))
+    if (order := desk.any_row(table)) is not None:
+        for transaction in desk.rows_of("transaction", f"{table}_id", order):
+            desk.delete("payment", "transaction_id", transaction)
+            desk.delete("transaction", "transaction_id", transaction)
+        desk.delete(table, f"{table}_id", order)
+
+
+def _retire(desk: _Desk) -> None:
+    table = desk.rng.choice(("address", "counterparty", "design", "staff"))
+    if (key := desk.any_row(table)) is not None:
+        desk.delete(table, f"{table}_id", key)
+
+
+_WEIGHTED: dict[Callable[[_Desk], None], int] = {
+    _sell: 25,
+    _buy: 10,
+    _pay: 20,
+    _correct_fact: 20,
+    _correct_dimension: 8,
+    _add_dimension: 6,
+    _delete_payment: 4,
+    _cancel_order: 4,
+    _retire: 3,
+}
+_CHANGES, _WEIGHTS = tuple(_WEIGHTED), tuple(_WEIGHTED.values())

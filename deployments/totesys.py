@@ -1,0 +1,123 @@
+"""The Totesys database of the demo and of `make up`, with the secret that holds its login and the two stores in S3.
+
+Let its business trade with `python -m deployments.totesys --changes 100`.
+
+The database belongs to a role of its own, `totesys`; the flows know `totesys_reader`, which may read its tables. Both
+get another password with each start: the reader's is in the secret, the owner's in a file beside the services' data.
+"""
+
+import argparse
+import json
+import random
+import secrets
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from deployments.embedded import Services
+from deployments.postgres_server import write_private
+from deployments.s3_service import AccessKey, client, create_bucket
+from deployments.sample_totesys import DEFAULT_SEED, create_source, fill_source
+from deployments.sample_totesys_changes import change_source
+
+OWNER, READER, DATABASE, SECRET = "totesys", "totesys_reader", "totesys", "totesys"
+SALES_ORDERS = 2000
+_LOGIN = "totesys.json"
+STORES = {"csv": "totesys-csv", "parquet": "totesys-parquet"}
+
+
+def provide(services: Services, folder: Path) -> dict[str, str]:
+    """Make what is missing of database, roles, secret and stores, and let the business begin.
+
+    Args:
+        services: Running, and ours: nothing is made in services that are given.
+        folder: Where `owner_dsn` finds the owner's login.
+
+    Returns:
+        The flows' variables; none where the services are given.
+    """
+    if services.postgres is None or services.s3 is None:
+        (folder / _LOGIN).unlink(missing_ok=True)
+        return {}
+    passwords = {role: secrets.token_urlsafe(24) for role in (OWNER, READER)}
+    administrator = services.administration["WAREHOUSE_DSN"]
+    _provide_database(administrator, passwords)
+    own = make_conninfo(administrator, user=OWNER, password=passwords[OWNER], dbname=DATABASE)
+    _begin_business(own)
+    write_private(folder / _LOGIN, json.dumps({"owner_dsn": own}))
+    parts = conninfo_to_dict(administrator)
+    login = {"user": READER, "password": passwords[READER], "host": parts["host"], "port": parts["port"]}
+    _provide_secret_and_stores(services, json.dumps(login | {"database": DATABASE}))
+    return {"TOTESYS_SECRET": SECRET, "TOTESYS_CSV_BUCKET": STORES["csv"], "TOTESYS_PARQUET_BUCKET": STORES["parquet"]}
+
+
+def owner_dsn(folder: Path) -> str | None:
+    """The owner's login at the database that was provided last; None where there was none."""
+    file = folder / _LOGIN
+    return str(json.loads(file.read_text())["owner_dsn"]) if file.exists() else None
+
+
+def _provide_database(administrator: str, passwords: dict[str, str]) -> None:
+    with psycopg.connect(administrator, autocommit=True) as connection:
+        roles = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
+        for role, password in passwords.items():
+            statement = sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
+                sql.SQL("ALTER" if role in roles else "CREATE"), sql.Identifier(role), sql.Literal(password)
+            )
+            connection.execute(statement)
+        names = {"database": sql.Identifier(DATABASE), "owner": sql.Identifier(OWNER), "reader": sql.Identifier(READER)}
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
+            connection.execute(sql.SQL("CREATE DATABASE {database} OWNER {owner}").format(**names))
+        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {database} FROM PUBLIC").format(**names))
+        connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {database} TO {reader}").format(**names))
+
+
+def _begin_business(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        if connection.execute("SELECT 1 FROM pg_tables WHERE tablename = 'sales_order'").fetchone():
+            return
+        opened_at = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=SALES_ORDERS)
+        with connection.transaction():  # a start that is killed leaves no half of it
+            create_source(connection, reader=READER)
+            fill_source(connection, sales_orders=SALES_ORDERS, opened_at=opened_at)
+
+
+def _provide_secret_and_stores(services: Services, login: str) -> None:
+    given = services.administration
+    key = AccessKey(given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"])
+    manager = client("secretsmanager", given["AWS_ENDPOINT_URL"], key)
+    try:
+        manager.put_secret_value(SecretId=SECRET, SecretString=login)
+    except manager.exceptions.ResourceNotFoundException:
+        manager.create_secret(Name=SECRET, SecretString=login)
+    s3 = client("s3", given["AWS_ENDPOINT_URL"], key)
+    for kind, bucket in STORES.items():
+        create_bucket(s3, bucket)
+        s3.put_object(Bucket=bucket, Key=f"input/setup_success_{kind}_input.txt")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Trade; the exit code is 0 where there is a database to trade in."""
+    from deployments.stack import state_folder  # noqa: PLC0415 - the stack provides the database
+
+    parser = argparse.ArgumentParser(prog="python -m deployments.totesys", description="Change the Totesys database.")
+    parser.add_argument("--changes", type=int, default=100, help="default 100; a new order brings its transaction")
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="another seed gives other changes")
+    options = parser.parse_args(arguments)
+    if (dsn := owner_dsn(state_folder() / "services")) is None:
+        print("expected the Totesys database of `make up`, found none: start it", file=sys.stderr)
+        return 1
+    rng = random.Random(options.seed)  # noqa: S311 - reproducible, not secret
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        counts = change_source(connection, rng, options.changes, at=datetime.now(UTC).replace(tzinfo=None))
+    print("\n".join(f"{count:6,} {name}" for name, count in sorted(counts.items())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""Flow `totesys-deletions`: what is gone from an operational database is closed in the warehouse, and kept."""
+
+from prefect import flow
+
+from flows.totesys_sync import complete_run
+from tasks.contracts.totesys import HISTORIES, TOTESYS
+from tasks.contracts.totesys_source import SOURCE_TABLES
+from tasks.deletions import merge_deletions, report_deletions
+from tasks.engine.receipts import DeletionReceipt
+from tasks.parameters import named_by_start
+from tasks.sync import check_stores, list_unfinished_runs, one_at_a_time
+from tasks.transform import build_schemas
+
+
+@flow(name="totesys-deletions", flow_run_name=named_by_start("totesys-deletions"))
+def totesys_deletions() -> list[DeletionReceipt]:
+    """Compare the keys of the facts with those of the source, and close the versions of rows that are gone from it.
+
+    A sync that died is completed first, so that nothing arrives later which was read before.
+    """
+    check_stores()
+    build_schemas(TOTESYS, ["totesys_core", "totesys_warehouse"])
+    with one_at_a_time("totesys"):
+        for run in list_unfinished_runs("totesys"):
+            complete_run(run)
+        receipts = merge_deletions(SOURCE_TABLES, HISTORIES)
+    report_deletions("totesys-deletions", "Deletions in totesys", receipts)
+    return receipts

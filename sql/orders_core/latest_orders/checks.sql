@@ -1,0 +1,60 @@
+-- fail: an order of the files has one row, another none
+SELECT
+    touched.order_id,
+    count(DISTINCT latest_orders.order_id) AS row_count,
+    count(versions.id) AS version_count
+FROM touched_latest_orders AS touched
+LEFT JOIN orders_core.latest_orders ON touched.order_id = latest_orders.order_id
+LEFT JOIN orders_staging.orders_raw AS versions ON touched.order_id = versions.id
+GROUP BY touched.order_id
+HAVING (count(latest_orders.order_id) > 0) <> (count(versions.id) > 0);
+
+-- fail: the row is a version that stands in a file, and no version is later
+SELECT
+    latest_orders.order_id,
+    latest_orders.file_date,
+    latest_orders.updated_at
+FROM touched_latest_orders AS touched
+INNER JOIN orders_core.latest_orders ON touched.order_id = latest_orders.order_id
+INNER JOIN orders_staging.orders_raw AS versions ON latest_orders.order_id = versions.id
+GROUP BY latest_orders.order_id
+HAVING
+    NOT bool_or(
+        versions.file_date = latest_orders.file_date
+        AND versions.load_id = latest_orders.load_id
+        AND versions.updated_at = latest_orders.updated_at
+        AND versions.total_price IS NOT DISTINCT FROM latest_orders.total_price
+        AND versions.line_items IS NOT DISTINCT FROM latest_orders.line_items
+    )
+    OR bool_or(
+        (versions.updated_at, versions.file_date) > (latest_orders.updated_at, latest_orders.file_date)
+    );
+
+-- warn: an order stands once in a file
+SELECT
+    orders_raw.id,
+    count(*) AS row_count
+FROM orders_staging.orders_raw
+WHERE orders_raw.file_date = %(day)s
+GROUP BY orders_raw.id
+HAVING count(*) > 1;
+
+-- warn: no order is of a later day than its file
+SELECT
+    orders_raw.id,
+    orders_raw.order_date
+FROM orders_staging.orders_raw
+WHERE orders_raw.file_date = %(day)s AND orders_raw.order_date > orders_raw.file_date;
+
+-- warn: subtotal and taxes make the total, which the subtotal alone is where it includes them
+SELECT
+    latest_orders.order_id,
+    latest_orders.subtotal_price,
+    latest_orders.total_tax,
+    latest_orders.taxes_included,
+    latest_orders.total_price
+FROM touched_latest_orders AS touched
+INNER JOIN orders_core.latest_orders ON touched.order_id = latest_orders.order_id
+WHERE
+    latest_orders.total_price
+    <> latest_orders.subtotal_price + CASE WHEN latest_orders.taxes_included THEN 0 ELSE latest_orders.total_tax END;

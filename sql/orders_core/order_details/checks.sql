@@ -1,0 +1,41 @@
+-- fail: line items and their quantities are those of the orders as delivered
+WITH delivered AS (
+    SELECT
+        latest_orders.order_id AS transaction_id,
+        count(*) AS item_count,
+        sum((item.fields ->> 'quantity')::integer) AS quantity
+    FROM touched_order_details AS touched
+    INNER JOIN orders_core.latest_orders ON touched.transaction_id = latest_orders.order_id
+    CROSS JOIN LATERAL jsonb_array_elements(latest_orders.line_items) AS item (fields)
+    WHERE NOT latest_orders.is_test
+    GROUP BY latest_orders.order_id
+),
+
+built AS (
+    SELECT
+        touched.transaction_id,
+        count(*) AS item_count,
+        sum(order_details.quantity) AS quantity
+    FROM touched_order_details AS touched
+    INNER JOIN orders_core.order_details ON touched.transaction_id = order_details.transaction_id
+    GROUP BY touched.transaction_id
+)
+
+SELECT
+    delivered.item_count,
+    delivered.quantity,
+    built.item_count AS built_count,
+    built.quantity AS built_quantity,
+    coalesce(delivered.transaction_id, built.transaction_id) AS transaction_id
+FROM delivered
+FULL JOIN built ON delivered.transaction_id = built.transaction_id
+WHERE delivered IS DISTINCT FROM built;
+
+-- warn: every line item has an id of its own
+SELECT
+    order_details.line_item_id,
+    count(*) AS row_count
+FROM touched_order_details AS touched
+INNER JOIN orders_core.order_details ON touched.transaction_id = order_details.transaction_id
+GROUP BY order_details.line_item_id
+HAVING count(*) > 1 OR order_details.line_item_id IS NULL;

@@ -1,0 +1,19 @@
+-- grain: one line item of the latest version of an order that is no test
+-- key: transaction_id, position
+-- parameters: day (date, of the file that was loaded)
+-- sources: orders_core.latest_orders
+-- write disposition: merge by (transaction_id)
+-- rules: a line item is told by its place in the order (rejected: by its id, which nothing makes unique);
+--   what an earlier version of the order held is gone (rejected: line items of all versions);
+--   an order whose line_items are null or empty has no rows; test orders are left out
+SELECT
+    latest_orders.order_id AS transaction_id,
+    item.position::integer AS position,
+    (item.fields ->> 'id')::bigint AS line_item_id,
+    (item.fields ->> 'product_id')::bigint AS product_id,
+    (item.fields ->> 'variant_id')::bigint AS variant_id,
+    (item.fields ->> 'quantity')::integer AS quantity
+FROM touched_order_details AS touched
+INNER JOIN orders_core.latest_orders ON touched.transaction_id = latest_orders.order_id
+CROSS JOIN LATERAL jsonb_array_elements(latest_orders.line_items) WITH ORDINALITY AS item (fields, position)
+WHERE NOT latest_orders.is_test

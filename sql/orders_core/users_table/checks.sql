@@ -1,0 +1,19 @@
+-- fail: the orders of the users are all there are
+SELECT
+    touched.user_id,
+    users_table.num_orders,
+    count(orders.order_id) AS order_count
+FROM touched_users_table AS touched
+LEFT JOIN orders_core.users_table ON touched.user_id = users_table.user_id
+LEFT JOIN orders_core.latest_orders AS orders ON touched.user_id = orders.user_id
+GROUP BY touched.user_id, users_table.num_orders
+HAVING coalesce(users_table.num_orders, 0) <> count(orders.order_id);
+
+-- fail: the first order of a user is not after the last
+SELECT
+    users_table.user_id,
+    users_table.first_order_timestamp,
+    users_table.last_order_timestamp
+FROM touched_users_table AS touched
+INNER JOIN orders_core.users_table ON touched.user_id = users_table.user_id
+WHERE users_table.first_order_timestamp > users_table.last_order_timestamp;

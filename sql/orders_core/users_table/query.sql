@@ -1,0 +1,49 @@
+-- grain: one member of the staff who took an order at the till
+-- key: user_id
+-- parameters: day (date, of the file that was loaded)
+-- sources: orders_core.latest_orders
+-- write disposition: merge by (user_id)
+-- rules: all orders count, test orders included, also as the first and the last one (rejected: leaving them out, for a
+--   user whose only order is a test is a user);
+--   the first and the last order are told by created_at, ties by the order's id (rejected: any of them);
+--   contact fields are those of the last order, null and empty as they are (rejected: the last that are not null);
+--   an order without user_id is nobody's
+SELECT
+    touched.user_id,
+    last_order.email,
+    last_order.phone,
+    last_order.location_id,
+    last_order.buyer_accepts_marketing,
+    first_order.created_at AS first_order_timestamp,
+    first_order.name AS first_order_product,
+    last_order.created_at AS last_order_timestamp,
+    last_order.name AS last_order_product,
+    counted.num_orders
+FROM touched_users_table AS touched
+INNER JOIN LATERAL (
+    SELECT
+        orders.created_at,
+        orders.name
+    FROM orders_core.latest_orders AS orders
+    WHERE orders.user_id = touched.user_id
+    ORDER BY orders.created_at ASC, orders.order_id ASC
+    LIMIT 1
+) AS first_order ON TRUE
+INNER JOIN LATERAL (
+    SELECT
+        orders.created_at,
+        orders.name,
+        orders.email,
+        orders.phone,
+        orders.location_id,
+        orders.buyer_accepts_marketing
+    FROM orders_core.latest_orders AS orders
+    WHERE orders.user_id = touched.user_id
+    ORDER BY orders.created_at DESC, orders.order_id DESC
+    LIMIT 1
+) AS last_order ON TRUE
+INNER JOIN LATERAL (
+    SELECT count(*) AS num_orders
+    FROM orders_core.latest_orders AS orders
+    WHERE orders.user_id = touched.user_id
+) AS counted ON TRUE

@@ -1,0 +1,15 @@
+-- grain: one business partner, as it is now
+-- key: counterparty_id
+-- sources: none
+-- write disposition: merge by (counterparty_id)
+CREATE TABLE IF NOT EXISTS totesys_core.counterparty (
+    counterparty_id integer NOT NULL,
+    counterparty_legal_name text,
+    legal_address_id integer,
+    CONSTRAINT counterparty_counterparty_id_pk PRIMARY KEY (counterparty_id)
+);
+
+COMMENT ON COLUMN totesys_core.counterparty.counterparty_id IS 'Identifier of the partner';
+COMMENT ON COLUMN totesys_core.counterparty.counterparty_legal_name IS 'Registered name';
+COMMENT ON COLUMN totesys_core.counterparty.legal_address_id
+IS 'Registered address; see totesys_warehouse.dim_location';

@@ -1,0 +1,14 @@
+-- grain: one department, as it is now
+-- key: department_id
+-- sources: none
+-- write disposition: merge by (department_id)
+CREATE TABLE IF NOT EXISTS totesys_core.department (
+    department_id integer NOT NULL,
+    department_name text,
+    location text,
+    CONSTRAINT department_department_id_pk PRIMARY KEY (department_id)
+);
+
+COMMENT ON COLUMN totesys_core.department.department_id IS 'Identifier of the department';
+COMMENT ON COLUMN totesys_core.department.department_name IS 'Its name';
+COMMENT ON COLUMN totesys_core.department.location IS 'Where it sits';

@@ -1,0 +1,4 @@
+-- grain: one staff to be decided again
+-- sources: totesys_core.staff
+SELECT staff_id
+FROM totesys_core.staff

@@ -1,0 +1,22 @@
+-- fail: every staged version stands or waits
+SELECT
+    staged.payment_id,
+    staged.last_updated
+FROM totesys_staging.payment AS staged
+WHERE
+    NOT EXISTS (
+        SELECT 1
+        FROM totesys_warehouse.fact_payment AS fact
+        WHERE
+            fact.payment_id = staged.payment_id
+            AND fact.last_updated_date = staged.last_updated::date
+            AND fact.last_updated_time = staged.last_updated::time(3)
+    )
+    AND NOT EXISTS (
+        SELECT 1
+        FROM totesys_warehouse.quarantine
+        WHERE
+            quarantine.source_table = 'payment' AND quarantine.is_waiting
+            AND quarantine.source_id = staged.payment_id
+            AND quarantine.last_updated = staged.last_updated
+    );

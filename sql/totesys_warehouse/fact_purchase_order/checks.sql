@@ -1,0 +1,22 @@
+-- fail: every staged version stands or waits
+SELECT
+    staged.purchase_order_id,
+    staged.last_updated
+FROM totesys_staging.purchase_order AS staged
+WHERE
+    NOT EXISTS (
+        SELECT 1
+        FROM totesys_warehouse.fact_purchase_order AS fact
+        WHERE
+            fact.purchase_order_id = staged.purchase_order_id
+            AND fact.last_updated_date = staged.last_updated::date
+            AND fact.last_updated_time = staged.last_updated::time(3)
+    )
+    AND NOT EXISTS (
+        SELECT 1
+        FROM totesys_warehouse.quarantine
+        WHERE
+            quarantine.source_table = 'purchase_order' AND quarantine.is_waiting
+            AND quarantine.source_id = staged.purchase_order_id
+            AND quarantine.last_updated = staged.last_updated
+    );

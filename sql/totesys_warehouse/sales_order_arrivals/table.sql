@@ -1,0 +1,48 @@
+-- grain: one version of a sales order whose dimensions are there, staged or released by the quarantine
+-- key: sales_order_id, last_updated
+-- sources: totesys_staging.sales_order, totesys_warehouse.quarantine
+-- write disposition: none; a view
+CREATE OR REPLACE VIEW totesys_warehouse.sales_order_arrivals AS
+SELECT
+    sales_order.sales_order_id,
+    sales_order.created_at,
+    sales_order.last_updated,
+    sales_order.staff_id,
+    sales_order.counterparty_id,
+    sales_order.units_sold,
+    sales_order.unit_price,
+    sales_order.currency_id,
+    sales_order.design_id,
+    sales_order.agreed_payment_date,
+    sales_order.agreed_delivery_date,
+    sales_order.agreed_delivery_location_id,
+    NULL::timestamptz AS deleted_at,
+    sales_order.load_id
+FROM totesys_staging.sales_order
+WHERE
+    NOT EXISTS (
+        SELECT 1
+        FROM totesys_warehouse.quarantine
+        WHERE
+            quarantine.source_table = 'sales_order' AND sales_order.sales_order_id = quarantine.source_id
+            AND sales_order.last_updated = quarantine.last_updated
+    )
+UNION ALL
+SELECT
+    source_row.sales_order_id,
+    source_row.created_at,
+    source_row.last_updated,
+    source_row.staff_id,
+    source_row.counterparty_id,
+    source_row.units_sold,
+    source_row.unit_price,
+    source_row.currency_id,
+    source_row.design_id,
+    source_row.agreed_payment_date,
+    source_row.agreed_delivery_date,
+    source_row.agreed_delivery_location_id,
+    quarantine.deleted_at,
+    source_row.load_id
+FROM totesys_warehouse.quarantine
+CROSS JOIN LATERAL jsonb_populate_record(NULL::totesys_staging.sales_order, quarantine.source_row) AS source_row
+WHERE quarantine.source_table = 'sales_order' AND NOT quarantine.is_waiting;

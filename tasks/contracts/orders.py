@@ -1,0 +1,150 @@
+"""Contract of `orders`: a shop's orders as the daily JSON files deliver them (specs: pipeline `orders`).
+
+What tables are built from, identifiers and times are of strict types; what nobody computes with is text as delivered,
+so that it costs no order.
+"""
+
+from typing import Annotated
+
+import msgspec
+import polars as pl
+
+from tasks.contracts import UNKNOWN_KEYS, Column, Contract, Partition
+from tasks.contracts.jsonb import JSONB, parse_jsonb
+from tasks.contracts.numeric_types import BIGINT, BOOLEAN, NUMERIC
+from tasks.contracts.types import DATE, TEXT, TIMESTAMPTZ, ColumnType, parse_date_of_timestamp
+
+_OFFSET = r"[T ][0-9:.]+(Z|[+-][0-9]{2}:?[0-9]{2})$"
+
+# In quotes as well, as everywhere in an order.
+_Int32 = (
+    Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)] | Annotated[str, msgspec.Meta(pattern="^-?[0-9]{1,9}$")]
+)
+_Int64 = (
+    Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, msgspec.Meta(pattern="^-?[0-9]{1,18}$")]
+)
+
+
+class _LineItem(msgspec.Struct):
+    """What `sql/orders_core/order_details` takes out of a line item; other keys are kept as they are."""
+
+    id: _Int64 | None = None
+    variant_id: _Int64 | None = None
+    product_id: _Int64 | None = None
+    quantity: _Int32 | None = None
+
+
+_decode_line_items = msgspec.json.Decoder(list[_LineItem]).decode
+
+
+def _sound_line_items(text: str) -> str | None:
+    try:
+        _decode_line_items(text)
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+        return None
+    return text
+
+
+def parse_line_items(expr: pl.Expr) -> pl.Expr:
+    """The wire form of a JSON array of line items whose ids and quantity are whole numbers or null."""
+    sound = expr.map_batches(
+        lambda series: pl.Series(
+            [text if text is None else _sound_line_items(text) for text in series], dtype=pl.String
+        ),
+        return_dtype=pl.String,
+        is_elementwise=True,
+    )
+    return parse_jsonb(sound)
+
+
+def parse_offset(expr: pl.Expr) -> pl.Expr:
+    """The offset from UTC that a date-time is written with, such as `-05:00`; null where it names none."""
+    offset = expr.str.extract(_OFFSET).str.replace("Z", "+00:00", literal=True)
+    return offset.str.replace(r"^(.[0-9]{2}):?", "${1}:")
+
+
+MONEY = NUMERIC(14, 2, rounded=True)
+WEIGHT = NUMERIC(18, 3, rounded=True)
+LINE_ITEMS = ColumnType(
+    "jsonb", "an array of line items, their id, variant_id, product_id and quantity whole numbers", parse_line_items
+)
+
+ORDERS = Contract(
+    dataset="orders",
+    table="orders_staging.orders_raw",
+    description="One row per order per file, as delivered: every version of an order, test orders included.",
+    columns=(
+        Column("id", BIGINT, "Identifier of the order.", nullable=False),
+        Column("email", TEXT, "E-mail address of the customer; may be null or empty."),
+        Column("closed_at", TIMESTAMPTZ, "Instant when the order was closed."),
+        Column("created_at", TIMESTAMPTZ, "Instant when the order was made.", nullable=False),
+        Column(
+            "order_date",
+            DATE,
+            "Local date of the order: that of created_at, as written, in its own offset.",
+            source="created_at",
+            nullable=False,
+            parse=parse_date_of_timestamp,
+        ),
+        Column(
+            "utc_offset",
+            TEXT,
+            "Offset that created_at was written with: created_at AT TIME ZONE utc_offset::interval is the local time.",
+            source="created_at",
+            parse=parse_offset,
+        ),
+        Column("updated_at", TIMESTAMPTZ, "Instant of this version of the order.", nullable=False),
+        Column("number", BIGINT, "Number of the order in the shop."),
+        Column("note", TEXT, "Note of the customer."),
+        Column("token", TEXT, "Token of the order."),
+        Column("gateway", TEXT, "How it was paid."),
+        Column("test", BOOLEAN, "Whether it is a test order.", nullable=False),
+        Column("total_price", MONEY, "What the order costs: subtotal, and taxes where they are not in it."),
+        Column("subtotal_price", MONEY, "Price of the line items after discounts."),
+        Column("total_weight", WEIGHT, "Weight of the line items, in grams."),
+        Column("total_tax", MONEY, "Taxes."),
+        Column("taxes_included", BOOLEAN, "Whether the taxes are in the subtotal."),
+        Column("currency", TEXT, "Currency of the prices, ISO 4217."),
+        Column("financial_status", TEXT, "State of the payment."),
+        Column("confirmed", BOOLEAN, "Whether the order was confirmed."),
+        Column("total_discounts", MONEY, "Discounts on the order."),
+        Column("total_line_items_price", MONEY, "Price of the line items before discounts."),
+        Column("cart_token", TEXT, "Token of the cart."),
+        Column("buyer_accepts_marketing", BOOLEAN, "Whether the customer agreed to advertisements."),
+        Column("name", TEXT, "Name of the order."),
+        Column("referring_site", TEXT, "Site that the customer came from."),
+        Column("landing_site", TEXT, "Page that the customer came to."),
+        Column("cancelled_at", TIMESTAMPTZ, "Instant when the order was cancelled."),
+        Column("cancel_reason", TEXT, "Why it was cancelled."),
+        Column("total_price_usd", MONEY, "What the order costs, in US dollars."),
+        Column("checkout_token", TEXT, "Token of the checkout."),
+        Column("reference", TEXT, "Reference, as delivered."),
+        Column("user_id", BIGINT, "Member of the staff who took the order at the till."),
+        Column("location_id", BIGINT, "Shop that the order was made in."),
+        Column("source_identifier", TEXT, "Identifier at the source of the order."),
+        Column("source_url", TEXT, "Address of the source of the order."),
+        Column("processed_at", TIMESTAMPTZ, "Instant when the order was processed."),
+        Column("device_id", BIGINT, "Device that the order was made on."),
+        Column("phone", TEXT, "Telephone number of the customer; may be null or empty."),
+        Column("customer_locale", TEXT, "Language of the customer."),
+        Column("app_id", BIGINT, "Program that the order was made with."),
+        Column("browser_ip", TEXT, "Address of the customer's browser, as delivered."),
+        Column("landing_site_ref", TEXT, "Reference in the page that the customer came to."),
+        Column("order_number", BIGINT, "Number of the order as the customer sees it."),
+        Column("processing_method", TEXT, "How the payment was processed."),
+        Column("checkout_id", BIGINT, "Checkout of an online order; null at the till."),
+        Column("source_name", TEXT, "Where the order comes from, such as pos or web."),
+        Column("fulfillment_status", TEXT, "State of the delivery."),
+        Column("tags", TEXT, "Tags of the order, as delivered."),
+        Column("contact_email", TEXT, "E-mail address for questions about the order."),
+        Column("order_status_url", TEXT, "Page with the state of the order."),
+        Column("line_items", LINE_ITEMS, "What was ordered: an array of line items."),
+        Column("total_discount", MONEY, "Discount on the order, as delivered."),
+        Column("unknown_keys", JSONB, "Keys that this contract does not know, with their values.", source=UNKNOWN_KEYS),
+    ),
+    prefix_setting="orders_input_prefix",
+    key_setting="orders_key",
+    partition=Partition(column="file_date", unit="day", span="year"),
+    records_key="orders",
+    indexes=(("id",),),
+)

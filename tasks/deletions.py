@@ -1,0 +1,76 @@
+"""Deletions in a source: close what is gone from it, open what returned; see `tasks.engine.deletions`."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+
+from tasks.connections import open_source, open_warehouse, warehouse_slot
+from tasks.contracts.histories import History
+from tasks.contracts.source_table import SourceTable
+from tasks.engine.deletions import close_deleted, reopen_returned
+from tasks.engine.receipts import DeletionReceipt, LoadReceipt
+from tasks.policy import step
+from tasks.report import markdown_table
+
+
+@step(task_run_name="merge_deletions")
+def merge_deletions(tables: Sequence[SourceTable], histories: Sequence[History]) -> list[DeletionReceipt]:
+    """Close the versions of rows that are gone from the source; they are kept.
+
+    The caller holds the pipeline's lock and has left no run unfinished.
+
+    Args:
+        tables: Of the source, all that the histories come from.
+        histories: What is compared with their keys.
+    """
+    logger = get_run_logger()
+    wanted = {history.source_table: history for history in histories}
+    checked_at = datetime.now(UTC)
+    with (
+        warehouse_slot(),
+        open_warehouse() as connection,
+        open_source([table for table in tables if table.name in wanted]) as snapshot,
+    ):
+        receipts = [
+            close_deleted(connection, wanted[table.name], snapshot.copy_keys(table), checked_at)
+            for table in snapshot.tables
+        ]
+    for receipt in receipts:
+        logger.info(
+            "%s: closed %s versions and %s in the quarantine, by the %s keys that the source has",
+            receipt.table,
+            f"{receipt.closed_count:,}",
+            f"{receipt.waiting_count:,}",
+            f"{receipt.key_count:,}",
+        )
+    return receipts
+
+
+@step(task_run_name="merge_returned")
+def merge_returned(histories: Sequence[History], loads: Sequence[LoadReceipt]) -> list[tuple[str, int]]:
+    """Open the closed versions that the loads of a run brought again.
+
+    Returns:
+        How many, by history.
+    """
+    by_dataset = {load.dataset: load.load_id for load in loads}
+    known = [history for history in histories if history.contract.dataset in by_dataset]
+    with open_warehouse() as connection:
+        opened = [
+            (history.table, reopen_returned(connection, history, by_dataset[history.contract.dataset]))
+            for history in known
+        ]
+    found = [(table, count) for table, count in opened if count]
+    for table, count in found:
+        get_run_logger().info("%s: opened %s versions whose rows had been gone and returned", table, f"{count:,}")
+    return found
+
+
+@step(task_run_name="report_deletions {key}")
+def report_deletions(key: str, title: str, receipts: Sequence[DeletionReceipt]) -> None:
+    """Publish what was closed."""
+    header = ["table", "keys in the source", "versions closed", "closed in the quarantine"]
+    rows = [(x.table, x.key_count, x.closed_count, x.waiting_count) for x in receipts]
+    create_markdown_artifact(f"# {title}\n\n{markdown_table(header, rows)}", key=key, description=title)

@@ -1,0 +1,10 @@
+"""Currencies: their English names in ISO 4217, by the library `iso4217`."""
+
+import json
+
+from iso4217 import Currency
+
+
+def currency_names() -> dict[str, str]:
+    """The parameter `currency_names` of a build: names by code, as a JSON object. A code that ISO withdrew has none."""
+    return {"currency_names": json.dumps({currency.code: currency.currency_name for currency in Currency})}

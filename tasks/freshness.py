@@ -1,0 +1,59 @@
+"""Check that the warehouse shows what its source does."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+
+from tasks.connections import open_source, open_warehouse
+from tasks.contracts.source_table import SourceTable
+from tasks.engine import sync_runs
+from tasks.engine.receipts import Freshness
+from tasks.policy import step
+from tasks.report import markdown_table
+
+
+@step(task_run_name="check_freshness {pipeline}")
+def check_freshness(pipeline: str, tables: Sequence[SourceTable], as_of: datetime, limit: timedelta) -> Freshness:
+    """Hold the newest change in the warehouse against the newest of the source that is old enough to be there.
+
+    Args:
+        pipeline: Whose runs bring the changes.
+        tables: Of the source.
+        as_of: The moment that is asked about.
+        limit: Age from which a change must be in the warehouse.
+    """
+    logger = get_run_logger()
+    with open_warehouse() as connection:
+        run = sync_runs.last_loaded_run(connection, pipeline)
+    with open_source(tables) as snapshot:
+        due = snapshot.newest_change(as_of - limit)
+    found = Freshness(as_of, run.run_number if run else None, str(run.watermark["newest"]) if run else "", due)
+    if found.is_stale:
+        logger.warning(
+            "The warehouse is stale: a change of %s, more than %s before %s, is not there; the newest that is is of %s,"
+            " by run %s. See why %s-sync does not run or fails",
+            found.overdue,
+            limit,
+            f"{as_of:%Y-%m-%d %H:%M}",
+            found.in_warehouse or "no time",
+            found.run_number,
+            pipeline,
+        )
+    else:
+        logger.info("The warehouse is fresh: its newest change is of %s", found.in_warehouse or "no time")
+    return found
+
+
+@step(task_run_name="report_freshness {key}")
+def report_freshness(key: str, pipeline: str, found: Freshness, limit: timedelta) -> None:
+    """Publish what was found."""
+    facts = [
+        ("as of (UTC)", f"{found.as_of:%Y-%m-%d %H:%M}"),
+        ("last run in the warehouse", str(found.run_number or "none")),
+        ("newest change in the warehouse", found.in_warehouse or "none"),
+        (f"newest change in the source that is at least {limit} old", found.overdue or "none"),
+    ]
+    title = f"{pipeline}: the warehouse is {'stale' if found.is_stale else 'fresh'}"
+    create_markdown_artifact(f"# {title}\n\n{markdown_table(['what', 'when'], facts)}", key=key, description=title)

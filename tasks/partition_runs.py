@@ -1,0 +1,176 @@
+"""Runs of a pipeline, one for each partition: by its deployment, wherever its workers are, or in this process."""
+
+import difflib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, cast
+from uuid import UUID
+
+from prefect import Flow, State
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from tasks.contracts import Contract
+from tasks.engine.errors import BackfillError
+from tasks.policy import step
+
+IN_FLIGHT = 8
+"""Runs under way at once of a deployment without a concurrency limit. With one: as many as that, for what is above it
+waits half a minute for each try."""
+
+MOST_IN_FLIGHT = 100
+"""However high the limit is: what one request to the server answers for."""
+
+POLL_SECONDS = 2.0
+PATIENCE = 120.0
+"""Seconds without any run that starts or ends after which the log asks for a worker."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline that a backfill can run.
+
+    Attributes:
+        contract: Of its dataset, which is partitioned.
+        flow: What brings one partition up to date, from the load to `report_finished`. Its deployment has its name.
+        parameter: The flow's parameter that names the partition.
+        after: What follows a backfill that did not fail, with the first and the last day of the range; the same range
+            again may be no work.
+    """
+
+    contract: Contract
+    flow: Flow[..., Any]
+    parameter: str
+    after: Callable[[date, date], object] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the flow, and of its deployment."""
+        return self.flow.name
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the run of one partition ended; `fault` is empty where it did what it should."""
+
+    partition: str
+    fault: str
+
+
+def pipeline_of(pipelines: Iterable[Pipeline], name: str) -> Pipeline:
+    """The pipeline of a name.
+
+    Raises:
+        BackfillError: There is none.
+    """
+    known = {pipeline.name: pipeline for pipeline in pipelines}
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=1)
+        raise BackfillError(
+            f"unknown pipeline {name!r}{f', did you mean {nearest[0]}' if nearest else ''}? Expected one of"
+            f" {', '.join(sorted(known))}"
+        )
+    return known[name]
+
+
+def load_partitions(pipeline: Pipeline, due: Sequence[str]) -> list[Outcome]:
+    """Run a pipeline for some partitions, in their order; one that fails stops no other.
+
+    Through the pipeline's deployment, as many at once as that allows, where there is one; else one after another here.
+    """
+    if not due:
+        return []
+    with get_client(sync_client=True) as client:
+        deployment = _deployment_of(client, pipeline)
+        ended = _deployed(client, deployment, pipeline, due) if deployment else _in_process(pipeline, due)
+        where = f"deployment {pipeline.name} on {deployment.work_pool_name}" if deployment else "this process"
+        get_run_logger().info("Running %s for %d partitions by %s", pipeline.name, len(due), where)
+        return list(_watched(pipeline, len(due), ended))
+
+
+@step(task_run_name="load_partition {partition}")
+def load_partition(pipeline: Pipeline, partition: str) -> Outcome:
+    """Run a pipeline for one partition in this process.
+
+    A task, for Prefect may answer the n-th sub-run of a flow that is run again by the n-th of the try before, which was
+    for another partition; under a task each is a run of its own.
+    """
+    state = pipeline.flow(**{pipeline.parameter: partition}, return_state=True)
+    return _outcome(partition, cast("State[Any]", state))
+
+
+def _in_process(pipeline: Pipeline, due: Sequence[str]) -> Iterator[Outcome]:
+    return (load_partition(pipeline, partition) for partition in due)
+
+
+def _deployed(
+    client: SyncPrefectClient, deployment: DeploymentResponse, pipeline: Pipeline, due: Sequence[str]
+) -> Iterator[Outcome]:
+    limit = deployment.global_concurrency_limit
+    most = min(max(limit.limit, 1) if limit else IN_FLIGHT, MOST_IN_FLIGHT)
+    waiting, running, seen = deque(due), dict[UUID, str](), dict[UUID, str | None]()
+    moved_at = time.monotonic()
+    while waiting or running:
+        while waiting and len(running) < most:
+            partition = waiting.popleft()
+            started = run_deployment(
+                deployment.id,
+                parameters={pipeline.parameter: partition},
+                timeout=0,
+                idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{partition}",
+            )
+            running[cast("FlowRun", started).id] = partition
+        time.sleep(POLL_SECONDS)
+        found = client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=list(running))))
+        for deleted in running.keys() - {run.id for run in found}:
+            yield Outcome(running.pop(deleted), "its flow run was deleted")
+        for run in found:
+            if run.state and run.state.name != seen.get(run.id):
+                seen[run.id], moved_at = run.state.name, time.monotonic()
+            if run.state and run.state.is_final():
+                yield _outcome(running.pop(run.id), run.state)
+        if time.monotonic() - moved_at > PATIENCE:
+            moved_at = time.monotonic()
+            get_run_logger().warning(
+                "No run has started or ended for %.0f s: %s. Is there a worker for work pool %s with room for them?",
+                PATIENCE,
+                ", ".join(f"{running[run]} is {seen.get(run)}" for run in running),
+                deployment.work_pool_name,
+            )
+
+
+def _outcome(partition: str, state: State[Any]) -> Outcome:
+    return Outcome(partition, "" if state.is_completed() else f"{state.name}: {state.message or 'no reason was given'}")
+
+
+def _deployment_of(client: SyncPrefectClient, pipeline: Pipeline) -> DeploymentResponse | None:
+    try:
+        return client.read_deployment_by_name(f"{pipeline.name}/{pipeline.name}")
+    except ObjectNotFound:
+        return None
+
+
+def _watched(pipeline: Pipeline, total: int, ended: Iterable[Outcome]) -> Iterator[Outcome]:
+    """Show how far the runs are, as an artifact and in the log."""
+    failed = 0
+    artifact = create_progress_artifact(
+        0.0, key=f"backfill-{pipeline.name}-progress", description=f"{pipeline.name}: 0 of {total:,} partitions"
+    )
+    for done, outcome in enumerate(ended, 1):
+        failed += bool(outcome.fault)
+        text = f"{pipeline.name}: {done:,} of {total:,} partitions, {failed:,} failed, last {outcome.partition}"
+        update_progress_artifact(cast("UUID", artifact), 100.0 * done / total, text)
+        if outcome.fault:
+            get_run_logger().error("%s failed: %s", outcome.partition, outcome.fault)
+        get_run_logger().info(text)
+        yield outcome

@@ -1,0 +1,150 @@
+"""Copy what changed in a source to the lake, and move files that were processed; see `tasks.engine.sync`."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from prefect.logging import get_run_logger
+
+from tasks.connections import flow_run_id, open_lake, open_source, open_warehouse, run_settings
+from tasks.contracts import Contract
+from tasks.contracts.source_table import SourceTable
+from tasks.engine import sync, sync_runs
+from tasks.engine.lake_setup import check_lake_setup
+from tasks.engine.receipts import BuildReceipt, LoadReceipt, ObjectRef, SyncReceipt
+from tasks.engine.run_store import RunStore
+from tasks.engine.sync_runs import SyncRun
+from tasks.engine.warehouse import Connection
+from tasks.policy import step
+
+
+@contextmanager
+def csv_store() -> Iterator[RunStore]:
+    """The store of `TOTESYS_CSV_BUCKET`."""
+    with open_lake(run_settings().totesys_csv_bucket) as lake:
+        yield RunStore(lake, "csv")
+
+
+@contextmanager
+def parquet_store() -> Iterator[RunStore]:
+    """The store of `TOTESYS_PARQUET_BUCKET`."""
+    with open_lake(run_settings().totesys_parquet_bucket) as lake:
+        yield RunStore(lake, "parquet")
+
+
+@contextmanager
+def one_at_a_time(pipeline: str) -> Iterator[None]:
+    """Hold a pipeline's lock for the block: its runs, and what else compares source and warehouse, never overlap.
+
+    Raises:
+        PartitionBusyError: Another run holds it; the message says which.
+    """
+    with open_warehouse() as connection, sync_runs.one_at_a_time(connection, pipeline):
+        yield
+
+
+@step(task_run_name="check_stores")
+def check_stores() -> None:
+    """See that both stores were set up, before any work.
+
+    Raises:
+        LakeSetupError: One was not; the message says what is missing.
+    """
+    with csv_store() as csv, parquet_store() as parquet:
+        for store in (csv, parquet):
+            check_lake_setup(store.lake, "input/", f"setup_success_{store.kind}_input.txt")
+
+
+@step(task_run_name="list_unfinished_runs {pipeline}")
+def list_unfinished_runs(pipeline: str) -> list[SyncRun]:
+    """The run that died and is to be completed before another begins; one that cannot be is superseded."""
+    with open_warehouse() as connection:
+        run = _settled(connection, pipeline)
+    return [run] if run else []
+
+
+@step(task_run_name="extract_changes {pipeline}")
+def extract_changes(pipeline: str, tables: Sequence[SourceTable], *, full: bool = False) -> SyncRun:
+    """Copy what changed in a source since the last run to the CSV store, all tables as of one moment.
+
+    A snapshot without changes leaves an entry of the ledger and no more.
+
+    Args:
+        pipeline: Whose run it is.
+        tables: Of the source.
+        full: Everything, whether it changed or not.
+    """
+    logger = get_run_logger()
+    with open_warehouse() as connection:
+        if run := _settled(connection, pipeline):  # what a try before this one brought to its end
+            return run
+        with open_source(tables) as snapshot:
+            for table, columns in snapshot.unknown_columns.items():
+                logger.warning("%s has unknown columns %s; they are not extracted", table, ", ".join(columns))
+            run, since, reason = sync.begin_run(connection, snapshot, pipeline, is_full=full, flow_run_id=flow_run_id())
+            logger.info("Run %d extracts %s", run.run_number, reason)
+            if run.row_counts:
+                with csv_store() as csv:
+                    run = sync.export_run(connection, snapshot, csv, run, since)
+    for table, row_count in sorted(run.row_counts.items()):
+        logger.info("Extracted %s: %s rows", table, f"{row_count:,}")
+    if run.status == "unchanged":
+        logger.info("Nothing changed in the source: no work")
+    return run
+
+
+def _settled(connection: Connection, pipeline: str) -> SyncRun | None:
+    """The run to be completed, if there is one; one that died too early for that is superseded."""
+    logger = get_run_logger()
+    if not sync_runs.unfinished_run(connection, pipeline):
+        return None
+    with csv_store() as csv:
+        settled = sync.settle_run(connection, csv, pipeline)
+    if settled.superseded:
+        logger.warning(
+            "Run %d of %s died before all of it was in the CSV store and is superseded; what it left stays, unused: %s",
+            settled.superseded,
+            pipeline,
+            ", ".join(settled.left_files) or "nothing",
+        )
+    if run := settled.run:
+        logger.warning("Run %d of %s was left %s: it is completed first", run.run_number, pipeline, run.status)
+    return settled.run
+
+
+@step(task_run_name="land_parquet {run.run_number}")
+def land_parquet(run: SyncRun, contracts: Sequence[Contract]) -> tuple[SyncRun, list[tuple[Contract, ObjectRef]]]:
+    """Convert a run's CSV files to parquet where that is still to be done, then move them to the processed ones.
+
+    Returns:
+        The run as it stands now, and the parquet files that are still to be loaded, with their contracts.
+    """
+    with open_warehouse() as connection, csv_store() as csv, parquet_store() as parquet:
+        run = sync.convert_run(connection, csv, parquet, run, contracts)
+        objects = sync.objects_of_run(parquet, run, contracts)
+    for _, source in objects:
+        get_run_logger().info("Landed %s, %s bytes", source.uri, f"{source.size_bytes:,}")
+    return run, objects
+
+
+@step(task_run_name="land_processed {run.run_number}")
+def land_processed(
+    run: SyncRun,
+    loads: Sequence[LoadReceipt],
+    builds: Sequence[BuildReceipt],
+    reopened: Sequence[tuple[str, int]],
+) -> SyncReceipt:
+    """Enter that a run is in the warehouse, and move its parquet files to the processed ones.
+
+    Args:
+        run: Converted, or further.
+        loads: Of its files.
+        builds: Of what derives from them, checked.
+        reopened: Versions that returned, by history.
+    """
+    if run.row_counts:
+        with open_warehouse() as connection, parquet_store() as parquet:
+            sync.close_run(connection, parquet, run)
+        get_run_logger().info("Run %d is in the warehouse, and its files are moved", run.run_number)
+    counts = tuple(sorted(run.row_counts.items()))
+    newest = str(run.watermark["newest"])
+    return SyncReceipt(run.run_number, run.is_full, newest, counts, tuple(loads), tuple(builds), tuple(reopened))

@@ -1,0 +1,84 @@
+"""Report what syncs brought: rows by table and operation, and how far the warehouse is behind the source."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+
+from tasks.engine.receipts import SyncReceipt
+from tasks.engine.sql_files import DispositionKind, sql_table
+from tasks.policy import step
+from tasks.report import markdown_table
+
+OPERATIONS: dict[DispositionKind, str] = {
+    "append": "added",
+    "merge": "inserted, changed or removed",
+    "replace": "replaced",
+    "upsert": "inserted or changed",
+}
+"""What a build does with the rows that it writes, by its write disposition."""
+
+
+def lag_of(newest_change: str, now: datetime) -> str:
+    """How long ago a change was, as the source writes its time, in UTC."""
+    try:
+        changed_at = datetime.fromisoformat(newest_change).replace(tzinfo=UTC)
+    except ValueError:  # no change at all, or a time that Python does not have, such as infinity
+        return "unknown"
+    return str(now - changed_at).split(".")[0]
+
+
+def sync_section(receipt: SyncReceipt, now: datetime) -> Iterator[str]:
+    """One run as Markdown."""
+    yield f"## Run {receipt.run_number}"
+    if not receipt.row_counts:
+        yield "Nothing changed in the source."
+    facts = [
+        ("extracted", "everything" if receipt.is_full else "what changed"),
+        ("newest change in the source (UTC)", receipt.newest_change or "none"),
+        ("lag: its age when it was in the warehouse", lag_of(receipt.newest_change, now)),
+    ]
+    yield markdown_table(["run", str(receipt.run_number)], facts)
+    if receipt.row_counts:
+        loads = {load.table.split(".")[1]: load for load in receipt.loads}
+        rows = [
+            (table, count, load.rows_loaded if load else "before", load.rows_rejected if load else "before")
+            for table, count in receipt.row_counts
+            for load in [loads.get(table)]
+        ]
+        yield markdown_table(["source table", "rows extracted", "rows staged", "rows rejected"], rows)
+    written = [
+        (build.table, OPERATIONS[sql_table(build.table).disposition.kind], build.row_count)
+        for build in receipt.builds
+        if build.status == "built"
+    ]
+    written += [(table, "opened again", count) for table, count in receipt.reopened]
+    if written:
+        yield markdown_table(["table", "operation", "rows"], written)
+    for build in receipt.builds:
+        for warning in build.warnings:
+            yield f"**Note:** {warning.table}: it is not so that {warning.name}: {warning.broken_count:,} rows."
+
+
+@step(task_run_name="report_sync {key}")
+def report_sync(key: str, pipeline: str, receipts: Sequence[SyncReceipt]) -> str:
+    """Publish what runs brought.
+
+    Returns:
+        The report, in Markdown.
+    """
+    now = datetime.now(UTC)
+    parts = [f"# Sync of {pipeline}"]
+    for receipt in receipts:
+        parts += sync_section(receipt, now)
+    report = "\n\n".join(parts)
+    create_markdown_artifact(report, key=key, description=f"Sync of {pipeline}")
+    last = receipts[-1]
+    get_run_logger().info(
+        "Run %d: the newest change of the source is of %s, %s ago",
+        last.run_number,
+        last.newest_change or "no time",
+        lag_of(last.newest_change, now),
+    )
+    return report

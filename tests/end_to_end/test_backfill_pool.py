@@ -1,0 +1,46 @@
+"""A backfill on the Docker pool: a container of its own, which starts one for each month that is due."""
+
+import re
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from end_to_end.docker_pool import assert_loaded_once, docker, prefect, state_of, wait_for
+from events_oracle import EventsFile
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+
+from deployments.sample_events import object_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
+
+
+def test_range_is_run_by_containers_and_a_month_that_fails_stops_no_other(
+    month: tuple[str, EventsFile], database: str, bucket: str, lake_administrator: "S3Client"
+) -> None:
+    name, expected = month
+    lake_administrator.put_object(Bucket=bucket, Key=object_key("", "2021-01"), Body=b"id,nonsense\n1,2\n")
+    said = prefect(
+        *("deployment", "run", "backfill/backfill", "-p", "pipeline=events-monthly"),
+        *("-p", "start=2021-01", "-p", "end=2021-03"),
+    )
+    [run] = re.findall(r"UUID: (\S+)", said)
+    wait_for("the end of the backfill", lambda: state_of(run)[0] in {"Completed", "Failed", "Crashed"})
+    assert_loaded_once(database, expected)
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(UUID(run)).state
+        ours = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[UUID(run)]))
+        children = client.read_flow_runs(flow_run_filter=ours)
+    assert state
+    assert state.name == "Failed"
+    assert re.search(r"1 of 2 partitions of events-monthly failed.*\n +2021-01: Failed: .*missing", state.message or "")
+    assert {child.parameters["month"]: child.state_name for child in children} == {
+        "2021-01": "Failed",
+        name: "Completed",
+    }
+    assert all(child.deployment_id and (child.infrastructure_pid or "") for child in children)
+    label = ("--filter", "label=io.prefect.deployment-name=backfill")
+    wait_for("the end of its container", lambda: not docker("ps", "--all", "--quiet", *label), 60)

@@ -1,0 +1,51 @@
+"""A container with a memory limit loads an object of any size: the whole flow, as it is deployed."""
+
+import os
+import subprocess
+
+import psycopg
+import pytest
+from end_to_end.docker_pool import docker
+from things import lake
+
+from deployments import lint
+from deployments.register import ROOT
+from deployments.sample_events import events_csv, object_key
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900), pytest.mark.usefixtures("worker_log")]
+
+LIMIT = "512m"
+BLOCK_ROWS, BLOCKS = 73_000, 6
+"""60 MB of CSV, of which a process that held all of it would make ten times as much."""
+
+FLOW = "from flows.events_monthly import events_monthly; events_monthly('2021-04')"
+PASSED_ON = ("WAREHOUSE_DSN", "LAKE_BUCKET", "AWS_", "PREFECT_API_URL")
+
+
+def run_in_image(code: str, limit: str) -> "subprocess.CompletedProcess[str]":
+    """Run Python in a container of the image that is deployed, on this machine's network."""
+    [[step]] = [build.values() for build in lint.load(ROOT / "prefect.yaml")["build"]]
+    # By name alone: their values are no arguments that everybody can see.
+    named = [part for name in os.environ if name.startswith(PASSED_ON) for part in ("--env", name)]
+    limits = ["--memory", limit, "--memory-swap", limit]
+    command = ["docker", "run", "--rm", "--network", "host", *limits, *named, f"{step['image_name']}:{step['tag']}"]
+    return subprocess.run([*command, "python", "-c", code], capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_month_is_loaded_in_a_container_of_512_mb(database: str, bucket: str) -> None:
+    del bucket
+    header, _, block = b"".join(events_csv("2021-04", BLOCK_ROWS, bad_rows=0)).partition(b"\n")
+    content = (part for part in (header + b"\n", *[block] * BLOCKS))
+    stored = lake().write(object_key("", "2021-04"), content, "text/csv")
+    assert stored.size_bytes > 55 << 20
+    done = run_in_image(FLOW, LIMIT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with psycopg.connect(database) as connection:
+        loads = connection.execute("SELECT status, rows_loaded, rows_rejected FROM ledger.loads").fetchall()
+        assert loads == [("loaded", BLOCK_ROWS * BLOCKS, 0)]
+        assert connection.execute("SELECT count(*) FROM events_staging.events").fetchone() == (BLOCK_ROWS * BLOCKS,)
+
+
+def test_limit_of_a_container_is_held() -> None:
+    assert docker("info", "--format", "{{.MemoryLimit}}") == "true"
+    assert run_in_image("bytearray(600 << 20)", LIMIT).returncode == 137  # SIGKILL

@@ -1,0 +1,139 @@
+"""Peak memory of a load, whole process, at several sizes of the object: it is bounded, whatever the object's format."""
+
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+from things import lake, ready_connection
+
+from deployments.sample_events import COLUMNS, events_csv
+from tasks.contracts.events import EVENTS
+from tasks.engine.settings import RunSettings
+
+pytestmark = [
+    pytest.mark.usefixtures("database", "bucket"),
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory of a process is read from /proc"),
+]
+
+SMALL_MB = 256
+"""The least that may be set: its buffers are full after a few MB, whatever comes behind them."""
+
+GROWTH, NOISE_MB = 1.05, 5
+
+ROWS = 73_000
+"""Of a block, which is 10 MB of CSV; objects are several of it."""
+
+LOAD = """
+import sys
+from pathlib import Path
+from tasks.contracts.events import EVENTS
+from tasks.engine.settings import RunSettings
+from things import connection, load, ref
+settings = RunSettings(load_memory_mb=sys.argv[2])
+with connection("memory") as warehouse:
+    receipt = load(warehouse, ref(sys.argv[1]), contract=EVENTS, settings=settings)
+# Not from getrusage: that counts the memory of the process that this one was forked from as well.
+peak = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
+print(receipt.rows_loaded, int(peak) / 1024)
+"""
+
+
+@pytest.fixture(scope="module")
+def block() -> bytes:
+    """Records without a header."""
+    return b"".join(events_csv("2021-04", ROWS, bad_rows=0)).partition(b"\n")[2]
+
+
+def csv(block: bytes, count: int) -> Iterator[bytes]:
+    yield ",".join(COLUMNS).encode() + b"\n"
+    yield from [block] * count
+
+
+def csv_gz(block: bytes, count: int) -> Iterator[bytes]:
+    # Members one behind the other are a gzip file; a block is compressed once.
+    yield gzip.compress(next(csv(block, 0)))
+    yield from [gzip.compress(block, 1)] * count
+
+
+def records_of(block: bytes) -> "pyarrow.Table":
+    text = pyarrow.string()
+    return pyarrow.csv.read_csv(
+        io.BytesIO(block),
+        read_options=pyarrow.csv.ReadOptions(column_names=list(COLUMNS)),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, text), strings_can_be_null=True),
+    )
+
+
+def ndjson(block: bytes, count: int) -> Iterator[bytes]:
+    lines = "".join(json.dumps(record) + "\n" for record in records_of(block).to_pylist()).encode()
+    yield from [lines] * count
+
+
+def document(block: bytes, count: int) -> Iterator[bytes]:
+    lines = next(ndjson(block, 1)).strip().replace(b"\n", b",\n")
+    yield b"["
+    for number in range(count):
+        yield (b",\n" if number else b"") + lines
+    yield b"]"
+
+
+def parquet(block: bytes, count: int) -> Iterator[bytes]:
+    table, file = records_of(block), io.BytesIO()
+    with pyarrow.parquet.ParquetWriter(file, table.schema) as writer:
+        for _ in range(count):
+            writer.write_table(table)
+    yield file.getvalue()
+
+
+def peak_of_load(key: str, rows: int, limit_mb: int) -> float:
+    """Peak memory in MB of a process that does nothing but load an object."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, key, str(limit_mb)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    loaded, peak = done.stdout.split()
+    assert int(loaded) == rows
+    return float(peak)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "counts"),
+    [
+        pytest.param("csv", csv, (2, 6, 18), id="csv"),
+        pytest.param("csv.gz", csv_gz, (2, 6), id="csv.gz"),
+        pytest.param("ndjson", ndjson, (1, 4), id="ndjson"),
+        pytest.param("json", document, (1, 4), id="json"),
+        pytest.param("parquet", parquet, (2, 6), id="parquet"),
+    ],
+)
+def test_peak_memory_of_a_load_does_not_grow_with_the_object(
+    block: bytes, suffix: str, content: Callable[[bytes, int], Iterator[bytes]], counts: tuple[int, ...]
+) -> None:
+    peaks = []
+    with ready_connection(EVENTS):
+        for count in counts:
+            key = f"{count}/events.{suffix}"
+            lake().write(key, content(block, count), "binary/octet-stream")
+            peaks.append(peak_of_load(key, count * ROWS, SMALL_MB))
+    assert max(peaks) < SMALL_MB, peaks
+    assert max(peaks) < GROWTH * peaks[0] + NOISE_MB, peaks
+
+
+def test_peak_memory_of_a_load_stays_within_the_limit_that_is_set_by_default(block: bytes) -> None:
+    default_mb = RunSettings().load_memory_mb
+    with ready_connection(EVENTS):
+        lake().write("9/events.csv", csv(block, 9), "text/csv")
+        assert peak_of_load("9/events.csv", 9 * ROWS, default_mb) < default_mb

@@ -1,0 +1,66 @@
+"""Bounded memory: what a load and an export of orders take does not grow with the file."""
+
+import json
+import random
+import subprocess
+import sys
+from datetime import date
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from things import lake
+
+from deployments.sample_orders import new_orders
+
+pytestmark = pytest.mark.usefixtures("database", "bucket")
+
+# In a process of its own, with which its greatest memory so far (VmHWM) begins anew. Prints MB, rows and MB.
+CHILD = """
+import sys
+from datetime import date
+from tasks.connections import open_lake, open_warehouse, run_settings
+from tasks.contracts.orders import ORDERS
+from tasks.engine.ddl import apply_ddl
+from tasks.engine.exporter import export_of_query, write_file
+from tasks.engine.loader import load_object
+from tasks.engine.sql_files import sql_table
+from tasks.extract import objects_of
+
+with open_warehouse() as connection, open_lake() as lake:
+    apply_ddl(connection, [ORDERS], [])
+    for day in map(date.fromisoformat, sys.argv[1:]):
+        (source,) = objects_of(lake, ORDERS, run_settings(), f"{day}")
+        load = load_object(connection, lake, ORDERS, source, run_settings())
+        days = {"first_day": day, "last_day": day}
+        export = export_of_query(sql_table("orders_export.orders"), days, name=f"{day}")
+        write_file(connection, lake, export, prefix="Output/", group="days/")
+        with open("/proc/self/status") as status:
+            peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+        print(source.size_bytes >> 20, load.rows_loaded, peak >> 10)
+"""
+SMALL, LARGE = date(2021, 4, 1), date(2021, 4, 2)
+
+
+def put_orders(day: date, megabytes: int) -> int:
+    """Put a file of about this size, the same thousand orders over and over; returns how many orders it has."""
+    orders = list(new_orders(random.Random(1), day, 1000))  # noqa: S311 - reproducible, not secret
+    block = ", ".join(map(json.dumps, orders)).encode()
+    count = (megabytes << 20) // len(block)
+    blocks = (b", " * bool(number) + block for number in range(count))
+    lake().write(f"Input/{day}.json", chain([b'{"orders": ['], blocks, [b"]}"]), "application/json")
+    return count * len(orders)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of a process from /proc")
+def test_memory_does_not_grow_with_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOAD_MEMORY_MB", "256")  # the least: then the smaller file fills every buffer as well
+    rows = [put_orders(day, megabytes) for day, megabytes in ((SMALL, 15), (LARGE, 45))]
+    command = [sys.executable, "-c", CHILD, f"{SMALL}", f"{LARGE}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
+    (_, small_rows, small_peak), (megabytes, large_rows, large_peak) = (
+        map(int, line.split()) for line in done.stdout.splitlines()
+    )
+    assert [small_rows, large_rows] == rows
+    # Held whole, the greater file would take its 45 MB several times over.
+    assert large_peak - small_peak < megabytes / 2, done.stdout

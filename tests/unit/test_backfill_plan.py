@@ -1,0 +1,139 @@
+"""The plan of a backfill: which partitions a listing and the ledger make due."""
+
+import time
+from datetime import date, timedelta
+
+import pytest
+
+from tasks.backfill import range_of
+from tasks.contracts.commerce import COMMERCE
+from tasks.contracts.events import EVENTS
+from tasks.contracts.keys import KeyTemplate, Unit
+from tasks.contracts.orders import ORDERS
+from tasks.engine.backfill import BackfillPlan, Standing, partitions_between, plan_backfill
+from tasks.engine.errors import BackfillError, ContractError
+from tasks.engine.receipts import ObjectRef
+
+JANUARY, APRIL = date(2021, 1, 1), date(2021, 4, 1)
+
+
+def source(partition: str, version: str = "v1", name: str = "events.csv") -> ObjectRef:
+    return ObjectRef(f"s3://lake/{partition}/{name}", version, 10, partition)
+
+
+def standing(*sources: ObjectRef, is_finished: bool = True) -> Standing:
+    return Standing({one.uri: one.version for one in sources}, is_finished)
+
+
+def plan(
+    objects: list[ObjectRef], stands: dict[str, Standing], first: date | None = JANUARY, last: date | None = JANUARY
+) -> BackfillPlan:
+    return plan_backfill("events", "month", first, last, objects, stands)
+
+
+OLD, NEW, OTHER = source("2021-01"), source("2021-01", "v2"), source("2021-01", "v9", "more.csv")
+
+
+@pytest.mark.parametrize(
+    ("objects", "stands", "state", "orphans"),
+    [
+        ([], None, "missing", 0),
+        ([OLD], None, "new", 0),
+        ([OLD], standing(OLD), "unchanged", 0),
+        ([OLD], standing(OLD, is_finished=False), "unfinished", 0),
+        ([NEW], standing(OLD), "changed", 0),
+        ([NEW], standing(OLD, is_finished=False), "changed", 0),
+        ([OLD, OTHER], standing(OLD), "changed", 0),
+        ([OLD], standing(OLD, OTHER), "unchanged", 1),
+        ([NEW], standing(OLD, OTHER), "changed", 1),
+        ([], standing(OLD, OTHER), "orphaned", 2),
+    ],
+)
+def test_state_of_a_partition(objects: list[ObjectRef], stands: Standing | None, state: str, orphans: int) -> None:
+    (planned,) = plan(objects, {"2021-01": stands} if stands else {}).partitions
+    assert (planned.state, len(planned.orphans)) == (state, orphans)
+    assert (planned.object_count, planned.size_bytes) == (len(objects), 10 * len(objects))
+
+
+def test_due_partitions_are_in_order_and_spans_are_unbroken() -> None:
+    stands = {name: standing(source(name)) for name in ("2021-02", "2021-05")}
+    objects = [source(name) for name in ("2021-06", "2021-01", "2021-02", "2021-04", "2021-03")]
+    found = plan(objects, stands, JANUARY, date(2021, 8, 1))
+    assert found.due == ["2021-01", "2021-03", "2021-04", "2021-06"]
+    assert found.spans("new") == [("2021-01", "2021-01"), ("2021-03", "2021-04"), ("2021-06", "2021-06")]
+    assert (found.of("orphaned"), found.of("missing")) == (["2021-05"], ["2021-07", "2021-08"])
+    assert found.days == (JANUARY, date(2021, 8, 1))
+
+
+def test_open_range_is_from_the_first_to_the_last_that_is_delivered_or_stands() -> None:
+    found = plan([source("2021-03")], {"2021-01": standing(OLD)}, None, None)
+    assert [(one.partition, one.state) for one in found.partitions] == [
+        ("2021-01", "orphaned"),
+        ("2021-02", "missing"),
+        ("2021-03", "new"),
+    ]
+    assert plan([], {}, None, None).partitions == ()
+
+
+@pytest.mark.parametrize(
+    ("unit", "first", "last", "names"),
+    [
+        ("month", date(2020, 11, 1), date(2021, 2, 1), ["2020-11", "2020-12", "2021-01", "2021-02"]),
+        ("month", date(2020, 1, 31), date(2020, 2, 1), ["2020-01", "2020-02"]),
+        ("day", date(2020, 2, 28), date(2020, 3, 1), ["2020-02-28", "2020-02-29", "2020-03-01"]),
+        ("day", JANUARY, JANUARY, ["2021-01-01"]),
+        ("day", date(9999, 12, 31), date(9999, 12, 31), ["9999-12-31"]),
+        ("month", date(9999, 12, 1), date(9999, 12, 31), ["9999-12"]),
+    ],
+)
+def test_both_ends_of_a_range_are_in_it(unit: Unit, first: date, last: date, names: list[str]) -> None:
+    assert list(partitions_between(unit, first, last)) == names
+
+
+def test_ten_years_of_days_are_planned_in_a_moment() -> None:
+    days = [date(2011, 1, 1) + timedelta(number) for number in range(3653)]
+    objects = [source(f"{day}", f"v{day.day % 2}") for day in days]
+    stands = {f"{day}": standing(source(f"{day}")) for day in days}
+    started = time.process_time()
+    found = plan_backfill("orders", "day", days[0], days[-1], objects, stands)
+    assert time.process_time() - started < 2  # CPU seconds; it takes a twentieth of one
+    assert (len(found.partitions), len(found.due)) == (3653, sum(day.day % 2 == 0 for day in days))
+
+
+@pytest.mark.parametrize(
+    ("template", "first", "last", "prefix"),
+    [
+        ("{year:04d}/{month:02d}/events.csv", JANUARY, APRIL, "in/2021/0"),
+        ("{year:04d}/{month:02d}/events.csv", JANUARY, JANUARY, "in/2021/01/events.csv"),
+        ("{year:04d}/{month:02d}/{day:02d}.csv", JANUARY, JANUARY, "in/2021/01/"),
+        ("{year:04d}/{month:02d}/events.csv", date(2019, 1, 1), APRIL, "in/20"),
+        ("{year:04d}/{month:02d}/events.csv", None, APRIL, "in/"),
+        ("{month:02d}-{year:04d}.csv", JANUARY, date(2022, 1, 1), "in/"),
+    ],
+)
+def test_listing_of_a_range_begins_with_what_its_keys_share(
+    template: str, first: date | None, last: date | None, prefix: str
+) -> None:
+    assert KeyTemplate("in/", template).range_prefix(first, last, "month") == prefix
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        ("2021-04", "2021-03", "expected an end that is no earlier than the start, found 2021-04 to 2021-03"),
+        ("2021-04-01", "2021-05", "events is divided by month: expected a month, found 2021-04-01"),
+    ],
+)
+def test_range_that_is_none_is_refused(start: str, end: str, message: str) -> None:
+    with pytest.raises((BackfillError, ContractError), match=message):
+        range_of(EVENTS, start, end)
+
+
+def test_day_that_is_none_is_refused() -> None:
+    with pytest.raises(BackfillError, match="2021-02-30 is no day of the calendar"):
+        range_of(ORDERS, "2021-02-30", None)
+
+
+def test_dataset_without_partitions_is_refused() -> None:
+    with pytest.raises(BackfillError, match="has no partitions"):
+        range_of(COMMERCE[0], None, None)

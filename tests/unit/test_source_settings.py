@@ -1,0 +1,71 @@
+"""Settings of an operational database: a DSN, or a secret that holds them as JSON."""
+
+import json
+import traceback
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from tasks.engine.errors import SettingsError
+from tasks.engine.settings import read_source
+
+DSN = "postgresql://reader:hunter2@127.0.0.1:5432/totesys"
+LOGIN = {"user": "reader", "password": "hunter2 '\\", "host": "db.example", "database": "totesys"}
+
+
+def never(name: str | None) -> str:
+    raise AssertionError(f"secret {name} was read although the environment speaks")
+
+
+def read(secret: object, name: str | None = "totesys") -> dict[str, object]:
+    text = secret if isinstance(secret, str | bytes) else json.dumps(secret)
+    asked = []
+    settings = read_source({"TOTESYS_SECRET": name} if name else {}, lambda given: asked.append(given) or text)
+    assert asked == [name]
+    return {key: value for key, value in conninfo_to_dict(settings.dsn.get_secret_value()).items() if value is not None}
+
+
+def test_dsn_speaks_before_the_secret() -> None:
+    environ = {"TOTESYS_DSN": DSN, "TOTESYS_SECRET": "totesys"}
+    assert read_source(environ, never).dsn.get_secret_value() == DSN
+
+
+@pytest.mark.parametrize("name", ["totesys", None])
+def test_secret_of_the_name_or_of_the_block_is_read(name: str | None) -> None:
+    expected = {"user": "reader", "password": "hunter2 '\\", "host": "db.example", "dbname": "totesys"}
+    assert read(LOGIN, name) == expected
+    assert read(json.dumps(LOGIN).encode(), name) == expected
+
+
+@pytest.mark.parametrize(
+    ("secret", "found"),
+    [
+        (LOGIN | {"port": 5433}, {"port": "5433"}),
+        (LOGIN | {"port": "5433", "engine": "postgres", "sslmode": "require"}, {"port": "5433", "sslmode": "require"}),
+        ({"username": "u", "password": "p", "hostname": "h", "dbname": "d"}, {"user": "u", "host": "h", "dbname": "d"}),
+        ({"USER": "u", "Password": "p", "host": "h", "db": "d", "port": None}, {"user": "u", "password": "p"}),
+    ],
+)
+def test_usual_spellings_of_a_secret_are_known(secret: dict[str, object], found: dict[str, str]) -> None:
+    assert read(secret).items() >= found.items()
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["", "hunter2", '"hunter2"', "[1]", b"\xff", {}, *({**LOGIN, key: None} for key in LOGIN), {**LOGIN, "user": ""}],
+)
+def test_secret_that_is_no_login_is_refused_without_a_word_of_it(secret: object) -> None:
+    with pytest.raises(SettingsError, match="secret totesys cannot be used: expected ") as caught:
+        read(secret)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_malformed_dsn_is_refused_without_a_word_of_it() -> None:
+    with pytest.raises(SettingsError, match="TOTESYS_DSN cannot be used: dsn: ") as caught:
+        read_source({"TOTESYS_DSN": DSN.replace("postgresql", "postgresq")}, never)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_misspelt_name_is_refused() -> None:
+    with pytest.raises(SettingsError, match="did you mean TOTESYS_SECRET"):
+        read_source({"TOTESYS_SECRETS": "x"}, never)

@@ -1,0 +1,61 @@
+"""What the report of a sync says."""
+
+from datetime import UTC, datetime
+from typing import get_args
+
+import pytest
+
+from tasks.engine.receipts import BuildReceipt, CheckResult, LoadReceipt, SyncReceipt
+from tasks.engine.sql_files import DispositionKind
+from tasks.sync_report import OPERATIONS, lag_of, sync_section
+
+NOW = datetime(2022, 11, 3, 14, 30, tzinfo=UTC)
+LOAD = LoadReceipt("totesys_staff", "totesys_staging.staff", "", "s3://b/k", "v", "loaded", 1, 3, 2, 1, 0.1)
+WARNING = CheckResult("totesys_warehouse.quarantine", "no fact waits", "warn", 4)
+FACT = BuildReceipt("totesys_warehouse.fact_payment", "", "built", 1234, 0.1, (WARNING,))
+UNCHANGED = BuildReceipt("totesys_warehouse.dim_staff", "", "unchanged", 77, 0.0)
+
+
+def section(receipt: SyncReceipt) -> str:
+    return "\n".join(sync_section(receipt, NOW))
+
+
+def test_section_counts_rows_by_table_and_operation() -> None:
+    counts = (("address", 5), ("staff", 3))
+    receipt = SyncReceipt(
+        *(7, False, "2022-11-03 14:20:49.962", counts, (LOAD,), (FACT, UNCHANGED)),
+        (("totesys_warehouse.fact_payment", 2),),
+    )
+    text = section(receipt).replace("\\", "")
+    for line in (
+        "## Run 7",
+        "| staff | 3 | 2 | 1 |",
+        "| address | 5 | before | before |",  # loaded by the process that died
+        "| totesys_warehouse.fact_payment | inserted or changed | 1,234 |",
+        "| totesys_warehouse.fact_payment | opened again | 2 |",
+        "| lag: its age when it was in the warehouse | 0:09:10 |",
+        "it is not so that no fact waits: 4 rows",
+    ):
+        assert line in text, line
+    assert "dim" not in text
+
+
+def test_section_of_a_run_without_a_change_says_so() -> None:
+    assert "Nothing changed in the source." in section(SyncReceipt(7, False, "", (), (), ()))
+
+
+@pytest.mark.parametrize(
+    ("newest", "lag"),
+    [
+        ("2022-11-03 14:20:49.962", "0:09:10"),
+        ("2022-11-03 14:29:59.5", "0:00:00"),
+        ("", "unknown"),
+        ("infinity", "unknown"),
+    ],
+)
+def test_lag_is_the_age_of_the_newest_change(newest: str, lag: str) -> None:
+    assert lag_of(newest, NOW) == lag
+
+
+def test_every_write_disposition_has_a_word() -> None:
+    assert set(OPERATIONS) == set(get_args(DispositionKind))
