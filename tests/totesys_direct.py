@@ -3,14 +3,13 @@
 import csv
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 import psycopg
 import pytest
-from prefect import Task
+from prefect import Flow, Task
 from prefect.logging import disable_run_logger
 from things import client
 
@@ -59,16 +58,15 @@ DIMENSIONS = {
 }
 
 
-@contextmanager
-def without_server() -> Iterator[None]:
-    """For the block a flow's `fn` runs its tasks without a Prefect server between them, and without their reports."""
+def run_here(flow: Flow[Any, Any], **parameters: Any) -> Any:
+    """Run a flow's tasks one after the other, without a Prefect server between them, and without its reports."""
 
     def call(task: Task[Any, Any], *arguments: Any, **named: Any) -> Any:
         return None if task.name.startswith("report_") else task.fn(*arguments, **named)
 
     with pytest.MonkeyPatch.context() as patch, disable_run_logger():
         patch.setattr(Task, "__call__", call)
-        yield
+        return flow.fn(**parameters)
 
 
 @dataclass

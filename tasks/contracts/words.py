@@ -2,8 +2,8 @@
 
 A Postgres array on the wire is its number of dimensions, whether it holds nulls, the type of its elements (25: text),
 then the length and the first index of its one dimension, then each element behind its length; numbers are of four
-bytes, big-endian. An empty array has no dimension. As long as words and lists are shorter than 128, all of it but the words is
-ASCII, so that polars makes it of text.
+bytes, big-endian. An empty array has no dimension. As long as words and lists are shorter than 128, all of it but the
+words is ASCII, so that polars makes it of text.
 """
 
 import ast

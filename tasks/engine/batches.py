@@ -8,7 +8,6 @@ import polars as pl
 from tasks.engine.columns import ColumnMatch
 from tasks.engine.ledger import RejectedRow
 
-
 CHUNK_BYTES = 4 << 20
 """About how many bytes of an object one batch holds, where nothing else is said."""
 

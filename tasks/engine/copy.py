@@ -16,6 +16,8 @@ from tasks.engine.prefetch import prefetched
 from tasks.engine.warehouse import Connection, table_name
 
 PIECES_AHEAD = 2
+BLOCK_BYTES = 1 << 20
+"""Rows that come out of Postgres one by one are put together to blocks of this size."""
 
 _NO_ROWS = b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"\xff\xff"
 """A binary COPY of no rows: signature, no flags, no header extension, trailer."""
@@ -111,6 +113,11 @@ class CopyOut:
         """Run the query; `row_count` stands at the end."""
         with ClientCursor(self._connection) as cursor:
             with cursor.copy(self._statement, self._parameters or None) as copy:
-                for block in copy:
-                    yield bytes(block)
+                block = bytearray()
+                for row in copy:
+                    block += row
+                    if len(block) >= BLOCK_BYTES:
+                        yield bytes(block)
+                        block.clear()
+                yield bytes(block)
             self.row_count = cursor.rowcount

@@ -26,7 +26,7 @@ MISSPELT = 0.85
 prefix of ours: Kubernetes sets LAKE_SERVICE_HOST and the like for its own reasons."""
 
 
-PROCESS_MB, CHUNK_COPIES = 250, 18
+PROCESS_MB, CHUNK_COPIES = 280, 24
 """Memory of a process that loads nothing yet, Prefect included, and how often a load holds a chunk in one form or
 another: strings, values, their wire forms, pieces on their way. Measured at chunks of 1 to 12 MiB."""
 

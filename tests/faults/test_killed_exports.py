@@ -30,7 +30,6 @@ def file_of(bucket: str) -> Callable[[], str]:
     return lambda: client().head_object(Bucket=bucket, Key="out/x/numbers.csv")["ETag"]
 
 
-@pytest.mark.every_store
 @pytest.mark.parametrize(("death", "leaves_parts"), DEATHS.values(), ids=DEATHS)
 def test_killed_export_shows_whole_files_and_the_next_run_clears_up(
     postgres: Connection, bucket: str, monkeypatch: pytest.MonkeyPatch, death: Death, leaves_parts: bool

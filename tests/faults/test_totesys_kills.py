@@ -1,19 +1,20 @@
 """kill -9 of a sync between any two steps, and in them: the next run brings what an undisturbed one would have."""
 
-import random
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from faults.processes import Death
-from faults.totesys_process import run_flow
+from faults.totesys_process import run_until_death
 from things import connection
-from totesys_direct import Star, Stores
+from totesys_direct import Star, Stores, run_here
 
 from deployments.sample_totesys import OPENED_AT, fill_source
-from deployments.sample_totesys_changes import change_source
+from flows.totesys_deletions import totesys_deletions
+from flows.totesys_sync import totesys_sync
+from tasks.contracts.totesys_source import SOURCE_TABLES
 from tasks.engine.lake import PART_BYTES
 from tasks.engine.warehouse import Connection
 
@@ -40,6 +41,7 @@ DEATHS = {
         "marker written": Death(CALL, containing="csv_export_completed"),
         "export entered": Death(ADVANCE),
         "first table converted": Death(WRITE, containing="'parquet'"),
+        "all tables converted": Death(MARK, "before", containing="'parquet'"),
         "parquet marker written": Death(MARK, containing="'parquet'"),
         "conversion entered": Death(ADVANCE, count=2),
         "first CSV file copied": Death(CALL, containing="'CopySource'"),
@@ -48,8 +50,10 @@ DEATHS = {
     },
     "in the warehouse": {
         "first table loaded": Death(LOAD),
+        "second table loaded": Death(LOAD, count=2),
         "first schema built": Death(BUILD),
         "star built": Death(BUILD, count=2),
+        "run to be entered": Death("tasks.engine.sync:close_run", "before"),
         "load entered": Death(ADVANCE, count=3),
         "first parquet file moved": Death(MOVE_ONE, containing=".parquet"),
         "parquet log to be written": Death(CALL, "before", containing="parquet_processed"),
@@ -77,32 +81,41 @@ def test_run_that_follows_a_killed_one_brings_what_an_undisturbed_one_would(
     source: psycopg.Connection[Any], stores: Stores, steps: str
 ) -> None:
     star, at = Star(source), OPENED_AT + timedelta(hours=1)
-    rng = random.Random(steps)  # noqa: S311 - repeatable, not secret
-    run_flow("sync")
+    run_here(totesys_sync)
     star.see()
     with connection() as warehouse:
         for step, death in DEATHS[steps].items():
-            change_source(source, rng, 3, at=at)
+            change(source, at, "staff", "payment")
             if "large" in step:
                 source.execute(f"UPDATE design SET file_name = repeat('x', {LARGE}) WHERE design_id = 1")
             at += timedelta(hours=1)
-            run_flow("sync", death)
+            run_until_death(totesys_sync, death)
             stores.look()
             (before,) = last_runs(warehouse, 1)
             star.see()  # which the killed run did as well: it is completed, or nothing of it stays
             if step not in SUPERSEDED:
-                change_source(source, rng, 3, at=at)
+                change(source, at, "payment")
                 at += timedelta(hours=1)
                 star.see()
-            run_flow("sync")
+            run_here(totesys_sync)
             stores.look()
             star.assert_stands(warehouse, is_compared=False)
             killed, last = last_runs(warehouse, 2)
             assert killed == (before[0], "superseded" if step in SUPERSEDED else "loaded", True), step
             assert last == (before[0] + 1, "loaded", True), step
-        run_flow("deletions")
+            source.execute("UPDATE design SET file_name = 'small' WHERE length(file_name) = %s", [LARGE])
+        run_here(totesys_deletions)
         star.assert_stands(warehouse, is_compared=True)
         stores.assert_complete(warehouse)
+
+
+def change(source: psycopg.Connection[Any], at: datetime, *tables: str) -> None:
+    """A new row, and a new version of one that stands, in each of some tables."""
+    for table in tables:
+        columns = ", ".join(next(known for known in SOURCE_TABLES if known.name == table).columns[1:-1])
+        row = f"SELECT {columns}, %s FROM {table} WHERE {table}_id = 1"
+        source.execute(f"INSERT INTO {table} ({columns}, last_updated) {row}", [at])
+        source.execute(f"UPDATE {table} SET last_updated = %s WHERE {table}_id = 1", [at])
 
 
 def last_runs(warehouse: Connection, count: int) -> list[tuple[Any, ...]]:

@@ -1,8 +1,9 @@
-"""Runs of the flows of `totesys` in processes of their own, which may kill themselves at a chosen step.
+"""Runs of the flows of `totesys` in processes of their own, which kill themselves at a chosen step.
 
 The processes are forked from one that has imported everything.
 """
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -14,25 +15,23 @@ from typing import Any
 
 from faults.driver import die_at
 from faults.processes import Death
-from totesys_direct import without_server
-
-from flows.totesys_deletions import totesys_deletions
-from flows.totesys_sync import totesys_sync
+from prefect import Flow
+from totesys_direct import run_here
 
 PATIENCE = 120
-FLOWS = {"sync": totesys_sync, "deletions": totesys_deletions}
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["faults.totesys_process"])
+_forks.set_forkserver_preload(["faults.totesys_process", "flows.totesys_sync"])
 
 
-def run_flow(name: str, death: Death | None = None, **parameters: Any) -> None:
-    """Run a flow to its end, or to the step at which it dies."""
+def run_until_death(flow: Flow[Any, Any], death: Death) -> None:
+    """Run a flow to the step at which it dies."""
     _start_server()
-    process = _forks.Process(target=_run, args=(name, dict(os.environ), death and asdict(death), parameters))
+    module = flow.fn.__module__
+    process = _forks.Process(target=_run, args=(module, flow.fn.__name__, dict(os.environ), asdict(death)))
     process.start()
     process.join(PATIENCE)
-    assert process.exitcode == (-signal.SIGKILL if death else 0), f"{name} ended with {process.exitcode}"
+    assert process.exitcode == -signal.SIGKILL, f"it never came to the step, and ended with {process.exitcode}"
 
 
 def _start_server() -> None:
@@ -48,10 +47,8 @@ def _start_server() -> None:
             os.environ["PYTHONPATH"] = path
 
 
-def _run(name: str, environ: Mapping[str, str], death: dict[str, Any] | None, parameters: dict[str, Any]) -> None:
+def _run(module: str, flow: str, environ: Mapping[str, str], death: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(environ)
-    if death:
-        die_at(**death)
-    with without_server():
-        FLOWS[name].fn(**parameters)
+    die_at(**death)
+    run_here(getattr(importlib.import_module(module), flow))

@@ -10,7 +10,7 @@ import polars as pl
 import psycopg
 import pytest
 from things import client, connection
-from totesys_direct import Star, Stores, without_server
+from totesys_direct import Star, Stores, run_here
 
 from deployments.sample_totesys import OPENED_AT, fill_source
 from deployments.sample_totesys_changes import PendingChanges, change_source
@@ -55,15 +55,13 @@ def warehouse(database: str) -> Iterator[Connection]:
 
 
 def sync(*, full: bool = False) -> SyncReceipt:
-    with without_server():
-        *_, receipt = totesys_sync.fn(full)
-    return receipt
+    receipts: list[SyncReceipt] = run_here(totesys_sync, full=full)
+    return receipts[-1]
 
 
 def compare_keys() -> list[int]:
     """How many versions were closed, by fact."""
-    with without_server():
-        return [receipt.closed_count for receipt in totesys_deletions.fn()]
+    return [receipt.closed_count for receipt in run_here(totesys_deletions)]
 
 
 def runs(warehouse: Connection) -> list[tuple[Any, ...]]:
@@ -89,6 +87,7 @@ def test_star_and_lake_are_those_of_the_source_after_each_run(
         at += HOUR
     sync()
     totesys_deletions()
+    assert not totesys_freshness().is_stale
     star.see()
     star.assert_stands(warehouse, is_compared=True)
     stores.look()
@@ -286,8 +285,8 @@ def test_store_that_was_not_set_up_fails_before_any_work(stores: Stores, warehou
 @pytest.mark.usefixtures("stores")
 def test_only_a_change_that_is_overdue_makes_the_warehouse_stale(source: Source) -> None:
     def fresh() -> Freshness:
-        with without_server():
-            return totesys_freshness.fn()
+        found: Freshness = run_here(totesys_freshness)
+        return found
 
     def change(minutes: int) -> None:
         at = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=minutes)

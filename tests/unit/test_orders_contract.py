@@ -121,7 +121,7 @@ def test_local_date_and_offset_are_those_that_are_written(day: date, clock: time
         (None, None),
     ],
 )
-def test_time_without_an_offset_has_none(text: str | None, offset: str | None) -> None:
+def test_offset_is_normalised_and_null_without_one(text: str | None, offset: str | None) -> None:
     assert parsed(parse_offset, text) == offset
 
 
