@@ -129,7 +129,7 @@ def keep(folder: Path, section: str, facts: dict[str, Any]) -> None:
 
 def draw(folder: Path, results: Sequence[Result], base: Result) -> None:
     """Put `bench.svg`, rows a second, into a folder."""
-    from tasks.report import bar_chart
+    from tasks.engine.charts import bar_chart
 
     ranked = sorted(results, key=lambda result: -result.rows_per_second)
     values = [

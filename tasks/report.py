@@ -1,24 +1,18 @@
 """Report answers as Prefect artifacts: tables, and charts that the UI shows."""
 
-import base64
-import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
-import pygal
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
 from psycopg import sql
 from psycopg.rows import dict_row
-from pygal.style import Style
 
 from tasks.connections import open_warehouse
 from tasks.engine.builder import run_checks
 from tasks.engine.dispositions import read_query
-from tasks.engine.pages import html_page
 from tasks.engine.profiler import Profile, TopValues
 from tasks.engine.receipts import BuildReceipt, ExportReceipt, LoadReceipt
 from tasks.engine.rejections import Rejection, count_rejections
@@ -27,22 +21,6 @@ from tasks.engine.warehouse import Connection, table_name
 from tasks.export import write_page
 from tasks.policy import step
 from tasks.transform import Parameters
-
-# An opaque ground: the UI has a dark and a light theme, and the picture must be read on both.
-_STYLE = Style(
-    background="#ffffff",
-    plot_background="#ffffff",
-    foreground="#444444",
-    foreground_strong="#111111",
-    foreground_subtle="#dddddd",
-    colors=("#7da7f7",),
-    opacity="1",
-    font_family="sans-serif",
-    title_font_size=18,
-    label_font_size=13,
-    major_label_font_size=13,
-    value_font_size=13,
-)
 
 
 @dataclass(frozen=True)
@@ -58,37 +36,10 @@ class Chart:
     columns: str
 
 
-def bar_chart(title: str, values: Sequence[tuple[str, float]]) -> str:
-    """A horizontal bar chart as a Markdown image, the first value on top; the same values give the same bytes."""
-    chart = pygal.HorizontalBar(
-        title=title,
-        style=_STYLE,
-        width=900,
-        height=100 + 34 * len(values),
-        show_legend=False,
-        print_values=True,
-        show_x_labels=False,
-        show_x_guides=False,
-        show_y_guides=False,
-        js=[],
-    )
-    chart.value_formatter = lambda value: f"{round(value, 1):,}"
-    chart.x_labels = [value for value, _ in reversed(values)]
-    chart.add("", [count for _, count in reversed(values)])
-    # pygal would write a random id, the date, and a script for tooltips that no picture runs.
-    chart.uuid = hashlib.sha256(repr((title, values)).encode()).hexdigest()
-    chart.add_xml_filter(_picture_alone)
-    image = base64.b64encode(chart.render()).decode()
-    # The UI strips inline SVG from Markdown, a data URI it shows.
-    return f"![{title}](data:image/svg+xml;base64,{image})"
+def _bar_chart(title: str, values: Sequence[tuple[str, float]]) -> str:
+    from tasks.engine.charts import bar_chart  # noqa: PLC0415 - slow to import
 
-
-def _picture_alone(root: Any) -> Any:
-    for parent in list(root.iter()):
-        for node in list(parent):
-            if callable(node.tag) or node.tag.endswith("script"):  # callable: a comment
-                parent.remove(node)
-    return root
+    return bar_chart(title, values)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -112,7 +63,7 @@ def publish_answers(key: str, title: str, preamble: str, answers: Mapping[str, T
     for question, values in answers.items():
         parts += [f"## Top {question}", markdown_table([question, "events"], values)]
         if values:
-            parts.append(bar_chart(f"Events by {question}", values))
+            parts.append(_bar_chart(f"Events by {question}", values))
         create_table_artifact(
             [{question: value, "events": count} for value, count in values],
             key=f"{key}-top-{question}",
@@ -242,7 +193,7 @@ def figures_of(connection: Connection, table: SqlTable, as_of: date, chart: Char
     if listed:
         yield markdown_table(["figure", "value", "meaning"], listed)
     if chart and values:
-        yield bar_chart(chart.title, values)
+        yield _bar_chart(chart.title, values)
     for broken in run_checks(connection, table, {key: as_of}):
         yield f"**Note:** it is not so that {broken.name}: {broken.broken_count:,} rows."
 
@@ -284,6 +235,8 @@ def report_figures(
         for table in tables_of(schema):
             parts += figures_of(connection, table, as_of, charts.get(table.name.split(".")[1]))
         rejections = rejections_of(connection, loads)
+    from tasks.engine.pages import html_page  # noqa: PLC0415 - slow to import
+
     page = write_page(schema, html_page(title, "\n\n".join(parts)), as_of, export_id)
     text = "\n\n".join([*parts, "## Account", *account_of(loads, rejections, [*exports, *page])])
     create_markdown_artifact(text, key=key, description=title)

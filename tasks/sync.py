@@ -80,7 +80,14 @@ def extract_changes(pipeline: str, tables: Sequence[SourceTable], *, full: bool 
         with open_source(tables) as snapshot:
             for table, columns in snapshot.unknown_columns.items():
                 logger.warning("%s has unknown columns %s; they are not extracted", table, ", ".join(columns))
-            run, since, reason = sync.begin_run(connection, snapshot, pipeline, is_full=full, flow_run_id=flow_run_id())
+            run, since, reason = sync.begin_run(
+                connection,
+                snapshot,
+                pipeline,
+                is_full=full,
+                above=_numbers_used(connection, pipeline),
+                flow_run_id=flow_run_id(),
+            )
             logger.info("Run %d extracts %s", run.run_number, reason)
             if run.row_counts:
                 with csv_store() as csv:
@@ -90,6 +97,14 @@ def extract_changes(pipeline: str, tables: Sequence[SourceTable], *, full: bool 
     if run.status == "unchanged":
         logger.info("Nothing changed in the source: no work")
     return run
+
+
+def _numbers_used(connection: Connection, pipeline: str) -> int:
+    """The number up to which a new ledger's numbers are taken in the lake: files of runs outlive a warehouse."""
+    if sync_runs.last_exported_run(connection, pipeline):
+        return 0
+    with csv_store() as csv:
+        return csv.latest_run()
 
 
 def _settled(connection: Connection, pipeline: str) -> SyncRun | None:

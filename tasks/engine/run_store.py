@@ -62,7 +62,11 @@ class RunStore:
 
     def is_marked(self, run_number: int) -> bool:
         """Whether the latest run of which all files are there is this one."""
-        return self._text(self._marker).strip() == str(run_number)
+        return self.latest_run() == run_number
+
+    def latest_run(self) -> int:
+        """Number of the latest run of which all files were there; 0 where there was none."""
+        return int(self._text(self._marker) or 0)
 
     def abort_uploads(self, run_number: int) -> None:
         """Remove the parts of files that a killed run left unfinished under its number."""

@@ -58,9 +58,18 @@ def begin_run(
     pipeline: str,
     *,
     is_full: bool = False,
+    above: int = 0,
     flow_run_id: str | None = None,
 ) -> tuple[SyncRun, Watermark | None, str]:
     """Draw the number of a run that takes what changed since the last one that is whole in the CSV store.
+
+    Args:
+        connection: To the warehouse.
+        snapshot: Of the source.
+        pipeline: Whose run it is.
+        is_full: Take everything.
+        above: See `tasks.engine.sync_runs.begin_run`.
+        flow_run_id: For the ledger.
 
     Returns:
         The run; the watermark to extract from, None for everything; and why that is so, for the log.
@@ -74,6 +83,7 @@ def begin_run(
         is_full=since is None,
         watermark=asdict(snapshot.watermark),
         row_counts={table: count for table, count in counts.items() if count},
+        above=above,
         flow_run_id=flow_run_id,
     )
     return run, since, "everything, as asked for" if is_full else reason

@@ -64,19 +64,33 @@ def begin_run(
     is_full: bool,
     watermark: Mapping[str, Any],
     row_counts: Mapping[str, int],
+    above: int,
     flow_run_id: str | None,
 ) -> SyncRun:
     """Draw the number of a run; one without rows is finished with that.
+
+    Args:
+        connection: To the warehouse.
+        pipeline: Whose run it is.
+        is_full: Whether it takes everything.
+        watermark: Where its snapshot stands.
+        row_counts: Rows by table, of the tables that changed.
+        above: A number that a new ledger passes over, with all before: those that a lake holds from an earlier one.
+        flow_run_id: For the ledger.
 
     Raises:
         TallyError: Another run is not finished yet.
     """
     status: Status = "extracting" if row_counts else "unchanged"
     statement = sql.SQL(
-        "INSERT INTO ledger.sync_runs (pipeline, is_full, status, watermark, row_counts, flow_run_id, finished_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, CASE WHEN %s THEN now() END) RETURNING {}"
+        "INSERT INTO ledger.sync_runs"
+        " (run_number, pipeline, is_full, status, watermark, row_counts, flow_run_id, finished_at)"
+        " OVERRIDING SYSTEM VALUE"
+        " SELECT max(nextval(pg_get_serial_sequence('ledger.sync_runs', 'run_number'))),"
+        " %s, %s::boolean, %s, %s::jsonb, %s::jsonb, %s::uuid, CASE WHEN %s THEN now() END"
+        " FROM generate_series(0, %s) RETURNING {}"
     ).format(_COLUMNS)
-    values = [pipeline, is_full, status, Jsonb(watermark), Jsonb(row_counts), flow_run_id, not row_counts]
+    values = [pipeline, is_full, status, Jsonb(watermark), Jsonb(row_counts), flow_run_id, not row_counts, above]
     return _one(connection, statement, values) or _overtaken(f"run of {pipeline}", "to be drawn")
 
 

@@ -187,6 +187,25 @@ def test_full_run_takes_everything_and_doubles_nothing(source: Source, stores: S
     assert sync().row_counts == ()
 
 
+def test_new_warehouse_goes_on_behind_the_numbers_that_the_lake_holds(
+    source: Source, stores: Stores, warehouse: Connection
+) -> None:
+    for number in (1, 2):
+        source.execute("UPDATE staff SET last_updated = last_updated + interval '1 s'")
+        assert sync().run_number == number
+    for schema in ("totesys_warehouse", "totesys_core", "totesys_staging", "ledger"):
+        warehouse.execute(f"DROP SCHEMA {schema} CASCADE")
+    stores.look()
+    star = Star(source)
+    assert sync().run_number == 3
+    source.execute("UPDATE staff SET last_updated = last_updated + interval '1 s'")
+    assert sync().run_number == 4
+    stores.look()
+    star.see()
+    star.assert_stands(warehouse, is_compared=True)
+
+
+@pytest.mark.usefixtures("stores")
 def test_deleted_row_is_closed_and_one_that_returns_is_opened(
     source: Source, stores: Stores, warehouse: Connection
 ) -> None:
