@@ -280,7 +280,7 @@ def test_the_report_accounts_for_the_rows_and_shows_the_answers(
 
 
 def test_a_run_is_named_after_its_month(s3: "S3Client", bucket: str, prefect_server: str) -> None:
-    put(s3, bucket, "2021-05", HEADER + ROW)
-    events_monthly(month="2021-05")
-    named = {"flow_runs": {"name": {"any_": ["events-monthly-2021-05"]}}}
+    put(s3, bucket, "2029-05", HEADER + ROW)
+    events_monthly(month="2029-05")
+    named = {"flow_runs": {"name": {"any_": ["events-monthly-2029-05"]}}}
     assert len(httpx.post(f"{prefect_server}/flow_runs/filter", json=named).json()) == 1

@@ -1,5 +1,6 @@
 """Where the credentials of the source come from: Secrets Manager, by way of Prefect, or a DSN."""
 
+import contextlib
 import json
 import logging
 import os
@@ -8,6 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prefect.blocks.core import Block
+from prefect_aws import AwsSecret, S3Bucket
+from prefect_sqlalchemy import SqlAlchemyConnector
 from psycopg.conninfo import conninfo_to_dict
 
 from deployments import embedded
@@ -113,7 +117,22 @@ def test_wrong_key_is_refused_by_secrets_manager(
         open_source(SOURCE_TABLES)
 
 
-@pytest.mark.usefixtures("prefect_server")
+@pytest.fixture
+def blocks(prefect_server: str) -> Iterator[None]:
+    """Blocks may be saved: other tests on the Prefect server find none."""
+    del prefect_server
+    yield
+    saved: list[tuple[type[Block], str]] = [
+        (SqlAlchemyConnector, "warehouse"),
+        (S3Bucket, "lake"),
+        (AwsSecret, "totesys"),
+    ]
+    for name, block in saved.items():
+        with contextlib.suppress(ValueError):
+            block.delete(name)
+
+
+@pytest.mark.usefixtures("blocks")
 def test_source_is_opened_by_the_secret_of_a_block(
     totesys_source: "TotesysSource", put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
