@@ -20,11 +20,11 @@ from deployments import totesys
 from deployments.child_process import ServiceError
 from deployments.demo_orders import put_orders, run_orders
 from deployments.demo_totesys import run_totesys
-from deployments.embedded import running
+from deployments.embedded import running, state_folder
 from deployments.prefect_services import client_environment, prefect_server
 from deployments.sample_commerce import SampleShop, sample_shop
 from deployments.sample_events import SampleObject, write_year
-from deployments.stack import Stack, state_folder
+from deployments.stack import Stack
 from tasks.engine.profiler import TopValues
 from tasks.engine.receipts import LoadReceipt
 

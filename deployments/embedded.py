@@ -13,10 +13,15 @@ from deployments.child_process import ServiceError
 from deployments.postgres_server import Postgres
 from deployments.s3_service import REGION, AccessKey, S3Server, client, create_bucket
 
-__all__ = ["AccessKey", "Postgres", "S3Server", "ServiceError", "Services", "given", "running"]
+__all__ = ["AccessKey", "Postgres", "S3Server", "ServiceError", "Services", "given", "running", "state_folder"]
 
 STACK_VARIABLE = "TALLY_STACK"
 """Set, by the file to source of `deployments.stack`, to the state folder that the other variables are from."""
+
+
+def state_folder() -> Path:
+    """Where everything local keeps its state: `TALLY_HOME`, else `.tally` in the project."""
+    return Path(os.environ.get("TALLY_HOME") or Path(__file__).resolve().parents[1] / ".tally")
 
 
 @dataclass(frozen=True)

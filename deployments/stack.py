@@ -23,7 +23,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from deployments import totesys
 from deployments.child_process import ServiceError, last_lines, owned_folder, owner_of
-from deployments.embedded import STACK_VARIABLE, Services, running
+from deployments.embedded import STACK_VARIABLE, Services, running, state_folder
 from deployments.postgres_server import write_private
 from deployments.prefect_services import PROJECT, answers, client_environment, prefect_server, without_prefect, worker
 
@@ -183,11 +183,6 @@ def _wait_for_an_end() -> None:
 def _address(services: Services) -> str:
     parts = conninfo_to_dict(services.environment["WAREHOUSE_DSN"])
     return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}, database {parts.get('dbname', '')}"
-
-
-def state_folder() -> Path:
-    """`TALLY_HOME`, else `.tally` in the project."""
-    return Path(os.environ.get("TALLY_HOME") or PROJECT / ".tally")
 
 
 def _check_docker() -> None:

@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from deployments.embedded import Services
+from deployments.embedded import Services, state_folder
 from deployments.postgres_server import write_private
 from deployments.s3_service import AccessKey, client, create_bucket
 from deployments.sample_totesys import DEFAULT_SEED, create_source, fill_source
@@ -103,8 +103,6 @@ def _provide_secret_and_stores(services: Services, login: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Trade; the exit code is 0 where there is a database to trade in."""
-    from deployments.stack import state_folder  # noqa: PLC0415 - the stack provides the database
-
     parser = argparse.ArgumentParser(prog="python -m deployments.totesys", description="Change the Totesys database.")
     parser.add_argument("--changes", type=int, default=100, help="default 100; a new order brings its transaction")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="another seed gives other changes")

@@ -7,6 +7,7 @@ from typing import Any, cast
 import polars as pl
 
 from tasks.contracts import Column, Contract
+from tasks.contracts.types import parse_text
 from tasks.engine.batches import Batch
 from tasks.engine.errors import ContractError
 from tasks.engine.ledger import RejectedRow
@@ -65,13 +66,14 @@ def validate(contract: Contract, batch: Batch) -> Validated:
 
 def _parsed(source: pl.Series, columns: Sequence[Column]) -> pl.DataFrame:
     """The columns that come from a source; where its values repeat, each is parsed once."""
-    values, places = _distinct(source)
     parsers = {
-        column.name: (column.parse or column.type.parse)(pl.col(source.name))
-        for column in columns
-        if column.source_name == source.name
+        column.name: column.parse or column.type.parse for column in columns if column.source_name == source.name
     }
-    typed = values.to_frame().with_columns(**parsers).select(*parsers)
+    # To look at a text takes no longer than to find the ones that repeat.
+    is_plain = all(parse is parse_text for parse in parsers.values())
+    values, places = (source, None) if is_plain else _distinct(source)
+    typed = values.to_frame().with_columns(**{name: parse(pl.col(source.name)) for name, parse in parsers.items()})
+    typed = typed.select(*parsers)
     return typed if places is None else typed.select(pl.all().gather(places))
 
 

@@ -122,11 +122,7 @@ def blocks(prefect_server: str) -> Iterator[None]:
     """Blocks may be saved: other tests on the Prefect server find none."""
     del prefect_server
     yield
-    saved: list[tuple[type[Block], str]] = [
-        (SqlAlchemyConnector, "warehouse"),
-        (S3Bucket, "lake"),
-        (AwsSecret, "totesys"),
-    ]
+    saved: dict[str, type[Block]] = {"warehouse": SqlAlchemyConnector, "lake": S3Bucket, "totesys": AwsSecret}
     for name, block in saved.items():
         with contextlib.suppress(ValueError):
             block.delete(name)
