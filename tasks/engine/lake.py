@@ -5,7 +5,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -202,20 +202,24 @@ class Lake:
         return answer["Body"], start + answer["ContentLength"]
 
     @contextmanager
-    def open(self, source: ObjectRef, on_bytes: Callable[[int], None]) -> Iterator[io.BufferedReader]:
-        """A file over one version of an object: streamed ahead, or for parquet, which is read from its end, seekable.
+    def open(
+        self, source: ObjectRef, on_bytes: Callable[[int], None], *, is_ahead: bool = True
+    ) -> Iterator[io.BufferedReader]:
+        """A file over one version of an object: streamed, or for parquet, which is read from its end, seekable.
 
         Args:
             source: The version.
             on_bytes: Told how many bytes came, as they come.
+            is_ahead: Whether blocks are read ahead of their use, for who reads to the end.
         """
         key = source.uri.removeprefix(self.uri(""))
         if key.endswith(".parquet"):
             read = functools.partial(self.read, key, source.version)
             yield io.BufferedReader(SeekableObject(read, source.size_bytes, on_bytes), READ_BYTES)
             return
-        with prefetched(counted(self.read(key, source.version), on_bytes), BLOCKS_AHEAD) as blocks:
-            yield io.BufferedReader(BlockFile(blocks), READ_BYTES)
+        blocks = counted(self.read(key, source.version), on_bytes)
+        with prefetched(blocks, BLOCKS_AHEAD) if is_ahead else nullcontext(blocks) as ready:
+            yield io.BufferedReader(BlockFile(ready), READ_BYTES)
 
     def write(self, key: str, blocks: Iterator[bytes], content_type: str) -> StoredObject:
         """Stream blocks into an object, in parts; it appears whole at the end, or not at all.

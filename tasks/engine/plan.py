@@ -108,7 +108,7 @@ def _plan_object(
     action: Literal["load", "replace"] = "replace" if earlier else "load"
     rows_replaced = ledger.count_standing(connection, earlier.load_id) if earlier else 0
     try:
-        with lake.open(source, lambda _: None) as file:
+        with lake.open(source, lambda _: None, is_ahead=False) as file:
             names = read_names(file, source.uri, contract)
         columns = match_names(contract, names) if names else ()
         places = [names.index(column.found) for column in columns if column.found]

@@ -91,7 +91,7 @@ def test_plan_reads_the_beginning_alone(postgres: Connection, monkeypatch: pytes
     source = put(HEADER + b"a,2021-04-01\n" * 2_000_000)
     read: list[int] = []
     opened = lake().open
-    monkeypatch.setattr(type(lake()), "open", lambda _, ref, __: opened(ref, read.append))
+    monkeypatch.setattr(type(lake()), "open", lambda _, ref, __, **how: opened(ref, read.append, **how))
     plan_of(postgres, source)
     assert 0 < sum(read) < 3 << 20 < source.size_bytes
 
