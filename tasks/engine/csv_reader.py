@@ -45,11 +45,11 @@ def read_csv(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iter
 
 
 def _chunks(file: Any, chunk_bytes: int) -> Iterator[tuple[bytes, bool]]:
-    """Chunks of a file, each with whether it is the last."""
+    """Chunks of a file, each with whether it is the last, which is empty."""
     is_last = False
     while not is_last:
         chunk = file.read(chunk_bytes)
-        is_last = len(chunk) < chunk_bytes
+        is_last = not chunk  # a short one proves nothing: more may follow
         yield chunk, is_last
 
 

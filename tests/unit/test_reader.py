@@ -151,6 +151,19 @@ def test_compressed_object_says_what_the_plain_one_says(name: str, chunk: int) -
         assert outcomes(batches_of(compressed(b"a,b,c\n" + data, name), name)) == expected(data)
 
 
+class _Sparing(io.BytesIO):
+    """Gives less than it is asked for, as a decompressor may in the middle of a file."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(min(size or 1, 7) if size and size > 0 else 7)
+
+
+def test_reads_that_come_short_lose_nothing() -> None:
+    data = b"".join(b'%d,"x\n",\n' % number if number % 7 else b"%d\n" % number for number in range(300))
+    batches = list(csv_reader.read_csv(_Sparing(b"a,b,c\n" + data), "x.csv", ABC, 1000))
+    assert outcomes(batches) == expected(data)
+
+
 def test_parts_of_a_gzip_object_are_read_one_after_the_other() -> None:
     assert rows_of(gzip.compress(b"a,b,c\n1,2,3\n") + gzip.compress(b"4,5,6\n"), "x.csv.gz") == [
         ("1", "2", "3"),
