@@ -19,6 +19,7 @@ from ministack.core.iam_evaluator import is_root_access_key  # type: ignore[impo
 from ministack.core.router import extract_access_key_id  # type: ignore[import-untyped]
 
 HEALTH = "/_ministack/health"
+BLOCK_BYTES = 1 << 18
 _REFUSAL = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code>'
     b"<Message>Expected a request that is signed with the key of an IAM user.</Message></Error>"
@@ -43,10 +44,23 @@ def is_admitted(scope: Any) -> bool:
     return not is_root_access_key(key) or key == os.environ["AWS_ACCESS_KEY_ID"]
 
 
+def in_blocks(send: Any) -> Any:
+    """Sends a body block by block: ministack gives it as a whole, of which the connection would hold another copy."""
+
+    async def send_blocks(message: Any) -> None:
+        body = memoryview(message.get("body", b""))
+        while len(body) > BLOCK_BYTES:
+            await send({"type": message["type"], "body": bytes(body[:BLOCK_BYTES]), "more_body": True})
+            body = body[BLOCK_BYTES:]
+        await send({**message, "body": bytes(body)} if body else message)
+
+    return send_blocks
+
+
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """The ASGI application."""
     if is_admitted(scope):
-        await ministack(scope, receive, send)
+        await ministack(scope, receive, in_blocks(send))
     elif scope["type"] == "http":
         await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"application/xml")]})
         await send({"type": "http.response.body", "body": _REFUSAL})
