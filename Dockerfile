@@ -58,6 +58,16 @@ RUN /opt/installer/bin/pip install --no-deps --no-build-isolation --no-compile -
         --prefix /opt/project --editable /opt/tally
 
 # ---------------------------------------------------------------------------------------------------------------------------------
+# native: the compiled part of the engine. Neither the compiler nor the layers that it takes are in the image.
+FROM dependencies AS native
+
+COPY deployments/compiler.lock /opt/installer/
+RUN /opt/installer/bin/pip install --require-hashes --only-binary :all: -r /opt/installer/compiler.lock
+
+COPY tasks/engine/native /opt/native
+RUN /opt/installer/bin/python /opt/native/build.py
+
+# ---------------------------------------------------------------------------------------------------------------------------------
 FROM ${BASE_IMAGE:-python:3.11-slim-bookworm}
 
 # A number, so that Kubernetes' runAsNonRoot can check it; the home folder is the only place that it may write to, besides /tmp.
@@ -70,6 +80,7 @@ COPY sql /opt/tally/sql
 COPY tasks /opt/tally/tasks
 COPY flows /opt/tally/flows
 COPY deployments /opt/tally/deployments
+COPY --from=native /opt/native/native.so /opt/tally/tasks/engine/native/
 
 WORKDIR /opt/tally
 ENV PATH=/opt/venv/bin:$PATH \
@@ -88,7 +99,7 @@ USER 10001:10001
 # Every flow imports, as the user who will run it, and so does what Arrow keeps after the diet above. No flow at all is a fault as well.
 RUN python -c "import importlib, pkgutil, flows; \
         import pyarrow.compute, pyarrow.csv, pyarrow.dataset, pyarrow.fs, pyarrow.parquet; \
-        import pgpq, polars, prefect_aws, prefect_docker, prefect_sqlalchemy, psycopg; \
+        import polars, prefect_aws, prefect_docker, prefect_sqlalchemy, psycopg; \
         found = [importlib.import_module(m.name).__name__ for m in pkgutil.walk_packages(flows.__path__, 'flows.')]; \
         assert found, 'expected flow modules under flows/, found none'; \
         print('flows that import:', *found)"

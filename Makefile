@@ -6,22 +6,30 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c '$(SUPPORTED)' 2>/dev/null && { command -v $$name; break; }; done)
 BIN := .venv/bin
+NATIVE := tasks/engine/native/native.so
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
 
 .PHONY: help install demo test check bench bench-peers up down deploy lock
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: .venv/installed ## Make .venv with everything from the lock, checked by hash
+install: .venv/installed $(NATIVE) ## Make .venv with everything from the lock, checked by hash
 
 .venv/installed: requirements-dev.lock deployments/build-requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUPPORTED)' || \
 		{ echo "expected Python 3.11 to 3.13 on PATH, found none; name one: make PYTHON=/path/to/python3.12 install" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements-dev.lock)"
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock deployments/build-requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes \
+		requirements-dev.lock deployments/build-requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# By the machine's C compiler; where there is none, by one from the package index.
+$(NATIVE): $(wildcard tasks/engine/native/*.[ch]) tasks/engine/native/build.py | .venv/installed
+	@command -v $${CC:-cc} >/dev/null || \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirements deployments/compiler.lock
+	$(BIN)/python -m tasks.engine.native.build
 
 demo: install ## From nothing to the answers: a year of events and a shop, every row accounted for
 	$(BIN)/python -m deployments.demo
@@ -63,3 +71,4 @@ lock: ## Resolve the dependencies again and write the locks
 	$(BIN)/$(LOCK) pyproject.toml --extra dev --output-file requirements-dev.lock
 	$(BIN)/$(LOCK) pyproject.toml --constraints requirements-dev.lock --output-file requirements.lock
 	$(BIN)/$(LOCK) --group bench --output-file requirements-bench.lock
+	echo ziglang | $(BIN)/$(LOCK) - --output-file deployments/compiler.lock

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.processes import Measured
 
-PACKAGES = ("polars", "pgpq", "psycopg", "pyarrow", "boto3", "prefect", "ministack")
+PACKAGES = ("polars", "psycopg", "pyarrow", "boto3", "prefect", "ministack")
 
 
 @dataclass(frozen=True)

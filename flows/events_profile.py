@@ -5,7 +5,8 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from tasks.contracts.events import EVENTS, QUESTIONS
+from tasks.contracts.event_questions import QUESTIONS
+from tasks.contracts.events import EVENTS
 from tasks.engine.profiler import TopValues
 from tasks.extract import read_top_values
 from tasks.parameters import Top

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-import polars as pl
-
 from tasks.contracts.types import ColumnType
 
 UNKNOWN_KEYS = "unknown keys"
@@ -29,7 +27,10 @@ class Column:
         source: Name in the object; the column's own name where it is not given. Two columns may share a source.
         aliases: Other names under which the source is delivered.
         nullable: Whether a missing value is a value; where it is not, a row without one is rejected.
-        parse: Replaces the type's own parsing, for a column that is computed from its source.
+        first: Only the first so many bytes of the source count; 0: all.
+        after: Only what follows the last such character of the source counts, nothing where there is none; empty: all.
+        derive: What that text, or nothing, stands for; None where it is no value. Called once for all rows that hold
+            the same. The value is the type's of what it returns.
     """
 
     name: str
@@ -38,12 +39,24 @@ class Column:
     source: str = ""
     aliases: tuple[str, ...] = ()
     nullable: bool = True
-    parse: Callable[[pl.Expr], pl.Expr] | None = None
+    first: int = 0
+    after: str = ""
+    derive: Callable[[str | None], str | None] | None = None
 
     @property
     def source_name(self) -> str:
         """Name of the column in the object."""
         return self.source or self.name
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether its values are not just texts of its type."""
+        return bool(self.derive or self.type.derive)
+
+    def value_of(self, text: str | None) -> str | None:
+        """What the part of its source that counts, or nothing, stands for; None where it is no value."""
+        value = self.derive(text) if self.derive else text
+        return self.type.derive(value) if self.type.derive and value is not None else value
 
 
 @dataclass(frozen=True)

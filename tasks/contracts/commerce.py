@@ -1,26 +1,23 @@
 """Contracts of `commerce`: a shop's orders, reviews and shipments, and the reference tables that it may bring along."""
 
-import polars as pl
-
 from tasks.contracts import Column, Contract
-from tasks.contracts.numeric_types import INTEGER, NUMERIC
-from tasks.contracts.types import DATE, TEXT, ColumnType
+from tasks.contracts.types import DATE, INTEGER, NUMERIC, TEXT, ColumnType
 
-_FLAGS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+_FLAGS = {"true": "true", "t": "true", "1": "true", "false": "false", "f": "false", "0": "false"}
 
 
-def parse_points(expr: pl.Expr) -> pl.Expr:
+def points_of(text: str) -> str | None:
     """Review points: 1, 2, 3, 4 or 5."""
-    return pl.when(expr.str.contains(r"^[1-5]$")).then(expr).cast(pl.Int32)
+    return text if text in {"1", "2", "3", "4", "5"} else None
 
 
-def parse_flag(expr: pl.Expr) -> pl.Expr:
+def flag_of(text: str) -> str | None:
     """A truth value in the spellings of Postgres and of Python."""
-    return expr.str.to_lowercase().replace_strict(_FLAGS, default=None, return_dtype=pl.Boolean)
+    return _FLAGS.get(text.lower())
 
 
-POINTS = ColumnType("integer", "points from 1 to 5", parse_points)
-FLAG = ColumnType("boolean", "true or false, t or f, 1 or 0", parse_flag)
+POINTS = ColumnType("integer", "points from 1 to 5", points_of)
+FLAG = ColumnType("boolean", "true or false, t or f, 1 or 0", flag_of)
 PRICE = NUMERIC(14, 2)
 
 

@@ -3,7 +3,6 @@
 import re
 
 import msgspec
-import polars as pl
 
 from tasks.contracts.types import ColumnType
 
@@ -28,26 +27,17 @@ def _refuse_large(text: str) -> float:
 _check_numbers = msgspec.json.Decoder(float_hook=_refuse_large).decode
 
 
-def _wire_form(text: str) -> bytes | None:
-    raw = text.encode()
+def sound_json(text: str) -> str | None:
+    r"""JSON that jsonb can hold, as it is: no `\u0000` in it, no number beyond numeric."""
     try:
-        _check(raw)
+        _check(text)
         if "\\u0000" in text and _NUL.search(text):
             return None
         if _LARGE_NUMBER.search(text):
-            _check_numbers(raw)
+            _check_numbers(text)
     except (msgspec.DecodeError, _TooLargeError, RecursionError):
         return None
-    return b"\x01" + raw
+    return text
 
 
-def _jsonb_batch(series: pl.Series) -> pl.Series:
-    return pl.Series([text if text is None else _wire_form(text) for text in series], dtype=pl.Binary)
-
-
-def parse_jsonb(expr: pl.Expr) -> pl.Expr:
-    r"""The wire form of JSON that jsonb can hold: no `\u0000` in it, no number beyond numeric."""
-    return expr.map_batches(_jsonb_batch, return_dtype=pl.Binary, is_elementwise=True)
-
-
-JSONB = ColumnType("jsonb", "JSON", parse_jsonb)
+JSONB = ColumnType("jsonb", "JSON", sound_json)

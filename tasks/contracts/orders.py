@@ -4,17 +4,16 @@ What tables are built from, identifiers and times are of strict types; what nobo
 so that it costs no order.
 """
 
+import re
 from typing import Annotated
 
 import msgspec
-import polars as pl
 
 from tasks.contracts import UNKNOWN_KEYS, Column, Contract, Partition
-from tasks.contracts.jsonb import JSONB, parse_jsonb
-from tasks.contracts.numeric_types import BIGINT, BOOLEAN, NUMERIC
-from tasks.contracts.types import DATE, TEXT, TIMESTAMPTZ, ColumnType, parse_date_of_timestamp
+from tasks.contracts.jsonb import JSONB, sound_json
+from tasks.contracts.types import BIGINT, BOOLEAN, DATE, NUMERIC, TEXT, TIMESTAMPTZ, ColumnType
 
-_OFFSET = r"[T ][0-9:.]+(Z|[+-][0-9]{2}:?[0-9]{2})$"
+_OFFSET = re.compile(r"[T ][0-9:.]+(?:Z|([+-][0-9]{2}):?([0-9]{2}))\Z")
 
 # In quotes as well, as everywhere in an order.
 _Int32 = (
@@ -37,36 +36,26 @@ class _LineItem(msgspec.Struct):
 _decode_line_items = msgspec.json.Decoder(list[_LineItem]).decode
 
 
-def _sound_line_items(text: str) -> str | None:
+def sound_line_items(text: str) -> str | None:
+    """A JSON array of line items whose ids and quantity are whole numbers or null, as it is."""
     try:
         _decode_line_items(text)
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
         return None
-    return text
+    return sound_json(text)
 
 
-def parse_line_items(expr: pl.Expr) -> pl.Expr:
-    """The wire form of a JSON array of line items whose ids and quantity are whole numbers or null."""
-    sound = expr.map_batches(
-        lambda series: pl.Series(
-            [text if text is None else _sound_line_items(text) for text in series], dtype=pl.String
-        ),
-        return_dtype=pl.String,
-        is_elementwise=True,
-    )
-    return parse_jsonb(sound)
-
-
-def parse_offset(expr: pl.Expr) -> pl.Expr:
-    """The offset from UTC that a date-time is written with, such as `-05:00`; null where it names none."""
-    offset = expr.str.extract(_OFFSET).str.replace("Z", "+00:00", literal=True)
-    return offset.str.replace(r"^(.[0-9]{2}):?", "${1}:")
+def offset_of(text: str) -> str | None:
+    """The offset from UTC that a date-time is written with, such as `-05:00`."""
+    found = _OFFSET.search(text)
+    return found and (f"{found[1]}:{found[2]}" if found[1] else "+00:00")
 
 
 MONEY = NUMERIC(14, 2, rounded=True)
 WEIGHT = NUMERIC(18, 3, rounded=True)
+OFFSET = ColumnType("text", "a date-time with an offset", offset_of)
 LINE_ITEMS = ColumnType(
-    "jsonb", "an array of line items, their id, variant_id, product_id and quantity whole numbers", parse_line_items
+    "jsonb", "an array of line items, their id, variant_id, product_id and quantity whole numbers", sound_line_items
 )
 
 ORDERS = Contract(
@@ -83,15 +72,14 @@ ORDERS = Contract(
             DATE,
             "Local date of the order: that of created_at, as written, in its own offset.",
             source="created_at",
+            first=10,
             nullable=False,
-            parse=parse_date_of_timestamp,
         ),
         Column(
             "utc_offset",
-            TEXT,
+            OFFSET,
             "Offset that created_at was written with: created_at AT TIME ZONE utc_offset::interval is the local time.",
             source="created_at",
-            parse=parse_offset,
         ),
         Column("updated_at", TIMESTAMPTZ, "Instant of this version of the order.", nullable=False),
         Column("number", BIGINT, "Number of the order in the shop."),

@@ -6,9 +6,7 @@ in staging. A run that is under way is therefore built before another one is loa
 
 from tasks.contracts import Column, Contract
 from tasks.contracts.histories import History
-from tasks.contracts.numeric_types import BOOLEAN, INTEGER, NUMERIC
-from tasks.contracts.time_types import TIMESTAMP_MS
-from tasks.contracts.types import DATE, TEXT, ColumnType
+from tasks.contracts.types import BOOLEAN, DATE, INTEGER, NUMERIC, TEXT, TIMESTAMP_MS, ColumnType
 
 MONEY = NUMERIC(10, 2)
 

@@ -1,29 +1,14 @@
-"""Column types: how a delivered string becomes a value, what Postgres calls it, and its form on the wire.
+"""Column types: what Postgres calls them, and what their values look like.
 
-A parser turns what is not a value into null; the validation tells that apart from a missing value. Parsers accept one
-spelling each, by a pattern, because the parsers below them are lenient in ways that differ between versions.
+Each has one spelling, which `tasks/engine/native/values.c` knows: what is spelt otherwise is no value, and rejects its
+row.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
 
-import polars as pl
-import pyarrow as pa
-
-if TYPE_CHECKING:
-    ArrowArray = pa.Array[Any]
-else:
-    ArrowArray = pa.Array
-
-
-def _identity(expr: pl.Expr) -> pl.Expr:
-    return expr
-
-
-def _to_arrow(series: pl.Series) -> ArrowArray:
-    return series.to_arrow()
+MAX_PRECISION = 37
+"""Digits that a decimal may have."""
 
 
 @dataclass(frozen=True)
@@ -31,89 +16,48 @@ class ColumnType:
     """A declared type.
 
     Attributes:
-        postgres: Type of the column in Postgres.
+        postgres: Type of the column in Postgres; `values.c` knows it by this name.
         expected: What a value looks like, for the reason of a rejection.
-        parse: From the delivered string to a value; null where there is none. A function of the string alone: it may be
-            called once for all rows that hold the same.
-        to_arrow: From the values to the Arrow array whose binary COPY encoding is this Postgres type's.
-        takes_lists: Whether `parse` takes the lists of strings that a typed format delivers, too.
+        derive: What a text stands for, None where it is no value; called once for all rows that hold the same text.
+        derive_unclear: The same, only of those texts that the type's own parser leaves open.
+        is_rounded: Of a decimal: digits beyond the scale are rounded, half away from zero; else a number that has any
+            but zeros there is none of this type.
     """
 
     postgres: str
     expected: str
-    parse: Callable[[pl.Expr], pl.Expr] = _identity
-    to_arrow: Callable[[pl.Series], ArrowArray] = _to_arrow
-    takes_lists: bool = False
+    derive: Callable[[str], str | None] | None = None
+    derive_unclear: Callable[[str], str | None] | None = None
+    is_rounded: bool = False
 
 
-# Never `\d`: that is any script's digit.
-_DATE = r"(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
-_TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-_DATE_TIME = rf"^{_DATE}[T ]{_TIME}(?:\.[0-9]{{1,6}})?$"
-_ZONED = rf"^{_DATE}[T ]{_TIME}(?:\.[0-9]{{1,6}})?(?:Z|[+-](?:0[0-9]|1[0-5]):?[0-5][0-9])$"
-_INSTANT = pl.Datetime("us", "UTC")
-_FIRST = datetime(1, 1, 1, tzinfo=UTC)
-_LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+def NUMERIC(precision: int, scale: int, *, rounded: bool = False) -> ColumnType:  # noqa: N802 - a type, as SQL writes it
+    """`numeric(precision, scale)`, exact: the digits never pass through a float.
+
+    Args:
+        precision: Digits in all, up to 37.
+        scale: Digits behind the point.
+        rounded: See `ColumnType.is_rounded`.
+
+    Raises:
+        ValueError: There is no such type.
+    """
+    if not 0 <= scale <= precision <= MAX_PRECISION or precision == 0:
+        raise ValueError(
+            f"expected 1 to {MAX_PRECISION} digits, all or some of them behind the point,"
+            f" found numeric({precision}, {scale})"
+        )
+    digits = f"a number of at most {precision - scale} digits before the point"
+    digits += f", rounded to {scale} behind it" if rounded else f" and {scale} behind it"
+    return ColumnType(f"numeric({precision},{scale})", digits, is_rounded=rounded)
 
 
-def matching(expr: pl.Expr, pattern: str) -> pl.Expr:
-    """Those strings that a pattern is found in; null for the others."""
-    return pl.when(expr.str.contains(pattern)).then(expr)
-
-
-def parse_text(expr: pl.Expr) -> pl.Expr:
-    """Any text that Postgres can hold: without the character NUL."""
-    return pl.when(~expr.str.contains("\0", literal=True)).then(expr)
-
-
-def parse_date(expr: pl.Expr) -> pl.Expr:
-    """A calendar day `YYYY-MM-DD`, years 0001 to 9999."""
-    return matching(expr, rf"^{_DATE}$").str.to_date("%Y-%m-%d", strict=False)
-
-
-def parse_date_of_timestamp(expr: pl.Expr) -> pl.Expr:
-    """The calendar day that an ISO-8601 date or date-time is written with, in its own offset."""
-    return parse_date(expr.str.slice(0, 10))
-
-
-def filled(values: pl.Series, given: pl.Series, careful: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """Values of a fast parser, and of a careful one for what the fast one left null."""
-    rest = (values.is_null() & given.is_not_null()).arg_true()
-    if rest.is_empty():
-        return values
-    count = len(values)
-    order = pl.int_range(count, eager=True).scatter(rest, pl.int_range(count, count + len(rest), eager=True))
-    return pl.concat([values, careful(given.gather(rest))]).gather(order)
-
-
-def by_distinct(given: pl.Series, parse: Callable[[str], Any], dtype: Any) -> pl.Series:
-    """What a Python function makes of each value, called once for each distinct one."""
-    keys = given.drop_nulls().unique().alias("key")
-    known = pl.DataFrame([keys, pl.Series("value", [parse(key) for key in keys], dtype=dtype)])
-    return given.to_frame("key").join(known, on="key", how="left", maintain_order="left")["value"]
-
-
-def _timestamp_batch(series: pl.Series) -> pl.Series:
-    days = pl.select(parse_date(pl.lit(series))).to_series().cast(_INSTANT)
-    return filled(days, series, lambda rest: rest.to_frame("text").select(_parse_date_time(pl.col("text"))).to_series())
-
-
-def _parse_date_time(expr: pl.Expr) -> pl.Expr:
-    plain = matching(expr, _DATE_TIME).str.replace(" ", "T", literal=True)
-    zoned = matching(expr, _ZONED).str.replace(" ", "T", literal=True).str.replace("Z", "+00:00", literal=True)
-    instant = zoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False)
-    return pl.coalesce(
-        plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False).dt.replace_time_zone("UTC"),
-        # An offset can lead out of the years that clients of Postgres can read.
-        pl.when(instant.is_between(_FIRST, _LAST)).then(instant),
-    )
-
-
-def parse_timestamp(expr: pl.Expr) -> pl.Expr:
-    """An instant: an ISO-8601 date (its midnight) or date-time; UTC where it names no offset, years 0001 to 9999."""
-    return expr.map_batches(_timestamp_batch, return_dtype=_INSTANT, is_elementwise=True)
-
-
-TEXT = ColumnType("text", "text without NUL", parse_text)
-DATE = ColumnType("date", "a date YYYY-MM-DD", parse_date)
-TIMESTAMPTZ = ColumnType("timestamptz", "a date YYYY-MM-DD or an ISO-8601 date-time", parse_timestamp)
+TEXT = ColumnType("text", "text without NUL")
+UUID = ColumnType("uuid", "a UUID such as 123e4567-e89b-12d3-a456-426614174000")
+INET = ColumnType("inet", "an IPv4 or IPv6 address")
+DATE = ColumnType("date", "a date YYYY-MM-DD")
+TIMESTAMPTZ = ColumnType("timestamptz", "a date YYYY-MM-DD or an ISO-8601 date-time")
+TIMESTAMP_MS = ColumnType("timestamp(3)", "a date-time of whole milliseconds without an offset")
+INTEGER = ColumnType("integer", "a whole number of 32 bits")
+BIGINT = ColumnType("bigint", "a whole number of 64 bits")
+BOOLEAN = ColumnType("boolean", "true or false")

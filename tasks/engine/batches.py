@@ -1,12 +1,11 @@
 """What readers hand over: some consecutive records of an object."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-
-import polars as pl
 
 from tasks.engine.columns import ColumnMatch
 from tasks.engine.ledger import RejectedRow
+from tasks.engine.texts import Texts
 
 CHUNK_BYTES = 4 << 20
 """About how many bytes of an object one batch holds, where nothing else is said."""
@@ -17,15 +16,13 @@ class Batch:
     """Some consecutive records of an object.
 
     Attributes:
-        frame: One column for each source of the contract; strings, or what a typed format delivers.
-        line_numbers: Place of each row of the frame.
-        raw_of: The bytes of the rows with these indexes.
-        rejected: Records in between that could not become rows of the frame.
+        texts: A row for each record, a column for each source of the contract.
+        records_of: Line numbers and bytes of the records that some rows are of.
         columns: How the object's columns match the contract.
+        rejected: Records in between that could not become rows.
     """
 
-    frame: pl.DataFrame
-    line_numbers: pl.Series
-    raw_of: Callable[[pl.Series], list[bytes]]
+    texts: Texts
+    records_of: Callable[[Sequence[int]], list[tuple[int, bytes]]]
     columns: ColumnMatch
     rejected: list[RejectedRow] = field(default_factory=list)

@@ -4,8 +4,6 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import polars as pl
-
 from tasks.contracts import Contract
 from tasks.engine.errors import ContractError
 
@@ -28,10 +26,6 @@ class ColumnMatch:
     def width(self) -> int:
         """How many columns the object has."""
         return len(self.names)
-
-    def select(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The contract's sources out of all of an object's columns."""
-        return pl.DataFrame([frame.to_series(index).alias(name) for name, index in self.positions.items()])
 
 
 def match_columns(contract: Contract, found: Sequence[str], name: str) -> ColumnMatch:

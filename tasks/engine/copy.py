@@ -1,30 +1,33 @@
 """COPY: typed rows into a table, in Postgres' binary format, and queries out of it as CSV."""
 
 import datetime
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import polars as pl
-import pyarrow as pa
-from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg import ClientCursor, sql
 from psycopg.sql import Composable
 
 from tasks.contracts import Contract
 from tasks.engine.errors import BalanceError
 from tasks.engine.prefetch import prefetched
+from tasks.engine.rows import RowEncoder, Rows
 from tasks.engine.warehouse import Connection, table_name
 
-PIECES_AHEAD = 2
+PIECES_AHEAD = 4
+_EPOCH = datetime.date(2000, 1, 1)
+
 BLOCK_BYTES = 1 << 20
 """Rows that come out of Postgres one by one are put together to blocks of this size."""
 
-_NO_ROWS = b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"\xff\xff"
-"""A binary COPY of no rows: signature, no flags, no header extension, trailer."""
+_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+"""How a binary COPY begins: signature, no flags, no header extension."""
+
+_TAIL = b"\xff\xff"
 
 
-class CopyEncoder:
-    """Encodes the rows of one load for COPY.
+class CopyEncoder(RowEncoder):
+    """Makes the rows of one load for COPY.
 
     Args:
         contract: Whose columns the rows have.
@@ -33,52 +36,29 @@ class CopyEncoder:
     """
 
     def __init__(self, contract: Contract, partition: datetime.date | None, load_id: int) -> None:
-        self._types = {column.name: column.type for column in contract.columns}
-        self._constants: dict[str, pl.Series] = {}
-        if contract.partition:
-            self._constants[contract.partition.column] = pl.Series([partition], dtype=pl.Date)
-        self._constants["load_id"] = pl.Series([load_id], dtype=pl.Int64)
+        constants = {"load_id": struct.pack("!q", load_id)}
+        if contract.partition and partition:
+            constants = {contract.partition.column: struct.pack("!i", (partition - _EPOCH).days)} | constants
+        super().__init__(contract, list(constants.values()))
+        self._columns = [*constants, *(column.name for column in contract.columns)]
 
     def statement(self, table: str) -> sql.Composed:
         """The COPY into a table."""
         return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
-            table_name(table), sql.SQL(", ").join(map(sql.Identifier, [*self._constants, *self._types]))
+            table_name(table), sql.SQL(", ").join(map(sql.Identifier, self._columns))
         )
-
-    def encode(self, frames: Iterator[pl.DataFrame]) -> Iterator[tuple[int, bytes]]:
-        """The bytes of a binary COPY, with how many rows each piece holds."""
-        binary: ArrowToPostgresBinaryEncoder | None = None
-        for batch in map(self._arrow, frames):
-            if binary is None:
-                binary = ArrowToPostgresBinaryEncoder(batch.schema)
-                yield 0, binary.write_header()
-            count, piece = batch.num_rows, binary.write_batch(batch)
-            del batch  # before the next one is made
-            yield count, piece
-            del piece
-        yield 0, binary.finish() if binary else _NO_ROWS
-
-    def _arrow(self, rows: pl.DataFrame) -> pa.RecordBatch:
-        """Rows in their types' wire forms."""
-        arrays = {name: value.new_from_index(0, len(rows)).to_arrow() for name, value in self._constants.items()}
-        arrays |= {name: type_.to_arrow(rows[name]) for name, type_ in self._types.items()}
-        return pa.RecordBatch.from_pydict(arrays)
 
 
 def copy_in(
-    connection: Connection,
-    table: str,
-    encoder: CopyEncoder,
-    frames: Iterator[pl.DataFrame],
-    on_rows: Callable[[int], None],
+    connection: Connection, table: str, encoder: CopyEncoder, rows: Iterator[Rows], on_rows: Callable[[int], None]
 ) -> None:
-    """COPY frames into a table, one after the other; the next ones are made and encoded while Postgres takes one.
+    """COPY rows into a table; the next ones are made while Postgres takes the ones before.
 
     Args:
         connection: In a transaction.
         table: Its columns are the encoder's.
-        encoder: Of the frames.
-        frames: Made in a thread of their own.
+        encoder: Of the rows.
+        rows: Made in a thread of their own.
         on_rows: Told how many rows were sent, as they are.
 
     Raises:
@@ -86,11 +66,13 @@ def copy_in(
     """
     sent = 0
     with connection.cursor() as cursor:
-        with prefetched(encoder.encode(frames), PIECES_AHEAD) as pieces, cursor.copy(encoder.statement(table)) as copy:
-            for count, piece in pieces:
-                copy.write(piece)
-                sent += count
-                on_rows(count)
+        with prefetched(rows, PIECES_AHEAD) as pieces, cursor.copy(encoder.statement(table)) as copy:
+            copy.write(_HEAD)
+            for piece in pieces:
+                copy.write(piece.data)
+                sent += piece.count
+                on_rows(piece.count)
+            copy.write(_TAIL)
         if cursor.rowcount != sent:
             raise BalanceError(f"{table}: sent {sent:,} rows, Postgres took {cursor.rowcount:,}; nothing was committed")
 

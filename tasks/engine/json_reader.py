@@ -1,4 +1,4 @@
-"""JSON: records as frames of strings, every value in the spelling that it has in the object.
+"""JSON: records as texts, every value in the spelling that it has in the object.
 
 Numbers and words stand as they are written, strings without their quotes and escapes, arrays and objects as compact
 JSON. `null` and an absent key are nulls; of a key that stands twice in a record the last counts, as in Postgres' jsonb.
@@ -15,6 +15,7 @@ from tasks.contracts import UNKNOWN_KEYS, Contract
 from tasks.engine.batches import Batch
 from tasks.engine.columns import ColumnMatch, match_columns
 from tasks.engine.errors import UnreadableObjectError
+from tasks.engine.frames import texts_of
 from tasks.engine.json_records import Record, read_elements, read_lines
 from tasks.engine.ledger import RejectedRow
 
@@ -131,9 +132,8 @@ class RecordKeys:
 
 
 def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
-    """Records as a frame; those that are no objects, or no JSON, are rejected."""
-    lines: list[int] = []
-    raws: list[bytes] = []
+    """Records as texts; those that are no objects, or no JSON, are rejected."""
+    sound: list[Record] = []
     rows: list[bytes] = []
     rejected: list[RejectedRow] = []
     for line, raw in records:
@@ -145,13 +145,11 @@ def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
         row = _SEPARATOR.join([fields.get(place, _NULL) for place in places])
         if keys.keeps_unknown:
             row += _SEPARATOR + keys.unknown_of(fields)
-        lines.append(line)
-        raws.append(raw)
+        sound.append((line, raw))
         rows.append(row.replace(b"\n", b" ") if b"\n" in raw else row)
     columns = keys.columns
     frame = _frame(b"\n".join(rows), [*columns.positions, *([UNKNOWN_KEYS] if keys.keeps_unknown else [])])
-    numbers = pl.Series(lines, dtype=pl.Int64)
-    return Batch(frame, numbers, lambda places: [raws[place] for place in places], columns, rejected)
+    return Batch(texts_of(frame), lambda places: [sound[place] for place in places], columns, rejected)
 
 
 def _batches(records: Iterator[Record], chunk_bytes: int) -> Iterator[list[Record]]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-import polars as pl
 from psycopg import sql
 
 from tasks.contracts import Contract
@@ -19,8 +18,8 @@ from tasks.engine.lake import Lake
 from tasks.engine.ledger import RejectedRow
 from tasks.engine.reader import read_batches
 from tasks.engine.receipts import LoadReceipt, ObjectRef
+from tasks.engine.rows import Rows
 from tasks.engine.settings import RunSettings
-from tasks.engine.validation import validate
 from tasks.engine.warehouse import Connection, ensure_partition, lock, rows_of_partition
 
 REJECTED_BUFFER = 10_000
@@ -149,28 +148,24 @@ class _Run:
     def copy_all(self, table: str, encoder: CopyEncoder, batches: Iterator[Batch]) -> None:
         """Write all batches, good rows and rejected ones."""
         while True:
-            copy_in(self.connection, table, encoder, self._good_rows(batches), self._count_rows)
+            copy_in(self.connection, table, encoder, self._rows(encoder, batches), self._count_rows)
             more = len(self._held) >= REJECTED_BUFFER
             ledger.write_rejected(self.connection, self.load_id, self._held)
             self._held.clear()
             if not more:
                 return
 
-    def _good_rows(self, batches: Iterator[Batch]) -> Iterator[pl.DataFrame]:
-        """Typed rows, until the batches end or the rejected rows must be written."""
+    def _rows(self, encoder: CopyEncoder, batches: Iterator[Batch]) -> Iterator[Rows]:
+        """Rows, until the batches end or the rejected ones must be written."""
         for batch in batches:
-            rows = self._validated(batch)
+            rows = encoder.encode(batch)
+            self.columns, self.unknown_columns = batch.columns.names, batch.columns.unknown
+            self._keep(rows.rejected)
             del batch  # before the next one is made
             yield rows
             del rows
             if len(self._held) >= REJECTED_BUFFER:
                 return
-
-    def _validated(self, batch: Batch) -> pl.DataFrame:
-        validated = validate(self.contract, batch)
-        self.columns, self.unknown_columns = batch.columns.names, batch.columns.unknown
-        self._keep(validated.rejected)
-        return validated.rows
 
     def _count_rows(self, count: int) -> None:
         self.rows_loaded += count

@@ -5,18 +5,21 @@ where the type has none, stays text as a whole, so that the load, which keeps re
 """
 
 import io
+import re
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 import polars as pl
 import pyarrow.parquet as pq
 
-from tasks.contracts import Contract
-from tasks.contracts.types import ColumnType
+from tasks.contracts import Column, Contract
 from tasks.engine.batches import Batch
-from tasks.engine.errors import BalanceError
+from tasks.engine.errors import BalanceError, ContractError
+from tasks.engine.frames import frame_of, texts_of
 from tasks.engine.lake import Lake
 from tasks.engine.reader import read_batches
 from tasks.engine.receipts import ObjectRef
+from tasks.engine.rows import RowEncoder
 
 _BOOLEANS = {"t": "true", "f": "false"}
 """How COPY spells truth, and how a contract does."""
@@ -46,6 +49,16 @@ class ParquetBlocks:
     ) -> None:
         self._lake, self._source, self._contract = lake, source, contract
         self._row_count, self._as_text = row_count, as_text
+        # Days stay text in all files, which may hold anything: the files of one table have one schema.
+        self._columns = [
+            column
+            for column in contract.columns
+            if column.source_name not in as_text and column.type.postgres not in ("date", "text")
+        ]
+        self._checks = {
+            column.name: RowEncoder(replace(contract, columns=(replace(column, nullable=True),)))
+            for column in self._columns
+        }
 
     def __iter__(self) -> Iterator[bytes]:
         """Read the object and write row groups.
@@ -58,7 +71,7 @@ class ParquetBlocks:
         with self._lake.open(self._source, lambda _: None) as file:
             for batch in read_batches(file, self._source.uri, self._contract):
                 self._refuse_damaged(batch)
-                rows = self._typed(batch.frame).to_arrow()
+                rows = self._typed(frame_of(batch.texts)).to_arrow()
                 writer = writer or pq.ParquetWriter(sink, rows.schema, compression="zstd")
                 writer.write_table(rows)
                 found += len(rows)
@@ -72,14 +85,22 @@ class ParquetBlocks:
         yield _taken(sink)
 
     def _typed(self, given: pl.DataFrame) -> pl.DataFrame:
-        types = {column.source_name: column.type for column in self._contract.columns}
-        parsed = given.select(
-            pl.col(name) if name in self._as_text else _value(name, type_) for name, type_ in types.items()
+        """Values in their types; a text that the contract has no value for is none here, however polars reads it."""
+        given = given.with_columns(
+            pl.col(column.source_name).replace(_BOOLEANS)
+            for column in self._columns
+            if column.type.postgres == "boolean"
         )
-        misfits = [name for name in types if (parsed[name].is_null() & given[name].is_not_null()).any()]
+        typed = given.with_columns(_value(column) for column in self._columns)
+        misfits = {
+            column.source_name
+            for column in self._columns
+            if (typed[column.source_name].is_null() & given[column.source_name].is_not_null()).any()
+            or self._checks[column.name].bad_rows(texts_of(given.select(column.source_name)))
+        }
         if misfits:
             raise MisfitError(misfits)
-        return parsed
+        return typed
 
     def _refuse_damaged(self, batch: Batch) -> None:
         if batch.rejected:
@@ -90,14 +111,23 @@ class ParquetBlocks:
             )
 
 
-def _value(name: str, type_: ColumnType) -> pl.Expr:
-    given = pl.col(name)
-    if type_.postgres == "date":
-        return given  # text in the source, which may hold anything: files of one table have one schema
-    if type_.postgres == "boolean":
-        given = given.replace(_BOOLEANS)
-    value = type_.parse(given)
-    return value.dt.cast_time_unit("ms") if type_.postgres == "timestamp(3)" else value
+def _value(column: Column) -> pl.Expr:
+    given = pl.col(column.source_name)
+    match column.type.postgres.partition("(")[0]:
+        case "boolean":
+            return given.replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+        case "integer":
+            return given.cast(pl.Int32, strict=False)
+        case "bigint":
+            return given.cast(pl.Int64, strict=False)
+        case "numeric":
+            precision, scale = map(int, re.findall("[0-9]+", column.type.postgres))
+            return given.cast(pl.Decimal(precision, scale), strict=False)
+        case "timestamp":
+            iso = given.str.replace(" ", "T", literal=True)
+            return iso.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="ms", strict=False)
+        case other:
+            raise ContractError(f"column {column.name}: {other} is no type that parquet is written in")
 
 
 def _taken(sink: io.BytesIO) -> bytes:

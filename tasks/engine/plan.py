@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 from tasks.contracts import Contract
 from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
+from tasks.engine.arrow_streams import decompressed, errors_of_bytes
 from tasks.engine.columns import match_columns
 from tasks.engine.csv_records import read_header
 from tasks.engine.errors import ContractError, Permanent, errors_at
 from tasks.engine.json_reader import RecordKeys, json_batch
 from tasks.engine.json_records import read_elements, read_lines
 from tasks.engine.lake import Lake
-from tasks.engine.reader import decompressed, errors_of_bytes, format_of
+from tasks.engine.reader import format_of
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.warehouse import Connection, has_table, partition_table
 

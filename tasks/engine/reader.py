@@ -1,30 +1,24 @@
-"""The reader: an object's bytes, batch by batch, as frames under the contract's source names.
+"""The reader: an object's bytes, batch by batch, as texts under the contract's source names.
 
 The object's name tells the format. Bytes are taken in pieces, so memory does not grow with the object.
 """
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Literal
-
-import pyarrow as pa
+from collections.abc import Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from tasks.contracts import Contract
 from tasks.engine.batches import CHUNK_BYTES, Batch
 from tasks.engine.csv_reader import read_csv
-from tasks.engine.errors import ContractError, UnreadableObjectError
-from tasks.engine.json_reader import read_json, read_ndjson
-from tasks.engine.parquet_reader import read_parquet
+from tasks.engine.errors import ContractError
 
-COMPRESSIONS: dict[str, Literal["gzip", "zstd"]] = {".gz": "gzip", ".zst": "zstd"}
-READERS: dict[str, Callable[[Any, str, Contract, int], Iterator[Batch]]] = {
-    ".csv": read_csv,
-    ".ndjson": read_ndjson,
-    ".jsonl": read_ndjson,
-    ".json": read_json,
-    ".parquet": read_parquet,
-}
+if TYPE_CHECKING:
+    from tasks.engine.arrow_streams import Compression
+
+COMPRESSIONS: "dict[str, Compression]" = {".gz": "gzip", ".zst": "zstd"}
+JSON_FORMATS = (".ndjson", ".jsonl", ".json")
+FORMATS = (".csv", *JSON_FORMATS, ".parquet")
 
 
 def read_batches(
@@ -34,7 +28,7 @@ def read_batches(
 
     Args:
         file: Its bytes; seekable for parquet.
-        name: Its name, which tells the format: one of `READERS`, all but parquet also with one of `COMPRESSIONS`.
+        name: Its name, which tells the format: one of `FORMATS`, all but parquet also with one of `COMPRESSIONS`.
         contract: What its columns should be.
         chunk_bytes: About how many bytes a batch holds, which bounds the memory that reading takes.
 
@@ -43,48 +37,46 @@ def read_batches(
         UnreadableObjectError: The bytes cannot be told apart into records.
     """
     suffix, compression = format_of(name)
-    if contract.unknown_keys_column and READERS[suffix] not in (read_json, read_ndjson):
+    if contract.unknown_keys_column and suffix not in JSON_FORMATS:
         raise ContractError(
             f"{name}: expected JSON, for only its records have the keys of {contract.unknown_keys_column}"
         )
-    with errors_of_bytes(name):
-        yield from READERS[suffix](decompressed(file, compression), name, contract, chunk_bytes)
+    if (suffix, compression) == (".csv", None):
+        yield from read_csv(file, name, contract, chunk_bytes)
+        return
+    # Plain CSV does without Arrow and polars, which take half a second to import.
+    arrow = import_module("tasks.engine.arrow_streams")
+    with arrow.errors_of_bytes(name):
+        yield from _reader(suffix)(arrow.decompressed(file, compression), name, contract, chunk_bytes)
 
 
-def format_of(name: str) -> tuple[str, Literal["gzip", "zstd"] | None]:
-    """Format (a key of `READERS`) and compression of an object, by its name.
+def _reader(suffix: str) -> Any:
+    match suffix:
+        case ".csv":
+            return read_csv
+        case ".parquet":
+            return import_module("tasks.engine.parquet_reader").read_parquet
+        case ".json":
+            return import_module("tasks.engine.json_reader").read_json
+        case _:
+            return import_module("tasks.engine.json_reader").read_ndjson
+
+
+def format_of(name: str) -> "tuple[str, Compression | None]":
+    """Format (one of `FORMATS`) and compression of an object, by its name.
 
     Raises:
         ContractError: The name tells none.
     """
-    stem, compression = name, None
+    stem = name
+    compression: Compression | None = None
     for suffix, codec in COMPRESSIONS.items():
         if name.endswith(suffix):
             stem, compression = name.removesuffix(suffix), codec
-    for suffix in READERS:
+    for suffix in FORMATS:
         if stem.endswith(suffix) and not (suffix == ".parquet" and compression):
             return suffix, compression
     raise ContractError(
-        f"{name}: expected a name that ends with {', '.join(READERS)}, or, but for parquet, one of these and"
+        f"{name}: expected a name that ends with {', '.join(FORMATS)}, or, but for parquet, one of these and"
         f" {' or '.join(COMPRESSIONS)}; set the dataset's key accordingly"
     )
-
-
-def decompressed(file: io.BufferedReader, compression: Literal["gzip", "zstd"] | None) -> Any:
-    """The file, or one over what it holds compressed."""
-    return pa.CompressedInputStream(pa.PythonFile(file, "r"), compression) if compression else file
-
-
-@contextmanager
-def errors_of_bytes(name: str) -> Iterator[None]:
-    """Say of bytes that cannot be decompressed or are no parquet which object they are.
-
-    Raises:
-        UnreadableObjectError: In place of the library's error.
-    """
-    try:
-        yield
-    except (OSError, pa.ArrowException) as error:
-        raise UnreadableObjectError(
-            f"{name} cannot be read: {error}; nothing of it was loaded. Have it delivered again, whole"
-        ) from error

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from psycopg import Rollback
 
@@ -11,15 +12,13 @@ from tasks.engine import ledger, rejections
 from tasks.engine.batches import Batch
 from tasks.engine.columns import match_columns
 from tasks.engine.copy import CopyEncoder, copy_in
-from tasks.engine.csv_reader import csv_batch
-from tasks.engine.csv_records import Records, split_records
+from tasks.engine.csv_records import CsvRecords
 from tasks.engine.errors import BalanceError, errors_at
 from tasks.engine.json_reader import RecordKeys, json_batch
 from tasks.engine.ledger import RejectedRow
 from tasks.engine.reader import format_of
 from tasks.engine.receipts import ReplayReceipt
 from tasks.engine.rejections import RejectedLoad
-from tasks.engine.validation import validate
 from tasks.engine.warehouse import Connection, lock, partition_table
 
 
@@ -47,17 +46,17 @@ def replay_load(
             replay_id = rejections.open_replay(connection, contract.dataset, load, flow_run_id)
             encoder = CopyEncoder(contract, value, replay_id)
             for rows in rejections.open_rows(connection, load.load_id):
-                validated = validate(contract, replay_batch(contract, load, rows))
-                copy_in(connection, table, encoder, iter([validated.rows]), lambda _: None)
-                left = {row.line_number for row in validated.rejected}
+                again = encoder.encode(replay_batch(contract, load, rows))
+                copy_in(connection, table, encoder, iter([again]), lambda _: None)
+                left = {row.line_number for row in again.rejected}
                 closed = rejections.resolve(connection, [i for i, _ in rows if i not in left], replay_id)
-                if closed != len(validated.rows):
+                if closed != again.count:
                     raise BalanceError(
-                        f"{load.source_uri}: {len(validated.rows):,} rejected rows were loaded, but {closed:,} closed;"
+                        f"{load.source_uri}: {again.count:,} rejected rows were loaded, but {closed:,} closed;"
                         " nothing was committed. Somebody else writes to ledger.rejected_rows: see who, then try again"
                     )
                 taken += closed
-                faults.update(row.reason for row in validated.rejected)
+                faults.update(row.reason for row in again.rejected)
             ledger.close_load(connection, replay_id, taken, 0, load.columns)
             if not taken:
                 raise Rollback
@@ -82,12 +81,14 @@ def replay_batch(contract: Contract, load: RejectedLoad, rows: Sequence[tuple[in
     if format_of(load.source_uri)[0] != ".csv":
         return json_batch(rows, RecordKeys(contract, load.source_uri))
     columns = match_columns(contract, load.columns, load.source_uri)
-    records = Records([], [])
+    sound: list[tuple[int, bytes]] = []
+    rejected: list[RejectedRow] = []
     for row_id, raw in rows:
-        found = split_records(raw, row_id, columns.width, is_last=True)
-        if len(found.sound) == 1 and not found.rejected:
-            records.sound += found.sound
+        alone = CsvRecords(raw, columns)
+        if alone.row_count == 1 and not alone.rejected:
+            sound.append((row_id, raw))
         else:
-            reasons = [row.reason for row in found.rejected] or ["expected one record, found several, or none"]
-            records.rejected.append(RejectedRow(row_id, None, reasons[0], raw))
-    return csv_batch(records, columns)
+            reasons = [row.reason for row in alone.rejected] or ["expected one record, found several, or none"]
+            rejected.append(RejectedRow(row_id, None, reasons[0], raw))
+    together = CsvRecords(b"\n".join(raw for _, raw in sound), columns).batch()
+    return replace(together, records_of=lambda places: [sound[place] for place in places], rejected=rejected)

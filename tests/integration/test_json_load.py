@@ -12,8 +12,7 @@ from things import STRICT, load, put, ready_connection
 
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.jsonb import JSONB
-from tasks.contracts.numeric_types import BIGINT, BOOLEAN, INTEGER, NUMERIC
-from tasks.contracts.types import TEXT, TIMESTAMPTZ
+from tasks.contracts.types import BIGINT, BOOLEAN, INTEGER, NUMERIC, TEXT, TIMESTAMPTZ
 from tasks.engine.errors import ContractError, UnreadableObjectError
 from tasks.engine.warehouse import Connection
 

@@ -3,7 +3,7 @@
 import ipaddress
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -14,10 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.contracts import Column, Contract, Partition
-from tasks.contracts.types import DATE, TEXT, TIMESTAMPTZ
-from tasks.contracts.wire_types import INET, UUID
+from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID
 from tasks.contracts.words import WORDS
+from tasks.engine.batches import Batch
+from tasks.engine.columns import match_columns
 from tasks.engine.copy import CopyEncoder, copy_in
+from tasks.engine.frames import texts_of
+from tasks.engine.rows import Rows
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse import Connection, connect, staging_ddl
 
@@ -69,21 +72,27 @@ def stored(postgres: Connection, given_rows: list[Row]) -> list[Row]:
         [None if value is None else value if isinstance(value, str) else _spelt(value) for value in row]
         for row in given_rows
     ]
-    names = [column.name for column in VALUES.columns]
-    frame = pl.DataFrame(spelt, schema=dict.fromkeys(names, pl.String), orient="row")
-    typed = frame.select(column.type.parse(pl.col(column.name)).alias(column.name) for column in VALUES.columns)
     with postgres.transaction(force_rollback=True):
         postgres.execute("TRUNCATE values_staging.values")  # in a new file, rows stand in the order of their coming
-        assert copied(postgres, CopyEncoder(VALUES, MONTH, 7), typed) == len(given_rows)
+        assert copied(postgres, CopyEncoder(VALUES, MONTH, 7), batch_of(*spelt)) == len(given_rows)
         assert set(postgres.execute("SELECT DISTINCT month, load_id FROM values_staging.values")) <= {(MONTH, 7)}
         found = postgres.execute("SELECT * FROM values_staging.values ORDER BY ctid").fetchall()
     return [row[2:] for row in found]
 
 
-def copied(postgres: Connection, encoder: CopyEncoder, *frames: pl.DataFrame) -> int:
-    """Copy frames; how many rows were sent, as it was told on the way."""
+def batch_of(*rows: Sequence[object]) -> Batch:
+    names = [column.name for column in VALUES.columns]
+    types: dict[str, Any] = dict.fromkeys(names, pl.String)
+    if any(isinstance(row[-1], list) for row in rows):
+        types["words"] = pl.List(pl.String)
+    columns = match_columns(VALUES, names, "values")
+    return Batch(texts_of(pl.DataFrame(rows, schema=types, orient="row")), lambda _: [], columns)
+
+
+def copied(postgres: Connection, encoder: CopyEncoder, *batches: Batch) -> int:
+    """Copy batches; how many rows were sent, as it was told on the way."""
     counts: list[int] = []
-    copy_in(postgres, VALUES.table, encoder, iter(frames), counts.append)
+    copy_in(postgres, VALUES.table, encoder, map(encoder.encode, batches), counts.append)
     return sum(counts)
 
 
@@ -118,35 +127,35 @@ def test_text_is_kept_byte_for_byte(postgres: Connection) -> None:
     assert [row[4] for row in stored(postgres, [(None, None, None, None, value, None) for value in texts])] == texts
 
 
+NOTHING = (None,) * len(VALUES.columns)
+
+
 def test_missing_word_of_a_typed_list_is_null(postgres: Connection) -> None:
-    typed = pl.DataFrame({column.name: pl.Series([None], dtype=pl.String) for column in VALUES.columns}).select(
-        column.type.parse(pl.col(column.name)).alias(column.name) for column in VALUES.columns
-    )
-    typed = typed.with_columns(words=pl.Series([["a", None, ""]], dtype=pl.List(pl.String)))
-    assert copied(postgres, CopyEncoder(VALUES, MONTH, 1), typed) == 1
-    assert postgres.execute("SELECT words FROM values_staging.values").fetchall() == [(["a", None, ""],)]
+    lists = [["a", None, ""], None, [], [None], ["é" * 200] * 200]
+    batch = batch_of(*((*NOTHING[:-1], words) for words in lists))
+    assert copied(postgres, CopyEncoder(VALUES, MONTH, 1), batch) == len(lists)
+    found = postgres.execute("SELECT words FROM values_staging.values ORDER BY ctid").fetchall()
+    assert [words for (words,) in found] == lists
 
 
-def test_several_frames_and_empty_ones_are_one_copy(postgres: Connection) -> None:
-    empty = pl.DataFrame(schema={column.name: pl.String for column in VALUES.columns})
-    typed = empty.select(column.type.parse(pl.col(column.name)).alias(column.name) for column in VALUES.columns)
-    one = pl.concat([typed, pl.DataFrame({"text_value": ["a"]})], how="diagonal")
+def test_several_batches_and_empty_ones_are_one_copy(postgres: Connection) -> None:
+    none, one = batch_of(), batch_of((*NOTHING[:4], "a", None))
     encoder = CopyEncoder(VALUES, MONTH, 1)
     assert copied(postgres, encoder) == 0
-    assert copied(postgres, encoder, typed) == 0
-    assert copied(postgres, encoder, typed, one, typed, one) == 2
+    assert copied(postgres, encoder, none) == 0
+    assert copied(postgres, encoder, none, one, none, one) == 2
     assert postgres.execute("SELECT text_value FROM values_staging.values").fetchall() == [("a",)] * 2
 
 
-def test_failing_source_of_frames_ends_the_copy_and_spares_the_connection(postgres: Connection) -> None:
-    def frames() -> Iterator[pl.DataFrame]:
-        yield pl.DataFrame({column.name: pl.Series([None], dtype=pl.Null) for column in VALUES.columns}).select(
-            column.type.parse(pl.col(column.name).cast(pl.String)).alias(column.name) for column in VALUES.columns
-        )
+def test_failing_source_of_rows_ends_the_copy_and_spares_the_connection(postgres: Connection) -> None:
+    encoder = CopyEncoder(VALUES, MONTH, 1)
+
+    def rows() -> Iterator[Rows]:
+        yield encoder.encode(batch_of(NOTHING))
         raise json.JSONDecodeError("the source failed", "", 0)
 
     with pytest.raises(json.JSONDecodeError):
-        copy_in(postgres, VALUES.table, CopyEncoder(VALUES, MONTH, 1), frames(), lambda _: None)
+        copy_in(postgres, VALUES.table, encoder, rows(), lambda _: None)
     assert postgres.execute("SELECT count(*) FROM values_staging.values").fetchone() == (0,)
 
 

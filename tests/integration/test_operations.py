@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
-import polars as pl
 import psycopg
 import pytest
 from prefect.client.orchestration import get_client
@@ -15,7 +13,6 @@ from flows.events_monthly import events_monthly
 from flows.plan import plan
 from flows.replay_rejected import replay_rejected
 from tasks.contracts import events
-from tasks.contracts.types import parse_timestamp
 from tasks.engine.errors import ContractError, MissingObjectError
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
@@ -39,17 +36,15 @@ def text_of(key: str) -> str:
     return str(max(artifacts, key=lambda artifact: artifact["created"])["data"])
 
 
-def lenient(expr: pl.Expr) -> pl.Expr:
-    return parse_timestamp(expr.str.replace_all("/", "-", literal=True))
-
-
-def lenient_day(expr: pl.Expr) -> pl.Expr:
-    return lenient(expr).dt.date()
+def lenient(text: str | None) -> str | None:
+    return text and text.replace("/", "-")
 
 
 def fix_contract(monkeypatch: pytest.MonkeyPatch) -> None:
-    parsers: dict[str, Any] = {"occurred_at": lenient, "event_date": lenient_day}
-    columns = tuple(replace(column, parse=parsers.get(column.name, column.parse)) for column in events.EVENTS.columns)
+    columns = tuple(
+        replace(column, derive=lenient) if column.source_name == "timestamp" else column
+        for column in events.EVENTS.columns
+    )
     monkeypatch.setattr(events, "EVENTS", replace(events.EVENTS, columns=columns))
 
 

@@ -10,9 +10,7 @@ import pytest
 from things import lake, put
 
 from tasks.contracts import Column, Contract
-from tasks.contracts.numeric_types import BOOLEAN, INTEGER, NUMERIC
-from tasks.contracts.time_types import TIMESTAMP_MS
-from tasks.contracts.types import DATE, TEXT
+from tasks.contracts.types import BOOLEAN, DATE, INTEGER, NUMERIC, TEXT, TIMESTAMP_MS
 from tasks.engine import csv_reader
 from tasks.engine.errors import BalanceError
 from tasks.engine.parquet_writer import MisfitError, ParquetBlocks

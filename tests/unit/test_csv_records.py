@@ -9,14 +9,25 @@ from hypothesis import strategies as st
 from plain_csv import read_plain
 
 from tasks.engine import csv_records
-from tasks.engine.csv_records import requoted, split_fields, split_records
+from tasks.engine.columns import ColumnMatch
+from tasks.engine.csv_records import CsvRecords
 from tasks.engine.errors import UnreadableObjectError
+from tasks.engine.frames import frame_of
 
 PIECES = [
     b"a", b"b", b",", b",", b'"', b'"', b'""', b"\n", b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"\x01",
     "é".encode(), "\U0001f600".encode(), b"\xef\xbb\xbf", b'","', b'"\n', b',"', b" ",
 ]  # fmt: skip
 anything = st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join)
+
+
+def columns_of(width: int) -> ColumnMatch:
+    names = tuple(f"c{place}" for place in range(width))
+    return ColumnMatch({name: place for place, name in enumerate(names)}, names, ())
+
+
+def sound(records: CsvRecords) -> list[tuple[int, bytes]]:
+    return records.records_of(range(records.row_count))
 
 
 def outcomes(data: bytes, width: int, cuts: list[int]) -> list[tuple[int, bytes, str | None]]:
@@ -27,8 +38,8 @@ def outcomes(data: bytes, width: int, cuts: list[int]) -> list[tuple[int, bytes,
         is_last = cut == len(data)
         pending += data[begin:cut]
         begin = cut
-        records = split_records(pending, line, width, is_last=is_last)
-        found += [(number, raw, None) for number, raw in records.sound]
+        records = CsvRecords(pending, columns_of(width), line, is_last=is_last)
+        found += [(number, raw, None) for number, raw in sound(records)]
         found += [(row.line_number, row.raw, row.reason) for row in records.rejected]
         assert all(row.column_name is None for row in records.rejected)
         pending, line = pending[records.consumed :], line + records.lines
@@ -48,20 +59,17 @@ def test_every_record_has_its_outcome_wherever_the_bytes_are_cut(data: bytes, wi
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(anything, st.integers(1, 3))
 def test_sound_records_have_the_fields_that_were_written(data: bytes, width: int) -> None:
-    expected = {r.line_number: r.fields for r in read_plain(data, width) if r.fields is not None}
-    found = {line: split_fields(raw) for line, raw in split_records(data, 1, width, is_last=True).sound}
-    assert found == {line: [(text or "").encode() for text in fields] for line, fields in expected.items()}
+    expected = [tuple(record.fields) for record in read_plain(data, width) if record.fields is not None]
+    assert frame_of(CsvRecords(data, columns_of(width)).batch().texts).rows() == expected
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
-@given(anything, st.integers(1, 3))
-def test_requoted_record_says_the_same_without_a_quote_in_a_bare_field(data: bytes, width: int) -> None:
-    for record in read_plain(data, width):
-        if record.fields is None:
-            continue
-        (again,) = read_plain(requoted(record.raw), width)
-        assert again.fields == record.fields
-        assert not any(b'"' in field for field in requoted(record.raw).split(b",") if field[:1] not in b'"'), record
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(anything, st.permutations(range(3)), st.integers(1, 3))
+def test_wanted_fields_are_found_wherever_they_stand(data: bytes, order: list[int], wanted: int) -> None:
+    positions = {f"c{place}": place for place in order[:wanted]}
+    records = CsvRecords(data, ColumnMatch(positions, ("c0", "c1", "c2"), ()))
+    expected = [record.fields for record in read_plain(data, 3) if record.fields is not None]
+    assert frame_of(records.batch().texts).rows() == [tuple(row[i] for i in positions.values()) for row in expected]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +95,7 @@ def test_fault_is_of_its_own_record_and_of_no_other(data: bytes, expected: list[
 
 
 def test_line_is_rejected_whole_when_the_bytes_end_behind_its_misplaced_quote() -> None:
-    found = split_records(b'1,2\n"a"x', 1, 2, is_last=False)
+    found = CsvRecords(b'1,2\n"a"x', columns_of(2), is_last=False)
     assert (found.consumed, found.rejected) == (4, [])
 
 
@@ -102,7 +110,7 @@ def test_unclosed_quote_that_outgrows_the_longest_record_costs_its_line_alone() 
 @pytest.mark.parametrize("line", [b'a","\n', b'0,"open\n', b'"",x"\n', b'"\n'])
 def test_time_grows_with_the_bytes_alone_when_every_line_opens_a_quote(line: bytes) -> None:
     started = time.process_time()
-    split_records(b"x,y\n" + line * 60_000, 1, 2, is_last=True)
+    CsvRecords(b"x,y\n" + line * 60_000, columns_of(2))
     # A fifth of a second, or twenty seconds, were every line looked at from every other one.
     assert time.process_time() - started < 3
 
@@ -112,11 +120,11 @@ def test_line_without_an_end_is_refused_when_it_outgrows_the_longest_record() ->
         patch.object(csv_records, "MAX_RECORD_BYTES", 100),
         pytest.raises(UnreadableObjectError, match="line 7 begins a record of more than"),
     ):
-        split_records(b"x" * 101, 7, 2, is_last=False)
+        CsvRecords(b"x" * 101, columns_of(2), 7, is_last=False)
 
 
 def test_record_of_ten_megabytes_is_sound() -> None:
     raw = b'1,"' + b'""\n' * (10 << 20 >> 2) + b'"'
-    found = split_records(raw + b"\n3,4\n", 1, 2, is_last=False)
-    assert [line for line, _ in found.sound] == [1, 2 + (10 << 20 >> 2)]
-    assert found.sound[0][1] == raw
+    found = sound(CsvRecords(raw + b"\n3,4\n", columns_of(2), is_last=False))
+    assert [line for line, _ in found] == [1, 2 + (10 << 20 >> 2)]
+    assert found[0][1] == raw

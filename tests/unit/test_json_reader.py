@@ -18,6 +18,7 @@ from tasks.contracts.types import TEXT
 from tasks.engine import json_reader, json_records
 from tasks.engine.batches import Batch
 from tasks.engine.errors import ContractError, UnreadableObjectError
+from tasks.engine.frames import frame_of
 from tasks.engine.reader import read_batches
 
 NAMES = ("a", "b", "c")
@@ -38,15 +39,14 @@ def batches_of(data: bytes, name: str = "x.ndjson", contract: Contract = ABC) ->
 
 
 def rows_of(batches: list[Batch]) -> list[tuple[Any, ...]]:
-    return [row for batch in batches for row in batch.frame.iter_rows()]
+    return [row for batch in batches for row in frame_of(batch.texts).iter_rows()]
 
 
 def places_of(batches: list[Batch]) -> list[tuple[int, bytes]]:
     """Line and bytes of every row, read and rejected, by line."""
     found: list[tuple[int, bytes]] = []
     for batch in batches:
-        numbers = range(len(batch.frame))
-        found += zip(batch.line_numbers, batch.raw_of(batch.line_numbers.arg_sort()) if numbers else [], strict=True)
+        found += batch.records_of(range(batch.texts.row_count))
         found += [(row.line_number, row.raw) for row in batch.rejected]
     return sorted(found, key=lambda place: place[0])
 
@@ -146,7 +146,7 @@ def test_damaged_document_yields_only_what_is_in_it_or_names_the_place(
         return
     found = [raw for _, raw in places_of(batches)]
     assert all(data.count(raw) >= found.count(raw) for raw in found)
-    sound = [raw for batch in batches for raw in batch.raw_of(batch.line_numbers.arg_sort())]
+    sound = [raw for batch in batches for _, raw in batch.records_of(range(batch.texts.row_count))]
     assert all(isinstance(json.loads(raw), dict) for raw in sound)
 
 
@@ -314,7 +314,7 @@ def test_memory_does_not_grow_with_the_document(separator: bytes) -> None:
         blocks = (b"[" if n == 0 else b"," + separator for n in range(count))
         file = io.BufferedReader(_Blocks(part for block in blocks for part in (block, record)), 1 << 16)
         tracemalloc.start()
-        rows = sum(len(batch.frame) for batch in read_batches(_Closed(file), "x.json", ABC))
+        rows = sum(batch.texts.row_count for batch in read_batches(_Closed(file), "x.json", ABC))
         used = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert rows == count

@@ -3,24 +3,17 @@
 import json
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
-import polars as pl
-import pyarrow as pa
 import pytest
+from copied_rows import parsed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.contracts.catalog import contracts
 from tasks.contracts.jsonb import JSONB
-from tasks.contracts.numeric_types import BIGINT, BOOLEAN, INTEGER, NUMERIC
-from tasks.contracts.types import ColumnType
+from tasks.contracts.types import BIGINT, BOOLEAN, INTEGER, NUMERIC, ColumnType
 
 FAST = settings(max_examples=300, derandomize=True, deadline=None)
 MONEY, EXACT = NUMERIC(14, 2, rounded=True), NUMERIC(14, 2)
-
-
-def parsed(type_: ColumnType, *values: str | None) -> list[object]:
-    frame = pl.DataFrame({"x": pl.Series(values, dtype=pl.String)})
-    return list(frame.select(type_.parse(pl.col("x"))).to_series())
 
 
 @pytest.mark.parametrize("type_", [INTEGER, BIGINT, BOOLEAN, MONEY, EXACT, JSONB])
@@ -108,11 +101,6 @@ def test_decimal_does_not_depend_on_its_neighbours() -> None:
 def test_decimal_beyond_what_can_be_carried_is_no_type(precision: int, scale: int) -> None:
     with pytest.raises(ValueError, match=rf"found numeric\({precision}, {scale}\)"):
         NUMERIC(precision, scale)
-
-
-def test_decimal_is_sent_as_it_is_declared() -> None:
-    series = pl.DataFrame({"x": ["1.5"]}).select(MONEY.parse(pl.col("x"))).to_series()
-    assert (MONEY.postgres, MONEY.to_arrow(series).type) == ("numeric(14,2)", pa.decimal128(14, 2))
 
 
 @given(

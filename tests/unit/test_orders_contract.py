@@ -4,15 +4,14 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-import polars as pl
 import pytest
+from copied_rows import Validated, parsed, parsed_by, validated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.contracts.orders import LINE_ITEMS, MONEY, ORDERS, parse_offset
-from tasks.contracts.types import TIMESTAMPTZ, ColumnType, parse_date_of_timestamp
+from tasks.contracts.orders import LINE_ITEMS, MONEY, OFFSET, ORDERS
+from tasks.contracts.types import TIMESTAMPTZ
 from tasks.engine.json_reader import RecordKeys, json_batch
-from tasks.engine.validation import Validated, validate
 
 KEYS = re.findall(
     r"\w+",
@@ -34,20 +33,18 @@ ORDER = dict.fromkeys(KEYS) | {
 }
 
 
-def parsed(parse: Any, text: str | None) -> Any:
-    expr = parse.parse if isinstance(parse, ColumnType) else parse
-    return pl.Series("x", [text], dtype=pl.String).to_frame().select(expr(pl.col("x"))).item()
+ORDER_DATE = next(column for column in ORDERS.columns if column.name == "order_date")
 
 
-def validated(*orders: dict[str, Any]) -> Validated:
+def read(*orders: dict[str, Any]) -> Validated:
     records = [(line, json.dumps(order).encode()) for line, order in enumerate(orders, 1)]
-    return validate(ORDERS, json_batch(records, RecordKeys(ORDERS, "day.json")))
+    return validated(ORDERS, json_batch(records, RecordKeys(ORDERS, "day.json")))
 
 
 def row_of(**fields: Any) -> dict[str, Any]:
-    found = validated(ORDER | fields)
+    found = read(ORDER | fields)
     assert found.rejected == []
-    return found.rows.row(0, named=True)
+    return found.rows[0]
 
 
 def test_contract_has_every_key_of_the_specification() -> None:
@@ -71,7 +68,7 @@ def test_contract_has_every_key_of_the_specification() -> None:
     ],
 )
 def test_money_is_rounded_half_away_from_zero_from_its_digits(text: str, value: str) -> None:
-    assert parsed(MONEY, text) == Decimal(value)
+    assert parsed(MONEY, text) == [Decimal(value)]
     assert row_of(total_price=text)["total_price"] == Decimal(value)
 
 
@@ -79,13 +76,13 @@ def test_money_is_rounded_half_away_from_zero_from_its_digits(text: str, value: 
 @given(st.decimals(-(10**9), 10**9, places=5) | st.decimals(-(10**6), 10**6, allow_nan=False, places=17))
 def test_money_is_what_decimal_makes_of_it(amount: Decimal) -> None:
     wanted = amount.quantize(Decimal("0.01"), ROUND_HALF_UP)
-    assert parsed(MONEY, format(amount, "f")) == wanted
+    assert parsed(MONEY, format(amount, "f")) == [wanted]
 
 
 @pytest.mark.parametrize("text", ["1,234.50", "$5", " 1", "NaN", "999999999999.995"])
 def test_what_is_no_money_rejects_its_order_alone(text: str) -> None:
-    found = validated(ORDER, ORDER | {"total_price": text}, ORDER)
-    assert found.rows.height == 2
+    found = read(ORDER, ORDER | {"total_price": text}, ORDER)
+    assert len(found.rows) == 2
     assert [(row.line_number, row.column_name) for row in found.rejected] == [(2, "total_price")]
 
 
@@ -106,9 +103,9 @@ def test_local_date_and_offset_are_those_that_are_written(day: date, clock: time
     moment = datetime.combine(day, clock, timezone(timedelta(minutes=minutes)))
     text = moment.replace(microsecond=0).isoformat()
     spelt = text if colon else re.sub(r":(\d\d)$", r"\1", text)
-    assert parsed(parse_date_of_timestamp, spelt) == day
-    assert parsed(parse_offset, spelt) == text[-6:]
-    assert parsed(TIMESTAMPTZ, spelt) == datetime.fromisoformat(text)
+    assert parsed_by(ORDER_DATE, spelt) == [day]
+    assert parsed(OFFSET, spelt) == [text[-6:]]
+    assert parsed(TIMESTAMPTZ, spelt) == [datetime.fromisoformat(text)]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +119,7 @@ def test_local_date_and_offset_are_those_that_are_written(day: date, clock: time
     ],
 )
 def test_offset_is_normalised_and_null_without_one(text: str | None, offset: str | None) -> None:
-    assert parsed(parse_offset, text) == offset
+    assert parsed(OFFSET, text) == [offset]
 
 
 @pytest.mark.parametrize("name", [column.name for column in ORDERS.columns if column.type.postgres == "bigint"])
@@ -145,8 +142,8 @@ def test_empty_string_is_nothing_in_what_is_no_text(name: str) -> None:
 @pytest.mark.parametrize("name", ["id", "created_at", "updated_at", "test"])
 @pytest.mark.parametrize("value", [None, "", "yesterday", {}, []])
 def test_order_without_what_tables_are_built_from_is_rejected_alone(name: str, value: Any) -> None:
-    found = validated(ORDER, ORDER | {name: value}, ORDER)
-    assert found.rows.height == 2
+    found = read(ORDER, ORDER | {name: value}, ORDER)
+    assert len(found.rows) == 2
     assert [(row.line_number, row.column_name) for row in found.rejected] == [(2, name)]
 
 
@@ -182,11 +179,11 @@ def test_line_items_are_kept_as_they_are(items: Any) -> None:
     ],
 )
 def test_line_items_that_no_table_could_be_built_from_reject_their_order_alone(items: Any) -> None:
-    found = validated(ORDER, ORDER | {"line_items": items})
-    assert found.rows.height == 1
+    found = read(ORDER, ORDER | {"line_items": items})
+    assert len(found.rows) == 1
     assert [(row.line_number, row.column_name) for row in found.rejected] == [(2, "line_items")]
 
 
 @pytest.mark.parametrize("text", ["[", "[{]", '[{"id": 1}', "[1] [2]", "NaN"])
 def test_line_items_that_are_no_json_are_none(text: str) -> None:
-    assert parsed(LINE_ITEMS, text) is None
+    assert parsed(LINE_ITEMS, text) == [None]

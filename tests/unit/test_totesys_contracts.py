@@ -1,17 +1,13 @@
 import json
 from datetime import datetime
 
-import polars as pl
 import pytest
+from copied_rows import parsed
 
-from tasks.contracts.time_types import TIMESTAMP_MS
 from tasks.contracts.totesys import HISTORIES, TOTESYS
 from tasks.contracts.totesys_source import SOURCE_TABLES
+from tasks.contracts.types import TIMESTAMP_MS
 from tasks.engine.currencies import currency_names
-
-
-def parsed(text: str | None) -> object:
-    return pl.Series("x", [text], dtype=pl.String).to_frame().select(TIMESTAMP_MS.parse(pl.col("x"))).item()
 
 
 @pytest.mark.parametrize(
@@ -26,7 +22,7 @@ def parsed(text: str | None) -> object:
     ],
 )
 def test_timestamp_of_milliseconds_is_read_exactly(text: str, value: str) -> None:
-    assert parsed(text) == datetime.fromisoformat(value)
+    assert parsed(TIMESTAMP_MS, text) == [datetime.fromisoformat(value)]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +34,7 @@ def test_timestamp_of_milliseconds_is_read_exactly(text: str, value: str) -> Non
     ],
 )
 def test_other_timestamps_are_none(text: str | None) -> None:
-    assert parsed(text) is None
+    assert parsed(TIMESTAMP_MS, text) == [None]
 
 
 def test_contracts_have_the_columns_of_the_source_in_its_order() -> None:

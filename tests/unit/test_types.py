@@ -6,24 +6,19 @@ import uuid
 import warnings
 from datetime import UTC, date, datetime
 
-import polars as pl
 import pytest
+from copied_rows import parsed, parsed_by
 from events_oracle import parse_tags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from things import words_of
 
-from tasks.contracts.types import DATE, TEXT, TIMESTAMPTZ, ColumnType, parse_date_of_timestamp
-from tasks.contracts.wire_types import INET, UUID
+from tasks.contracts import Column
+from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID, ColumnType
 from tasks.contracts.words import WORDS
 
 A_UUID = "123e4567-e89b-12d3-a456-426614174000"
 FAST = settings(max_examples=200, derandomize=True, deadline=None)
-
-
-def parsed(type_: ColumnType, *values: str | None) -> list[object]:
-    frame = pl.DataFrame({"x": pl.Series(values, dtype=pl.String)})
-    return list(frame.select(type_.parse(pl.col("x"))).to_series())
 
 
 @pytest.mark.parametrize("type_", [TEXT, UUID, DATE, TIMESTAMPTZ, INET, WORDS])
@@ -95,8 +90,7 @@ def test_date_of_another_spelling_is_refused(text: str) -> None:
 )
 def test_timestamp_is_an_instant_and_its_date_is_the_one_written(text: str, instant: datetime) -> None:
     assert parsed(TIMESTAMPTZ, text) == [instant]
-    frame = pl.DataFrame({"x": [text]}).select(parse_date_of_timestamp(pl.col("x")))
-    assert list(frame.to_series()) == [date.fromisoformat(text[:10])]
+    assert parsed_by(Column("day", DATE, "Its date.", source="x", first=10), text) == [date.fromisoformat(text[:10])]
 
 
 @pytest.mark.parametrize(
@@ -228,12 +222,6 @@ def test_list_of_words_is_accepted(text: str, words: list[str]) -> None:
 )  # fmt: skip
 def test_text_that_is_no_list_of_words_is_refused(text: str) -> None:
     assert parsed(WORDS, text) == [None]
-
-
-def test_lists_of_a_typed_format_are_taken_as_they_are() -> None:
-    lists = pl.Series("x", [["a", "b"], [], None, [None]], dtype=pl.List(pl.String))
-    values = pl.DataFrame([lists]).select(WORDS.parse(pl.col("x"))).to_series()
-    assert [None if value is None else words_of(value) for value in values] == lists.to_list()
 
 
 @pytest.mark.parametrize("length", [126, 127, 128, 129, 40_000])

@@ -5,6 +5,7 @@ import json
 from typing import Any, cast
 
 import pytest
+from copied_rows import validated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +13,7 @@ from tasks.contracts import UNKNOWN_KEYS, Column, Contract
 from tasks.contracts.jsonb import JSONB
 from tasks.contracts.types import TEXT
 from tasks.engine.errors import ContractError
-from tasks.engine.reader import READERS, read_batches
-from tasks.engine.validation import validate
+from tasks.engine.reader import FORMATS, read_batches
 
 KEEPING = Contract(
     dataset="things",
@@ -35,8 +35,8 @@ values = st.recursive(
 def read(data: bytes, name: str) -> tuple[list[Any], list[Any], tuple[str, ...]]:
     """Names and unknown keys of each row, what was rejected, and what is reported."""
     (batch,) = read_batches(cast("io.BufferedReader", io.BytesIO(data)), name, KEEPING)
-    found = validate(KEEPING, batch)
-    rows = [(name, None if rest is None else json.loads(rest[1:])) for name, rest in found.rows.iter_rows()]
+    found = validated(KEEPING, batch)
+    rows = [(name, None if rest is None else json.loads(rest[1:])) for name, rest in map(dict.values, found.rows)]
     return rows, found.rejected, batch.columns.unknown
 
 
@@ -76,7 +76,7 @@ def test_unknown_key_that_jsonb_cannot_hold_rejects_its_record() -> None:
     ]
 
 
-@pytest.mark.parametrize("suffix", [suffix for suffix in READERS if "json" not in suffix])
+@pytest.mark.parametrize("suffix", [suffix for suffix in FORMATS if "json" not in suffix])
 def test_format_without_keys_of_its_own_is_refused(suffix: str) -> None:
     with pytest.raises(ContractError, match="expected JSON, for only its records have the keys of rest"):
         read(b"name\na\n", f"x{suffix}")

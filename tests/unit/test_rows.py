@@ -4,10 +4,10 @@ import io
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from copied_rows import Validated, Values, validated
 from events_oracle import COLUMNS, read_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +18,6 @@ from tasks.contracts.events import EVENTS
 from tasks.engine.errors import ContractError
 from tasks.engine.ledger import RejectedRow
 from tasks.engine.reader import read_batches
-from tasks.engine.validation import Validated, validate
 
 ID = "d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d"
 WANTED_TIME = "timestamp: expected a date YYYY-MM-DD or an ISO-8601 date-time"
@@ -29,8 +28,8 @@ GOOD = {
 }  # fmt: skip
 
 
-def validated(data: bytes, name: str = "x.csv") -> list[Validated]:
-    return [validate(EVENTS, batch) for batch in read_batches(io.BufferedReader(io.BytesIO(data)), name, EVENTS)]
+def read(data: bytes, name: str = "x.csv") -> list[Validated]:
+    return [validated(EVENTS, batch) for batch in read_batches(io.BufferedReader(io.BytesIO(data)), name, EVENTS)]
 
 
 def quoted(text: str) -> str:
@@ -39,7 +38,7 @@ def quoted(text: str) -> str:
 
 def rejected_of(**changed: str) -> list[tuple[int, str | None, str]]:
     line = ",".join(changed.get(column, quoted(GOOD[column])) for column in COLUMNS)
-    (result,) = validated(HEADER + line.encode() + b"\n")
+    (result,) = read(HEADER + line.encode() + b"\n")
     assert len(result.rows) + len(result.rejected) == 1
     return [(row.line_number, row.column_name, row.reason) for row in result.rejected]
 
@@ -70,7 +69,7 @@ def test_row_is_loaded_without_a_value_that_may_be_missing(column: str, value: s
 
 def test_every_planned_bad_row_of_the_sample_is_rejected_with_its_place() -> None:
     data = b"".join(events_csv("2021-04", 500, bad_rows=40))
-    rejected = [row for result in validated(data) for row in result.rejected]
+    rejected = [row for result in read(data) for row in result.rejected]
     planned = planned_bad_rows("2021-04", 500, bad_rows=40)
     assert [(r.line_number, r.column_name, r.raw) for r in rejected] == [
         (p.line_number, p.column, p.raw) for p in planned
@@ -107,29 +106,29 @@ def test_rows_are_typed_as_the_oracle_types_them(rows: list[dict[str, str]], wri
     assert callable(written)
     data = HEADER + "".join(",".join(written(row[c]) for c in COLUMNS) + "\n" for row in rows).encode()
     expected = read_events(data)
-    results = validated(data)
+    results = read(data)
     rejected = [row for result in results for row in result.rejected]
     assert [(r.line_number, r.column_name, r.raw) for r in rejected] == [
         (r.line_number, r.column, r.raw) for r in expected.rejected
     ]
-    found = [row for result in results for row in result.rows.select(pl.exclude("id", "ip", "tags")).iter_rows()]
-    assert found == [
-        (
-            r.occurred_at,
-            r.event_date,
-            r.email,
-            r.company,
-            r.country,
-            r.uri,
-            r.action,
-        )
+    found = [row for result in results for row in result.rows]
+    assert [
+        {**row, "tags": row["tags"] and words_of(row["tags"]), "ip": row["ip"] and row["ip"][4:]} for row in found
+    ] == [
+        {
+            "id": r.id.bytes,
+            "occurred_at": r.occurred_at,
+            "event_date": r.event_date,
+            "email": r.email,
+            "company": r.company,
+            "country": r.country,
+            "ip": r.ip and r.ip.packed,
+            "uri": r.uri,
+            "action": r.action,
+            "tags": None if r.tags is None else list(r.tags),
+        }
         for r in expected.rows
     ]
-    assert [row for result in results for row in result.rows["id"]] == [r.id.bytes for r in expected.rows]
-    tags = [tags and words_of(tags) for result in results for tags in result.rows["tags"]]
-    assert tags == [None if r.tags is None else list(r.tags) for r in expected.rows]
-    packed = [r.ip and r.ip.packed for r in expected.rows]
-    assert [row and row[4:] for result in results for row in result.rows["ip"]] == packed
 
 
 def parquet(**changed: "pa.Array[Any]") -> bytes:
@@ -140,8 +139,8 @@ def parquet(**changed: "pa.Array[Any]") -> bytes:
     return sink.getvalue()
 
 
-def from_parquet(**changed: "pa.Array[Any]") -> tuple[pl.DataFrame, list[RejectedRow]]:
-    (result,) = validated(parquet(**changed), "x.parquet")
+def from_parquet(**changed: "pa.Array[Any]") -> tuple[Values, list[RejectedRow]]:
+    (result,) = read(parquet(**changed), "x.parquet")
     return result.rows, result.rejected
 
 
@@ -164,12 +163,12 @@ def test_typed_times_are_instants_with_the_date_of_their_zone(
     values: "pa.Array[Any]", instant: datetime, day: date
 ) -> None:
     rows, rejected = from_parquet(timestamp=values)
-    assert (rows.select("occurred_at", "event_date").rows(), rejected) == ([(instant, day)], [])
+    assert ([(row["occurred_at"], row["event_date"]) for row in rows], rejected) == ([(instant, day)], [])
 
 
 def test_typed_lists_are_taken_as_they_are_and_missing_ones_too() -> None:
     rows, rejected = from_parquet(tags=pa.array([["a", "b,'\n"], [], None, ["c", None]]))
-    assert ([tags and words_of(tags) for tags in rows["tags"]], rejected) == (
+    assert ([row["tags"] and words_of(row["tags"]) for row in rows], rejected) == (
         [["a", "b,'\n"], [], None, ["c", None]],
         [],
     )
@@ -179,13 +178,14 @@ def test_typed_values_are_taken_in_their_spelling() -> None:
     rows, rejected = from_parquet(
         country=pa.array(["a", "b"]).dictionary_encode(), uri=pa.array([7, None]), action=pa.array([True, False])
     )
-    assert rows.select("country", "uri", "action").rows() == [("a", "7", "true"), ("b", None, "false")]
+    found = [(row["country"], row["uri"], row["action"]) for row in rows]
+    assert found == [("a", "7", "true"), ("b", None, "false")]
     assert rejected == []
 
 
 def test_nul_in_a_typed_format_rejects_its_row_alone() -> None:
     rows, rejected = from_parquet(country=pa.array(["a\0", "b", "c"]), tags=pa.array([["x"], ["y\0", "z"], ["w"]]))
-    assert rows["country"].to_list() == ["c"]
+    assert [row["country"] for row in rows] == ["c"]
     assert [(row.line_number, row.column_name) for row in rejected] == [(1, "country"), (2, "tags")]
 
 
@@ -206,5 +206,5 @@ def test_column_of_a_type_that_cannot_be_spelt_is_refused(column: str, values: "
 
 
 def test_batch_without_sound_rows_keeps_the_rejected_ones() -> None:
-    (result,) = validated(HEADER + b"x\n")
+    (result,) = read(HEADER + b"x\n")
     assert (len(result.rows), [row.reason for row in result.rejected]) == (0, ["expected 8 fields, found 1"])

@@ -1,0 +1,131 @@
+"""The functions of `native.h`, by ctypes, which lets other threads run while one of them does."""
+
+import ctypes
+import os
+from ctypes import POINTER, Structure, c_bool, c_char_p, c_int32, c_int64, c_uint8, c_uint32, c_void_p
+from pathlib import Path
+
+LIBRARY = Path(os.environ.get("TALLY_NATIVE") or Path(__file__).with_name("native.so"))
+
+NEVER, ALWAYS, UNCLEAR = range(3)
+"""When a column's value is what the caller's function makes of its text."""
+
+SOUND, QUOTE, WIDTH, NUL, UTF8, RETURN = range(6)
+"""What is wrong with a record."""
+
+
+class TextColumn(Structure):
+    """The texts of one column."""
+
+    _fields_ = (
+        ("data", c_void_p),
+        ("spans", c_void_p),
+        ("stride", c_int64),
+        ("offsets", c_void_p),
+        ("validity", c_void_p),
+        ("offset", c_int64),
+        ("lists", c_void_p),
+        ("has_list", c_void_p),
+        ("list_offset", c_int64),
+    )
+
+
+class Record(Structure):
+    """A record of CSV."""
+
+    _fields_ = (
+        ("line", c_int64),
+        ("begin", c_uint32),
+        ("end", c_uint32),
+        ("fault", c_int32),
+        ("fields", c_int32),
+    )
+
+
+class CsvRecords(Structure):
+    """The records of some bytes."""
+
+    _fields_ = (
+        ("row_count", c_int64),
+        ("rejected_count", c_int64),
+        ("consumed", c_int64),
+        ("lines", c_int64),
+        ("is_endless", c_bool),
+        ("rows", POINTER(Record)),
+        ("rejected", POINTER(Record)),
+        ("spans", c_void_p),
+    )
+
+
+class Column(Structure):
+    """A column of the table."""
+
+    _fields_ = (
+        ("type", c_char_p),
+        ("source", c_int32),
+        ("first", c_int32),
+        ("after", c_int32),
+        ("derive", c_int32),
+        ("derived_null", c_char_p),
+        ("derived_null_size", c_int64),
+        ("is_nullable", c_bool),
+        ("is_rounded", c_bool),
+        ("kind", c_int32),
+        ("precision", c_int32),
+        ("scale", c_int32),
+    )
+
+
+class BadRow(Structure):
+    """A row that holds no value where one should be."""
+
+    _fields_ = (("row", c_int64), ("column", c_int32), ("is_missing", c_bool))
+
+
+class Question(Structure):
+    """A text that a column's function is to be asked about."""
+
+    _fields_ = (("column", c_int32), ("text", c_void_p), ("size", c_int64))
+
+
+class Encoded(Structure):
+    """Rows of COPY."""
+
+    _fields_ = (
+        ("row_count", c_int64),
+        ("bad_count", c_int64),
+        ("question_count", c_int64),
+        ("out", c_void_p),
+        ("out_size", c_int64),
+        ("bad", POINTER(BadRow)),
+        ("questions", POINTER(Question)),
+    )
+
+
+def _loaded() -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(str(LIBRARY))
+    except OSError as error:
+        raise ImportError(
+            f"expected the compiled part of the engine, {LIBRARY}, found none that loads: {error}."
+            " Compile it: make install, or python -m tasks.engine.native.build"
+        ) from error
+
+
+library = _loaded()
+for _name, _returned, _arguments in (
+    (
+        "csv_read",
+        POINTER(CsvRecords),
+        [c_char_p, c_int64, c_bool, c_int64, c_int32, POINTER(c_int32), c_int32, c_int64],
+    ),
+    ("csv_free", None, [POINTER(CsvRecords)]),
+    ("column_type", c_bool, [POINTER(Column)]),
+    ("encoder_new", c_void_p, [POINTER(Column), c_int32, c_char_p, c_int64]),
+    ("encoder_free", None, [c_void_p]),
+    ("encoder_encode", POINTER(Encoded), [c_void_p, POINTER(TextColumn), c_int64]),
+    ("encoder_answer", c_bool, [c_void_p, c_int64, c_char_p, c_int64]),
+    ("texts_size", c_int64, [POINTER(TextColumn), c_int64]),
+    ("texts_copy", None, [POINTER(TextColumn), c_int64, POINTER(c_int64), POINTER(c_uint8), POINTER(c_uint8)]),
+):
+    getattr(library, _name).restype, getattr(library, _name).argtypes = _returned, _arguments

@@ -1,0 +1,189 @@
+/* Rows of texts to rows of a binary COPY. */
+#include "native.h"
+
+#include <stdlib.h>
+
+#define ANSWERED_BYTES (16 << 20) /* answers are forgotten when they take more */
+
+struct Encoder {
+    Column *columns;
+    int32_t count;
+    uint8_t *head;
+    int64_t head_size;
+    Answers answers;
+    Encoded encoded;
+    uint8_t *out;
+    char *spare;
+    BadRow *bad;
+    Question *questions;
+    int64_t out_room, spare_room, bad_room, questions_room;
+};
+
+static bool room_for(void **items, int64_t wanted, int64_t *room, size_t size) {
+    if (wanted <= *room) return true;
+    int64_t more = *room * 2 > wanted ? *room * 2 : wanted + 1024;
+    void *moved = realloc(*items, (size_t)more * size);
+    if (!moved) return false;
+    *items = moved, *room = more;
+    return true;
+}
+
+Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, int64_t head_size) {
+    Encoder *encoder = calloc(1, sizeof *encoder);
+    if (!encoder) return NULL;
+    encoder->columns = malloc((size_t)count * sizeof *columns + 1);
+    encoder->head = malloc((size_t)head_size + 1);
+    if (!encoder->columns || !encoder->head) return encoder_free(encoder), NULL;
+    memcpy(encoder->columns, columns, (size_t)count * sizeof *columns);
+    memcpy(encoder->head, head, (size_t)head_size);
+    encoder->count = count, encoder->head_size = head_size;
+    return encoder;
+}
+
+void encoder_free(Encoder *encoder) {
+    if (!encoder) return;
+    answers_clear(&encoder->answers);
+    free(encoder->columns), free(encoder->head), free(encoder->out), free(encoder->spare), free(encoder->bad);
+    free(encoder->questions), free(encoder);
+}
+
+/* ---- one value ---- */
+
+enum Cell { WRITTEN, NOTHING, BAD, IN_QUESTION, WITHOUT_MEMORY };
+
+/* A text, or none, and whether the source brought anything at all. */
+typedef struct {
+    const char *text;
+    int64_t size;
+    bool is_there, is_given;
+} Found;
+
+static bool room_for_text(Encoder *encoder, const TextColumn *texts, int64_t row) {
+    int64_t size = texts->offsets ? 0 : texts->spans[row * texts->stride].size & SPAN_SIZE;
+    return room_for((void **)&encoder->spare, size, &encoder->spare_room, 1);
+}
+
+/* The text that a column is about: of its source, the part that counts. */
+static Found find(const Column *column, const TextColumn *texts, int64_t row, char *spare) {
+    Found found = {0};
+    found.is_there = text_of(texts, row, &found.text, &found.size, spare);
+    found.is_given = found.is_there && found.size;
+    if (!found.is_there) return found;
+    if (column->first && found.size > column->first) found.size = column->first;
+    if (column->after) {
+        const char *cut = found.text + found.size;
+        while (cut > found.text && cut[-1] != (char)column->after) cut--;
+        found.is_there = cut > found.text;
+        found.size -= cut - found.text, found.text = cut;
+    }
+    return found;
+}
+
+/* Put what the caller's function made of a text in its place. */
+static enum Cell ask(Encoder *encoder, int32_t place, Found *found) {
+    Encoded *encoded = &encoder->encoded;
+    bool is_new;
+    Answer *answer = answers_find(&encoder->answers, place, found->text, found->size, &is_new);
+    if (!answer) return WITHOUT_MEMORY;
+    if (is_new) {
+        int64_t wanted = encoded->question_count + 1;
+        if (!room_for((void **)&encoder->questions, wanted, &encoder->questions_room, sizeof(Question)))
+            return WITHOUT_MEMORY;
+        encoder->questions[encoded->question_count++] = (Question){place, answer->text, answer->text_size};
+    }
+    if (answer->state == ASKED) return IN_QUESTION;
+    if (answer->state == REFUSED) return found->is_given ? BAD : NOTHING;
+    found->text = answer->answer, found->size = answer->answer_size;
+    return WRITTEN;
+}
+
+static enum Cell write_text(Encoder *encoder, const Column *column, Found found, int64_t end, int64_t *size) {
+    if (!room_for((void **)&encoder->out, end + VALUE_ROOM(found.size), &encoder->out_room, 1)) return WITHOUT_MEMORY;
+    *size = value_write(column, found.text, found.size, encoder->out + end + 4);
+    return *size < 0 ? BAD : WRITTEN;
+}
+
+static enum Cell write_list(Encoder *encoder, const TextColumn *texts, int64_t row, int64_t end, int64_t *size) {
+    row += texts->list_offset;
+    if (texts->has_list && !(texts->has_list[row >> 3] >> (row & 7) & 1)) return NOTHING;
+    int64_t first = texts->lists[row] + texts->offset, last = texts->lists[row + 1] + texts->offset;
+    int64_t room = end + VALUE_ROOM(texts->offsets[last] - texts->offsets[first]) + 4 * (last - first);
+    if (!room_for((void **)&encoder->out, room, &encoder->out_room, 1)) return WITHOUT_MEMORY;
+    *size = list_write(texts, first, last, encoder->out + end + 4);
+    return *size < 0 ? BAD : WRITTEN;
+}
+
+/* Write a value, 4 bytes behind the end, where its size will stand. */
+static enum Cell write_value(Encoder *encoder, int32_t place, const TextColumn *texts, int64_t row, int64_t end,
+                             int64_t *size) {
+    const Column *column = &encoder->columns[place];
+    if (texts->lists) return write_list(encoder, texts, row, end, size);
+    if (!room_for_text(encoder, texts, row)) return WITHOUT_MEMORY;
+    Found found = find(column, texts, row, encoder->spare);
+    if (column->derive == DERIVE_ALWAYS) {
+        if (found.is_there) {
+            enum Cell answer = ask(encoder, place, &found);
+            if (answer != WRITTEN) return answer;
+        } else {
+            found.is_there = column->derived_null != NULL;
+            found.text = column->derived_null, found.size = column->derived_null_size;
+        }
+    }
+    /* An empty text is a value of a text only. */
+    if (!found.is_there || (!found.size && column->kind != KIND_TEXT)) return found.is_given ? BAD : NOTHING;
+    enum Cell written = write_text(encoder, column, found, end, size);
+    if (*size != UNCLEAR || column->derive != DERIVE_UNCLEAR) return written;
+    enum Cell answer = ask(encoder, place, &found);
+    return answer == WRITTEN ? write_text(encoder, column, found, end, size) : answer;
+}
+
+/* ---- rows ---- */
+
+/* Write a row's values behind the end; IN_QUESTION also where a value before a bad one is. */
+static enum Cell write_row(Encoder *encoder, const TextColumn *texts, int64_t row, int64_t *end) {
+    enum Cell outcome = WRITTEN;
+    for (int32_t place = 0; place < encoder->count; place++) {
+        const Column *column = &encoder->columns[place];
+        int64_t size = -1;
+        enum Cell cell = write_value(encoder, place, &texts[column->source], row, *end, &size);
+        if (cell == IN_QUESTION) outcome = IN_QUESTION;
+        if (cell == WITHOUT_MEMORY) return cell;
+        if (cell == BAD || (cell == NOTHING && !column->is_nullable)) {
+            int64_t *count = &encoder->encoded.bad_count;
+            if (!room_for((void **)&encoder->bad, *count + 1, &encoder->bad_room, sizeof(BadRow))) return WITHOUT_MEMORY;
+            encoder->bad[(*count)++] = (BadRow){row, place, cell == NOTHING};
+            return outcome == IN_QUESTION ? IN_QUESTION : BAD;
+        }
+        if (!room_for((void **)&encoder->out, *end + 4, &encoder->out_room, 1)) return WITHOUT_MEMORY;
+        put32(encoder->out + *end, cell == WRITTEN ? (uint32_t)size : UINT32_MAX);
+        *end += 4 + (cell == WRITTEN ? size : 0);
+    }
+    return outcome;
+}
+
+const Encoded *encoder_encode(Encoder *encoder, const TextColumn *texts, int64_t row_count) {
+    Encoded *encoded = &encoder->encoded;
+    if (!encoded->question_count && encoder->answers.bytes > ANSWERED_BYTES) answers_clear(&encoder->answers);
+    *encoded = (Encoded){0};
+    int64_t end = 0;
+    for (int64_t row = 0; row < row_count; row++) {
+        int64_t begin = end;
+        if (!room_for((void **)&encoder->out, end + encoder->head_size, &encoder->out_room, 1)) return NULL;
+        memcpy(encoder->out + end, encoder->head, (size_t)encoder->head_size);
+        end += encoder->head_size;
+        enum Cell outcome = write_row(encoder, texts, row, &end);
+        if (outcome == WITHOUT_MEMORY) return NULL;
+        if (outcome == WRITTEN) encoded->row_count++;
+        else end = begin;
+    }
+    encoded->out = encoder->out, encoded->out_size = end;
+    encoded->bad = encoder->bad, encoded->questions = encoder->questions;
+    return encoded;
+}
+
+bool encoder_answer(Encoder *encoder, int64_t question, const char *answer, int64_t size) {
+    const Question *asked = &encoder->questions[question];
+    bool is_new;
+    Answer *slot = answers_find(&encoder->answers, asked->column, asked->text, asked->size, &is_new);
+    return slot && answers_give(&encoder->answers, slot, answer, size);
+}

@@ -1,0 +1,128 @@
+"""Rows: texts as rows of a binary COPY, with every value that is none told by column and reason."""
+
+import ctypes
+import struct
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tasks.contracts import UNKNOWN_KEYS, Column, Contract
+from tasks.engine.batches import Batch
+from tasks.engine.errors import ContractError
+from tasks.engine.ledger import RejectedRow
+from tasks.engine.native import binding
+from tasks.engine.native.binding import library
+from tasks.engine.texts import Texts
+
+Derive = Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a batch.
+
+    Attributes:
+        count: How many there are.
+        data: Their bytes in a binary COPY.
+        rejected: The records that could not become rows, by line.
+        bad: Places in the batch of those among them that had all of their texts.
+    """
+
+    count: int
+    data: bytes
+    rejected: list[RejectedRow]
+    bad: list[int]
+
+
+class RowEncoder:
+    """Makes rows by a contract.
+
+    A record is rejected for the first of its columns, in the contract's order, that holds no value of its type, or
+    nothing where the contract wants something. An empty text is a value of a text only.
+
+    Args:
+        contract: Of the rows.
+        constants: What stands before its columns in every row: values in their binary form.
+
+    Raises:
+        ContractError: A column has a type that is not known.
+    """
+
+    def __init__(self, contract: Contract, constants: Sequence[bytes] = ()) -> None:
+        self._contract = contract
+        sources = {name: place for place, name in enumerate([*contract.sources, UNKNOWN_KEYS])}
+        columns = [_column(column, sources[column.source_name]) for column in contract.columns]
+        head = struct.pack("!h", len(constants) + len(columns))
+        head += b"".join(struct.pack("!i", len(constant)) + constant for constant in constants)
+        self._functions = [_function(column) for column in contract.columns]
+        encoder = library.encoder_new((binding.Column * len(columns))(*columns), len(columns), head, len(head))
+        if not encoder:
+            raise MemoryError("no memory for an encoder of rows")
+        weakref.finalize(self, library.encoder_free, encoder)
+        self._encoder = encoder
+        self._kept = columns  # their texts, which the encoder points to
+
+    def encode(self, batch: Batch) -> Rows:
+        """Make the rows of a batch."""
+        encoded = self._encoded(batch.texts)
+        bad = encoded.bad[: encoded.bad_count]
+        places = [one.row for one in bad]
+        rejected = batch.rejected
+        if bad:
+            records = batch.records_of(places)
+            faults = [self._rejected(one, *record) for one, record in zip(bad, records, strict=True)]
+            rejected = sorted(rejected + faults, key=lambda row: row.line_number)
+        return Rows(encoded.row_count, ctypes.string_at(encoded.out, encoded.out_size), rejected, places)
+
+    def bad_rows(self, texts: Texts) -> list[int]:
+        """Places of the rows that hold no value where one should be."""
+        encoded = self._encoded(texts)
+        return [one.row for one in encoded.bad[: encoded.bad_count]]
+
+    def _encoded(self, texts: Texts) -> binding.Encoded:
+        while True:
+            answer = library.encoder_encode(self._encoder, texts.columns, texts.row_count)
+            if not answer:
+                raise MemoryError(f"no memory for {texts.row_count:,} rows")
+            encoded: binding.Encoded = answer.contents
+            if not encoded.question_count:
+                return encoded
+            self._answer(encoded.questions[: encoded.question_count])
+
+    def _answer(self, questions: Sequence[binding.Question]) -> None:
+        for place, question in enumerate(questions):
+            text = ctypes.string_at(question.text, question.size).decode()
+            value = self._functions[question.column](text)
+            given = b"" if value is None else value.encode()
+            if not library.encoder_answer(self._encoder, place, given, -1 if value is None else len(given)):
+                raise MemoryError("no memory for what a text stands for")
+
+    def _rejected(self, bad: binding.BadRow, line: int, raw: bytes) -> RejectedRow:
+        column = self._contract.columns[bad.column]
+        reason = f"{column.source_name}: expected {column.type.expected}"
+        return RejectedRow(line, column.source_name, reason + (", found nothing" if bad.is_missing else ""), raw)
+
+
+def _function(column: Column) -> Derive:
+    """What is asked about a text of a column."""
+    return column.value_of if column.is_derived else column.type.derive_unclear or column.value_of
+
+
+def _column(column: Column, source: int) -> binding.Column:
+    of_nothing = column.value_of(None) if column.derive else None
+    derived_null = None if of_nothing is None else of_nothing.encode()
+    derive = binding.UNCLEAR if column.type.derive_unclear else binding.NEVER
+    described = binding.Column(
+        type=column.type.postgres.encode(),
+        source=source,
+        first=column.first,
+        after=ord(column.after) if column.after else 0,
+        derive=binding.ALWAYS if column.is_derived else derive,
+        derived_null=derived_null,
+        derived_null_size=len(derived_null or b""),
+        is_nullable=column.nullable,
+        is_rounded=column.type.is_rounded,
+    )
+    if not library.column_type(described):
+        raise ContractError(f"column {column.name}: {column.type.postgres} is no type that rows can be made of")
+    return described
