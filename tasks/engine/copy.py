@@ -1,8 +1,8 @@
 """COPY: typed rows into a table, in Postgres' binary format, and queries out of it as CSV."""
 
-import datetime
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date
 from typing import Any
 
 from psycopg import ClientCursor, sql
@@ -10,12 +10,13 @@ from psycopg.sql import Composable
 
 from tasks.contracts import Contract
 from tasks.engine.errors import BalanceError
+from tasks.engine.partitions import Target
 from tasks.engine.prefetch import prefetched
 from tasks.engine.rows import RowEncoder, Rows
 from tasks.engine.warehouse import Connection, table_name
 
 PIECES_AHEAD = 4
-_EPOCH = datetime.date(2000, 1, 1)
+_EPOCH = date(2000, 1, 1)
 
 BLOCK_BYTES = 1 << 20
 """Rows that come out of Postgres one by one are put together to blocks of this size."""
@@ -31,32 +32,36 @@ class CopyEncoder(RowEncoder):
 
     Args:
         contract: Whose columns the rows have.
-        partition: Value of the partition's column, if there is one.
-        load_id: Written to every row.
+        target: Where they go.
     """
 
-    def __init__(self, contract: Contract, partition: datetime.date | None, load_id: int) -> None:
-        constants = {"load_id": struct.pack("!q", load_id)}
-        if contract.partition and partition:
-            constants = {contract.partition.column: struct.pack("!i", (partition - _EPOCH).days)} | constants
-        super().__init__(contract, list(constants.values()))
-        self._columns = [*constants, *(column.name for column in contract.columns)]
+    def __init__(self, contract: Contract, target: Target) -> None:
+        super().__init__(contract, [_binary(value) for value in target.shared.values()])
+        self.target = target
+        self._columns = [*target.shared, *(column.name for column in contract.columns)]
 
-    def statement(self, table: str) -> sql.Composed:
-        """The COPY into a table."""
-        return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
-            table_name(table), sql.SQL(", ").join(map(sql.Identifier, self._columns))
-        )
+    def statement(self) -> sql.Composed:
+        """The COPY.
+
+        Rows of a new table are frozen: no reader writes to them, where the first one after a load would otherwise log
+        all of the table's pages anew, to note which rows are there to stay.
+        """
+        names = sql.SQL(", ").join(map(sql.Identifier, self._columns))
+        frozen = sql.SQL(", FREEZE") if self.target.is_new else sql.SQL("")
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary{})")
+        return statement.format(table_name(self.target.table), names, frozen)
 
 
-def copy_in(
-    connection: Connection, table: str, encoder: CopyEncoder, rows: Iterator[Rows], on_rows: Callable[[int], None]
-) -> None:
-    """COPY rows into a table; the next ones are made while Postgres takes the ones before.
+def _binary(value: date | int) -> bytes:
+    """A `date` or a `bigint`."""
+    return struct.pack("!i", (value - _EPOCH).days) if isinstance(value, date) else struct.pack("!q", value)
+
+
+def copy_in(connection: Connection, encoder: CopyEncoder, rows: Iterator[Rows], on_rows: Callable[[int], None]) -> None:
+    """COPY rows into their table; the next ones are made while Postgres takes the ones before.
 
     Args:
         connection: In a transaction.
-        table: Its columns are the encoder's.
         encoder: Of the rows.
         rows: Made in a thread of their own.
         on_rows: Told how many rows were sent, as they are.
@@ -66,15 +71,17 @@ def copy_in(
     """
     sent = 0
     with connection.cursor() as cursor:
-        with prefetched(rows, PIECES_AHEAD) as pieces, cursor.copy(encoder.statement(table)) as copy:
+        with prefetched(rows, PIECES_AHEAD) as pieces, cursor.copy(encoder.statement()) as copy:
             copy.write(_HEAD)
             for piece in pieces:
-                copy.write(piece.data)
+                copy.write(memoryview(piece.data))  # it is sent in parts, each of which would be a copy
                 sent += piece.count
                 on_rows(piece.count)
             copy.write(_TAIL)
         if cursor.rowcount != sent:
-            raise BalanceError(f"{table}: sent {sent:,} rows, Postgres took {cursor.rowcount:,}; nothing was committed")
+            raise BalanceError(
+                f"{encoder.target.table}: sent {sent:,} rows, Postgres took {cursor.rowcount:,}; nothing was committed"
+            )
 
 
 class CopyOut:

@@ -16,11 +16,17 @@ from tasks.engine.copy import CopyEncoder, copy_in
 from tasks.engine.errors import ErrorBudgetError, errors_at
 from tasks.engine.lake import Lake
 from tasks.engine.ledger import RejectedRow
+from tasks.engine.partitions import (
+    ensure_partition,
+    open_partition,
+    partition_table,
+    rows_of_partition,
+)
 from tasks.engine.reader import read_batches
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.rows import Rows
 from tasks.engine.settings import RunSettings
-from tasks.engine.warehouse import Connection, ensure_partition, lock, rows_of_partition
+from tasks.engine.warehouse import Connection, has_table, lock
 
 REJECTED_BUFFER = 10_000
 """Rejected rows that are held before they are written; a COPY of rows pauses for that."""
@@ -58,7 +64,8 @@ def load_object(
     started = time.monotonic()
     value = partition_value(source.partition) if contract.partition else None
     with errors_at(f"{contract.table}, {source.uri}"):
-        table = ensure_partition(connection, contract, value) if value else contract.table
+        if contract.partition and value and contract.partition.span != "unit":
+            ensure_partition(connection, contract, value)
         with connection.transaction():
             lock(connection, f"{contract.dataset} {source.partition}".strip())
             earlier = ledger.find_load(connection, contract.dataset, source)
@@ -67,13 +74,11 @@ def load_object(
                 return _receipt(connection, contract, source, earlier, "unchanged", started)
             load_id = ledger.open_load(connection, contract.dataset, source, flow_run_id)
             if earlier:
-                # Not always in this partition: the template of the keys may have changed since.
-                before = rows_of_partition(contract, earlier.partition)
-                superseded = sql.SQL("SELECT load_id FROM ledger.loads WHERE superseded_by = %s")
-                connection.execute(sql.SQL("DELETE FROM {} AND load_id IN ({})").format(before, superseded), [load_id])
+                _delete_superseded(connection, contract, earlier, load_id)
             run = _Run(connection, contract, load_id, settings.chunk_bytes, on_progress)
-            run.copy_all(table, CopyEncoder(contract, value, load_id), run.batches(lake, source))
-            run.check_budget(source, settings)
+            with open_partition(connection, contract, value, load_id) as target:
+                run.copy_all(CopyEncoder(contract, target), run.batches(lake, source))
+                run.check_budget(source, settings)
             ledger.close_load(connection, load_id, run.rows_loaded, run.rows_rejected, run.columns)
         entry = ledger.LoadEntry(
             load_id,
@@ -87,6 +92,17 @@ def load_object(
         return _receipt(
             connection, contract, source, entry, "replaced" if earlier else "loaded", started, run.unknown_columns
         )
+
+
+def _delete_superseded(connection: Connection, contract: Contract, earlier: ledger.LoadEntry, load_id: int) -> None:
+    """Delete the rows of the loads that a load supersedes."""
+    # Not always in the same partition: the template of the keys may have changed since.
+    before = partition_value(earlier.partition) if contract.partition else None
+    if not has_table(connection, partition_table(contract, before)):
+        return  # somebody has dropped it
+    superseded = sql.SQL("SELECT load_id FROM ledger.loads WHERE superseded_by = %s")
+    rows = rows_of_partition(contract, earlier.partition)
+    connection.execute(sql.SQL("DELETE FROM {} AND load_id IN ({})").format(rows, superseded), [load_id])
 
 
 def _receipt(
@@ -145,10 +161,10 @@ class _Run:
     def _count_bytes(self, count: int) -> None:
         self.bytes_read += count
 
-    def copy_all(self, table: str, encoder: CopyEncoder, batches: Iterator[Batch]) -> None:
+    def copy_all(self, encoder: CopyEncoder, batches: Iterator[Batch]) -> None:
         """Write all batches, good rows and rejected ones."""
         while True:
-            copy_in(self.connection, table, encoder, self._rows(encoder, batches), self._count_rows)
+            copy_in(self.connection, encoder, self._rows(encoder, batches), self._count_rows)
             more = len(self._held) >= REJECTED_BUFFER
             ledger.write_rejected(self.connection, self.load_id, self._held)
             self._held.clear()

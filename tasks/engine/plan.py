@@ -19,9 +19,10 @@ from tasks.engine.errors import ContractError, Permanent, errors_at
 from tasks.engine.json_reader import RecordKeys, json_batch
 from tasks.engine.json_records import read_elements, read_lines
 from tasks.engine.lake import Lake
+from tasks.engine.partitions import partition_table
 from tasks.engine.reader import format_of
 from tasks.engine.receipts import ObjectRef
-from tasks.engine.warehouse import Connection, has_table, partition_table
+from tasks.engine.warehouse import Connection, has_table
 
 FIRST_RECORDS = 1000
 """Records of JSON whose keys are looked at."""

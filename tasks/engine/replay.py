@@ -16,10 +16,11 @@ from tasks.engine.csv_records import CsvRecords
 from tasks.engine.errors import BalanceError, errors_at
 from tasks.engine.json_reader import RecordKeys, json_batch
 from tasks.engine.ledger import RejectedRow
+from tasks.engine.partitions import target_of
 from tasks.engine.reader import format_of
 from tasks.engine.receipts import ReplayReceipt
 from tasks.engine.rejections import RejectedLoad
-from tasks.engine.warehouse import Connection, lock, partition_table
+from tasks.engine.warehouse import Connection, lock
 
 
 def replay_load(
@@ -36,7 +37,6 @@ def replay_load(
         PartitionBusyError: Another run is writing the partition.
     """
     value = partition_value(load.partition) if contract.partition else None
-    table = partition_table(contract, value) if value else contract.table
     taken, faults = 0, Counter[str]()
     replay_id: int | None = None
     with errors_at(f"replay of load {load.load_id}, {load.source_uri}"), connection.transaction():
@@ -44,10 +44,10 @@ def replay_load(
         # Another run may have replaced the object meanwhile, or replayed the same rows.
         if load in rejections.rejected_loads(connection, contract.dataset, load.partition):
             replay_id = rejections.open_replay(connection, contract.dataset, load, flow_run_id)
-            encoder = CopyEncoder(contract, value, replay_id)
+            encoder = CopyEncoder(contract, target_of(contract, value, replay_id))
             for rows in rejections.open_rows(connection, load.load_id):
                 again = encoder.encode(replay_batch(contract, load, rows))
-                copy_in(connection, table, encoder, iter([again]), lambda _: None)
+                copy_in(connection, encoder, iter([again]), lambda _: None)
                 left = {row.line_number for row in again.rejected}
                 closed = rejections.resolve(connection, [i for i, _ in rows if i not in left], replay_id)
                 if closed != again.count:

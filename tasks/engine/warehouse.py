@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from tasks.contracts import Contract, Partition
-from tasks.contracts.keys import partition_name, partition_value
+from tasks.contracts import Contract
 from tasks.engine.errors import PartitionBusyError, errors_at
 from tasks.engine.settings import DatabaseSettings
 
@@ -150,25 +148,25 @@ def has_table(connection: Connection, table: str) -> bool:
     return row == (True,)
 
 
-def partition_table(contract: Contract, value: date) -> str:
-    """Table that holds one partition: `events_staging.events_2021_04`, of a span of a year `events_2021`."""
-    if contract.partition is None:
-        return contract.table
-    if contract.partition.span == "year":
-        return f"{contract.table}_{value.year:04}"
-    return f"{contract.table}_{partition_name(value, contract.partition.unit).replace('-', '_')}"
+def shared_columns_ddl(contract: Contract) -> dict[str, sql.Composed]:
+    """Columns of a staging table that have one value in all rows of a load; they stand before those of the contract."""
+    partition = {contract.partition.column: "date"} if contract.partition else {}
+    return {name: _column(name, type_) for name, type_ in (partition | {"load_id": "bigint"}).items()}
+
+
+def columns_ddl(contract: Contract) -> list[sql.Composed]:
+    """The columns that a contract describes."""
+    return [_column(column.name, column.type.postgres, is_nullable=column.nullable) for column in contract.columns]
+
+
+def _column(name: str, type_: str, *, is_nullable: bool = False) -> sql.Composed:
+    return sql.Identifier(name) + sql.SQL(f" {type_}" if is_nullable else f" {type_} NOT NULL")
 
 
 def staging_ddl(contract: Contract) -> sql.Composed:
     """Idempotent DDL of a contract's staging table, with its comments (the data dictionary) and indexes."""
-    lines: list[sql.Composable] = []
     indexes = list(contract.indexes)
-    if contract.partition:
-        lines.append(sql.SQL("{} date NOT NULL").format(sql.Identifier(contract.partition.column)))
-    lines.append(sql.SQL("load_id bigint NOT NULL"))
-    for column in contract.columns:
-        null = sql.SQL("") if column.nullable else sql.SQL(" NOT NULL")
-        lines.append(sql.Identifier(column.name) + sql.SQL(f" {column.type.postgres}") + null)
+    lines = [*shared_columns_ddl(contract).values(), *columns_ddl(contract)]
     table = table_name(contract.table)
     ddl = [
         sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(contract.schema)),
@@ -195,44 +193,3 @@ def staging_ddl(contract: Contract) -> sql.Composed:
         for c in contract.columns
     ]
     return sql.SQL(";\n").join(ddl)
-
-
-def ensure_partition(connection: Connection, contract: Contract, value: date) -> str:
-    """Make sure that the partition's table exists, and name it.
-
-    It is created beside its parent and attached, in a transaction of its own: that lock lets readers and the writers of
-    other partitions go on. An empty partition that a dying run leaves behind changes no answer.
-    """
-    if contract.partition is None:
-        return contract.table
-    name = partition_table(contract, value)
-    if has_table(connection, name):
-        return name
-    child, parent = table_name(name), table_name(contract.table)
-    with errors_at(name), connection.transaction():
-        lock(connection, f"partitions of {contract.table}")
-        if not has_table(connection, name):
-            connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(child, parent))
-            connection.execute(
-                sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES ").format(parent, child)
-                + _values_of(contract.partition, value)
-            )
-    return name
-
-
-def _values_of(partition: Partition, value: date) -> sql.Composed:
-    if partition.span == "unit":
-        return sql.SQL("IN ({})").format(sql.Literal(value))
-    return sql.SQL("FROM ({}) TO ({})").format(
-        sql.Literal(f"{value.year:04}-01-01"), sql.Literal(f"{value.year + 1:04}-01-01")
-    )
-
-
-def rows_of_partition(contract: Contract, partition: str) -> sql.Composed:
-    """The rows of one partition, as `table WHERE condition`; its table may hold others, too."""
-    if contract.partition is None:
-        return table_name(contract.table) + sql.SQL(" WHERE true")
-    value = partition_value(partition)
-    return sql.SQL("{} WHERE {} = {}").format(
-        table_name(partition_table(contract, value)), sql.Identifier(contract.partition.column), sql.Literal(value)
-    )

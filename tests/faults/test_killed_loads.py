@@ -14,7 +14,6 @@ WRITE = "psycopg:Copy.write"
 EXECUTE = "psycopg:Connection.execute"
 SETTINGS = {"tasks.engine.csv_reader:CHUNK_BYTES": CHUNK_BYTES}
 DEATHS = {
-    "partition found": Death("tasks.engine.loader:ensure_partition"),
     "month locked": Death("tasks.engine.loader:lock"),
     "entry opened": Death("tasks.engine.ledger:open_load"),
     "old rows deleted": Death(EXECUTE, containing="DELETE FROM"),
@@ -26,11 +25,12 @@ DEATHS = {
     "about to commit": Death(COMMIT, "before"),
 }
 DEATHS_OF_A_NEW_MONTH = {
-    "partition created": Death(EXECUTE, containing="CREATE TABLE"),
-    "partition attached": Death(EXECUTE, containing="ATTACH PARTITION"),
-    "partition committed": Death(COMMIT),
+    "table created": Death(EXECUTE, containing="CREATE TABLE"),
     "within the third batch": Death(WRITE, count=4),
-    "about to commit": Death(COMMIT, "before", count=2),
+    "all rows copied": Death("tasks.engine.ledger:write_rejected", "before"),
+    "columns added": Death(EXECUTE, containing="ADD COLUMN"),
+    "table attached": Death(EXECUTE, containing="ATTACH PARTITION"),
+    "about to commit": Death(COMMIT, "before"),
 }
 ARGUMENTS = {"key": "2021/04/events.csv", "partition": "2021-04"}
 

@@ -20,6 +20,7 @@ from tasks.engine.batches import Batch
 from tasks.engine.columns import match_columns
 from tasks.engine.copy import CopyEncoder, copy_in
 from tasks.engine.frames import texts_of
+from tasks.engine.partitions import Target
 from tasks.engine.rows import Rows
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse import Connection, connect, staging_ddl
@@ -74,7 +75,9 @@ def stored(postgres: Connection, given_rows: list[Row]) -> list[Row]:
     ]
     with postgres.transaction(force_rollback=True):
         postgres.execute("TRUNCATE values_staging.values")  # in a new file, rows stand in the order of their coming
-        assert copied(postgres, CopyEncoder(VALUES, MONTH, 7), batch_of(*spelt)) == len(given_rows)
+        assert copied(
+            postgres, CopyEncoder(VALUES, Target(VALUES.table, {"month": MONTH, "load_id": 7})), batch_of(*spelt)
+        ) == len(given_rows)
         assert set(postgres.execute("SELECT DISTINCT month, load_id FROM values_staging.values")) <= {(MONTH, 7)}
         found = postgres.execute("SELECT * FROM values_staging.values ORDER BY ctid").fetchall()
     return [row[2:] for row in found]
@@ -92,7 +95,7 @@ def batch_of(*rows: Sequence[object]) -> Batch:
 def copied(postgres: Connection, encoder: CopyEncoder, *batches: Batch) -> int:
     """Copy batches; how many rows were sent, as it was told on the way."""
     counts: list[int] = []
-    copy_in(postgres, VALUES.table, encoder, map(encoder.encode, batches), counts.append)
+    copy_in(postgres, encoder, map(encoder.encode, batches), counts.append)
     return sum(counts)
 
 
@@ -133,14 +136,16 @@ NOTHING = (None,) * len(VALUES.columns)
 def test_missing_word_of_a_typed_list_is_null(postgres: Connection) -> None:
     lists = [["a", None, ""], None, [], [None], ["é" * 200] * 200]
     batch = batch_of(*((*NOTHING[:-1], words) for words in lists))
-    assert copied(postgres, CopyEncoder(VALUES, MONTH, 1), batch) == len(lists)
+    assert copied(postgres, CopyEncoder(VALUES, Target(VALUES.table, {"month": MONTH, "load_id": 1})), batch) == len(
+        lists
+    )
     found = postgres.execute("SELECT words FROM values_staging.values ORDER BY ctid").fetchall()
     assert [words for (words,) in found] == lists
 
 
 def test_several_batches_and_empty_ones_are_one_copy(postgres: Connection) -> None:
     none, one = batch_of(), batch_of((*NOTHING[:4], "a", None))
-    encoder = CopyEncoder(VALUES, MONTH, 1)
+    encoder = CopyEncoder(VALUES, Target(VALUES.table, {"month": MONTH, "load_id": 1}))
     assert copied(postgres, encoder) == 0
     assert copied(postgres, encoder, none) == 0
     assert copied(postgres, encoder, none, one, none, one) == 2
@@ -148,14 +153,14 @@ def test_several_batches_and_empty_ones_are_one_copy(postgres: Connection) -> No
 
 
 def test_failing_source_of_rows_ends_the_copy_and_spares_the_connection(postgres: Connection) -> None:
-    encoder = CopyEncoder(VALUES, MONTH, 1)
+    encoder = CopyEncoder(VALUES, Target(VALUES.table, {"month": MONTH, "load_id": 1}))
 
     def rows() -> Iterator[Rows]:
         yield encoder.encode(batch_of(NOTHING))
         raise json.JSONDecodeError("the source failed", "", 0)
 
     with pytest.raises(json.JSONDecodeError):
-        copy_in(postgres, VALUES.table, encoder, rows(), lambda _: None)
+        copy_in(postgres, encoder, rows(), lambda _: None)
     assert postgres.execute("SELECT count(*) FROM values_staging.values").fetchone() == (0,)
 
 

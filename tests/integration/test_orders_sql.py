@@ -17,9 +17,10 @@ from tasks.contracts.orders import ORDERS
 from tasks.engine.builder import run_checks
 from tasks.engine.ddl import apply_ddl
 from tasks.engine.dispositions import write_query, write_touched
+from tasks.engine.partitions import ensure_partition
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.sql_files import tables_of
-from tasks.engine.warehouse import Connection, connect, ensure_partition
+from tasks.engine.warehouse import Connection, connect
 
 KEYS = {"orders_table": "transaction_id", "order_details": "transaction_id, position", "users_table": "user_id"}
 # Two files of one year, and one of the year before: another partition in Postgres.

@@ -20,10 +20,11 @@ from tasks.engine.builder import build_tables, run_checks
 from tasks.engine.ddl import apply_ddl
 from tasks.engine.dispositions import write_query
 from tasks.engine.errors import CheckError, SqlFileError, WarehouseError
+from tasks.engine.partitions import ensure_partition
 from tasks.engine.receipts import BuildReceipt, ObjectRef
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.sql_files import sql_table, tables_of
-from tasks.engine.warehouse import Connection, connect, ensure_partition, lock
+from tasks.engine.warehouse import Connection, connect, lock
 
 DAY = date(2021, 4, 1)
 ORDERS = """\

@@ -4,18 +4,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import date
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from things import THINGS, connection, ready_connection
+from things import connection, ready_connection
 
 from deployments import embedded
 from tasks import connections
-from tasks.contracts import Contract, Partition
 from tasks.contracts.events import EVENTS
 from tasks.engine import warehouse
 from tasks.engine.errors import (
@@ -31,9 +27,7 @@ from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse import (
     Connection,
     connect,
-    ensure_partition,
     lock,
-    rows_of_partition,
     session_lock,
     staging_ddl,
 )
@@ -242,87 +236,6 @@ def test_staging_table_is_what_its_contract_says(postgres: Connection) -> None:
     )
     assert [text for (text,) in comments] == [column.description for column in EVENTS.columns]
     assert postgres.execute("SELECT obj_description(%s::regclass)", [EVENTS.table]).fetchone() == (EVENTS.description,)
-
-
-def test_partition_is_made_once_and_takes_its_month_alone(postgres: Connection) -> None:
-    for _ in range(2):
-        assert ensure_partition(postgres, THINGS, date(2021, 4, 1)) == "things_staging.things_2021_04"
-    insert = sql.SQL("INSERT INTO things_staging.things (month, load_id, name) VALUES (%s, 1, 'a')")
-    postgres.execute(insert, ["2021-04-01"])
-    with pytest.raises(psycopg.errors.CheckViolation):
-        postgres.execute(insert, ["2021-05-01"])
-    assert postgres.execute("SELECT count(*) FROM things_staging.things_2021_04").fetchone() == (1,)
-    assert columns_of(postgres, "things_staging.things_2021_04") == columns_of(postgres, "things_staging.things")
-
-
-def yearly(*indexes: tuple[str, ...]) -> Contract:
-    """Things of days, of which a year stands in one table."""
-    return replace(
-        THINGS, table="days_staging.days", partition=Partition("day", unit="day", span="year"), indexes=indexes
-    )
-
-
-def test_days_of_a_year_share_a_table(postgres: Connection) -> None:
-    contract = yearly()
-    postgres.execute(staging_ddl(contract))
-    days = [date(2020, 12, 31), date(2021, 1, 1), date(2021, 12, 31), date(9999, 12, 31)]
-    tables = [ensure_partition(postgres, contract, day) for day in days]
-    assert tables == [f"days_staging.days_{year}" for year in (2020, 2021, 2021, 9999)]
-    for day in days:
-        postgres.execute("INSERT INTO days_staging.days (day, load_id, name) VALUES (%s, 1, 'a')", [day])
-    found = postgres.execute("SELECT tableoid::regclass::text FROM days_staging.days ORDER BY day").fetchall()
-    assert [name for (name,) in found] == tables
-
-
-def test_rows_of_a_partition_are_those_of_its_unit_alone(postgres: Connection) -> None:
-    contract = yearly()
-    postgres.execute(staging_ddl(contract))
-    for day, count in (("2021-01-01", 1), ("2021-01-02", 2)):
-        ensure_partition(postgres, contract, date.fromisoformat(day))
-        for _ in range(count):
-            postgres.execute("INSERT INTO days_staging.days (day, load_id, name) VALUES (%s, 1, 'a')", [day])
-        rows = sql.SQL("SELECT count(*) FROM {} AND load_id = 1").format(rows_of_partition(contract, day))
-        assert postgres.execute(rows).fetchone() == (count,)
-
-
-def test_indexes_of_a_contract_stand_on_every_partition(postgres: Connection) -> None:
-    contract = yearly(("name",), ("seen_date", "name"))
-    for _ in range(2):
-        postgres.execute(staging_ddl(contract))
-    for day in (date(2020, 1, 1), date(2021, 1, 1)):
-        ensure_partition(postgres, contract, day)
-    query = (
-        "SELECT indexrelid::regclass::text, (SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute"
-        " WHERE attrelid = indexrelid), (SELECT count(*) FROM pg_inherits WHERE inhparent = indexrelid)"
-        " FROM pg_index WHERE indrelid = 'days_staging.days'::regclass ORDER BY 1"
-    )
-    assert postgres.execute(query).fetchall() == [
-        ("days_staging.days_day_ix", "day", 2),
-        ("days_staging.days_name_ix", "name", 2),
-        ("days_staging.days_seen_date_name_ix", "seen_date name", 2),
-    ]
-
-
-def test_partitions_made_at_once_are_made_once(postgres: Connection) -> None:
-    gate = threading.Barrier(4)
-
-    def make(month: int) -> str:
-        with connection() as own:
-            gate.wait(10)
-            return ensure_partition(own, THINGS, date(2021, month, 1))
-
-    with ThreadPoolExecutor(4) as pool:
-        tables = sorted(pool.map(make, [1, 1, 2, 2]))
-    assert tables == ["things_staging.things_2021_01"] * 2 + ["things_staging.things_2021_02"] * 2
-
-
-def test_partition_is_made_while_its_neighbours_are_read_and_written(postgres: Connection) -> None:
-    ensure_partition(postgres, THINGS, date(2021, 4, 1))
-    with connection() as other, other.transaction():
-        other.execute("INSERT INTO things_staging.things_2021_04 (month, load_id, name) VALUES ('2021-04-01', 1, 'a')")
-        other.execute("SELECT * FROM things_staging.things")
-        postgres.execute("SET lock_timeout = '2s'")
-        assert ensure_partition(postgres, THINGS, date(2021, 5, 1)) == "things_staging.things_2021_05"
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -11,11 +11,14 @@
 
 static inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-static inline int digit_of(char c) {
-    if (is_digit(c)) return c - '0';
-    char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
+/* Values of hexadecimal digits, one more than they are: 0 is none. */
+static const uint8_t digits[256] = {
+    ['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
+    ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
+
+static inline int digit_of(char c) { return digits[(uint8_t)c] - 1; }
 
 /* The number that so many digits are; -1 where one is none. */
 static int number(const char *text, int count) {
@@ -335,6 +338,9 @@ static const char *put_escape(const char *at, const char *end, uint8_t **out) {
     return at;
 }
 
+/* What a word cannot hold as it is, but for the other quote. */
+static const uint8_t ends_word[256] = {['\''] = 1, ['"'] = 1, ['\\'] = 1, ['\n'] = 1, ['\r'] = 1, ['\0'] = 1};
+
 /* A Python-style list of words, as Python's repr writes them; UNCLEAR where it is written otherwise. */
 static int64_t write_texts(const char *text, int64_t size, uint8_t *out) {
     const char *at = text + 1, *end = text + size;
@@ -346,16 +352,18 @@ static int64_t write_texts(const char *text, int64_t size, uint8_t *out) {
         char quote = at < end ? *at++ : 0;
         if (quote != '\'' && quote != '"') return UNCLEAR;
         uint8_t *word = next + 4;
-        for (next = word; at < end && *at != quote;) {
+        for (next = word;;) {
+            while (at < end && !ends_word[(uint8_t)*at]) *next++ = (uint8_t)*at++;
+            if (at == end) return UNCLEAR;
+            if (*at == quote) break;
             if (*at == '\\') {
                 if (!(at = put_escape(at + 1, end, &next))) return UNCLEAR;
-            } else if (*at == '\n' || *at == '\r' || *at == '\0') {
-                return UNCLEAR;
-            } else {
+            } else if (*at == '\'' || *at == '"') {
                 *next++ = (uint8_t)*at++;
+            } else {
+                return UNCLEAR;
             }
         }
-        if (at == end) return UNCLEAR;
         put32(word - 4, (uint32_t)(next - word));
         count++, at++;
         if (at < end && *at == ',') {
