@@ -43,6 +43,7 @@ OWN = (
         "tally", "S3", "events_staging.events", "typed, validated, rejected rows kept, ledgered", package="tally"
     ),
     Contestant("psql", "file", "plain", r"\copy of the CSV, client and server on one machine"),
+    Contestant("ready-rows", "file", "ready", "Tally's rows, made beforehand, as a COPY: what the server alone takes"),
     Contestant("psycopg-csv", "S3", "plain", "the object's bytes, as they are, into a CSV COPY", package="psycopg"),
 )
 PEERS = (
@@ -80,7 +81,22 @@ def psycopg_csv() -> None:
             copy.write(block)
 
 
-IN_PROCESS: dict[str, Callable[[], None]] = {"tally": tally, "psycopg-csv": psycopg_csv}
+def ready_rows() -> None:
+    """The rows that Tally makes, ready-made, into a new table as Tally makes it: the server's part of a load."""
+    from benchmarks.services import READY
+    from tasks.engine.copy import HEAD, TAIL
+
+    statement = "COPY ready FROM STDIN (FORMAT binary, FREEZE)"
+    with psycopg.connect(os.environ["WAREHOUSE_DSN"]) as connection, Path(os.environ["BENCH_READY"]).open("rb") as file:
+        connection.execute(READY)
+        with connection.cursor().copy(statement) as copy:
+            copy.write(HEAD)
+            while block := file.read(1 << 20):
+                copy.write(memoryview(block))
+            copy.write(TAIL)
+
+
+IN_PROCESS: dict[str, Callable[[], None]] = {"tally": tally, "ready-rows": ready_rows, "psycopg-csv": psycopg_csv}
 
 
 def psql() -> str | None:

@@ -57,7 +57,7 @@ def bench(rows: int, rounds: int, *, with_peers: bool, folder: Path | None) -> N
         contestants = {one: command for one, command in commands.items() if command}
         measured = measure(contestants, data, few, rounds)
         with psycopg.connect(dsn) as connection:
-            facts = machine(connection.info.parameter_status("server_version") or "")
+            facts = machine(connection)
     results = [
         result_of(one.name, f"{one.does}; reads {one.reads}", given[one].rows, taken, version_of(one))
         for one, taken in zip(contestants, measured, strict=True)

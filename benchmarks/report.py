@@ -11,9 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from benchmarks.processes import Measured
 
 PACKAGES = ("polars", "psycopg", "pyarrow", "boto3", "prefect", "ministack")
+SETTINGS = ("data_checksums", "fsync", "max_wal_size", "shared_buffers", "wal_level", "wal_writer_delay")
+_SETTINGS = "SELECT name, current_setting(name) FROM unnest(%s::text[]) name"
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,8 @@ def facts_of(results: Sequence[Result], base: Result) -> list[dict[str, Any]]:
     ]
 
 
-def machine(postgres: str) -> dict[str, Any]:
-    """What the figures are of.
-
-    Args:
-        postgres: The server's version.
-    """
+def machine(connection: psycopg.Connection) -> dict[str, Any]:
+    """What the figures are of: this machine, and the server of a connection with the settings that decide."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
@@ -105,17 +105,19 @@ def machine(postgres: str) -> dict[str, Any]:
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "postgres": postgres,
+        "postgres": connection.info.parameter_status("server_version"),
+        "settings": dict(connection.execute(_SETTINGS, [list(SETTINGS)]).fetchall()),
         "packages": {name: version(name) for name in PACKAGES},
     }
 
 
 def described(facts: dict[str, Any]) -> str:
-    """The machine in a line or two."""
+    """The machine in three lines."""
     packages = ", ".join(f"{name} {number}" for name, number in facts["packages"].items())
+    settings = ", ".join(f"{name} {value}" for name, value in facts["settings"].items())
     return (
         f"{facts['cores']} x {facts['processor']}, {facts['memory_gb']} GB, {facts['system']},"
-        f" PostgreSQL {facts['postgres']}, Python {facts['python']}\n{packages}"
+        f" PostgreSQL {facts['postgres']}, Python {facts['python']}\n{settings}\n{packages}"
     )
 
 

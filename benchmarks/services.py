@@ -1,5 +1,6 @@
 """What a benchmark runs on: Postgres and S3 of its own, a generated file in S3 and beside it, and empty tables."""
 
+import io
 import os
 import shutil
 import tempfile
@@ -26,9 +27,17 @@ CREATE TABLE plain (
     id uuid, timestamp timestamptz, email text, country text, ip inet, uri text, action text, tags text
 )
 """
+READY = """
+CREATE TABLE ready (
+    id uuid NOT NULL, occurred_at timestamptz NOT NULL, event_date date NOT NULL, email text, company text NOT NULL,
+    country text, ip inet, uri text, action text, tags text[]
+)
+"""
+"""What a load of a new month makes."""
+
 _EMPTY = """
 DROP SCHEMA IF EXISTS events_staging, events_marts, ledger, bench, bench_staging CASCADE;
-DROP TABLE IF EXISTS plain, peer;
+DROP TABLE IF EXISTS plain, peer, ready;
 CREATE SCHEMA bench;
 """
 
@@ -40,8 +49,8 @@ class Data:
     Attributes:
         rows: Its records.
         size_bytes: Its size.
-        environment: Reaches the services; `BENCH_FILE`, `BENCH_KEY` and `BENCH_MONTH` are the file's, `BENCH_URI` is
-            the database.
+        environment: Reaches the services; `BENCH_FILE`, `BENCH_KEY` and `BENCH_MONTH` are the file's, `BENCH_READY` is
+            a file of its rows as Postgres takes them, `BENCH_URI` is the database.
     """
 
     rows: int
@@ -69,10 +78,21 @@ def _deliver(file: Path, key: str, rows: int) -> Data:
     with file.open("wb") as out:
         out.writelines(events_csv(MONTH, rows, bad_rows=0))
     file.chmod(0o644)
+    ready = file.with_suffix(".copy")
+    with file.open("rb") as plain, ready.open("wb") as out:
+        out.writelines(_ready_rows(plain, file.name))
     boto3.Session().client("s3").upload_file(str(file), os.environ["LAKE_BUCKET"], key)
-    return Data(
-        rows, file.stat().st_size, {**os.environ, "BENCH_FILE": str(file), "BENCH_KEY": key, "BENCH_MONTH": MONTH}
-    )
+    files = {"BENCH_FILE": str(file), "BENCH_READY": str(ready), "BENCH_KEY": key, "BENCH_MONTH": MONTH}
+    return Data(rows, file.stat().st_size, {**os.environ, **files})
+
+
+def _ready_rows(file: io.BufferedReader, name: str) -> Iterator[bytes]:
+    from tasks.contracts.events import EVENTS
+    from tasks.engine.reader import read_batches
+    from tasks.engine.rows import RowEncoder
+
+    encoder = RowEncoder(EVENTS)
+    yield from (encoder.encode(batch).data for batch in read_batches(file, name, EVENTS))
 
 
 def _uri(dsn: str) -> str:

@@ -21,10 +21,11 @@ _EPOCH = date(2000, 1, 1)
 BLOCK_BYTES = 1 << 20
 """Rows that come out of Postgres one by one are put together to blocks of this size."""
 
-_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 """How a binary COPY begins: signature, no flags, no header extension."""
 
-_TAIL = b"\xff\xff"
+TAIL = b"\xff\xff"
+"""How it ends: a row of -1 columns."""
 
 
 class CopyEncoder(RowEncoder):
@@ -72,12 +73,12 @@ def copy_in(connection: Connection, encoder: CopyEncoder, rows: Iterator[Rows], 
     sent = 0
     with connection.cursor() as cursor:
         with prefetched(rows, PIECES_AHEAD) as pieces, cursor.copy(encoder.statement()) as copy:
-            copy.write(_HEAD)
+            copy.write(HEAD)
             for piece in pieces:
                 copy.write(memoryview(piece.data))  # it is sent in parts, each of which would be a copy
                 sent += piece.count
                 on_rows(piece.count)
-            copy.write(_TAIL)
+            copy.write(TAIL)
         if cursor.rowcount != sent:
             raise BalanceError(
                 f"{encoder.target.table}: sent {sent:,} rows, Postgres took {cursor.rowcount:,}; nothing was committed"

@@ -73,12 +73,14 @@ def load_object(
             if earlier and is_same and not force:
                 return _receipt(connection, contract, source, earlier, "unchanged", started)
             load_id = ledger.open_load(connection, contract.dataset, source, flow_run_id)
-            if earlier:
-                _delete_superseded(connection, contract, earlier, load_id)
-            run = _Run(connection, contract, load_id, settings.chunk_bytes, on_progress)
-            with open_partition(connection, contract, value, load_id) as target:
-                run.copy_all(CopyEncoder(contract, target), run.batches(lake, source))
-                run.check_budget(source, settings)
+            run = _Run(connection, contract, load_id, on_progress)
+            with lake.open(source, run.count_bytes) as file:  # which is read ahead from here on
+                if earlier:
+                    _delete_superseded(connection, contract, earlier, load_id)
+                with open_partition(connection, contract, value, load_id) as target:
+                    batches = read_batches(file, source.uri, contract, settings.chunk_bytes)
+                    run.copy_all(CopyEncoder(contract, target), batches)
+                    run.check_budget(source, settings)
             ledger.close_load(connection, load_id, run.rows_loaded, run.rows_rejected, run.columns)
         entry = ledger.LoadEntry(
             load_id,
@@ -138,7 +140,6 @@ class _Run:
     connection: Connection
     contract: Contract
     load_id: int
-    chunk_bytes: int
     on_progress: Progress | None
     bytes_read: int = 0
     rows_loaded: int = 0
@@ -153,12 +154,8 @@ class _Run:
     def rows_read(self) -> int:
         return self.rows_loaded + self.rows_rejected
 
-    def batches(self, lake: Lake, source: ObjectRef) -> Iterator[Batch]:
-        """Batches of the object, counting its bytes."""
-        with lake.open(source, self._count_bytes) as file:
-            yield from read_batches(file, source.uri, self.contract, self.chunk_bytes)
-
-    def _count_bytes(self, count: int) -> None:
+    def count_bytes(self, count: int) -> None:
+        """Take note of bytes that were read."""
         self.bytes_read += count
 
     def copy_all(self, encoder: CopyEncoder, batches: Iterator[Batch]) -> None:

@@ -93,7 +93,10 @@ def open_partition(connection: Connection, contract: Contract, value: date | Non
     table, ddl, shared = table_name(target.table), shared_columns_ddl(contract), target.shared
     columns = sql.SQL(", ").join(columns_ddl(contract))
     connection.execute(sql.SQL("CREATE TABLE {} ({})").format(table, columns))
-
+    # A server that logs no rows of a new table has them all on disk at the commit: it is to begin with that at once.
+    connection.execute(
+        "SELECT set_config('backend_flush_after', '1MB', true) WHERE current_setting('wal_level') = 'minimal'"
+    )
     yield Target(target.table, {}, is_new=True)
     added = [
         sql.SQL("ADD COLUMN {} DEFAULT {}").format(ddl[key], sql.Literal(of_all)) for key, of_all in shared.items()
