@@ -89,6 +89,7 @@ def ready_rows() -> None:
     statement = "COPY ready FROM STDIN (FORMAT binary, FREEZE)"
     with psycopg.connect(os.environ["WAREHOUSE_DSN"]) as connection, Path(os.environ["BENCH_READY"]).open("rb") as file:
         connection.execute(READY)
+        connection.execute("SET LOCAL backend_flush_after = '1MB'")
         with connection.cursor().copy(statement) as copy:
             copy.write(HEAD)
             while block := file.read(1 << 20):

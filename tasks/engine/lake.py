@@ -1,6 +1,7 @@
 """The lake: listing, pinned reads and verified writes of S3 objects."""
 
 import functools
+import gc
 import hashlib
 import io
 import time
@@ -51,6 +52,8 @@ def _models() -> Loader:
     loader = create_loader()
     # Its files are merged in place: once, before threads share them.
     loader.load_service_model("s3", "service-2", api_version=None)
+    # That stays, as do the modules: the collector goes through them no more, not even at the process' end.
+    gc.freeze()
     return loader
 
 
