@@ -28,7 +28,7 @@ prefix of ours: Kubernetes sets LAKE_SERVICE_HOST and the like for its own reaso
 
 PROCESS_MB, CHUNK_COPIES = 280, 24
 """Memory of a process that loads nothing yet, Prefect included, and how often a load holds a chunk in one form or
-another: strings, values, their wire forms, pieces on their way. Measured at chunks of 1 to 12 MiB."""
+another: texts, their rows, pieces on their way. The most of any format; CSV takes no more than a MB at once anyway."""
 
 SMALLEST_CHUNK = 1 << 18
 
