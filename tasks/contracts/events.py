@@ -25,12 +25,18 @@ def company_of_domain(domain: str | None) -> str:
     literal, an empty domain or none at all is `unknown`.
     """
     name = (domain or "").strip().lower()
+    private = None if _is_address(name.strip("[]")) else _suffixes().privatesuffix(name)
+    return private.split(".")[0] if private else UNKNOWN
+
+
+def _is_address(name: str) -> bool:
+    if not (":" in name or name[-1:].isdigit()):
+        return False  # as most are told, in a tenth of the time
     try:
-        ipaddress.ip_address(name.strip("[]"))
+        ipaddress.ip_address(name)
     except ValueError:
-        private = _suffixes().privatesuffix(name)
-        return private.split(".")[0] if private else UNKNOWN
-    return UNKNOWN
+        return False
+    return True
 
 
 EVENTS = Contract(

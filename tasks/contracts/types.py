@@ -1,7 +1,7 @@
 """Column types: what Postgres calls them, and what their values look like.
 
-Each has one spelling, which `tasks/engine/native/values.c` knows: what is spelt otherwise is no value, and rejects its
-row.
+Each has one spelling, which the C behind `tasks/engine/native/values.h` knows: what is spelt otherwise is no value, and
+rejects its row.
 """
 
 from collections.abc import Callable

@@ -54,13 +54,15 @@ class RowEncoder:
         columns = [_column(column, sources[column.source_name]) for column in contract.columns]
         head = struct.pack("!h", len(constants) + len(columns))
         head += b"".join(struct.pack("!i", len(constant)) + constant for constant in constants)
-        self._functions = [_function(column) for column in contract.columns]
-        encoder = library.encoder_new((binding.Column * len(columns))(*columns), len(columns), head, len(head))
+        self._answerer = _Answerer([_function(column) for column in contract.columns])
+        # What the encoder points to: the function that it calls, and the columns' texts.
+        self._kept = binding.Ask(self._answerer.answer), columns
+        described = (binding.Column * len(columns))(*columns)
+        encoder = library.encoder_new(described, len(columns), head, len(head), self._kept[0])
         if not encoder:
             raise MemoryError("no memory for an encoder of rows")
         weakref.finalize(self, library.encoder_free, encoder)
-        self._encoder = encoder
-        self._kept = columns  # their texts, which the encoder points to
+        self._encoder = self._answerer.encoder = encoder
 
     def encode(self, batch: Batch) -> Rows:
         """Make the rows of a batch."""
@@ -80,27 +82,35 @@ class RowEncoder:
         return [one.row for one in encoded.bad[: encoded.bad_count]]
 
     def _encoded(self, texts: Texts) -> binding.Encoded:
-        while True:
-            answer = library.encoder_encode(self._encoder, texts.columns, texts.row_count)
-            if not answer:
-                raise MemoryError(f"no memory for {texts.row_count:,} rows")
-            encoded: binding.Encoded = answer.contents
-            if not encoded.question_count:
-                return encoded
-            self._answer(encoded.questions[: encoded.question_count])
-
-    def _answer(self, questions: Sequence[binding.Question]) -> None:
-        for place, question in enumerate(questions):
-            text = ctypes.string_at(question.text, question.size).decode()
-            value = self._functions[question.column](text)
-            given = b"" if value is None else value.encode()
-            if not library.encoder_answer(self._encoder, place, given, -1 if value is None else len(given)):
-                raise MemoryError("no memory for what a text stands for")
+        encoded = library.encoder_encode(self._encoder, texts.columns, texts.row_count)
+        if not encoded:
+            raise self._answerer.error or MemoryError(f"no memory for {texts.row_count:,} rows")
+        found: binding.Encoded = encoded.contents
+        return found
 
     def _rejected(self, bad: binding.BadRow, line: int, raw: bytes) -> RejectedRow:
         column = self._contract.columns[bad.column]
         reason = f"{column.source_name}: expected {column.type.expected}"
         return RejectedRow(line, column.source_name, reason + (", found nothing" if bad.is_missing else ""), raw)
+
+
+class _Answerer:
+    """Says what texts stand for, when the encoder asks."""
+
+    def __init__(self, functions: Sequence[Derive]) -> None:
+        self._functions = functions
+        self.encoder: int | None = None
+        self.error: BaseException | None = None
+
+    def answer(self, place: int, text: int, size: int) -> bool:
+        """Answer about a text of a column; False where that failed, with the error kept: C cannot raise it."""
+        try:
+            value = self._functions[place](ctypes.string_at(text, size).decode())
+            given = b"" if value is None else value.encode()
+            return bool(library.encoder_answer(self.encoder, given, -1 if value is None else len(given)))
+        except BaseException as error:
+            self.error = error
+            return False
 
 
 def _function(column: Column) -> Derive:

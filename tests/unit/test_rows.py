@@ -7,17 +7,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from copied_rows import Validated, Values, validated
+from copied_rows import Validated, Values, batch_of, contract_of, validated, values_of
 from events_oracle import COLUMNS, read_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from things import words_of
 
 from deployments.sample_events import events_csv, planned_bad_rows
+from tasks.contracts import Column
 from tasks.contracts.events import EVENTS
+from tasks.contracts.types import TEXT
 from tasks.engine.errors import ContractError
 from tasks.engine.ledger import RejectedRow
 from tasks.engine.reader import read_batches
+from tasks.engine.rows import RowEncoder
 
 ID = "d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d"
 WANTED_TIME = "timestamp: expected a date YYYY-MM-DD or an ISO-8601 date-time"
@@ -208,3 +211,37 @@ def test_column_of_a_type_that_cannot_be_spelt_is_refused(column: str, values: "
 def test_batch_without_sound_rows_keeps_the_rejected_ones() -> None:
     (result,) = read(HEADER + b"x\n")
     assert (len(result.rows), [row.reason for row in result.rejected]) == (0, ["expected 8 fields, found 1"])
+
+
+def test_what_a_text_stands_for_is_asked_once() -> None:
+    asked: list[str | None] = []
+
+    def upper(text: str | None) -> str | None:
+        asked.append(text)
+        return text.upper() if text and text != "none" else None
+
+    column = Column("x", TEXT, "Any.", derive=upper)
+    encoder = RowEncoder(contract_of(column))
+    for texts in (["a", "b", "a", "none"], ["b", "none", "c", "a"]):
+        rows = encoder.encode(batch_of("x", texts))
+        expected = [text.upper() for text in texts if text != "none"]
+        assert [row["x"] for row in values_of([column], rows.data)] == expected
+        assert rows.bad == [texts.index("none")]
+    assert asked == [None, "a", "b", "none", "c"]
+
+
+def test_error_of_a_column_s_function_comes_out_and_the_next_batch_asks_again() -> None:
+    answers = iter([ZeroDivisionError("odd"), "even"])
+
+    def fickle(text: str | None) -> str | None:
+        if text is None:
+            return None
+        if isinstance(answer := next(answers), Exception):
+            raise answer
+        return answer
+
+    column = Column("x", TEXT, "Any.", derive=fickle)
+    encoder = RowEncoder(contract_of(column))
+    with pytest.raises(ZeroDivisionError, match="odd"):
+        encoder.encode(batch_of("x", ["a"]))
+    assert [row["x"] for row in values_of([column], encoder.encode(batch_of("x", ["a"])).data)] == ["even"]

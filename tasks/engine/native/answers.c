@@ -43,19 +43,19 @@ static bool widen(Answers *answers) {
     return true;
 }
 
-Answer *answers_find(Answers *answers, int32_t column, const char *text, int64_t size, bool *is_new) {
+Answer *answers_find(Answers *answers, int32_t column, const char *text, int64_t size) {
     if ((uint64_t)answers->count * 2 > answers->mask || !answers->slots)
         if (!widen(answers)) return NULL;
     uint64_t hash = hash_of(column, text, size), place = hash & answers->mask;
     Answer *slot = &answers->slots[place];
     for (; slot->state != FREE; place = (place + 1) & answers->mask, slot = &answers->slots[place])
         if (slot->hash == hash && slot->column == column && slot->text_size == size && !memcmp(slot->text, text, (size_t)size))
-            return *is_new = false, slot;
+            return slot;
     const char *copy = kept(answers, text, size);
     if (!copy) return NULL;
     *slot = (Answer){.column = column, .state = ASKED, .hash = hash, .text = copy, .text_size = size};
     answers->count++;
-    return *is_new = true, slot;
+    return slot;
 }
 
 bool answers_give(Answers *answers, Answer *asked, const char *answer, int64_t size) {

@@ -82,24 +82,20 @@ class BadRow(Structure):
     _fields_ = (("row", c_int64), ("column", c_int32), ("is_missing", c_bool))
 
 
-class Question(Structure):
-    """A text that a column's function is to be asked about."""
-
-    _fields_ = (("column", c_int32), ("text", c_void_p), ("size", c_int64))
-
-
 class Encoded(Structure):
     """Rows of COPY."""
 
     _fields_ = (
         ("row_count", c_int64),
         ("bad_count", c_int64),
-        ("question_count", c_int64),
         ("out", c_void_p),
         ("out_size", c_int64),
         ("bad", POINTER(BadRow)),
-        ("questions", POINTER(Question)),
     )
+
+
+Ask = ctypes.CFUNCTYPE(c_bool, c_int32, c_void_p, c_int64)
+"""The caller's function of a column, asked about a text."""
 
 
 def _loaded() -> ctypes.CDLL:
@@ -121,10 +117,10 @@ for _name, _returned, _arguments in (
     ),
     ("csv_free", None, [POINTER(CsvRecords)]),
     ("column_type", c_bool, [POINTER(Column)]),
-    ("encoder_new", c_void_p, [POINTER(Column), c_int32, c_char_p, c_int64]),
+    ("encoder_new", c_void_p, [POINTER(Column), c_int32, c_char_p, c_int64, Ask]),
     ("encoder_free", None, [c_void_p]),
     ("encoder_encode", POINTER(Encoded), [c_void_p, POINTER(TextColumn), c_int64]),
-    ("encoder_answer", c_bool, [c_void_p, c_int64, c_char_p, c_int64]),
+    ("encoder_answer", c_bool, [c_void_p, c_char_p, c_int64]),
     ("texts_size", c_int64, [POINTER(TextColumn), c_int64]),
     ("texts_copy", None, [POINTER(TextColumn), c_int64, POINTER(c_int64), POINTER(c_uint8), POINTER(c_uint8)]),
 ):

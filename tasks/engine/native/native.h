@@ -85,12 +85,12 @@ typedef struct {
     int64_t bytes;
 } Answers;
 
-/* The answer about a text, made anew (ASKED) where there is none yet; NULL without memory. */
-Answer *answers_find(Answers *answers, int32_t column, const char *text, int64_t size, bool *is_new);
+/* The answer about a text, ASKED where none was given yet; NULL without memory. Valid until the next one is looked for. */
+Answer *answers_find(Answers *answers, int32_t column, const char *text, int64_t size);
 bool answers_give(Answers *answers, Answer *asked, const char *answer, int64_t size); /* size -1: refused */
 void answers_clear(Answers *answers);
 
-/* ---- values.c ---- */
+/* ---- values.c; words.c ---- */
 
 enum Kind {
     KIND_TEXT, KIND_UUID, KIND_DATE, KIND_TIMESTAMPTZ, KIND_TIMESTAMP, KIND_INET, KIND_INTEGER, KIND_BIGINT,
@@ -148,32 +148,27 @@ typedef struct {
     bool is_missing; /* there is nothing, and the column wants something */
 } BadRow;
 
-/* A text that the caller is to ask its function about. */
-typedef struct {
-    int32_t column;
-    const char *text;
-    int64_t size;
-} Question;
-
 /* The rows of one load, for COPY. */
 typedef struct {
-    int64_t row_count, bad_count, question_count;
+    int64_t row_count, bad_count;
     const uint8_t *out; /* valid until the next call */
     int64_t out_size;
     const BadRow *bad;
-    const Question *questions;
 } Encoded;
 
 typedef struct Encoder Encoder;
 
+/* The caller's function of a column: it gives what it makes of a text to encoder_answer. False where it failed. */
+typedef bool (*Ask)(int32_t column, const char *text, int64_t size);
+
 /* head: what every row begins with: the number of its fields, and those that are the same in all of them.
  * Returns NULL without memory. The columns are copied, their texts are not. */
-Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, int64_t head_size);
+Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, int64_t head_size, Ask ask);
 void encoder_free(Encoder *encoder);
 
-/* Encode rows. Where questions are returned, nothing was: answer all of them and call again. NULL without memory. */
+/* Encode rows, asking once about each text. NULL without memory, or where the caller's function failed. */
 const Encoded *encoder_encode(Encoder *encoder, const TextColumn *texts, int64_t row_count);
-bool encoder_answer(Encoder *encoder, int64_t question, const char *answer, int64_t size); /* size -1: refused */
+bool encoder_answer(Encoder *encoder, const char *answer, int64_t size); /* size -1: refused; false without memory */
 
 /* ---- texts.c ---- */
 

@@ -10,13 +10,14 @@ struct Encoder {
     int32_t count;
     uint8_t *head;
     int64_t head_size;
+    Ask ask;
     Answers answers;
+    Answer *asked;
     Encoded encoded;
     uint8_t *out;
     char *spare;
     BadRow *bad;
-    Question *questions;
-    int64_t out_room, spare_room, bad_room, questions_room;
+    int64_t out_room, spare_room, bad_room;
 };
 
 static bool room_for(void **items, int64_t wanted, int64_t *room, size_t size) {
@@ -28,7 +29,7 @@ static bool room_for(void **items, int64_t wanted, int64_t *room, size_t size) {
     return true;
 }
 
-Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, int64_t head_size) {
+Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, int64_t head_size, Ask ask) {
     Encoder *encoder = calloc(1, sizeof *encoder);
     if (!encoder) return NULL;
     encoder->columns = malloc((size_t)count * sizeof *columns + 1);
@@ -36,7 +37,7 @@ Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, 
     if (!encoder->columns || !encoder->head) return encoder_free(encoder), NULL;
     memcpy(encoder->columns, columns, (size_t)count * sizeof *columns);
     memcpy(encoder->head, head, (size_t)head_size);
-    encoder->count = count, encoder->head_size = head_size;
+    encoder->count = count, encoder->head_size = head_size, encoder->ask = ask;
     return encoder;
 }
 
@@ -44,12 +45,12 @@ void encoder_free(Encoder *encoder) {
     if (!encoder) return;
     answers_clear(&encoder->answers);
     free(encoder->columns), free(encoder->head), free(encoder->out), free(encoder->spare), free(encoder->bad);
-    free(encoder->questions), free(encoder);
+    free(encoder);
 }
 
 /* ---- one value ---- */
 
-enum Cell { WRITTEN, NOTHING, BAD, IN_QUESTION, WITHOUT_MEMORY };
+enum Cell { WRITTEN, NOTHING, BAD, FAILED };
 
 /* A text, or none, and whether the source brought anything at all. */
 typedef struct {
@@ -81,24 +82,16 @@ static Found find(const Column *column, const TextColumn *texts, int64_t row, ch
 
 /* Put what the caller's function made of a text in its place. */
 static enum Cell ask(Encoder *encoder, int32_t place, Found *found) {
-    Encoded *encoded = &encoder->encoded;
-    bool is_new;
-    Answer *answer = answers_find(&encoder->answers, place, found->text, found->size, &is_new);
-    if (!answer) return WITHOUT_MEMORY;
-    if (is_new) {
-        int64_t wanted = encoded->question_count + 1;
-        if (!room_for((void **)&encoder->questions, wanted, &encoder->questions_room, sizeof(Question)))
-            return WITHOUT_MEMORY;
-        encoder->questions[encoded->question_count++] = (Question){place, answer->text, answer->text_size};
-    }
-    if (answer->state == ASKED) return IN_QUESTION;
+    Answer *answer = encoder->asked = answers_find(&encoder->answers, place, found->text, found->size);
+    if (!answer) return FAILED;
+    if (answer->state == ASKED && !encoder->ask(place, answer->text, answer->text_size)) return FAILED;
     if (answer->state == REFUSED) return found->is_given ? BAD : NOTHING;
     found->text = answer->answer, found->size = answer->answer_size;
     return WRITTEN;
 }
 
 static enum Cell write_text(Encoder *encoder, const Column *column, Found found, int64_t end, int64_t *size) {
-    if (!room_for((void **)&encoder->out, end + VALUE_ROOM(found.size), &encoder->out_room, 1)) return WITHOUT_MEMORY;
+    if (!room_for((void **)&encoder->out, end + VALUE_ROOM(found.size), &encoder->out_room, 1)) return FAILED;
     *size = value_write(column, found.text, found.size, encoder->out + end + 4);
     return *size < 0 ? BAD : WRITTEN;
 }
@@ -108,7 +101,7 @@ static enum Cell write_list(Encoder *encoder, const TextColumn *texts, int64_t r
     if (texts->has_list && !(texts->has_list[row >> 3] >> (row & 7) & 1)) return NOTHING;
     int64_t first = texts->lists[row] + texts->offset, last = texts->lists[row + 1] + texts->offset;
     int64_t room = end + VALUE_ROOM(texts->offsets[last] - texts->offsets[first]) + 4 * (last - first);
-    if (!room_for((void **)&encoder->out, room, &encoder->out_room, 1)) return WITHOUT_MEMORY;
+    if (!room_for((void **)&encoder->out, room, &encoder->out_room, 1)) return FAILED;
     *size = list_write(texts, first, last, encoder->out + end + 4);
     return *size < 0 ? BAD : WRITTEN;
 }
@@ -118,7 +111,7 @@ static enum Cell write_value(Encoder *encoder, int32_t place, const TextColumn *
                              int64_t *size) {
     const Column *column = &encoder->columns[place];
     if (texts->lists) return write_list(encoder, texts, row, end, size);
-    if (!room_for_text(encoder, texts, row)) return WITHOUT_MEMORY;
+    if (!room_for_text(encoder, texts, row)) return FAILED;
     Found found = find(column, texts, row, encoder->spare);
     if (column->derive == DERIVE_ALWAYS) {
         if (found.is_there) {
@@ -139,31 +132,29 @@ static enum Cell write_value(Encoder *encoder, int32_t place, const TextColumn *
 
 /* ---- rows ---- */
 
-/* Write a row's values behind the end; IN_QUESTION also where a value before a bad one is. */
+/* Write a row's values behind the end. */
 static enum Cell write_row(Encoder *encoder, const TextColumn *texts, int64_t row, int64_t *end) {
-    enum Cell outcome = WRITTEN;
     for (int32_t place = 0; place < encoder->count; place++) {
         const Column *column = &encoder->columns[place];
         int64_t size = -1;
         enum Cell cell = write_value(encoder, place, &texts[column->source], row, *end, &size);
-        if (cell == IN_QUESTION) outcome = IN_QUESTION;
-        if (cell == WITHOUT_MEMORY) return cell;
+        if (cell == FAILED) return FAILED;
         if (cell == BAD || (cell == NOTHING && !column->is_nullable)) {
             int64_t *count = &encoder->encoded.bad_count;
-            if (!room_for((void **)&encoder->bad, *count + 1, &encoder->bad_room, sizeof(BadRow))) return WITHOUT_MEMORY;
+            if (!room_for((void **)&encoder->bad, *count + 1, &encoder->bad_room, sizeof(BadRow))) return FAILED;
             encoder->bad[(*count)++] = (BadRow){row, place, cell == NOTHING};
-            return outcome == IN_QUESTION ? IN_QUESTION : BAD;
+            return BAD;
         }
-        if (!room_for((void **)&encoder->out, *end + 4, &encoder->out_room, 1)) return WITHOUT_MEMORY;
+        if (!room_for((void **)&encoder->out, *end + 4, &encoder->out_room, 1)) return FAILED;
         put32(encoder->out + *end, cell == WRITTEN ? (uint32_t)size : UINT32_MAX);
         *end += 4 + (cell == WRITTEN ? size : 0);
     }
-    return outcome;
+    return WRITTEN;
 }
 
 const Encoded *encoder_encode(Encoder *encoder, const TextColumn *texts, int64_t row_count) {
     Encoded *encoded = &encoder->encoded;
-    if (!encoded->question_count && encoder->answers.bytes > ANSWERED_BYTES) answers_clear(&encoder->answers);
+    if (encoder->answers.bytes > ANSWERED_BYTES) answers_clear(&encoder->answers);
     *encoded = (Encoded){0};
     int64_t end = 0;
     for (int64_t row = 0; row < row_count; row++) {
@@ -172,18 +163,15 @@ const Encoded *encoder_encode(Encoder *encoder, const TextColumn *texts, int64_t
         memcpy(encoder->out + end, encoder->head, (size_t)encoder->head_size);
         end += encoder->head_size;
         enum Cell outcome = write_row(encoder, texts, row, &end);
-        if (outcome == WITHOUT_MEMORY) return NULL;
+        if (outcome == FAILED) return NULL;
         if (outcome == WRITTEN) encoded->row_count++;
         else end = begin;
     }
     encoded->out = encoder->out, encoded->out_size = end;
-    encoded->bad = encoder->bad, encoded->questions = encoder->questions;
+    encoded->bad = encoder->bad;
     return encoded;
 }
 
-bool encoder_answer(Encoder *encoder, int64_t question, const char *answer, int64_t size) {
-    const Question *asked = &encoder->questions[question];
-    bool is_new;
-    Answer *slot = answers_find(&encoder->answers, asked->column, asked->text, asked->size, &is_new);
-    return slot && answers_give(&encoder->answers, slot, answer, size);
+bool encoder_answer(Encoder *encoder, const char *answer, int64_t size) {
+    return answers_give(&encoder->answers, encoder->asked, answer, size);
 }

@@ -1,0 +1,54 @@
+/* What the writers of values share. Each takes one spelling of its type, and knows no leniency: it returns the size of
+ * the binary form, or NO_VALUE, or UNCLEAR where only the caller's function can tell.
+ */
+#ifndef TALLY_VALUES_H
+#define TALLY_VALUES_H
+
+#include "native.h"
+
+#define NUMERIC_DIGITS 37 /* the most that a column has */
+
+/* ---- values.c ---- */
+
+int64_t write_text(const char *text, int64_t size, uint8_t *out);
+
+/* ---- times.c ---- */
+
+int64_t write_date(const char *text, int64_t size, uint8_t *out);
+int64_t write_timestamptz(const char *text, int64_t size, uint8_t *out);
+int64_t write_timestamp_ms(const char *text, int64_t size, uint8_t *out);
+
+/* ---- numbers.c ---- */
+
+int64_t write_integer(const char *text, int64_t size, uint8_t *out);
+int64_t write_bigint(const char *text, int64_t size, uint8_t *out);
+int64_t write_numeric(const Column *column, const char *text, int64_t size, uint8_t *out);
+
+/* ---- words.c ---- */
+
+int64_t write_texts(const char *text, int64_t size, uint8_t *out);
+
+/* ---- digits ---- */
+
+static inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* Values of hexadecimal digits, one more than they are: 0 is none. */
+static const uint8_t digits[256] = {
+    ['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
+    ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
+
+static inline int digit_of(char c) { return digits[(uint8_t)c] - 1; }
+
+/* The number that so many digits are; -1 where one is none. */
+static inline int number(const char *text, int count) {
+    int value = 0;
+    for (int i = 0; i < count; i++) {
+        if (!is_digit(text[i])) return -1;
+        value = value * 10 + text[i] - '0';
+    }
+    return value;
+}
+
+#endif

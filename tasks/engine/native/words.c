@@ -1,0 +1,97 @@
+/* Lists of words, `text[]`, in their binary form. */
+#include "values.h"
+
+#define TEXT_OID 25
+
+/* An array on the wire: how many dimensions, whether it holds nulls, the type of its elements, then the length and the
+ * first index of its one dimension, then each element behind its size. An empty one has no dimension. */
+static int64_t array_head(uint8_t *out, int64_t count, bool has_null) {
+    put32(out, count > 0), put32(out + 4, has_null), put32(out + 8, TEXT_OID);
+    if (!count) return 12;
+    put32(out + 12, (uint32_t)count), put32(out + 16, 1);
+    return 20;
+}
+
+static uint8_t *put_character(uint8_t *out, uint32_t code) {
+    if (code < 0x80) return *out = (uint8_t)code, out + 1;
+    int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    *out++ = (uint8_t)((0xf00 >> (more + 1) & 0xff) | code >> 6 * more);
+    while (more--) *out++ = (uint8_t)(0x80 | (code >> 6 * more & 0x3f));
+    return out;
+}
+
+/* An escape behind its backslash, as Python's repr writes them; where it ends, NULL where it is another one. */
+static const char *put_escape(const char *at, const char *end, uint8_t **out) {
+    static const char names[] = "\\\\''\"\"n\nr\rt\t";
+    if (at == end) return NULL;
+    for (const char *name = names; *name; name += 2)
+        if (*at == *name) return *(*out)++ = (uint8_t)name[1], at + 1;
+    int count = *at == 'x' ? 2 : *at == 'u' ? 4 : *at == 'U' ? 8 : 0;
+    if (!count || end - ++at < count) return NULL;
+    uint32_t code = 0;
+    for (; count; at++, count--) {
+        int digit = digit_of(*at);
+        if (digit < 0 || code > 0xfffffff) return NULL;
+        code = code << 4 | (uint32_t)digit;
+    }
+    if (!code || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff) return NULL;
+    *out = put_character(*out, code);
+    return at;
+}
+
+/* What a word cannot hold as it is, but for the other quote. */
+static const uint8_t ends_word[256] = {['\''] = 1, ['"'] = 1, ['\\'] = 1, ['\n'] = 1, ['\r'] = 1, ['\0'] = 1};
+
+/* A Python-style list of words, as Python's repr writes them; UNCLEAR where it is written otherwise. */
+int64_t write_texts(const char *text, int64_t size, uint8_t *out) {
+    const char *at = text + 1, *end = text + size;
+    uint8_t *next = out + 20;
+    int64_t count = 0;
+    if (size < 2 || text[0] != '[') return UNCLEAR;
+    if (*at == ']') return at + 1 == end ? array_head(out, 0, false) : UNCLEAR;
+    for (;;) {
+        char quote = at < end ? *at++ : 0;
+        if (quote != '\'' && quote != '"') return UNCLEAR;
+        uint8_t *word = next + 4;
+        for (next = word;;) {
+            while (at < end && !ends_word[(uint8_t)*at]) *next++ = (uint8_t)*at++;
+            if (at == end) return UNCLEAR;
+            if (*at == quote) break;
+            if (*at == '\\') {
+                if (!(at = put_escape(at + 1, end, &next))) return UNCLEAR;
+            } else if (*at == '\'' || *at == '"') {
+                *next++ = (uint8_t)*at++;
+            } else {
+                return UNCLEAR;
+            }
+        }
+        put32(word - 4, (uint32_t)(next - word));
+        count++, at++;
+        if (at < end && *at == ',') {
+            at++;
+            if (at < end && *at == ' ') at++;
+        } else {
+            break;
+        }
+    }
+    if (at + 1 != end || *at != ']') return UNCLEAR;
+    array_head(out, count, false);
+    return next - out;
+}
+
+int64_t list_write(const TextColumn *texts, int64_t first, int64_t last, uint8_t *out) {
+    bool has_null = false;
+    uint8_t *next = out + array_head(out, last - first, false);
+    for (int64_t i = first; i < last; i++) {
+        if (texts->validity && !(texts->validity[i >> 3] >> (i & 7) & 1)) {
+            has_null = true;
+            put32(next, UINT32_MAX), next += 4;
+            continue;
+        }
+        int64_t size = texts->offsets[i + 1] - texts->offsets[i];
+        if (write_text(texts->data + texts->offsets[i], size, next + 4) < 0) return NO_VALUE;
+        put32(next, (uint32_t)size), next += 4 + size;
+    }
+    array_head(out, last - first, has_null);
+    return next - out;
+}
