@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import boto3
 import psycopg
 
 from deployments.postgres_binaries import find_binaries
+
+if TYPE_CHECKING:
+    from tasks.contracts import Contract
 
 PEERS_PYTHON = Path(".venv-bench/bin/python")
 
@@ -42,6 +45,9 @@ OWN = (
     Contestant(
         "tally", "S3", "events_staging.events", "typed, validated, rejected rows kept, ledgered", package="tally"
     ),
+    Contestant(
+        "tally-plain", "S3", "events_staging.plain_events", "the same, into a table of psql's columns and types"
+    ),
     Contestant("psql", "file", "plain", r"\copy of the CSV, client and server on one machine"),
     Contestant("ready-rows", "file", "ready", "Tally's rows, made beforehand, as a COPY: what the server alone takes"),
     Contestant("psycopg-csv", "S3", "plain", "the object's bytes, as they are, into a CSV COPY", package="psycopg"),
@@ -60,6 +66,18 @@ PEERS = (
 def tally() -> None:
     """S3 -> parsed -> validated -> quarantined -> ledgered -> committed; its imports are its own, they count."""
     from tasks.contracts.events import EVENTS
+
+    _load(EVENTS)
+
+
+def tally_plain() -> None:
+    """The same, with no more columns than the file has."""
+    from benchmarks.services import plain_contract
+
+    _load(plain_contract())
+
+
+def _load(contract: "Contract") -> None:
     from tasks.engine.lake import Lake
     from tasks.engine.loader import load_object
     from tasks.engine.receipts import ObjectRef
@@ -69,7 +87,7 @@ def tally() -> None:
     with connect(read_warehouse(os.environ, dict), "bench") as connection, Lake(read_lake(os.environ, dict)) as lake:
         stored = lake.head(os.environ["BENCH_KEY"])
         source = ObjectRef(lake.uri(stored.key), stored.version, stored.size_bytes, os.environ["BENCH_MONTH"])
-        load_object(connection, lake, EVENTS, source, read_run(os.environ))
+        load_object(connection, lake, contract, source, read_run(os.environ))
 
 
 def psycopg_csv() -> None:
@@ -97,7 +115,12 @@ def ready_rows() -> None:
             copy.write(TAIL)
 
 
-IN_PROCESS: dict[str, Callable[[], None]] = {"tally": tally, "ready-rows": ready_rows, "psycopg-csv": psycopg_csv}
+IN_PROCESS: dict[str, Callable[[], None]] = {
+    "tally": tally,
+    "tally-plain": tally_plain,
+    "ready-rows": ready_rows,
+    "psycopg-csv": psycopg_csv,
+}
 
 
 def psql() -> str | None:

@@ -6,8 +6,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import boto3
@@ -15,7 +16,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from deployments.embedded import running
-from deployments.sample_events import events_csv, object_key
+from deployments.sample_events import COLUMNS, events_csv, object_key
+
+if TYPE_CHECKING:
+    from tasks.contracts import Contract
 
 MONTH = "2021-04"
 KEY = object_key("", MONTH)
@@ -101,6 +105,17 @@ def _uri(dsn: str) -> str:
     return f"postgresql://{given['user']}:{given['password']}@{given['host']}:{given['port']}/{given['dbname']}"
 
 
+def plain_contract() -> "Contract":
+    """The file's columns as psql's table has them: none is derived, and tags are a text."""
+    from tasks.contracts import Column
+    from tasks.contracts.events import EVENTS
+    from tasks.contracts.types import INET, TEXT, TIMESTAMPTZ, UUID
+
+    types = {"id": UUID, "timestamp": TIMESTAMPTZ, "ip": INET}
+    columns = tuple(Column(name, types.get(name, TEXT), "As delivered.") for name in COLUMNS)
+    return replace(EVENTS, dataset="plain_events", table="events_staging.plain_events", columns=columns)
+
+
 def prepare(dsn: str) -> None:
     """Empty tables, before each run; what the run before left to be written is written."""
     from tasks.contracts.events import EVENTS
@@ -108,7 +123,7 @@ def prepare(dsn: str) -> None:
 
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(_EMPTY)
-        apply_ddl(connection, [EVENTS], ["events_staging"])
+        apply_ddl(connection, [EVENTS, plain_contract()], ["events_staging"])
         connection.execute(PLAIN)
     with psycopg.connect(os.environ["BENCH_ADMINISTRATION"], autocommit=True) as connection:
         connection.execute("CHECKPOINT")
