@@ -49,7 +49,7 @@ OWN = (
         "tally-plain", "S3", "events_staging.plain_events", "the same, into a table of psql's columns and types"
     ),
     Contestant("psql", "file", "plain", r"\copy of the CSV, client and server on one machine"),
-    Contestant("ready-rows", "file", "ready", "Tally's rows, made beforehand, as a COPY: what the server alone takes"),
+    Contestant("ready-rows", "file", "ready", "Tally's rows, made beforehand, by psql: what the server alone takes"),
     Contestant("psycopg-csv", "S3", "plain", "the object's bytes, as they are, into a CSV COPY", package="psycopg"),
 )
 PEERS = (
@@ -99,26 +99,23 @@ def psycopg_csv() -> None:
             copy.write(block)
 
 
-def ready_rows() -> None:
-    """The rows that Tally makes, ready-made, into a new table as Tally makes it: the server's part of a load."""
-    from benchmarks.services import READY
-    from tasks.engine.copy import HEAD, TAIL
-
-    statement = "COPY ready FROM STDIN (FORMAT binary, FREEZE)"
-    with psycopg.connect(os.environ["WAREHOUSE_DSN"]) as connection, Path(os.environ["BENCH_READY"]).open("rb") as file:
-        connection.execute(READY)
-        connection.execute("SET LOCAL backend_flush_after = '1MB'")
-        with connection.cursor().copy(statement) as copy:
-            copy.write(HEAD)
-            while block := file.read(1 << 20):
-                copy.write(memoryview(block))
-            copy.write(TAIL)
-
+STATEMENTS = {
+    "psql": [r"\copy plain from '{file}' with (format csv, header)"],
+    # As a load of a new month makes its table.
+    "ready-rows": [
+        """CREATE TABLE ready (
+            id uuid NOT NULL, occurred_at timestamptz NOT NULL, event_date date NOT NULL, email text,
+            company text NOT NULL, country text, ip inet, uri text, action text, tags text[]
+        )""",
+        "SET LOCAL backend_flush_after = '1MB'",
+        r"\copy ready from '{file}.copy' with (format binary, freeze)",
+    ],
+}
+"""What psql runs."""
 
 IN_PROCESS: dict[str, Callable[[], None]] = {
     "tally": tally,
     "tally-plain": tally_plain,
-    "ready-rows": ready_rows,
     "psycopg-csv": psycopg_csv,
 }
 
@@ -132,9 +129,10 @@ def command_of(contestant: Contestant, file: str, dsn: str) -> list[str] | None:
     """What to run; None where it is not installed."""
     if contestant.name in IN_PROCESS:
         return [sys.executable, "-m", "benchmarks.contestants", contestant.name]
-    if contestant.name == "psql":
+    if statements := STATEMENTS.get(contestant.name):
         program = psql()
-        return [program, dsn, "-qc", rf"\copy plain from '{file}' with (format csv, header)"] if program else None
+        commands = [part for statement in statements for part in ("-c", statement.format(file=file))]
+        return [program, dsn, "--quiet", "--single-transaction", *commands] if program else None
     return [str(PEERS_PYTHON), "-m", "benchmarks.peers", contestant.name] if version_of(contestant) else None
 
 

@@ -31,14 +31,6 @@ CREATE TABLE plain (
     id uuid, timestamp timestamptz, email text, country text, ip inet, uri text, action text, tags text
 )
 """
-READY = """
-CREATE TABLE ready (
-    id uuid NOT NULL, occurred_at timestamptz NOT NULL, event_date date NOT NULL, email text, company text NOT NULL,
-    country text, ip inet, uri text, action text, tags text[]
-)
-"""
-"""What a load of a new month makes."""
-
 _EMPTY = """
 DROP SCHEMA IF EXISTS events_staging, events_marts, ledger, bench, bench_staging CASCADE;
 DROP TABLE IF EXISTS plain, peer, ready;
@@ -53,8 +45,8 @@ class Data:
     Attributes:
         rows: Its records.
         size_bytes: Its size.
-        environment: Reaches the services; `BENCH_FILE`, `BENCH_KEY` and `BENCH_MONTH` are the file's, `BENCH_READY` is
-            a file of its rows as Postgres takes them, `BENCH_URI` is the database.
+        environment: Reaches the services; `BENCH_FILE`, `BENCH_KEY` and `BENCH_MONTH` are the file's, `BENCH_URI` is
+            the database. Beside the file is another one, `.copy`, of its rows as Postgres takes them.
     """
 
     rows: int
@@ -82,21 +74,25 @@ def _deliver(file: Path, key: str, rows: int) -> Data:
     with file.open("wb") as out:
         out.writelines(events_csv(MONTH, rows, bad_rows=0))
     file.chmod(0o644)
-    ready = file.with_suffix(".copy")
+    ready = file.with_name(f"{file.name}.copy")
     with file.open("rb") as plain, ready.open("wb") as out:
         out.writelines(_ready_rows(plain, file.name))
+    ready.chmod(0o644)
     boto3.Session().client("s3").upload_file(str(file), os.environ["LAKE_BUCKET"], key)
-    files = {"BENCH_FILE": str(file), "BENCH_READY": str(ready), "BENCH_KEY": key, "BENCH_MONTH": MONTH}
-    return Data(rows, file.stat().st_size, {**os.environ, **files})
+    names = {"BENCH_FILE": str(file), "BENCH_KEY": key, "BENCH_MONTH": MONTH}
+    return Data(rows, file.stat().st_size, {**os.environ, **names})
 
 
 def _ready_rows(file: io.BufferedReader, name: str) -> Iterator[bytes]:
     from tasks.contracts.events import EVENTS
+    from tasks.engine.copy import HEAD, TAIL
     from tasks.engine.reader import read_batches
     from tasks.engine.rows import RowEncoder
 
     encoder = RowEncoder(EVENTS)
+    yield HEAD
     yield from (encoder.encode(batch).data for batch in read_batches(file, name, EVENTS))
+    yield TAIL
 
 
 def _uri(dsn: str) -> str:
