@@ -84,7 +84,7 @@ class RowEncoder:
     def _encoded(self, texts: Texts) -> binding.Encoded:
         encoded = library.encoder_encode(self._encoder, texts.columns, texts.row_count)
         if not encoded:
-            raise self._answerer.error or MemoryError(f"no memory for {texts.row_count:,} rows")
+            raise self._answerer.take_error() or MemoryError(f"no memory for {texts.row_count:,} rows")
         found: binding.Encoded = encoded.contents
         return found
 
@@ -100,7 +100,7 @@ class _Answerer:
     def __init__(self, functions: Sequence[Derive]) -> None:
         self._functions = functions
         self.encoder: int | None = None
-        self.error: BaseException | None = None
+        self._error: BaseException | None = None
 
     def answer(self, place: int, text: int, size: int) -> bool:
         """Answer about a text of a column; False where that failed, with the error kept: C cannot raise it."""
@@ -109,8 +109,13 @@ class _Answerer:
             given = b"" if value is None else value.encode()
             return bool(library.encoder_answer(self.encoder, given, -1 if value is None else len(given)))
         except BaseException as error:
-            self.error = error
+            self._error = error
             return False
+
+    def take_error(self) -> BaseException | None:
+        """The error that an answer failed with, once."""
+        error, self._error = self._error, None
+        return error
 
 
 def _function(column: Column) -> Derive:

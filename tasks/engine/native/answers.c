@@ -59,12 +59,12 @@ Answer *answers_find(Answers *answers, int32_t column, const char *text, int64_t
 }
 
 bool answers_give(Answers *answers, Answer *asked, const char *answer, int64_t size) {
-    asked->state = size < 0 ? REFUSED : GIVEN;
-    if (size < 0) return true;
+    if (size < 0) return asked->state = REFUSED, true;
     bool is_same = size == asked->text_size && !memcmp(answer, asked->text, (size_t)size);
     asked->answer = is_same ? asked->text : kept(answers, answer, size);
-    asked->answer_size = size;
-    return asked->answer != NULL;
+    if (!asked->answer) return false;
+    asked->answer_size = size, asked->state = GIVEN;
+    return true;
 }
 
 void answers_clear(Answers *answers) {

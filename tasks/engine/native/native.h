@@ -1,7 +1,7 @@
 /* The compiled part of the engine: CSV bytes to texts, and texts to rows of a binary COPY.
  *
- * Nothing here knows Python: `tasks/engine/native/__init__.py` calls these functions through ctypes, which lets other
- * threads run meanwhile. All memory that a function returns is freed by the function named beside it.
+ * Nothing here knows Python: `tasks/engine/native/binding.py` has these functions by ctypes, which lets other threads
+ * run meanwhile. All memory that a function returns is freed by the function named beside it.
  */
 #ifndef TALLY_NATIVE_H
 #define TALLY_NATIVE_H
