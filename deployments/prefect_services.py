@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deployments.child_process import LOOPBACK, free_port, owned_folder, spawn, stop, wait_until_ready
+from deployments.postgres_server import Postgres
 
 PROJECT = Path(__file__).resolve().parents[1]
 WORKER_PATIENCE = 35.0
@@ -19,7 +20,7 @@ def client_environment(folder: Path, api_url: str) -> dict[str, str]:
     """The Prefect variables with which a process talks to the server of `folder`, and to nobody else."""
     return {
         "PREFECT_API_URL": api_url,
-        "PREFECT_HOME": str(folder.absolute()),
+        "PREFECT_HOME": str(folder.absolute() / "home"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
@@ -32,15 +33,25 @@ def without_prefect(environment: Mapping[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def prefect_server(
-    folder: Path, *, port: int | None = None, log: Path | None = None, has_ui: bool = True, patience: float = 120.0
+    folder: Path,
+    *,
+    port: int | None = None,
+    log_folder: Path | None = None,
+    has_ui: bool = True,
+    is_durable: bool = True,
+    patience: float = 120.0,
 ) -> Iterator[str]:
     """Run a Prefect server for the length of the block, and at most that of this process.
 
+    Its database is a Postgres of its own. On SQLite, Prefect's default, requests that come at once are refused
+    (`503 Service Unavailable`, for `database is locked`): clients try again, the web interface does not.
+
     Args:
-        folder: Its `PREFECT_HOME`, with its database (SQLite). Made if need be; one process at a time.
+        folder: For its `PREFECT_HOME` and its database. Made if need be; one process at a time.
         port: Port to prefer; another one where it is taken.
-        log: File for its output, by default `server.log` in the folder.
+        log_folder: Where the logs go, if not to the folder; it exists.
         has_ui: Whether it serves the web interface.
+        is_durable: See `Postgres`.
         patience: Seconds for it to start; the first start makes the database.
 
     Yields:
@@ -51,24 +62,30 @@ def prefect_server(
     """
     folder = folder.absolute()
     with owned_folder(folder) as owned, contextlib.ExitStack() as stack:
-        folder.chmod(0o700)
+        folder.chmod(0o711)  # an unprivileged Postgres passes through
+        log_folder = log_folder or folder
+        postgres = Postgres(folder / "postgres", log=log_folder / "prefect-postgres.log", is_durable=is_durable)
+        postgres.start()
+        stack.callback(postgres.stop)
         port = free_port(port)
         api_url = f"http://{LOOPBACK}:{port}/api"
         environment = without_prefect(os.environ) | client_environment(folder, api_url)
+        home = Path(environment["PREFECT_HOME"])
+        home.mkdir(mode=0o700, exist_ok=True)
         environment |= {
             "PREFECT_SERVER_API_HOST": LOOPBACK,
             "PREFECT_SERVER_API_PORT": str(port),
             "PREFECT_UI_API_URL": api_url,
             "PREFECT_SERVER_UI_ENABLED": str(has_ui).lower(),
-            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(folder / "ui"),  # site-packages may be read-only
-            "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),  # site-packages may be read-only
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg:{postgres.dsn.partition(':')[2]}",
             "PREFECT__SERVER_FINAL": "1",
         }
         # What `prefect server start` runs, without the process in between that would outlive or orphan it.
         command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
         command += ["--host", LOOPBACK, "--port", str(port), "--timeout-keep-alive", "5", "--log-level", "warning"]
-        log = log or folder / "server.log"
-        process = spawn(command, environment=environment, log=log, folder=folder, keep_open=(owned,))
+        log = log_folder / "prefect-server.log"
+        process = spawn(command, environment=environment, log=log, folder=home, keep_open=(owned,))
         stack.callback(stop, process)
         wait_until_ready(process, lambda: answers(api_url), name="The Prefect server", log=log, patience=patience)
         stack.callback(_send_what_waits)

@@ -1,6 +1,6 @@
 """Postgres, S3, a Prefect server and a worker that stay up: `python -m deployments.stack up|down|status`.
 
-A supervisor in the background owns all four, so that they end with it, however it ends. Data, logs and the file to
+A supervisor in the background owns them all, so that they end with it, however it ends. Data, logs and the file to
 source are in the state folder, `.tally` in the project or `TALLY_HOME`.
 """
 
@@ -126,9 +126,7 @@ class Stack:
             # The server takes longest to start, but its worker needs the services: those first, they take a second.
             services = stack.enter_context(running(self.home / "services", log_folder=self.logs))
             variables = services.environment | totesys.provide(services, self.home / "services")
-            api_url = stack.enter_context(
-                prefect_server(self.home / "prefect", port=UI_PORT, log=self.logs / "prefect-server.log")
-            )
+            api_url = stack.enter_context(prefect_server(self.home / "prefect", port=UI_PORT, log_folder=self.logs))
             environment = without_prefect(os.environ) | variables
             environment |= client_environment(self.home / "prefect", api_url)
             self._register(pool, environment)

@@ -345,10 +345,12 @@ def prefect_server() -> Iterator[str]:
 
     folder = Path(tempfile.mkdtemp(prefix="tally-test-prefect-"))
     try:
-        with prefect_services.prefect_server(folder) as api_url, pytest.MonkeyPatch.context() as patch:
-            for variable, value in prefect_services.client_environment(folder, api_url).items():
+        server = prefect_services.prefect_server(folder, is_durable=False)
+        with server as api_url, pytest.MonkeyPatch.context() as patch:
+            environment = prefect_services.client_environment(folder, api_url)
+            for variable, value in environment.items():
                 patch.setenv(variable, value)
-            with temporary_settings({PREFECT_API_URL: api_url, PREFECT_HOME: folder}):
+            with temporary_settings({PREFECT_API_URL: api_url, PREFECT_HOME: environment["PREFECT_HOME"]}):
                 yield api_url
                 # What is still on its way to the server would complain when that is gone.
                 run_coro_as_sync(_send_logs_and_events())

@@ -60,7 +60,7 @@ def test_stack_comes_up_runs_a_shell_and_goes_down_with_its_supervisor(home: Pat
     assert "database=tally" in shown
 
     children = _children(supervisor)
-    assert len(children) == 4
+    assert len(children) == 5
     os.kill(supervisor or 0, signal.SIGKILL)
     deadline = time.monotonic() + 60
     while any(_runs(child) for child in children) and time.monotonic() < deadline:
