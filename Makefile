@@ -35,7 +35,7 @@ demo: install ## From nothing to the answers: a year of events and a shop, every
 	$(BIN)/python -m deployments.demo
 
 test: install ## Run the whole test suite on services that it starts itself
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 check: install ## Types, style, spelling, SQL and prefect.yaml
 	$(BIN)/ruff check

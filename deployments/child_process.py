@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+_SERVER_PORTS = range(20_000, 32_768)
 _BOUND_PROCESS = Path(__file__).with_name("bound_process.py")
 
 # The kernel signals the children of a *thread* that ends. So one thread, which lasts as long as this process, starts
@@ -64,16 +66,19 @@ def service_account() -> Account | None:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """`preferred` if nothing listens there on the loopback interface, else a port that is free now."""
-    with socket.socket() as listener:
-        # As servers do: a port whose last connections are still closing counts as free.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if preferred:
-            with contextlib.suppress(OSError):
-                listener.bind((LOOPBACK, preferred))
-                return preferred
-        listener.bind((LOOPBACK, 0))
-        return int(listener.getsockname()[1])
+    """`preferred` if nothing listens there on the loopback interface, else a port that is free now.
+
+    Raises:
+        ServiceError: None was found.
+    """
+    # Below those that the system gives to clients: whoever asked may take seconds to listen.
+    for port in [*([preferred] if preferred else []), *random.sample(_SERVER_PORTS, 50)]:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            # As servers do: a port whose last connections are still closing counts as free.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((LOOPBACK, port))
+            return port
+    raise ServiceError(f"expected a free port of {_SERVER_PORTS}, found 50 of them taken: close what listens there")
 
 
 @contextlib.contextmanager

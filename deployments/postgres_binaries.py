@@ -1,6 +1,7 @@
 """Where the Postgres programs are, and how an unprivileged user gets at them and at its data."""
 
 import contextlib
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -78,9 +79,11 @@ def _copy_binaries(binaries: Path, account: Account) -> Path:
     package = binaries.parents[1]
     stamp = f"{package}-{(binaries / 'postgres').stat().st_mtime_ns}"
     target = reachable_folder(Path(stamp), account)
-    if not (target / "complete").exists():
-        for part in (package, package.with_name(package.name + ".libs")):
-            if part.exists():
-                shutil.copytree(part, target / part.name, dirs_exist_ok=True, symlinks=True)
-        (target / "complete").touch()
+    with (target / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two servers that start at once would copy over each other's programs
+        if not (target / "complete").exists():
+            for part in (package, package.with_name(package.name + ".libs")):
+                if part.exists():
+                    shutil.copytree(part, target / part.name, dirs_exist_ok=True, symlinks=True)
+            (target / "complete").touch()
     return target / binaries.relative_to(package.parent)

@@ -6,7 +6,6 @@ buckets), where they are given, are used instead.
 
 import functools
 import importlib.metadata
-import inspect
 import itertools
 import os
 import secrets
@@ -26,7 +25,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from deployments import embedded, postgres_binaries, prefect_services, sample_totesys
+from deployments import embedded, postgres_binaries, sample_totesys
 from deployments.child_process import ServiceError
 
 if TYPE_CHECKING:
@@ -67,11 +66,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("store", ["session", ceph], indirect=True)
 
 
+def _tier_of(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first; last those that leave blocks and schedules on the Prefect server of the session."""
-    tests = Path(__file__).parent
-    tiers = {name: number for number, name in enumerate(TIERS)}
-    items.sort(key=lambda item: tiers.get(item.path.relative_to(tests).parts[0], 0))
+    """Quick tests first. Of several processes one runs all that is end to end, and begins with it."""
+    tiers = list(TIERS)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        tiers.insert(0, tiers.pop())
+    for item in items:
+        if _tier_of(item) == "end_to_end":  # the Docker engine is the same for all
+            item.add_marker(pytest.mark.xdist_group("end_to_end"))
+    place = {tier: number for number, tier in enumerate(tiers)}
+    items.sort(key=lambda item: place.get(_tier_of(item), 0))
 
 
 def pytest_report_header() -> list[str]:
@@ -340,28 +349,7 @@ def _own_bucket(administrator: "S3Client") -> Iterator[str]:
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[str]:
     """The API URL of the session's own Prefect server; flows and the `prefect` command talk to it from here on."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
-    from prefect.utilities.asyncutils import run_coro_as_sync
+    from prefect_session import prefect_session  # Prefect is slow to import, and most tests do without
 
-    folder = Path(tempfile.mkdtemp(prefix="tally-test-prefect-"))
-    try:
-        server = prefect_services.prefect_server(folder, is_durable=False)
-        with server as api_url, pytest.MonkeyPatch.context() as patch:
-            environment = prefect_services.client_environment(folder, api_url)
-            for variable, value in environment.items():
-                patch.setenv(variable, value)
-            with temporary_settings({PREFECT_API_URL: api_url, PREFECT_HOME: environment["PREFECT_HOME"]}):
-                yield api_url
-                # What is still on its way to the server would complain when that is gone.
-                run_coro_as_sync(_send_logs_and_events())
-    finally:
-        shutil.rmtree(folder)
-
-
-async def _send_logs_and_events() -> None:
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-
-    for waiting in (APILogWorker.drain_all(), EventsWorker.drain_all()):
-        if inspect.isawaitable(waiting):
-            await waiting
+    with prefect_session() as api_url:
+        yield api_url

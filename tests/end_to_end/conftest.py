@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from end_to_end.docker_pool import docker, wait_for
 from events_oracle import EventsFile, read_events
+from prefect_session import prefect_session
 from psycopg.conninfo import conninfo_to_dict
 
 from deployments import prefect_services, register
 from deployments.sample_events import events_csv, object_key
+from end_to_end.docker_pool import docker, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -39,7 +40,14 @@ def chromium() -> str:
     return next(filter(None, map(shutil.which, CHROMIUM)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
+def prefect_server() -> Iterator[str]:
+    """The API URL of this folder's own server: the blocks, deployments and schedules on it are no other test's."""
+    with prefect_session() as api_url:
+        yield api_url
+
+
+@pytest.fixture(scope="package")
 def worker_log(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The image is built, everything deployed, and a Docker worker runs; it knows neither warehouse nor lake."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WAREHOUSE_"))}

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,30 @@ def test_services_run_as_an_ordinary_user(reachable_tmp_path: Path) -> None:
     host.kill()
     host.communicate()
     assert _wait_until(lambda: _is_gone(pids["postgres"]) and _is_gone(pids["s3"]))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands Postgres to another user")
+def test_servers_that_start_at_once_copy_the_programs_once(
+    tmp_path: Path, reachable_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copied twice, one would be overwritten while it runs: `Text file busy`."""
+    tmp_path.chmod(0o700)
+    programs = tmp_path / "package" / "pginstall" / "bin"
+    programs.mkdir(parents=True)
+    shutil.copy("/bin/true", programs / "postgres")
+    for number in range(300):
+        (programs / f"program {number}").write_bytes(bytes(10_000))
+    monkeypatch.setattr(tempfile, "tempdir", str(reachable_tmp_path))
+    monkeypatch.setattr(postgres_binaries, "_wheel_binaries", lambda: programs)
+    account = service_account()
+
+    def written() -> list[int]:
+        folder = postgres_binaries.find_binaries(account)
+        return sorted(path.stat().st_ctime_ns for path in folder.iterdir())
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: written(), range(8)))
+    assert found == [written()] * 8
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root hands Postgres to another user")

@@ -20,7 +20,8 @@ from tasks.engine.errors import WarehouseError
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse import Connection, connect
 
-pytestmark = pytest.mark.usefixtures("bucket")
+# The names of the roles are the same for all who share a server.
+pytestmark = [pytest.mark.usefixtures("bucket"), pytest.mark.xdist_group("roles")]
 
 ROLES = ("totesys_loader", "totesys_analyst")
 PASSWORD = secrets.token_hex(16)
