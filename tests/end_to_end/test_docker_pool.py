@@ -9,7 +9,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from end_to_end.docker_pool import DEPLOYMENT, assert_loaded_once, docker, prefect, state_of, wait_for
 from events_oracle import EventsFile
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
@@ -17,6 +16,7 @@ from prefect.client.schemas.schedules import CronSchedule
 
 from deployments import lint
 from deployments.register import ROOT
+from end_to_end.docker_pool import DEPLOYMENT, assert_loaded_once, docker, prefect, state_of, wait_for
 from tasks.contracts.events import EVENTS
 from tasks.engine.ddl import apply_ddl
 

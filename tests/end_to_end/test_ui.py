@@ -7,7 +7,6 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from end_to_end.docker_pool import DEPLOYMENT, PATIENCE, assert_loaded_once
 from events_oracle import EventsFile, top
 from playwright.sync_api import Page, expect, sync_playwright
 from prefect import flow
@@ -21,6 +20,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.runtime import flow_run
 
+from end_to_end.docker_pool import DEPLOYMENT, PATIENCE, assert_loaded_once
 from tasks.report import publish_answers
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
