@@ -16,7 +16,7 @@ class ColumnType:
     """A declared type.
 
     Attributes:
-        postgres: Type of the column in Postgres; `values.c` knows it by this name.
+        postgres: Type of the column in Postgres; `columns.c` knows it by this name.
         expected: What a value looks like, for the reason of a rejection.
         derive: What a text stands for, None where it is no value; called once for all rows that hold the same text.
         derive_unclear: The same, only of those texts that the type's own parser leaves open.

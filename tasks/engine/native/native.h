@@ -90,7 +90,7 @@ Answer *answers_find(Answers *answers, int32_t column, const char *text, int64_t
 bool answers_give(Answers *answers, Answer *asked, const char *answer, int64_t size); /* size -1: refused */
 void answers_clear(Answers *answers);
 
-/* ---- values.c; words.c ---- */
+/* ---- columns.c; words.c ---- */
 
 enum Kind {
     KIND_TEXT, KIND_UUID, KIND_DATE, KIND_TIMESTAMPTZ, KIND_TIMESTAMP, KIND_INET, KIND_INTEGER, KIND_BIGINT,

@@ -1,11 +1,7 @@
-/* Values of Postgres types in their binary form, from one spelling each.
- *
- * No function here knows leniency: what it does not know is no value, and says so.
- */
+/* Texts, UUIDs, booleans, JSON and addresses in their binary form. */
 #include "values.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
 
 /* ---- text, uuid, boolean, jsonb ---- */
 
@@ -15,7 +11,7 @@ int64_t write_text(const char *text, int64_t size, uint8_t *out) {
     return size;
 }
 
-static int64_t write_uuid(const char *text, int64_t size, uint8_t *out) {
+int64_t write_uuid(const char *text, int64_t size, uint8_t *out) {
     if (size != 36) return NO_VALUE;
     for (int i = 0; i < 36; i += 2) {
         if (i == 8 || i == 13 || i == 18 || i == 23) {
@@ -29,7 +25,7 @@ static int64_t write_uuid(const char *text, int64_t size, uint8_t *out) {
     return 16;
 }
 
-static int64_t write_boolean(const char *text, int64_t size, uint8_t *out) {
+int64_t write_boolean(const char *text, int64_t size, uint8_t *out) {
     bool is_true = size == 4 && !memcmp(text, "true", 4);
     if (!is_true && !(size == 5 && !memcmp(text, "false", 5))) return NO_VALUE;
     *out = is_true;
@@ -37,7 +33,7 @@ static int64_t write_boolean(const char *text, int64_t size, uint8_t *out) {
 }
 
 /* The text is JSON: the caller's function has seen to it. */
-static int64_t write_jsonb(const char *text, int64_t size, uint8_t *out) {
+int64_t write_jsonb(const char *text, int64_t size, uint8_t *out) {
     *out = 1; /* the version of the format */
     memcpy(out + 1, text, (size_t)size);
     return size + 1;
@@ -45,7 +41,7 @@ static int64_t write_jsonb(const char *text, int64_t size, uint8_t *out) {
 
 /* ---- inet ---- */
 
-static int64_t write_inet(const char *text, int64_t size, uint8_t *out) {
+int64_t write_inet(const char *text, int64_t size, uint8_t *out) {
     uint8_t *address = out + 4;
     int octets = 0;
     int64_t at = 0;
@@ -68,41 +64,4 @@ static int64_t write_inet(const char *text, int64_t size, uint8_t *out) {
     if (inet_pton(AF_INET6, whole, address) != 1) return NO_VALUE;
     memcpy(out, "\3\x80\0\x10", 4);
     return 20;
-}
-
-/* ---- by type ---- */
-
-bool column_type(Column *column) {
-    static const char *const names[KIND_UNKNOWN] = {
-        "text", "uuid", "date", "timestamptz", "timestamp", "inet", "integer", "bigint", "boolean", "numeric", "jsonb",
-        "text[]",
-    };
-    size_t size = strcspn(column->type, "(");
-    for (column->kind = 0; column->kind < KIND_UNKNOWN; column->kind++)
-        if (!strncmp(column->type, names[column->kind], size) && !names[column->kind][size]) break;
-    char *rest;
-    const char *given = column->type + size + (column->type[size] == '(');
-    column->precision = (int32_t)strtol(given, &rest, 10);
-    column->scale = (int32_t)strtol(rest + (*rest == ','), &rest, 10);
-    if (column->kind == KIND_TIMESTAMP) return column->precision == 3;
-    if (column->kind != KIND_NUMERIC) return column->kind != KIND_UNKNOWN && !column->type[size];
-    return column->precision > 0 && column->precision <= NUMERIC_DIGITS && column->scale >= 0 && column->scale <= column->precision;
-}
-
-int64_t value_write(const Column *column, const char *text, int64_t size, uint8_t *out) {
-    switch (column->kind) {
-    case KIND_TEXT: return write_text(text, size, out);
-    case KIND_UUID: return write_uuid(text, size, out);
-    case KIND_DATE: return write_date(text, size, out);
-    case KIND_TIMESTAMPTZ: return write_timestamptz(text, size, out);
-    case KIND_TIMESTAMP: return write_timestamp_ms(text, size, out);
-    case KIND_INET: return write_inet(text, size, out);
-    case KIND_INTEGER: return write_integer(text, size, out);
-    case KIND_BIGINT: return write_bigint(text, size, out);
-    case KIND_BOOLEAN: return write_boolean(text, size, out);
-    case KIND_NUMERIC: return write_numeric(column, text, size, out);
-    case KIND_JSONB: return write_jsonb(text, size, out);
-    case KIND_TEXTS: return write_texts(text, size, out);
-    default: return NO_VALUE;
-    }
 }

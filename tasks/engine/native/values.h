@@ -11,6 +11,10 @@
 /* ---- values.c ---- */
 
 int64_t write_text(const char *text, int64_t size, uint8_t *out);
+int64_t write_uuid(const char *text, int64_t size, uint8_t *out);
+int64_t write_boolean(const char *text, int64_t size, uint8_t *out);
+int64_t write_jsonb(const char *text, int64_t size, uint8_t *out);
+int64_t write_inet(const char *text, int64_t size, uint8_t *out);
 
 /* ---- times.c ---- */
 
