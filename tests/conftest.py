@@ -79,6 +79,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _tier_of(item) == "end_to_end":  # the Docker engine is the same for all
             item.add_marker(pytest.mark.xdist_group("end_to_end"))
+        elif item.get_closest_marker("object_store"):  # Ceph takes as much as the other services together
+            item.add_marker(pytest.mark.xdist_group("object_store"))
     place = {tier: number for number, tier in enumerate(tiers)}
     items.sort(key=lambda item: place.get(_tier_of(item), 0))
 

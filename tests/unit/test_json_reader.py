@@ -2,7 +2,6 @@
 
 import io
 import json
-import time
 import tracemalloc
 from collections.abc import Iterator
 from decimal import Decimal
@@ -299,11 +298,10 @@ def test_record_without_end_is_refused_early(name: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"[" * (1 << 20), b"[" * (1 << 20) + b"}" * (1 << 20), b'[{"' + b'\\"' * (1 << 20)])
+@pytest.mark.timeout(60)  # scanned once for each bracket, it takes hours
 def test_hostile_brackets_are_scanned_once(data: bytes) -> None:
-    started = time.perf_counter()
     with pytest.raises(UnreadableObjectError):
         batches_of(data, "x.json")
-    assert time.perf_counter() - started < 20
 
 
 @pytest.mark.parametrize("separator", [b"", b"\n"])
