@@ -99,9 +99,8 @@ def test_free_port_prefers_the_one_asked_for_unless_taken() -> None:
         assert free_port(wanted) != wanted
 
 
-def test_free_port_is_none_that_the_system_gives_to_clients() -> None:
-    first_of_clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    assert all(1024 < free_port() < first_of_clients for _ in range(20))
+def test_free_port_is_none_that_linux_gives_to_clients_unless_told_otherwise() -> None:
+    assert all(1024 < free_port() < 32_768 for _ in range(20))
 
 
 def test_account_reaches_only_what_the_permission_bits_let_it(tmp_path: Path) -> None:
