@@ -16,15 +16,11 @@ DEPLOYMENT = "events-monthly/events-monthly"
 PATIENCE = 240.0
 """Seconds for what takes a few on an idle machine."""
 
-COMMAND_PATIENCE = 60
-"""Seconds for a command of Docker's."""
-
 T = TypeVar("T")
 
 
 def docker(*arguments: str) -> str:
-    command = ["docker", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=COMMAND_PATIENCE)
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=60)  # noqa: S607
     return done.stdout.strip()
 
 
