@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME, temporary_settings
 from prefect.utilities.asyncutils import run_coro_as_sync
 
 from deployments import prefect_services
@@ -30,7 +30,13 @@ def prefect_session() -> Iterator[str]:
             environment = prefect_services.client_environment(folder, api_url)
             for variable, value in environment.items():
                 patch.setenv(variable, value)
-            with temporary_settings({PREFECT_API_URL: api_url, PREFECT_HOME: environment["PREFECT_HOME"]}):
+            settings = {
+                PREFECT_API_URL: api_url,
+                PREFECT_HOME: environment["PREFECT_HOME"],
+                # At its end a flow run waits for its heartbeat thread, which sleeps in whole seconds.
+                PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+            }
+            with temporary_settings(settings):
                 yield api_url
                 # What is still on its way to the server would complain when that is gone.
                 run_coro_as_sync(_send_logs_and_events())
