@@ -25,8 +25,7 @@ from deployments.prefect_services import client_environment, prefect_server
 from deployments.sample_commerce import SampleShop, sample_shop
 from deployments.sample_events import SampleObject, write_year
 from deployments.stack import Stack
-from tasks.engine.profiler import TopValues
-from tasks.engine.receipts import LoadReceipt
+from tasks.engine.receipts import LoadReceipt, TopValues
 
 YEAR = 2021
 SHOP_DAY = date(YEAR, 12, 31)

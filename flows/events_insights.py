@@ -3,7 +3,7 @@
 from prefect import flow
 
 from tasks.contracts.events import EVENTS
-from tasks.engine.profiler import TopValues
+from tasks.engine.receipts import TopValues
 from tasks.export import export_tables
 from tasks.parameters import FIRST, LAST, Month, Top, month_start
 from tasks.report import report_answers

@@ -7,9 +7,9 @@ from pydantic import Field
 
 from tasks.contracts.event_questions import QUESTIONS
 from tasks.contracts.events import EVENTS
-from tasks.engine.profiler import TopValues
-from tasks.extract import read_top_values
+from tasks.engine.receipts import TopValues
 from tasks.parameters import Top
+from tasks.profile import read_top_values
 from tasks.report import report_profile
 
 Source = Annotated[

@@ -2,12 +2,11 @@
 
 import difflib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-import polars as pl
 from prefect.logging import get_run_logger
 
 from tasks.connections import open_lake, run_settings
@@ -15,7 +14,6 @@ from tasks.contracts import Contract
 from tasks.contracts.keys import KeyTemplate, partition_name, partition_value
 from tasks.engine.errors import ContractError, MissingObjectError
 from tasks.engine.lake import Lake
-from tasks.engine.profiler import Profile, read_profile
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import RunSettings
 from tasks.policy import step
@@ -101,17 +99,6 @@ def open_source(source: str) -> Iterator[io.BufferedReader]:
         stored = lake.head(key)
         with lake.open(ObjectRef(source, stored.version, stored.size_bytes, ""), lambda _: None) as file:
             yield file
-
-
-@step(task_run_name="read_top_values {source}")
-def read_top_values(contract: Contract, questions: Mapping[str, pl.Expr], source: str, top: int) -> Profile:
-    """Stream one object or local file and count its most frequent values, without a warehouse."""
-    with open_source(source) as file:
-        profile = read_profile(file, source, contract, questions, top)
-    get_run_logger().info(
-        "Read %s: %s rows, %s rejected", source, f"{profile.rows_read:,}", f"{profile.rows_rejected:,}"
-    )
-    return profile
 
 
 @step(task_run_name="list_objects {contract.dataset} {partition}")

@@ -13,8 +13,7 @@ from psycopg.rows import dict_row
 from tasks.connections import open_warehouse
 from tasks.engine.builder import run_checks
 from tasks.engine.dispositions import read_query
-from tasks.engine.profiler import Profile, TopValues
-from tasks.engine.receipts import BuildReceipt, ExportReceipt, LoadReceipt
+from tasks.engine.receipts import BuildReceipt, ExportReceipt, LoadReceipt, Profile, TopValues
 from tasks.engine.rejections import Rejection, count_rejections
 from tasks.engine.sql_files import SqlTable, tables_of
 from tasks.engine.warehouse import Connection, table_name

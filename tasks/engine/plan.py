@@ -1,23 +1,18 @@
 """The plan of a load: what it would read, replace and create, and how the columns match; nothing is written."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from tasks.contracts import Contract
 from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
-from tasks.engine.arrow_streams import decompressed, errors_of_bytes
 from tasks.engine.columns import match_columns
 from tasks.engine.csv_records import read_header
 from tasks.engine.errors import ContractError, Permanent, errors_at
-from tasks.engine.json_reader import RecordKeys, json_batch
-from tasks.engine.json_records import read_elements, read_lines
+from tasks.engine.json_records import Record, read_elements, read_lines
 from tasks.engine.lake import Lake
 from tasks.engine.partitions import partition_table
 from tasks.engine.reader import format_of
@@ -26,6 +21,9 @@ from tasks.engine.warehouse import Connection, has_table
 
 FIRST_RECORDS = 1000
 """Records of JSON whose keys are looked at."""
+
+FIRST_BYTES = 4 << 20
+"""No more records are looked at when they hold this many bytes."""
 
 LEDGER = ("ledger.loads", "ledger.rejected_rows")
 
@@ -172,19 +170,44 @@ def read_names(file: io.BufferedReader, name: str, contract: Contract) -> list[s
         UnreadableObjectError: The beginning cannot be read.
     """
     suffix, compression = format_of(name)
-    with errors_of_bytes(name):
+    if (suffix, compression) == (".csv", None):
+        return _read_csv_names(file)
+    from tasks.engine import arrow_streams  # noqa: PLC0415 - plain CSV does without Arrow
+
+    with arrow_streams.errors_of_bytes(name):
         if suffix == ".parquet":
-            return list(pq.read_schema(pa.PythonFile(file, "r")).names)
-        plain = decompressed(file, compression)
-        if suffix == ".csv":
-            return _read_csv_names(plain)
-        is_document = suffix == ".json"
-        records = read_elements(plain, name, contract.records_key) if is_document else read_lines(plain, name)
-        first, keys = list(islice(records, FIRST_RECORDS)), RecordKeys(contract, name)
-        json_batch(first, keys)
-        if not is_document:
-            keys.check_any(first)
-        return keys.found
+            return _read_parquet_names(file)
+        plain = arrow_streams.decompressed(file, compression)
+        return _read_csv_names(plain) if suffix == ".csv" else _read_json_names(plain, name, contract)
+
+
+def _read_parquet_names(file: io.BufferedReader) -> list[str]:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    return list(pq.read_schema(pa.PythonFile(file, "r")).names)
+
+
+def _read_json_names(file: io.BufferedReader, name: str, contract: Contract) -> list[str]:
+    from tasks.engine.json_reader import RecordKeys, json_batch  # noqa: PLC0415 - slow to import
+
+    is_document = format_of(name)[0] == ".json"
+    records = read_elements(file, name, contract.records_key) if is_document else read_lines(file, name)
+    first, keys = list(_first_of(records)), RecordKeys(contract, name)
+    json_batch(first, keys)
+    if not is_document:
+        keys.check_any(first)
+    return keys.found
+
+
+def _first_of(records: Iterator[Record]) -> Iterator[Record]:
+    """The first records, bounded in number and in bytes."""
+    size = 0
+    for record in islice(records, FIRST_RECORDS):
+        yield record
+        size += len(record[1])
+        if size > FIRST_BYTES:
+            return
 
 
 def _read_csv_names(file: io.BufferedReader) -> list[str]:

@@ -3,32 +3,14 @@
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import polars as pl
 
 from tasks.contracts import Column, Contract
 from tasks.engine.frames import frame_of
 from tasks.engine.reader import read_batches
+from tasks.engine.receipts import Profile
 from tasks.engine.rows import RowEncoder
-
-TopValues = list[tuple[str, int]]
-"""Values with their counts, the greatest count first, ties by value ascending by code point."""
-
-
-@dataclass(frozen=True)
-class Profile:
-    """What an object holds.
-
-    Attributes:
-        rows_read: All of its rows.
-        rows_rejected: Those that a load would reject.
-        answers: To each question its most frequent values.
-    """
-
-    rows_read: int
-    rows_rejected: int
-    answers: dict[str, TopValues]
 
 
 def read_profile(

@@ -187,3 +187,22 @@ class Freshness:
     def is_stale(self) -> bool:
         """Whether a change is overdue."""
         return self.overdue > self.in_warehouse
+
+
+TopValues = list[tuple[str, int]]
+"""Values with their counts, the greatest count first, ties by value ascending by code point."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What an object holds.
+
+    Attributes:
+        rows_read: All of its rows.
+        rows_rejected: Those that a load would reject.
+        answers: To each question its most frequent values.
+    """
+
+    rows_read: int
+    rows_rejected: int
+    answers: dict[str, TopValues]

@@ -14,7 +14,6 @@ from tasks.engine.columns import match_columns
 from tasks.engine.copy import CopyEncoder, copy_in
 from tasks.engine.csv_records import CsvRecords
 from tasks.engine.errors import BalanceError, errors_at
-from tasks.engine.json_reader import RecordKeys, json_batch
 from tasks.engine.ledger import RejectedRow
 from tasks.engine.partitions import target_of
 from tasks.engine.reader import format_of
@@ -79,6 +78,8 @@ def replay_batch(contract: Contract, load: RejectedLoad, rows: Sequence[tuple[in
     their names.
     """
     if format_of(load.source_uri)[0] != ".csv":
+        from tasks.engine.json_reader import RecordKeys, json_batch  # noqa: PLC0415 - CSV does without polars
+
         return json_batch(rows, RecordKeys(contract, load.source_uri))
     columns = match_columns(contract, load.columns, load.source_uri)
     sound: list[tuple[int, bytes]] = []

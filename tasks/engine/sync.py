@@ -12,7 +12,6 @@ from tasks.contracts import Contract
 from tasks.engine import sync_runs
 from tasks.engine.errors import BalanceError
 from tasks.engine.lake import StoredObject
-from tasks.engine.parquet_writer import MisfitError, ParquetBlocks
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.run_store import RunStore
 from tasks.engine.source import Snapshot, Watermark
@@ -141,6 +140,8 @@ def convert_run(
 def _convert(
     csv: RunStore, parquet: RunStore, run: SyncRun, table: str, source: ObjectRef, contract: Contract, row_count: int
 ) -> None:
+    from tasks.engine.parquet_writer import MisfitError, ParquetBlocks  # noqa: PLC0415 - polars is slow to import
+
     as_text: frozenset[str] = frozenset()
     while True:
         try:
