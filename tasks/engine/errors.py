@@ -53,6 +53,10 @@ class CheckError(Permanent):
     """A check marked `fail` found rows; what it guards is left as it was."""
 
 
+class SchemaDriftError(Permanent):
+    """A table differs from what its contract or its file says, and the difference is not one that Tally resolves."""
+
+
 class SqlFileError(Permanent):
     """A file under `sql/` is missing something that its runner needs."""
 

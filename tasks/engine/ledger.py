@@ -111,9 +111,9 @@ def close_load(
 
 def write_rejected(connection: Connection, load_id: int, rows: Iterable[RejectedRow]) -> None:
     """Keep rejected rows, in the transaction of their load."""
-    statement = "COPY ledger.rejected_rows (load_id, line_number, column_name, reason, raw) FROM STDIN (FORMAT binary)"
+    # As text, which Postgres parses by the types of the table: a binary COPY would not compare them.
+    statement = "COPY ledger.rejected_rows (load_id, line_number, column_name, reason, raw) FROM STDIN"
     with connection.cursor().copy(statement) as copy:
-        copy.set_types(["int8", "int8", "text", "text", "bytea"])
         for row in rows:
             copy.write_row((load_id, row.line_number, row.column_name, row.reason, row.raw))
 

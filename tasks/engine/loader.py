@@ -12,6 +12,7 @@ from tasks.contracts import Contract
 from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
 from tasks.engine.batches import Batch
+from tasks.engine.column_guard import check_target
 from tasks.engine.copy import CopyEncoder, copy_in
 from tasks.engine.errors import ErrorBudgetError, errors_at
 from tasks.engine.lake import Lake
@@ -60,6 +61,7 @@ def load_object(
         UnreadableObjectError: Its bytes cannot be told apart into records.
         ObjectChangedError: It was replaced during the read.
         PartitionBusyError: Another run is writing the partition.
+        SchemaDriftError: The table's columns differ from the contract's.
     """
     started = time.monotonic()
     value = partition_value(source.partition) if contract.partition else None
@@ -72,6 +74,7 @@ def load_object(
             is_same = earlier and (earlier.source_uri, earlier.source_version) == (source.uri, source.version)
             if earlier and is_same and not force:
                 return _receipt(connection, contract, source, earlier, "unchanged", started)
+            check_target(connection, contract, value)
             load_id = ledger.open_load(connection, contract.dataset, source, flow_run_id)
             run = _Run(connection, contract, load_id, on_progress)
             with lake.open(source, run.count_bytes) as file:  # which is read ahead from here on

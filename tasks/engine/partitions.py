@@ -65,7 +65,7 @@ def ensure_partition(connection: Connection, contract: Contract, value: date) ->
         if not has_table(connection, name):
             like = sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)")
             connection.execute(like.format(table_name(name), table_name(contract.table)))
-            connection.execute(_attach(contract, contract.partition, value))
+            connection.execute(attach_partition(contract, contract.partition, value))
     return name
 
 
@@ -106,10 +106,11 @@ def open_partition(connection: Connection, contract: Contract, value: date | Non
     connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_WAIT)))
     for changes in (added, dropped):
         connection.execute(sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(", ").join(changes)))
-    connection.execute(_attach(contract, contract.partition, value))
+    connection.execute(attach_partition(contract, contract.partition, value))
 
 
-def _attach(contract: Contract, partition: Partition, value: date) -> sql.Composed:
+def attach_partition(contract: Contract, partition: Partition, value: date) -> sql.Composed:
+    """The statement that makes the table of a partition a partition of its parent."""
     parent, child = table_name(contract.table), table_name(partition_table(contract, value))
     return sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES {}").format(parent, child, _bounds(partition, value))
 

@@ -10,6 +10,7 @@ from tasks.contracts import Contract
 from tasks.contracts.keys import partition_value
 from tasks.engine import ledger, rejections
 from tasks.engine.batches import Batch
+from tasks.engine.column_guard import check_target
 from tasks.engine.columns import match_columns
 from tasks.engine.copy import CopyEncoder, copy_in
 from tasks.engine.csv_records import CsvRecords
@@ -34,6 +35,7 @@ def replay_load(
     Raises:
         ContractError: The contract wants columns that the object did not bring.
         PartitionBusyError: Another run is writing the partition.
+        SchemaDriftError: The table's columns differ from the contract's.
     """
     value = partition_value(load.partition) if contract.partition else None
     taken, faults = 0, Counter[str]()
@@ -42,6 +44,7 @@ def replay_load(
         lock(connection, f"{contract.dataset} {load.partition}".strip())
         # Another run may have replaced the object meanwhile, or replayed the same rows.
         if load in rejections.rejected_loads(connection, contract.dataset, load.partition):
+            check_target(connection, contract, value)
             replay_id = rejections.open_replay(connection, contract.dataset, load, flow_run_id)
             encoder = CopyEncoder(contract, target_of(contract, value, replay_id))
             for rows in rejections.open_rows(connection, load.load_id):

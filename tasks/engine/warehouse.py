@@ -148,10 +148,15 @@ def has_table(connection: Connection, table: str) -> bool:
     return row == (True,)
 
 
-def shared_columns_ddl(contract: Contract) -> dict[str, sql.Composed]:
-    """Columns of a staging table that have one value in all rows of a load; they stand before those of the contract."""
+def shared_column_types(contract: Contract) -> dict[str, str]:
+    """Name and type of the columns that have one value in all rows of a load; they precede those of the contract."""
     partition = {contract.partition.column: "date"} if contract.partition else {}
-    return {name: _column(name, type_) for name, type_ in (partition | {"load_id": "bigint"}).items()}
+    return partition | {"load_id": "bigint"}
+
+
+def shared_columns_ddl(contract: Contract) -> dict[str, sql.Composed]:
+    """Definitions of the columns that have one value in all rows of a load."""
+    return {name: _column(name, type_) for name, type_ in shared_column_types(contract).items()}
 
 
 def columns_ddl(contract: Contract) -> list[sql.Composed]:
