@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from tasks.connections import flow_run_id, open_lake, open_warehouse, run_settings
@@ -18,6 +17,7 @@ from tasks.extract import key_template
 from tasks.parameters import partition_of
 from tasks.partition_runs import Outcome, Pipeline
 from tasks.policy import step
+from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table
 
 SHOWN_SPANS = 60
@@ -91,7 +91,7 @@ def report_backfill(
     Raises:
         BackfillError: A run failed; the message says which and why.
     """
-    create_markdown_artifact(
+    publish_markdown(
         "\n\n".join(backfill_text(pipeline.name, plan, outcomes, left)),
         key=f"backfill-{pipeline.name}",
         description=f"Backfill of {pipeline.name}",

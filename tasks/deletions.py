@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from tasks.connections import open_source, open_warehouse, warehouse_slot
@@ -12,6 +11,7 @@ from tasks.contracts.source_table import SourceTable
 from tasks.engine.deletions import close_deleted, reopen_returned
 from tasks.engine.receipts import DeletionReceipt, LoadReceipt
 from tasks.policy import step
+from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table
 
 
@@ -73,4 +73,4 @@ def report_deletions(key: str, title: str, receipts: Sequence[DeletionReceipt]) 
     """Publish what was closed."""
     header = ["table", "keys in the source", "versions closed", "closed in the quarantine"]
     rows = [(x.table, x.key_count, x.closed_count, x.waiting_count) for x in receipts]
-    create_markdown_artifact(f"# {title}\n\n{markdown_table(header, rows)}", key=key, description=title)
+    publish_markdown(f"# {title}\n\n{markdown_table(header, rows)}", key=key, description=title)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from tasks.connections import open_source, open_warehouse
@@ -11,6 +10,7 @@ from tasks.contracts.source_table import SourceTable
 from tasks.engine import sync_runs
 from tasks.engine.receipts import Freshness
 from tasks.policy import step
+from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table
 
 
@@ -56,4 +56,4 @@ def report_freshness(key: str, pipeline: str, found: Freshness, limit: timedelta
         (f"newest change in the source that is at least {limit} old", found.overdue or "none"),
     ]
     title = f"{pipeline}: the warehouse is {'stale' if found.is_stale else 'fresh'}"
-    create_markdown_artifact(f"# {title}\n\n{markdown_table(['what', 'when'], facts)}", key=key, description=title)
+    publish_markdown(f"# {title}\n\n{markdown_table(['what', 'when'], facts)}", key=key, description=title)

@@ -3,14 +3,15 @@
 import time
 from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
 from tasks.connections import flow_run_id, open_lake, open_warehouse, run_settings, warehouse_slot
 from tasks.contracts import Contract
 from tasks.engine.loader import load_object as load
+from tasks.engine.quoting import quoted
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.policy import step
+from tasks.prefect_texts import show_progress, start_progress
 
 PROGRESS_AFTER = 5.0
 """Seconds after which a load begins to show its progress, and between two updates."""
@@ -38,9 +39,9 @@ class _Progress:
         text = f"{self._source.uri}: {rows_read:,} rows read, {percent:.0f} %"
         get_run_logger().info(text)
         if self._artifact:
-            update_progress_artifact(self._artifact, percent, text)
+            show_progress(self._artifact, percent, text)
         else:
-            self._artifact = create_progress_artifact(percent, description=text)  # type: ignore[assignment]
+            self._artifact = start_progress(percent, text)
 
 
 @step(task_run_name="load_object {source.uri}")
@@ -90,5 +91,5 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
         )
     for column in receipt.unknown_columns:
         kept = f"kept in {contract.unknown_keys_column}" if contract.unknown_keys_column else "not loaded"
-        logger.warning("%s brings an unknown column %r; it was %s", source.uri, column, kept)
+        logger.warning("%s brings an unknown column %s; it was %s", source.uri, quoted(column), kept)
     return receipt

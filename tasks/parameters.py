@@ -11,6 +11,7 @@ from pydantic import Field
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts
 from tasks.engine.errors import ContractError
+from tasks.engine.quoting import quoted, shown
 
 Month = Annotated[
     str,
@@ -37,6 +38,8 @@ ExportId = Annotated[
 ]
 Full = Annotated[bool, Field(description="Everything, whether it changed or not")]
 Top = Annotated[int, Field(ge=1, le=1000, description="How many values each question lists")]
+
+RUN_NAME_LIMIT = 250
 
 FIRST, LAST = date(1, 1, 1), date(9999, 12, 31)
 
@@ -97,7 +100,7 @@ def contract_of(dataset: str) -> Contract:
     if dataset not in known:
         nearest = difflib.get_close_matches(dataset, known, n=1)
         raise ContractError(
-            f"unknown dataset {dataset!r}{f', did you mean {nearest[0]}' if nearest else ''}? Expected one of"
+            f"unknown dataset {quoted(dataset)}{f', did you mean {nearest[0]}' if nearest else ''}? Expected one of"
             f" {', '.join(sorted(known))}"
         )
     return known[dataset]
@@ -113,7 +116,7 @@ def partition_of(contract: Contract, partition: str | None) -> str:
     if len(partition or "") != {"month": 7, "day": 10}.get(unit or "", 0):
         raise ContractError(
             f"dataset {contract.dataset} is {f'divided by {unit}' if unit else 'not divided'}:"
-            f" expected {f'a {unit}' if unit else 'no partition'}, found {partition or 'none'}"
+            f" expected {f'a {unit}' if unit else 'no partition'}, found {shown(partition or 'none')}"
         )
     return partition or ""
 
@@ -123,7 +126,7 @@ def named_by_dataset(name: str) -> Callable[[], str]:
 
     def run_name() -> str:
         given = flow_run.parameters
-        return "-".join(filter(None, (name, given.get("dataset"), given.get("partition"))))
+        return shown("-".join(filter(None, (name, given.get("dataset"), given.get("partition")))), RUN_NAME_LIMIT)
 
     return run_name
 
@@ -133,7 +136,8 @@ def named_by_range(name: str) -> Callable[[], str]:
 
     def run_name() -> str:
         given = flow_run.parameters
-        return "-".join(filter(None, (name, *(given.get(key) for key in ("pipeline", "start", "end")))))
+        parts = (name, *(given.get(key) for key in ("pipeline", "start", "end")))
+        return shown("-".join(filter(None, parts)), RUN_NAME_LIMIT)
 
     return run_name
 

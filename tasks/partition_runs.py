@@ -10,7 +10,6 @@ from typing import Any, cast
 from uuid import UUID
 
 from prefect import Flow, State
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
@@ -22,7 +21,9 @@ from prefect.runtime import flow_run
 
 from tasks.contracts import Contract
 from tasks.engine.errors import BackfillError
+from tasks.engine.quoting import printable, quoted
 from tasks.policy import step
+from tasks.prefect_texts import show_progress, start_progress
 
 IN_FLIGHT = 8
 """Runs under way at once of a deployment without a concurrency limit. With one: as many as that, for what is above it
@@ -30,6 +31,9 @@ waits half a minute for each try."""
 
 MOST_IN_FLIGHT = 100
 """However high the limit is: what one request to the server answers for."""
+
+REASON_LIMIT = 700
+"""Characters of a run's message that the backfill repeats."""
 
 POLL_SECONDS = 2.0
 PATIENCE = 120.0
@@ -77,7 +81,7 @@ def pipeline_of(pipelines: Iterable[Pipeline], name: str) -> Pipeline:
     if name not in known:
         nearest = difflib.get_close_matches(name, known, n=1)
         raise BackfillError(
-            f"unknown pipeline {name!r}{f', did you mean {nearest[0]}' if nearest else ''}? Expected one of"
+            f"unknown pipeline {quoted(name)}{f', did you mean {nearest[0]}' if nearest else ''}? Expected one of"
             f" {', '.join(sorted(known))}"
         )
     return known[name]
@@ -150,7 +154,8 @@ def _deployed(
 
 
 def _outcome(partition: str, state: State[Any]) -> Outcome:
-    return Outcome(partition, "" if state.is_completed() else f"{state.name}: {state.message or 'no reason was given'}")
+    reason = printable(state.message or "no reason was given", REASON_LIMIT)
+    return Outcome(partition, "" if state.is_completed() else f"{state.name}: {reason}")
 
 
 def _deployment_of(client: SyncPrefectClient, pipeline: Pipeline) -> DeploymentResponse | None:
@@ -163,13 +168,12 @@ def _deployment_of(client: SyncPrefectClient, pipeline: Pipeline) -> DeploymentR
 def _watched(pipeline: Pipeline, total: int, ended: Iterable[Outcome]) -> Iterator[Outcome]:
     """Show how far the runs are, as an artifact and in the log."""
     failed = 0
-    artifact = create_progress_artifact(
-        0.0, key=f"backfill-{pipeline.name}-progress", description=f"{pipeline.name}: 0 of {total:,} partitions"
-    )
+    key = f"backfill-{pipeline.name}-progress"
+    artifact = start_progress(0.0, f"{pipeline.name}: 0 of {total:,} partitions", key=key)
     for done, outcome in enumerate(ended, 1):
         failed += bool(outcome.fault)
         text = f"{pipeline.name}: {done:,} of {total:,} partitions, {failed:,} failed, last {outcome.partition}"
-        update_progress_artifact(cast("UUID", artifact), 100.0 * done / total, text)
+        show_progress(artifact, 100.0 * done / total, text)
         if outcome.fault:
             get_run_logger().error("%s failed: %s", outcome.partition, outcome.fault)
         get_run_logger().info(text)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from tasks.connections import open_lake, open_warehouse
@@ -10,6 +9,7 @@ from tasks.contracts import Contract
 from tasks.engine.plan import ObjectPlan, Plan, plan_loads
 from tasks.engine.receipts import ObjectRef
 from tasks.policy import step
+from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table
 
 
@@ -25,7 +25,7 @@ def report_plan(contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
         logger.info("%s, %s bytes: %s", planned.source.uri, f"{planned.source.size_bytes:,}", outcome(planned))
         for line in drift(planned):
             logger.warning("%s: %s", planned.source.uri, line)
-    create_markdown_artifact(
+    publish_markdown(
         plan_text(plan), key=f"plan-{plan.dataset}".replace("_", "-"), description=f"Plan of {plan.dataset}"
     )
     return plan

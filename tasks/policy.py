@@ -1,5 +1,6 @@
 """The one retry policy of all tasks: transient errors are tried again with backoff and jitter, others never."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -8,7 +9,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
-from tasks.engine.errors import is_transient
+from tasks.engine.errors import is_transient, printable_error
+from tasks.prefect_texts import clean_run_logs, run_name
 
 
 async def should_retry(task_: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
@@ -29,13 +31,14 @@ def step(task_run_name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
     """The decorator of every task.
 
     A task has an effect outside of Prefect, so none is ever answered from a cache, and its result, a receipt, stays in
-    the run.
+    the run. Its name, its log lines and the message of its error are printable and bounded.
 
     Args:
         task_run_name: What the run is called, with the task's parameters in braces.
     """
-    return task(
-        task_run_name=task_run_name,
+    clean_run_logs()
+    decorated = task(
+        task_run_name=run_name(task_run_name),
         retries=4,
         retry_delay_seconds=exponential_backoff(backoff_factor=2),
         retry_jitter_factor=0.5,
@@ -43,3 +46,18 @@ def step(task_run_name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
         cache_policy=NO_CACHE,
         persist_result=False,
     )
+    return lambda function: decorated(_with_printable_errors(function))
+
+
+def _with_printable_errors(function: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            replacement = printable_error(error, function.__name__)
+            if replacement is None:
+                raise
+            raise replacement from error
+
+    return guarded

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from tasks.connections import flow_run_id, open_warehouse, warehouse_slot
@@ -12,6 +11,7 @@ from tasks.engine.receipts import ReplayReceipt
 from tasks.engine.rejections import count_rejections, rejected_loads
 from tasks.engine.replay import replay_load
 from tasks.policy import step
+from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table, rejection_table
 
 
@@ -71,5 +71,5 @@ def report_replay(contract: Contract, partition: str | None, receipts: Sequence[
     parts.append(rejection_table(rejections) if rejections else "No row was rejected.")
     report = "\n\n".join(parts)
     key = f"replay-rejected-{contract.dataset}".replace("_", "-")
-    create_markdown_artifact(report, key=key, description=f"Rejected rows of {contract.dataset}")
+    publish_markdown(report, key=key, description=f"Rejected rows of {contract.dataset}")
     return report

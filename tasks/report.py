@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -13,13 +12,18 @@ from psycopg.rows import dict_row
 from tasks.connections import open_warehouse
 from tasks.engine.builder import run_checks
 from tasks.engine.dispositions import read_query
+from tasks.engine.quoting import quoted, shown
 from tasks.engine.receipts import BuildReceipt, ExportReceipt, LoadReceipt, Profile, TopValues
 from tasks.engine.rejections import Rejection, count_rejections
 from tasks.engine.sql_files import SqlTable, tables_of
 from tasks.engine.warehouse import Connection, table_name
 from tasks.export import write_page
 from tasks.policy import step
+from tasks.prefect_texts import publish_markdown, publish_table
 from tasks.transform import Parameters
+
+CELL_LIMIT = 1_000
+"""Characters of a cell of a table."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def _cell(value: object) -> str:
         return f"{value:,}"
     # Values are data: asterisks are no emphasis, and nobody's picture is to be fetched. CommonMark lets all ASCII
     # punctuation be escaped.
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", re.sub(r"[\r\n]+", " ", str(value)))
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", shown(re.sub(r"[\r\n]+", " ", str(value)), CELL_LIMIT))
 
 
 def publish_answers(key: str, title: str, preamble: str, answers: Mapping[str, TopValues]) -> None:
@@ -63,13 +67,13 @@ def publish_answers(key: str, title: str, preamble: str, answers: Mapping[str, T
         parts += [f"## Top {question}", markdown_table([question, "events"], values)]
         if values:
             parts.append(_bar_chart(f"Events by {question}", values))
-        create_table_artifact(
+        publish_table(
             [{question: value, "events": count} for value, count in values],
             key=f"{key}-top-{question}",
             description=f"{title}: top {question}",
         )
-    create_markdown_artifact("\n\n".join(parts), key=key, description=title)
-    get_run_logger().info("Published report %r with %s", key, ", ".join(f"top {question}" for question in answers))
+    publish_markdown("\n\n".join(parts), key=key, description=title)
+    get_run_logger().info("Published report %s with %s", key, ", ".join(f"top {question}" for question in answers))
 
 
 def load_table(loads: Sequence[LoadReceipt]) -> str:
@@ -81,7 +85,7 @@ def load_table(loads: Sequence[LoadReceipt]) -> str:
 def rejection_table(rejections: Sequence[Rejection]) -> str:
     """Rejected rows by reason, with examples."""
     rows = [
-        (x.reason, x.row_count, x.open_count, "; ".join(f"line {line}: {raw!r}" for line, raw in x.examples))
+        (x.reason, x.row_count, x.open_count, "; ".join(f"line {line}: {quoted(raw)}" for line, raw in x.examples))
         for x in rejections
     ]
     return markdown_table(["rejected because", "rows", "not replayed", "for example"], rows)
@@ -125,7 +129,7 @@ def report_builds(
     """
     with open_warehouse() as connection:
         parts = [f"# {title}", *account_of(loads, rejections_of(connection, loads), exports)]
-    if unknown := sorted({f"`{name}`" for load in loads for name in load.unknown_columns}):
+    if unknown := sorted({f"`{shown(name)}`" for load in loads for name in load.unknown_columns}):
         parts.append(f"Unknown columns: {', '.join(unknown)}.")
     parts.append(
         markdown_table(["table", "status", "rows written"], [(x.table, x.status, x.row_count) for x in builds])
@@ -133,7 +137,7 @@ def report_builds(
     if warnings := [warning for build in builds for warning in build.warnings]:
         rows = [(x.table, x.name, x.broken_count, "; ".join(x.examples)) for x in warnings]
         parts.append(markdown_table(["table", "it is not so that", "rows", "for example"], rows))
-    create_markdown_artifact("\n\n".join(parts), key=key, description=title)
+    publish_markdown("\n\n".join(parts), key=key, description=title)
 
 
 @step(task_run_name="report_answers {key}")
@@ -238,5 +242,5 @@ def report_figures(
 
     page = write_page(schema, html_page(title, "\n\n".join(parts)), as_of, export_id)
     text = "\n\n".join([*parts, "## Account", *account_of(loads, rejections, [*exports, *page])])
-    create_markdown_artifact(text, key=key, description=title)
+    publish_markdown(text, key=key, description=title)
     return page

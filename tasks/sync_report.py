@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from tasks.engine.receipts import SyncReceipt
 from tasks.engine.sql_files import DispositionKind, sql_table
 from tasks.policy import step
+from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table
 
 OPERATIONS: dict[DispositionKind, str] = {
@@ -73,7 +73,7 @@ def report_sync(key: str, pipeline: str, receipts: Sequence[SyncReceipt]) -> str
     for receipt in receipts:
         parts += sync_section(receipt, now)
     report = "\n\n".join(parts)
-    create_markdown_artifact(report, key=key, description=f"Sync of {pipeline}")
+    publish_markdown(report, key=key, description=f"Sync of {pipeline}")
     last = receipts[-1]
     get_run_logger().info(
         "Run %d: the newest change of the source is of %s, %s ago",

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from tasks.contracts import Contract
 from tasks.engine.errors import ContractError
+from tasks.engine.quoting import VALUE_LIMIT, listed, shown
+
+COMPARED = 200
+"""Unknown columns that are compared with a missing one, for a hint."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def match_columns(contract: Contract, found: Sequence[str], name: str) -> Column
         places = [index for index, column in enumerate(found) if column in (source, *aliases)]
         if len(places) > 1:
             raise ContractError(
-                f"{name}: column {source} stands {len(places)} times in the header ({', '.join(found)});"
+                f"{name}: the header names column {source} {len(places)} times ({listed(found)});"
                 f" expected it once (as {' or '.join((source, *aliases))}). Have the object corrected"
             )
         if places:
@@ -54,16 +58,17 @@ def match_columns(contract: Contract, found: Sequence[str], name: str) -> Column
             missing.append(source)
     unknown = tuple(column for index, column in enumerate(found) if index not in positions.values())
     if missing:
-        nearest = {m: difflib.get_close_matches(m, unknown, n=1) for m in missing}
-        hints = "; ".join(f"{m} may be {near[0]}" for m, near in nearest.items() if near)
+        compared = [column[:VALUE_LIMIT] for column in unknown[:COMPARED]]  # comparing many or long ones takes minutes
+        nearest = {m: difflib.get_close_matches(m, compared, n=1) for m in missing}
+        hints = "; ".join(f"{m} may be {shown(near[0])}" for m, near in nearest.items() if near)
         raise ContractError(
             f"{name}: missing {', '.join(missing)}; expected {', '.join(contract.sources)};"
-            f" found {', '.join(found) or 'no columns'}{'; ' + hints if hints else ''}."
+            f" found {listed(found) or 'no columns'}{'; ' + hints if hints else ''}."
             f" Have the object corrected, or declare an alias in the contract of {contract.dataset}"
         )
     if unknown and contract.unknown_columns == "fail":
         raise ContractError(
-            f"{name}: unknown {', '.join(unknown)}; expected only {', '.join(contract.sources)}."
+            f"{name}: unknown {listed(unknown)}; expected only {', '.join(contract.sources)}."
             f" Add them to the contract of {contract.dataset}, or let it warn"
         )
     return ColumnMatch(positions, tuple(found), unknown)

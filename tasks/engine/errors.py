@@ -12,9 +12,18 @@ import psycopg
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as LakeConnectionError
 
+from tasks.engine.quoting import printable
+
 
 class TallyError(Exception):
-    """Anything that Tally reports: what was expected, what was found, where, and what to do next."""
+    """Anything that Tally reports: what was expected, what was found, where, and what to do next.
+
+    Args:
+        message: It may quote data or a driver's text: it is made printable, and its length is bounded.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class Transient(TallyError):
@@ -83,6 +92,10 @@ class SourceError(Permanent):
 
 class LakeSetupError(Permanent):
     """Buckets, prefixes or markers that a run needs are not there."""
+
+
+class UnexpectedError(Permanent):
+    """An error that Tally does not know, and whose own text could not be shown as it is."""
 
 
 class ObjectChangedError(Transient):
@@ -226,6 +239,26 @@ def errors_at(where: str) -> Iterator[None]:
         if typed is None:
             raise
         raise typed from error
+
+
+def printable_error(error: BaseException, where: str) -> TallyError | None:
+    """The error to raise in place of one whose text a server would refuse, or None where the error may stay.
+
+    A panic of a Rust library is no `Exception`, so that it would crash the run instead of failing it: it is replaced,
+    too.
+
+    Args:
+        error: What a step raised.
+        where: The step, for the message.
+    """
+    is_panic = type(error).__name__ == "PanicException"
+    if isinstance(error, TallyError) or not (isinstance(error, Exception) or is_panic):
+        return None
+    text = str(error)
+    if text == printable(text) and not is_panic:
+        return None
+    known = translate(error, where) if isinstance(error, Exception) else None
+    return known or UnexpectedError(f"{where} failed unexpectedly: {type(error).__name__}: {text}")
 
 
 def is_transient(error: BaseException) -> bool:

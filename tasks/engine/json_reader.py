@@ -18,6 +18,7 @@ from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.frames import texts_of
 from tasks.engine.json_records import Record, read_elements, read_lines
 from tasks.engine.ledger import RejectedRow
+from tasks.engine.quoting import quoted, shown
 
 BATCH_BYTES = 16 << 20
 """The most that one batch holds."""
@@ -80,7 +81,7 @@ class RecordKeys:
                 if len(self._unknown) < REPORTED_KEYS:
                     self._unknown[key] = None
             elif source in places:
-                return f"column {source} stands twice, as {places[source]} and as {key}"
+                return f"column {source} stands twice, as {shown(places[source])} and as {shown(key)}"
             else:
                 places[source] = key
         self._found |= places
@@ -117,7 +118,7 @@ class RecordKeys:
             line, raw = records[0]
             raise UnreadableObjectError(
                 f"{self._name}: expected one JSON object a line, found none in the first {len(records):,} lines, e.g."
-                f" line {line:,} {raw[:80]!r}. Nothing was loaded; have the object delivered again, or set the"
+                f" line {line:,} {quoted(raw)}. Nothing was loaded; have the object delivered again, or set the"
                 " dataset's key"
             )
 

@@ -12,6 +12,7 @@ import msgspec
 
 from tasks.engine.csv_records import BOM, MAX_RECORD_BYTES
 from tasks.engine.errors import UnreadableObjectError
+from tasks.engine.quoting import listed, quoted, shown
 
 Record = tuple[int, bytes]
 """Number of the physical line that a record begins on, and its bytes."""
@@ -91,7 +92,7 @@ def read_elements(file: Any, name: str, key: str) -> Iterator[Record]:
             if len(found) < KEYS_SHOWN or member == key:
                 found.append(member)
         if key not in found:
-            raise document.error(f'expected the records under "{key}", found {", ".join(found) or "no keys"}')
+            raise document.error(f'expected the records under "{key}", found {listed(found) or "no keys"}')
     if document.peek():
         raise document.error("expected the end of the document, found more")
 
@@ -144,8 +145,8 @@ class _Document:
             try:
                 key = msgspec.json.decode(raw, type=str)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise self.error(f"expected a key in quotes, found {raw[:80]!r}") from error
-            self.expect(b":", f'":" behind key "{key}"')
+                raise self.error(f"expected a key in quotes, found {quoted(raw)}") from error
+            self.expect(b":", f'":" behind key "{shown(key)}"')
             yield key
             if self._ends(b"}"):
                 return
@@ -194,7 +195,7 @@ class _Document:
         return bool(chunk)
 
     def _found(self) -> str:
-        return repr(self._data[self._at : self._at + 80]) if self._at < len(self._data) else "its end"
+        return quoted(self._data[self._at : self._at + 400]) if self._at < len(self._data) else "its end"
 
 
 def _bracket_end(data: bytes, at: int) -> int | None:

@@ -23,6 +23,7 @@ from tasks.engine.partitions import (
     partition_table,
     rows_of_partition,
 )
+from tasks.engine.quoting import quoted
 from tasks.engine.reader import read_batches
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.rows import Rows
@@ -208,7 +209,7 @@ class _Run:
             return
         lines = [
             f"  {count:,} x {reason}; e.g. "
-            + ", ".join(f"line {row.line_number:,} {row.raw[:80]!r}" for row in self._examples[reason])
+            + ", ".join(f"line {row.line_number:,} {quoted(row.raw)}" for row in self._examples[reason])
             for reason, count in self._reasons.most_common(10)
         ]
         raise ErrorBudgetError(

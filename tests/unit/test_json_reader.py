@@ -231,16 +231,16 @@ def test_damaged_element_rejects_itself_alone(damage: bytes, reason: str) -> Non
     ("data", "message"),
     [
         (b"", 'line 1: expected a JSON object with its records under "list", found its end'),
-        (b"\n<html>", 'line 2: expected a JSON object with its records under "list", found b\'<html>'),
+        (b"\n<html>", 'line 2: expected a JSON object with its records under "list", found \'<html>'),
         (b"[]", 'expected a JSON object with its records under "list", found'),
         (b'{"a": 1}', 'expected the records under "list", found a'),
         (b"{}", 'expected the records under "list", found no keys'),
-        (b'{"list": null}', 'expected an array under "list", found b\'null'),
+        (b'{"list": null}', 'expected an array under "list", found \'null'),
         (b'{"list": [{}, {}]', 'expected "," or "}" behind a value, found its end'),
         (b'{"list": [{},\n{}', 'line 2: expected "," or "]" behind a value, found its end'),
-        (b'{"list": [{},\n{"a": [1', 'line 2: the document ends within a value that begins here: b\'{"a": [1'),
+        (b'{"list": [{},\n{"a": [1', 'line 2: the document ends within a value that begins here: \'{"a": [1'),
         (b'{"list": [{}, {"a": 1 ]}', 'expected "," or "]" behind a value, found its end'),
-        (b'{"list": [{},]}', "expected a value, found b']}"),
+        (b'{"list": [{},]}', "expected a value, found ']}"),
         (b'{"list": [{} {}]}', 'expected "," or "]" behind a value, found'),
         (b'{"list": [{}}]}', 'expected "," or "]" behind a value, found'),
         (b'{"list": []} {}', "expected the end of the document, found more"),
@@ -254,7 +254,7 @@ def test_damaged_element_rejects_itself_alone(damage: bytes, reason: str) -> Non
 def test_document_that_cannot_be_told_apart_names_the_place(data: bytes, message: str, chunk: int) -> None:
     with patch.object(json_records, "CHUNK_BYTES", chunk), pytest.raises(UnreadableObjectError) as error:
         batches_of(data, "x.json", LIST)
-    assert message.partition(" found b'")[0] in str(error.value)
+    assert message.partition(" found '")[0] in str(error.value)
     assert str(error.value).startswith("x.json, line ")
 
 

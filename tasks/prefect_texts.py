@@ -1,0 +1,81 @@
+"""Texts that a Prefect server stores: artifacts, log lines and run names, made printable and bounded.
+
+A server on Postgres refuses a text with NUL: the run that sends it gets no state and no artifact.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from tasks.engine.quoting import MESSAGE_LIMIT, printable, shown
+
+REPORT_LIMIT = 500_000
+"""Characters of a report, which may hold pictures."""
+
+TRACEBACK_LIMIT = 30_000
+NAME_LIMIT = 250
+LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+"""Every log line of a run goes through one of these, those that Prefect writes about it as well."""
+
+
+def publish_markdown(text: str, *, key: str, description: str) -> None:
+    """Publish a Markdown artifact."""
+    create_markdown_artifact(printable(text, REPORT_LIMIT), key=key, description=shown(description, NAME_LIMIT))
+
+
+def publish_table(rows: Sequence[Mapping[str, str | int]], *, key: str, description: str) -> None:
+    """Publish a table artifact; each text is one line."""
+    cells = [
+        {name: shown(cell, NAME_LIMIT) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows
+    ]
+    create_table_artifact(cells, key=key, description=shown(description, NAME_LIMIT))
+
+
+def start_progress(percent: float, description: str, *, key: str | None = None) -> UUID:
+    """Publish a progress artifact, and return its id."""
+    artifact: Any = create_progress_artifact(percent, key=key, description=shown(description, NAME_LIMIT))
+    return UUID(str(artifact))
+
+
+def show_progress(artifact: UUID, percent: float, description: str) -> None:
+    """Bring a progress artifact up to date."""
+    update_progress_artifact(artifact, percent, shown(description, NAME_LIMIT))
+
+
+def run_name(template: str) -> Callable[..., str]:
+    """The function that names a task's runs.
+
+    Args:
+        template: The name, with the task's parameters in braces.
+    """
+
+    def name_of(parameters: Mapping[str, Any]) -> str:
+        return shown(template.format(**parameters), NAME_LIMIT)
+
+    return name_of
+
+
+class _Printable(logging.Filter):
+    """Makes a record's message and its traceback printable; it passes every record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = printable(record.getMessage(), MESSAGE_LIMIT), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = printable(logging.Formatter().formatException(record.exc_info), TRACEBACK_LIMIT)
+        return True
+
+
+def clean_run_logs() -> None:
+    """Make the log lines of all runs of this process printable; calling it again changes nothing."""
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, _Printable) for known in logger.filters):
+            logger.addFilter(_Printable())

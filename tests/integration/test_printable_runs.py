@@ -1,0 +1,103 @@
+"""Objects with hostile bytes, as the people who read the run's state see them: on a Prefect server with Postgres."""
+
+import gzip
+import io
+import zipfile
+from uuid import UUID
+
+import prefect
+import pytest
+from prefect.client.schemas.objects import FlowRun
+from things import put
+
+from flows.backfill import backfill
+from tasks.engine.errors import BackfillError
+from tasks.engine.quoting import MESSAGE_LIMIT
+from tasks.policy import step
+
+HEADER = "id,timestamp,email,country,ip,uri,action,tags\n"
+GOOD = HEADER + (
+    "4c2b7c2e-24ba-4d5e-8b35-5a0b0a1b2c3d,2031-04-03T10:00:00.123456+00:00,a@b.com,Peru,10.0.0.1,http://x.y/,read,a b\n"
+)
+
+
+def zipped(text: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("events.csv", text)
+    return buffer.getvalue()
+
+
+HOSTILE = {
+    "gzip": gzip.compress(GOOD.encode()),
+    "utf-16": GOOD.encode("utf-16"),
+    "zip": zipped(GOOD),
+    "nul": GOOD.replace("uri", "u\0ri", 1).encode(),
+    "returns": GOOD.replace("\n", "\r").encode() * 4_000,
+    "bidi": GOOD.replace("uri", "u\u202eri\x1b[31m", 1).encode(),
+    "many columns": (",".join(f"c{n}\0" for n in range(10_000)) + "\n").encode(),
+}
+
+
+def run_of(flow_run_id: str) -> FlowRun:
+    with prefect.get_client(sync_client=True) as client:
+        return client.read_flow_run(UUID(flow_run_id))
+
+
+def latest_runs(flow: str) -> dict[str, FlowRun]:
+    """The runs of a flow by their names, as the server holds them."""
+    with prefect.get_client(sync_client=True) as client:
+        found = client.read_flow_runs(limit=50)
+        flows = {one.flow_id: client.read_flow(one.flow_id).name for one in found}
+    return {one.name: one for one in found if flows[one.flow_id] == flow}
+
+
+@pytest.mark.usefixtures("prefect_server", "database", "bucket")
+def test_run_of_a_hostile_object_ends_failed_with_a_readable_reason_and_a_backfill_goes_on() -> None:
+    months = {name: f"2031-{number:02}" for number, name in enumerate(HOSTILE, 1)}
+    for name, month in months.items():
+        put(HOSTILE[name], f"{month.replace('-', '/')}/events.csv")
+    put(GOOD.encode(), "2031/12/events.csv")
+    with pytest.raises(BackfillError) as caught:
+        backfill("events-monthly", "2031-01", "2031-12")
+    assert str(caught.value).isprintable() or "\n" in str(caught.value)
+    runs = latest_runs("events-monthly")
+    for name, month in months.items():
+        run = runs[f"events-monthly-{month}"]
+        assert run.state is not None
+        assert (name, run.state.name) == (name, "Failed")
+        message = run.state.message or ""
+        assert all(line.isprintable() for line in message.split("\n")), name
+        assert len(message) < MESSAGE_LIMIT + 200
+        assert f"{month.replace('-', '/')}/events.csv" in message, name
+        assert f"{month}: Failed" in str(caught.value)
+    good = runs["events-monthly-2031-12"].state
+    assert good is not None
+    assert good.name == "Completed"
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", "x" * 9_000_000])
+def test_unexpected_error_with_any_text_fails_its_run_with_a_readable_reason(text: str) -> None:
+    @step(task_run_name="read_text {text}")
+    def read_text(text: str) -> None:
+        prefect.get_run_logger().info("Read %s", text)
+        raise ValueError(text)
+
+    @prefect.flow(name="hostile-text")
+    def hostile() -> str:
+        future = read_text.submit(text)
+        future.wait()
+        flow_run_id = str(prefect.runtime.flow_run.id)
+        with pytest.raises(Exception, match="read_text failed unexpectedly: ValueError"):
+            future.result()
+        return flow_run_id
+
+    run = run_of(hostile())
+    with prefect.get_client(sync_client=True) as client:
+        from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+        (task_run,) = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
+    assert task_run.name.isprintable()
+    assert run.state is not None
+    assert run.state.name == "Completed"
