@@ -1,4 +1,4 @@
-"""Child processes that end with this process, the folders that they own, and the account that they run under."""
+"""Child processes that end with this process, the folders they lock, and the account they run under."""
 
 import contextlib
 import fcntl
@@ -19,24 +19,24 @@ LOOPBACK = "127.0.0.1"
 _SERVER_PORTS = range(20_000, 32_768)
 _BOUND_PROCESS = Path(__file__).with_name("bound_process.py")
 
-# The kernel signals the children of a *thread* that ends. So one thread, which lasts as long as this process, starts
-# them all.
+# The kernel sends the parent-death signal when the *thread* that started a child ends. One thread that lives as long
+# as this process therefore starts all children.
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="child-processes")
 
 
 class ServiceError(RuntimeError):
-    """A local service did not start, stop or answer; the message says what to look at."""
+    """A local service did not start, stop or respond. The message says what to check."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """An unprivileged user and group to run a service under."""
+    """An unprivileged user and group that run a service."""
 
     uid: int
     gid: int
 
     def can_reach(self, path: Path) -> bool:
-        """Whether this account may pass through every folder above `path`, by the permission bits."""
+        """Return whether the permission bits let this account enter every folder above `path`."""
         return all(self._may_enter(parent) for parent in path.absolute().parents)
 
     def _may_enter(self, folder: Path) -> bool:
@@ -47,12 +47,13 @@ class Account:
 
 
 def service_account() -> Account | None:
-    """The account for services that should not, or will not, run as root; None where this process is not root itself.
+    """Return the account for services that must not run as root, or None if this process does not run as root.
 
-    `postgres` where a distribution's package has made it, else `nobody`: no user is created.
+    The account is `postgres` if it exists (a distribution's package creates it), else `nobody`. This function creates
+    no user.
 
     Raises:
-        ServiceError: Neither exists.
+        ServiceError: Neither user exists.
     """
     if os.geteuid() != 0:
         return None
@@ -61,39 +62,44 @@ def service_account() -> Account | None:
             entry = pwd.getpwnam(name)
             return Account(entry.pw_uid, entry.pw_gid)
     raise ServiceError(
-        "expected an unprivileged user postgres or nobody to run services under, found neither: run as an ordinary user"
+        "expected the user postgres or nobody to run services under, found neither: run this command without root"
     )
 
 
 def free_port(preferred: int | None = None) -> int:
-    """`preferred` if nothing listens there on the loopback interface, else a port that is free now.
+    """Return `preferred` if it is free on the loopback interface, else a random free port.
 
     Raises:
-        ServiceError: None was found.
+        ServiceError: No free port was found.
     """
-    # Below those that the system gives to clients: whoever asked may take seconds to listen.
+    # The server may need seconds before it listens. The range lies below the system's client ports, so that no
+    # outgoing connection takes the port in the meantime.
     for port in [*([preferred] if preferred else []), *random.sample(_SERVER_PORTS, 50)]:
         with socket.socket() as listener, contextlib.suppress(OSError):
-            # As servers do: a port whose last connections are still closing counts as free.
+            # Servers set this option too: a port whose last connections are still closing counts as free.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((LOOPBACK, port))
             return port
-    raise ServiceError(f"expected a free port of {_SERVER_PORTS}, found 50 of them taken: close what listens there")
+    raise ServiceError(
+        f"expected a free port between {_SERVER_PORTS.start} and {_SERVER_PORTS.stop - 1}, tried 50 and found all of "
+        "them in use: stop some of the programs that listen there"
+    )
 
 
 @contextlib.contextmanager
 def owned_folder(folder: Path, *, patience: float = 30.0) -> Iterator[int]:
-    """Own `folder` until the block ends, and every process that was started with the yielded descriptor.
+    """Lock `folder` until the block and every process that inherited the yielded descriptor have ended.
 
-    The lock goes with the descriptor, and children that inherit it hold it too: it is free exactly when nothing uses
+    Child processes that inherit the descriptor share the lock. The lock is therefore free only when no process uses
     the folder.
 
     Args:
-        folder: What to own; `owner` in it is the lock and names the process that has it.
-        patience: Seconds to wait for the services of an owner that is dead already. A living owner is an error at once.
+        folder: The folder to lock. Its file `owner` is the lock and contains the id of the process that holds it.
+        patience: Seconds to wait for the services of an owner that has already ended. If the owner still runs, the
+            function fails at once.
 
     Raises:
-        ServiceError: Somebody else has it.
+        ServiceError: Another process holds the lock.
     """
     lock = folder / "owner"
     try:
@@ -101,7 +107,7 @@ def owned_folder(folder: Path, *, patience: float = 30.0) -> Iterator[int]:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     except PermissionError as error:
         raise ServiceError(
-            f"expected {folder} to be this user's, found {error}: remove it, or choose another folder"
+            f"expected {folder} to belong to the current user, found: {error}. Remove it, or choose another folder"
         ) from error
     try:
         deadline = time.monotonic() + patience
@@ -113,8 +119,8 @@ def owned_folder(folder: Path, *, patience: float = 30.0) -> Iterator[int]:
                 owner = lock.read_text().strip()
                 if _is_alive(owner) or time.monotonic() > deadline:
                     raise ServiceError(
-                        f"expected {folder} to be free, found that process {owner or 'unknown'} or a service "
-                        "of it uses it: stop that one (`make down` if it is the stack), or choose another folder"
+                        f"expected {folder} to be free, found that process {owner or 'unknown'} or one of its "
+                        "services uses it: stop that process (`make down` stops the stack), or choose another folder"
                     ) from None
                 time.sleep(0.05)
         os.ftruncate(descriptor, 0)
@@ -125,7 +131,10 @@ def owned_folder(folder: Path, *, patience: float = 30.0) -> Iterator[int]:
 
 
 def owner_of(folder: Path) -> int | None:
-    """The process that owns `folder`, or whose services still use it; None where nobody does."""
+    """Return the id of the process that locked `folder`, or None if the folder is free.
+
+    The process itself may have ended while its services still use the folder.
+    """
     try:
         descriptor = os.open(folder / "owner", os.O_RDWR)
     except FileNotFoundError:
@@ -149,7 +158,7 @@ def _is_alive(process: str) -> bool:
         return False
     except PermissionError:
         return True
-    status = Path(f"/proc/{process}/stat")  # a zombie takes signals, too
+    status = Path(f"/proc/{process}/stat")  # a zombie accepts signals too, so its state is checked as well
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
@@ -163,16 +172,16 @@ def spawn(
     end_with: signal.Signals = signal.SIGTERM,
     keep_open: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start `command` in a session of its own, so that Ctrl-C does not reach it before its owner has decided.
+    """Start `command` in its own session, so that Ctrl-C reaches this process only.
 
     Args:
-        command: Program and arguments.
-        environment: The whole environment of the command.
-        log: File that its output is appended to.
-        folder: Working directory.
-        account: Whom to run it as; None for this process's user.
-        end_with: Signal that it gets when this process ends without having stopped it (Linux).
-        keep_open: Descriptors that it inherits.
+        command: The program and its arguments.
+        environment: The complete environment of the command.
+        log: The file to which the command's output is appended.
+        folder: The working directory.
+        account: The user to run the command as; None means the user of this process.
+        end_with: The signal that the kernel sends if this process ends without stopping the command (Linux only).
+        keep_open: The file descriptors that the command inherits.
     """
     uid, gid = (account.uid, account.gid) if account else (-1, -1)
     bound = [sys.executable, "-I", "-S", str(_BOUND_PROCESS), str(os.getpid()), str(int(end_with)), str(uid), str(gid)]
@@ -196,26 +205,27 @@ def spawn(
 def wait_until_ready(
     process: subprocess.Popen[bytes], probe: Callable[[], bool], *, name: str, log: Path, patience: float = 60.0
 ) -> None:
-    """Return when `probe` says that the service answers.
+    """Wait until `probe` returns True.
 
     Raises:
-        ServiceError: It ended, or did not answer within `patience` seconds; with the end of its log.
+        ServiceError: The service ended, or did not respond within `patience` seconds. The message contains the end of
+            its log.
     """
     deadline = time.monotonic() + patience
     while not probe():
         if (status := process.poll()) is not None:
             raise ServiceError(
-                f"{name} ended with status {status} instead of starting. The end of {log}:\n{last_lines(log)}"
+                f"{name} ended with status {status} during start-up. The end of {log}:\n{last_lines(log)}"
             )
         if time.monotonic() > deadline:
-            raise ServiceError(f"{name} did not answer within {patience:.0f} s. The end of {log}:\n{last_lines(log)}")
+            raise ServiceError(f"{name} did not respond within {patience:.0f} s. The end of {log}:\n{last_lines(log)}")
         time.sleep(0.05)
 
 
 def stop(
     process: subprocess.Popen[bytes], with_signal: signal.Signals = signal.SIGTERM, *, patience: float = 20.0
 ) -> None:
-    """Ask the process to end, wait, and kill whatever is left of its session after `patience` seconds."""
+    """Send the signal and wait; after `patience` seconds, kill all processes of the session."""
     process.send_signal(with_signal)
     try:
         process.wait(patience)
@@ -226,7 +236,7 @@ def stop(
 
 
 def last_lines(log: Path, count: int = 15) -> str:
-    """The last lines of a log, for a message."""
+    """Return the last lines of a log file for an error message."""
     if not log.exists():
-        return "(nothing)"
+        return "(no log)"
     return "\n".join(log.read_text(errors="replace").splitlines()[-count:])

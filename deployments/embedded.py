@@ -1,4 +1,4 @@
-"""Postgres and S3 for the demo, `make up` and the tests: from wheels, or those that the environment names."""
+"""Postgres and S3 for the demo, `make up` and the tests: local servers, or external ones that the environment names."""
 
 import contextlib
 import os
@@ -13,28 +13,28 @@ from deployments.child_process import ServiceError
 from deployments.postgres_server import Postgres
 from deployments.s3_service import REGION, AccessKey, S3Server, client, create_bucket
 
-__all__ = ["AccessKey", "Postgres", "S3Server", "ServiceError", "Services", "given", "running", "state_folder"]
+__all__ = ["AccessKey", "Postgres", "S3Server", "ServiceError", "Services", "external", "running", "state_folder"]
 
 STACK_VARIABLE = "TALLY_STACK"
-"""Set, by the file to source of `deployments.stack`, to the state folder that the other variables are from."""
+"""The state folder of the stack that set the other variables. The `env` file of `deployments.stack` exports it."""
 
 
 def state_folder() -> Path:
-    """Where everything local keeps its state: `TALLY_HOME`, else `.tally` in the project."""
+    """Return the folder for the data of all local services: `TALLY_HOME`, else `.tally` in the project."""
     return Path(os.environ.get("TALLY_HOME") or Path(__file__).resolve().parents[1] / ".tally")
 
 
 @dataclass(frozen=True)
 class Services:
-    """What to connect to.
+    """The running services and the variables that connect to them.
 
     Attributes:
-        environment: For the flows: `WAREHOUSE_DSN`, `LAKE_BUCKET`, `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`,
-            `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_DEFAULT_REGION`.
-        administration: The same names with the rights to make databases, roles, buckets and secrets; the flows' own
-            where the services are given.
-        postgres: Our server; None where `WAREHOUSE_DSN` is given.
-        s3: Our server; None where `AWS_ENDPOINT_URL` is given.
+        environment: The variables for the flows: `WAREHOUSE_DSN`, `LAKE_BUCKET`, `AWS_ENDPOINT_URL`,
+            `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_DEFAULT_REGION`.
+        administration: The same variables for a user who may create databases, roles, buckets and secrets. For
+            external services they equal `environment`.
+        postgres: The local server; None if `WAREHOUSE_DSN` names an external one.
+        s3: The local server; None if `AWS_ENDPOINT_URL` names an external one.
     """
 
     environment: dict[str, str] = field(repr=False)
@@ -47,23 +47,24 @@ class Services:
 def running(
     folder: Path, *, bucket: str = "lake", log_folder: Path | None = None, is_durable: bool = True
 ) -> Iterator[Services]:
-    """Run Postgres and S3 with their data under `folder` for the length of the block, and at most that of this process.
+    """Run Postgres and S3 until the block or this process ends.
 
-    A `WAREHOUSE_DSN` or an `AWS_ENDPOINT_URL` in the environment is used instead of a server of our own.
+    If `WAREHOUSE_DSN` or `AWS_ENDPOINT_URL` is set in the environment, that external service replaces the local server.
 
     Args:
-        folder: Made if need be; a later run on it finds its data. One process at a time.
-        bucket: Made if need be; `LAKE_BUCKET`, where an S3 server is given with it, wins.
-        log_folder: Where the logs go, if not to the services' own folders; it exists.
+        folder: The folder for the data of both services. It is created if it is missing, and keeps the data for later
+            runs. Only one process at a time can use it.
+        bucket: The bucket to create. For an external S3 service, `LAKE_BUCKET` takes precedence.
+        log_folder: An existing folder for the logs; by default each service logs to its own folder.
         is_durable: See `Postgres`.
 
     Raises:
-        ServiceError: A service cannot be had; the message says why and what to do.
+        ServiceError: A service did not start. The message contains the reason and the remedy.
     """
     with contextlib.ExitStack() as stack:
         if not folder.exists():
             folder.mkdir(parents=True)
-            folder.chmod(0o711)  # an unprivileged Postgres passes through
+            folder.chmod(0o711)  # the unprivileged account of Postgres can enter the folder
         with ThreadPoolExecutor() as starters:
             postgres = starters.submit(_postgres, folder / "postgres", log_folder, is_durable, stack)
             s3 = starters.submit(_s3, folder / "s3", log_folder, bucket, stack)
@@ -72,10 +73,11 @@ def running(
         yield Services(warehouse | lake, warehouse_administration | lake_administration, server, s3_server)
 
 
-def given(name: str) -> str | None:
-    """The value of `WAREHOUSE_DSN` or `AWS_ENDPOINT_URL`, unless it is that of a stack whose environment was sourced.
+def external(name: str) -> str | None:
+    """Return `WAREHOUSE_DSN` or `AWS_ENDPOINT_URL` if it names an external service, else None.
 
-    Such a shell still names the services of a stack that is down, and tests have no business in one that is up.
+    A shell that sourced the `env` file of `make up` has both variables, but they name the services of the stack. The
+    stack may be down, and tests must not write to a stack that is up. The function therefore ignores them.
     """
     return None if STACK_VARIABLE in os.environ else os.environ.get(name)
 
@@ -83,7 +85,7 @@ def given(name: str) -> str | None:
 def _postgres(
     folder: Path, log_folder: Path | None, is_durable: bool, stack: contextlib.ExitStack
 ) -> tuple[dict[str, str], dict[str, str], Postgres | None]:
-    if dsn := given("WAREHOUSE_DSN"):
+    if dsn := external("WAREHOUSE_DSN"):
         return {"WAREHOUSE_DSN": dsn}, {"WAREHOUSE_DSN": dsn}, None
     server = Postgres(folder, log=log_folder and log_folder / "postgres.log", is_durable=is_durable)
     server.start()
@@ -94,11 +96,11 @@ def _postgres(
 def _s3(
     folder: Path, log_folder: Path | None, bucket: str, stack: contextlib.ExitStack
 ) -> tuple[dict[str, str], dict[str, str], S3Server | None]:
-    if endpoint := given("AWS_ENDPOINT_URL"):
+    if endpoint := external("AWS_ENDPOINT_URL"):
         bucket = os.environ.get("LAKE_BUCKET", bucket)
-        theirs = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-        environment = theirs | {"LAKE_BUCKET": bucket}
-        region = theirs.get("AWS_REGION") or theirs.get("AWS_DEFAULT_REGION") or REGION
+        variables = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        environment = variables | {"LAKE_BUCKET": bucket}
+        region = variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION") or REGION
         create_bucket(boto3.Session().client("s3", endpoint_url=endpoint, region_name=region), bucket)
         environment |= _region(region)
         return environment, environment, None

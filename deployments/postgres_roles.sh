@@ -1,6 +1,7 @@
 #!/bin/sh
-# On the first start of the compose file's Postgres: one role and one database for the flows, one for the Prefect server. Each owns its
-# own and cannot connect to the other's. Passwords come as psql variables, which quotes them; none is printed.
+# Postgres runs this script on its first start in docker-compose.yaml. The script creates a role and a database for the
+# flows, and another role and database for the Prefect server. Neither role can connect to the other's database.
+# psql variables quote the passwords. The script prints no password.
 set -eu
 
 psql --set ON_ERROR_STOP=1 --quiet --username "$POSTGRES_USER" --dbname postgres \

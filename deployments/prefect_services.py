@@ -1,4 +1,4 @@
-"""A Prefect server and a worker of our own, as child processes."""
+"""A local Prefect server and a local worker, as child processes."""
 
 import contextlib
 import os
@@ -13,11 +13,11 @@ from deployments.postgres_server import Postgres
 
 PROJECT = Path(__file__).resolve().parents[1]
 WORKER_PATIENCE = 35.0
-"""Seconds that a worker has to end its runs before it is killed; Prefect gives a run 30."""
+"""Seconds that a worker has to stop its runs before it is killed. Prefect gives each run 30 s."""
 
 
 def client_environment(folder: Path, api_url: str) -> dict[str, str]:
-    """The Prefect variables with which a process talks to the server of `folder`, and to nobody else."""
+    """Return the Prefect variables that connect a process to the server of `folder` and turn telemetry off."""
     return {
         "PREFECT_API_URL": api_url,
         "PREFECT_HOME": str(folder.absolute() / "home"),
@@ -27,7 +27,7 @@ def client_environment(folder: Path, api_url: str) -> dict[str, str]:
 
 
 def without_prefect(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without whatever Prefect server or profile it is set up for."""
+    """Return the environment without its Prefect variables, which may name another server or profile."""
     return {name: value for name, value in environment.items() if not name.startswith("PREFECT_")}
 
 
@@ -41,28 +41,29 @@ def prefect_server(
     is_durable: bool = True,
     patience: float = 120.0,
 ) -> Iterator[str]:
-    """Run a Prefect server for the length of the block, and at most that of this process.
+    """Run a Prefect server until the block or this process ends.
 
-    Its database is a Postgres of its own. On SQLite, Prefect's default, requests that come at once are refused
-    (`503 Service Unavailable`, for `database is locked`): clients try again, the web interface does not.
+    The server has its own Postgres database. With SQLite, Prefect's default, concurrent requests fail with
+    `503 Service Unavailable` (`database is locked`). Clients repeat such a request, but the web interface does not.
 
     Args:
-        folder: For its `PREFECT_HOME` and its database. Made if need be; one process at a time.
-        port: Port to prefer; another one where it is taken.
-        log_folder: Where the logs go, if not to the folder; it exists.
-        has_ui: Whether it serves the web interface.
+        folder: The folder for `PREFECT_HOME` and the database. It is created if it is missing. Only one process at a
+            time can use it.
+        port: The preferred port. If it is in use, the server gets another port.
+        log_folder: An existing folder for the logs; by default `folder`.
+        has_ui: Whether the server provides the web interface.
         is_durable: See `Postgres`.
-        patience: Seconds for it to start; the first start makes the database.
+        patience: Seconds that the server may need to start. The first start creates the database.
 
     Yields:
-        The URL of its API, for `PREFECT_API_URL`. The UI is the same without `/api`.
+        The URL of the API, for `PREFECT_API_URL`. The URL without `/api` is the web interface.
 
     Raises:
         ServiceError: The folder is in use, or the server did not start.
     """
     folder = folder.absolute()
     with owned_folder(folder) as owned, contextlib.ExitStack() as stack:
-        folder.chmod(0o711)  # an unprivileged Postgres passes through
+        folder.chmod(0o711)  # the unprivileged account of Postgres can enter the folder
         log_folder = log_folder or folder
         postgres = Postgres(folder / "postgres", log=log_folder / "prefect-postgres.log", is_durable=is_durable)
         postgres.start()
@@ -81,21 +82,21 @@ def prefect_server(
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg:{postgres.dsn.partition(':')[2]}",
             "PREFECT__SERVER_FINAL": "1",
         }
-        # What `prefect server start` runs, without the process in between that would outlive or orphan it.
+        # `prefect server start` runs the same command in a subprocess, which might survive its parent.
         command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
         command += ["--host", LOOPBACK, "--port", str(port), "--timeout-keep-alive", "5", "--log-level", "warning"]
         log = log_folder / "prefect-server.log"
         process = spawn(command, environment=environment, log=log, folder=home, keep_open=(owned,))
         stack.callback(stop, process)
         wait_until_ready(process, lambda: answers(api_url), name="The Prefect server", log=log, patience=patience)
-        stack.callback(_send_what_waits)
+        stack.callback(_flush_logs_and_events)
         yield api_url
 
 
-def _send_what_waits() -> None:
-    """Send the logs and events that this process still holds back: not to a server that is gone."""
+def _flush_logs_and_events() -> None:
+    """Send the logs and events that this process has buffered before the server stops."""
     if "prefect.logging.handlers" in sys.modules:
-        from prefect.events.worker import EventsWorker  # noqa: PLC0415 - only where flows ran in this process
+        from prefect.events.worker import EventsWorker  # noqa: PLC0415 - needed only if flows ran in this process
         from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
 
         APILogWorker.drain_all(timeout=10)
@@ -104,19 +105,19 @@ def _send_what_waits() -> None:
 
 @contextlib.contextmanager
 def worker(pool: str, kind: str, *, environment: Mapping[str, str], log: Path) -> Iterator[int]:
-    """Run a Prefect worker, in the project's folder, for the length of the block.
+    """Run a Prefect worker in the project's folder until the block ends.
 
     Args:
-        pool: Name of the work pool, which must exist.
-        kind: `process` or `docker`.
-        environment: Its whole environment, which runs of a process pool inherit.
-        log: File for its output.
+        pool: The name of an existing work pool.
+        kind: The type of the pool, `process` or `docker`.
+        environment: The complete environment of the worker. Runs of a process pool inherit it.
+        log: The file for the worker's output.
 
     Yields:
-        Its process id.
+        The worker's process id.
 
     Raises:
-        ServiceError: It did not start.
+        ServiceError: The worker did not start.
     """
     port = free_port()
     health = f"http://{LOOPBACK}:{port}/health"
@@ -143,13 +144,13 @@ def worker(pool: str, kind: str, *, environment: Mapping[str, str], log: Path) -
 
 
 def answers(api_url: str) -> bool:
-    """Whether a Prefect server answers there."""
+    """Return whether a Prefect server responds at the URL."""
     return _is_ok(f"{api_url}/health")
 
 
 def _is_ok(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  (our own, on the loopback interface)
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - a local HTTP URL
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

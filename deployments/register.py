@@ -1,12 +1,12 @@
-"""Tell a Prefect server what the flows need: work pool, blocks, concurrency limit, automation; and deploy them.
+"""Register the work pool, blocks, concurrency limit and automation on a Prefect server, and deploy the flows.
 
-    python -m deployments.register                            Docker work pool
-    python -m deployments.register --deploy                   the same, then every deployment of prefect.yaml
-    python -m deployments.register --pool process --deploy    without Docker: no image, runs are processes of the worker
+    python -m deployments.register                            register everything for a Docker work pool
+    python -m deployments.register --deploy                   also build the image and deploy the flows of prefect.yaml
+    python -m deployments.register --pool process --deploy    without Docker: the worker runs flows in processes
 
-Any number of times: what exists is brought up to date or left as it is. The blocks are written from the environment,
-so `WAREHOUSE_DSN` and `AWS_ENDPOINT_URL` must be what a *run* reaches, which inside a container is not always what this
-machine calls it.
+The command can be repeated. It updates existing objects or leaves them unchanged. It takes the values of the blocks
+from the environment. `WAREHOUSE_DSN` and `AWS_ENDPOINT_URL` must be addresses that a *run* can reach. Inside a
+container, these addresses may differ from the ones on this machine.
 """
 
 import argparse
@@ -27,41 +27,41 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
+from prefect.utilities.dockerutils import docker_client
 from prefect.workers.base import BaseWorker
-from prefect_aws import AwsCredentials, AwsSecret, S3Bucket
-from prefect_aws.client_parameters import AwsClientParameters
-from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector
-from psycopg.conninfo import conninfo_to_dict
-from pydantic import SecretStr
 
 from deployments import lint
+from deployments.blocks import save_blocks
 from tasks.engine.settings import RunSettings
 
 Pool = Literal["docker", "process"]
 
 ROOT = Path(__file__).resolve().parents[1]
-WAREHOUSE_SLOTS = 4
-"""Slots of the global concurrency limit `warehouse`: loads and builds that the database carries at once. A first value:
-whoever knows the database changes it on the server, and it stays."""
+IMAGE_LABEL = "tally.image"
+"""The label that the Dockerfile gives to the image."""
 
-SILENCE = timedelta(seconds=540)
-"""Without a heartbeat for this long a run counts as dead. Runs send one every 180 s: three in a row are missing."""
+WAREHOUSE_SLOTS = 4
+"""Initial slots of the global concurrency limit `warehouse`: how many loads and builds may run concurrently. An
+administrator can change the limit on the server; registering again does not reset it."""
+
+HEARTBEAT_TIMEOUT = timedelta(seconds=540)
+"""A run counts as crashed after this time without a heartbeat: three heartbeats, which a run sends every 180 s."""
 
 AUTOMATION = "Crash runs that stopped without a word"
 _ALIVE = "prefect.flow-run.heartbeat"
-# A run in one of these states sends no heartbeat, and is none the worse for it.
-_AT_REST = ("Completed", "Failed", "Cancelled", "Crashed", "Scheduled", "AwaitingRetry", "Paused", "Suspended")
+# A run in one of these states sends no heartbeat.
+_INACTIVE = ("Completed", "Failed", "Cancelled", "Crashed", "Scheduled", "AwaitingRetry", "Paused", "Suspended")
 
 
 def register(pool: Pool, environ: Mapping[str, str]) -> list[str]:
-    """Create or update everything that the deployments refer to on the server that Prefect's settings name.
+    """Create or update all objects that the deployments refer to, on the configured Prefect server.
 
     Args:
-        pool: Which kind of work pool to have.
-        environ: Where the blocks' values and the settings of runs come from.
+        pool: The type of the work pool.
+        environ: The environment that contains the values of the blocks and the settings of runs.
 
     Returns:
-        One line for each thing, saying what was done.
+        One line for each object, with the action taken.
 
     Raises:
         SystemExit: No server is configured.
@@ -73,28 +73,26 @@ def register(pool: Pool, environ: Mapping[str, str]) -> list[str]:
         )
     with get_client(sync_client=True) as client:
         return [
-            _have_work_pool(client, pool, environ),
-            _have_warehouse(environ),
-            _have_lake(environ),
-            _have_totesys(environ),
-            _have_limit(client),
-            _have_automation(client),
+            _ensure_work_pool(client, pool, environ),
+            *save_blocks(environ),
+            _ensure_limit(client),
+            _ensure_automation(client),
         ]
 
 
 def deploy(pool: Pool, environ: Mapping[str, str]) -> None:
-    """Deploy everything in prefect.yaml onto a pool, and see that it arrived.
+    """Deploy everything in prefect.yaml to a work pool, and verify the result on the server.
 
     Args:
-        pool: `docker` deploys the file as it stands, image included; `process` the same deployments without the image.
-        environ: The environment that the file's templates are filled from.
+        pool: `docker` builds the image and deploys the file unchanged; `process` deploys the flows without an image.
+        environ: The environment for the templates in the file.
 
     Raises:
-        SystemExit: The file has faults, Prefect refused it, or a deployment is not on the server afterwards.
+        SystemExit: The file has errors, Prefect rejected the file, or a deployment is missing on the server.
     """
     config = lint.load(ROOT / "prefect.yaml")
-    if faults := lint.faults(config, root=ROOT, environ=environ):
-        raise SystemExit("\n".join(["prefect.yaml cannot be deployed:", *faults]))
+    if errors := lint.faults(config, root=ROOT, environ=environ):
+        raise SystemExit("\n".join(["prefect.yaml cannot be deployed:", *errors]))
     with tempfile.TemporaryDirectory() as folder:
         file = ROOT / "prefect.yaml"
         if pool != "docker":
@@ -103,21 +101,36 @@ def deploy(pool: Pool, environ: Mapping[str, str]) -> None:
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
         code = subprocess.run(command, cwd=ROOT, env=dict(environ), check=False).returncode
     if code:
-        raise SystemExit(f"prefect deploy ended with exit code {code}; its last lines above say why.")
-    # Prefect skips what it cannot read, with a warning and exit code 0.
+        raise SystemExit(f"prefect deploy failed with exit code {code}: see its last lines above for the reason.")
+    # Prefect skips a deployment that it cannot read, with a warning and exit code 0.
     with get_client(sync_client=True) as client:
         for deployment in config["deployments"]:
             name = f"{lint.flow_of(deployment).name}/{deployment['name']}"
             found = client.read_deployment_by_name(name)
             if found.work_pool_name != lint.POOLS[pool]:
-                raise SystemExit(f"expected {name} on pool {lint.POOLS[pool]}, found it on {found.work_pool_name}.")
+                raise SystemExit(
+                    f"expected deployment {name} on work pool {lint.POOLS[pool]}, found it on {found.work_pool_name}: "
+                    "deploy again, and check that no other process deploys to this server."
+                )
+    if pool == "docker":
+        remove_untagged_images()
+
+
+def remove_untagged_images() -> None:
+    """Remove the untagged images of this project from the Docker Engine.
+
+    A build moves the tag to the new image and leaves the replaced image without a tag. Docker keeps an image that a
+    container still uses; the next deployment removes that image.
+    """
+    with docker_client() as engine:
+        engine.images.prune({"dangling": True, "label": IMAGE_LABEL})
 
 
 def onto_pool(config: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
-    """The same deployments for another kind of pool, without the image and the job variables that it does not know."""
+    """Return the deployments for another type of pool, without the image and without unsupported job variables."""
     known = lint.job_variables(pool)
     moved = {key: value for key, value in config.items() if key not in ("definitions", "build", "push")}
-    # The code is not in an image but where this file is: a process worker runs on the machine that deploys.
+    # A process worker runs on this machine and uses this copy of the code.
     moved["pull"] = [{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}]
     moved["deployments"] = []
     for deployment in config["deployments"]:
@@ -131,20 +144,23 @@ def onto_pool(config: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
 
 
 def job_template(pool: Pool, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The worker's own base job template, with what this installation gives to each run as its defaults.
+    """Return the worker's base job template with the defaults of this installation.
 
-    Those are the settings of `RunSettings` that are set in `environ` and, for containers, `TALLY_NETWORKS` (names of
-    Docker networks, separated by commas). Neither is a secret: everyone who sees the server can read a template.
+    The defaults are the settings of `RunSettings` that are set in `environ` and, for containers, `TALLY_NETWORKS`
+    (names of Docker networks, separated by commas). The template must not contain secrets, because every user of the
+    server can read it.
     """
     worker = BaseWorker.get_worker_class_from_type(pool)
     if worker is None:
-        raise SystemExit(f"expected Prefect to know workers of type {pool}, found none: install requirements.lock.")
+        raise SystemExit(
+            f"expected Prefect to support workers of type {pool}, found no such worker: install requirements.lock."
+        )
     template = worker.get_default_base_job_template()
     variables = template["variables"]["properties"]
     names = (name.upper() for name in RunSettings.model_fields)
     variables["env"]["default"] = {name: environ[name] for name in names if environ.get(name)}
     if pool == "docker":
-        # The worker hands its own PREFECT_HOME on to the container, where that folder belongs to somebody else.
+        # Otherwise the container gets the worker's PREFECT_HOME, which the container's user cannot write to.
         variables["env"]["default"]["PREFECT_HOME"] = "/home/tally/.prefect"
     networks = [name.strip() for name in environ.get("TALLY_NETWORKS", "").split(",") if name.strip()]
     if pool == "docker" and networks:
@@ -152,7 +168,7 @@ def job_template(pool: Pool, environ: Mapping[str, str]) -> dict[str, Any]:
     return template
 
 
-def _have_work_pool(client: SyncPrefectClient, pool: Pool, environ: Mapping[str, str]) -> str:
+def _ensure_work_pool(client: SyncPrefectClient, pool: Pool, environ: Mapping[str, str]) -> str:
     name, template = lint.POOLS[pool], job_template(pool, environ)
     try:
         found = client.read_work_pool(name)
@@ -160,109 +176,61 @@ def _have_work_pool(client: SyncPrefectClient, pool: Pool, environ: Mapping[str,
         client.create_work_pool(WorkPoolCreate(name=name, type=pool, base_job_template=template))
         return f"work pool {name}: created"
     if found.type != pool:
-        raise SystemExit(f"expected work pool {name} to be of type {pool}, found {found.type}. Delete or rename it.")
+        raise SystemExit(f"expected work pool {name} to have type {pool}, found {found.type}: delete or rename it.")
     client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
     return f"work pool {name}: up to date"
 
 
-def _have_warehouse(environ: Mapping[str, str]) -> str:
-    if not environ.get("WAREHOUSE_DSN"):
-        return "block warehouse: left as it is, WAREHOUSE_DSN is not set"
-    parts = {key: str(value) for key, value in conninfo_to_dict(environ["WAREHOUSE_DSN"]).items() if value is not None}
-    password, port, host = parts.pop("password", None), parts.pop("port", None), parts.pop("host", None)
-    # A socket's folder is no host to a URL: SQLAlchemy and libpq take it as a parameter.
-    if host and host.startswith("/"):
-        parts["host"], host = host, None
-    connection = ConnectionComponents(
-        # As text: the block's own list of drivers ends before psycopg 3.
-        driver="postgresql+psycopg",
-        username=parts.pop("user", None),
-        password=SecretStr(password) if password else None,
-        host=host,
-        port=int(port) if port else None,
-        database=parts.pop("dbname", None),
-        query=parts or None,
-    )
-    SqlAlchemyConnector(connection_info=connection).save("warehouse", overwrite=True)
-    return f"block warehouse: saved (database {connection.database} at {connection.host or 'a local socket'})"
-
-
-def _have_lake(environ: Mapping[str, str]) -> str:
-    bucket = environ.get("LAKE_BUCKET")
-    if not bucket:
-        return "block lake: left as it is, LAKE_BUCKET is not set"
-    S3Bucket(bucket_name=bucket, credentials=_credentials(environ, "AWS_ENDPOINT_URL_S3")).save("lake", overwrite=True)
-    return f"block lake: saved (bucket {bucket})"
-
-
-def _have_totesys(environ: Mapping[str, str]) -> str:
-    name = environ.get("TOTESYS_SECRET")
-    if not name:
-        return "block totesys: left as it is, TOTESYS_SECRET is not set"
-    credentials = _credentials(environ, "AWS_ENDPOINT_URL_SECRETS_MANAGER")
-    AwsSecret(aws_credentials=credentials, secret_name=name).save("totesys", overwrite=True)
-    return f"block totesys: saved (secret {name} in Secrets Manager)"
-
-
-def _credentials(environ: Mapping[str, str], endpoint_variable: str) -> AwsCredentials:
-    secret = environ.get("AWS_SECRET_ACCESS_KEY")
-    return AwsCredentials(
-        aws_access_key_id=environ.get("AWS_ACCESS_KEY_ID"),
-        aws_secret_access_key=SecretStr(secret) if secret else None,
-        aws_session_token=environ.get("AWS_SESSION_TOKEN"),
-        region_name=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"),
-        aws_client_parameters=AwsClientParameters(
-            endpoint_url=environ.get(endpoint_variable) or environ.get("AWS_ENDPOINT_URL")
-        ),
-    )
-
-
-def _have_limit(client: SyncPrefectClient) -> str:
-    # `concurrency("warehouse")` goes ahead unlimited where the limit does not exist.
+def _ensure_limit(client: SyncPrefectClient) -> str:
+    # If the limit did not exist, `concurrency("warehouse")` would not limit anything.
     try:
         found = client.read_global_concurrency_limit_by_name("warehouse")
     except ObjectNotFound:
         client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name="warehouse", limit=WAREHOUSE_SLOTS))
         return f"concurrency limit warehouse: created, {WAREHOUSE_SLOTS} slots"
-    return f"concurrency limit warehouse: left as it is, {found.limit} slots"
+    return f"concurrency limit warehouse: unchanged, {found.limit} slots"
 
 
-def _have_automation(client: SyncPrefectClient) -> str:
-    # A worker that dies with its container (a host goes down) tells nobody, and the server would show Running for ever.
+def _ensure_automation(client: SyncPrefectClient) -> str:
+    # If a host fails, the worker and the container end without a report. The run would stay in state Running.
     wanted = AutomationCore(
         name=AUTOMATION,
-        description="Marks a flow run Crashed once its heartbeat has been silent for nine minutes.",
+        description="Marks a flow run as Crashed after nine minutes without a heartbeat.",
         trigger=EventTrigger(
             after={_ALIVE},
-            expect={_ALIVE, *(f"prefect.flow-run.{state}" for state in _AT_REST)},
+            expect={_ALIVE, *(f"prefect.flow-run.{state}" for state in _INACTIVE)},
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=SILENCE,
+            within=HEARTBEAT_TIMEOUT,
         ),
         actions=[
             ChangeFlowRunState(
                 name="Crashed",
                 force=False,
                 state=StateType.CRASHED,
-                message=f"No heartbeat for {SILENCE.seconds} s: its container or process, and its worker, are gone.",
+                message=(
+                    f"No heartbeat for {HEARTBEAT_TIMEOUT.seconds} s: the process or container of the run and its "
+                    "worker have ended. Run the flow again."
+                ),
             )
         ],
     )
-    # Creating is not idempotent on the server.
+    # The server would create a second automation with the same name.
     found = client.read_automations_by_name(AUTOMATION)
     if not found:
         client.create_automation(wanted)
         return f"automation {AUTOMATION!r}: created"
-    # An update starts the watch anew: a run that died just before it would never be found. So only where there is need.
+    # An update restarts the timers, and a run that crashed just before the update would never be detected. The
+    # automation is therefore updated only if its definition has changed.
     if _definition(found[0]) != _definition(wanted):
         client.update_automation(found[0].id, wanted.model_copy(update={"enabled": found[0].enabled}))
     return f"automation {AUTOMATION!r}: up to date"
 
 
 def _definition(automation: AutomationCore) -> dict[str, Any]:
-    # What the server adds (ids, dates) and what an operator may change (whether it is enabled) left out.
+    # The definition excludes ids and dates, which the server adds, and `enabled`, which an operator may change.
     return {
         "description": automation.description,
         "trigger": automation.trigger.model_dump(include=EventTrigger.model_fields.keys() - {"id"}),
@@ -271,10 +239,10 @@ def _definition(automation: AutomationCore) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run from the command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m deployments.register", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--pool", choices=get_args(Pool), default="docker", help="kind of work pool (default: docker)")
-    parser.add_argument("--deploy", action="store_true", help="deploy everything in prefect.yaml as well")
+    parser.add_argument("--pool", choices=get_args(Pool), default="docker", help="type of work pool (default: docker)")
+    parser.add_argument("--deploy", action="store_true", help="also build the image and deploy all flows")
     arguments = parser.parse_args()
     for line in register(arguments.pool, os.environ):
         print(line)

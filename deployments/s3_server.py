@@ -1,10 +1,12 @@
-"""The S3 server of the demo and the tests: ministack behind a gate that admits nobody without a key.
+"""The S3 server of the demo and the tests: ministack with a filter that rejects requests without a user's key.
 
-ministack takes an unsigned request, the key `test` and a key that looks like an account number for its root user, and
-answers unsigned calls that erase everything. The gate refuses those, so that what is left is signed by an IAM user's
-key, and checked. Run as a script; the environment configures ministack (`GATEWAY_PORT`, `AUTH`, `SERVICES`, ...).
-`AWS_ACCESS_KEY_ID` there is a random root key which only the process that starts this one knows, and uses to create
-the IAM users.
+ministack by itself gives root rights to an unsigned request, to the key `test` and to any key that looks like an
+account number. It also accepts unsigned requests that erase all data. The filter rejects these requests. ministack
+checks the signature of all other requests.
+
+Run this module as a script. The environment configures ministack (`GATEWAY_PORT`, `AUTH`, `SERVICES`, ...).
+`AWS_ACCESS_KEY_ID` is a random root key. Only the process that starts this script knows it, and creates the IAM users
+with it.
 """
 
 import asyncio
@@ -22,12 +24,12 @@ HEALTH = "/_ministack/health"
 BLOCK_BYTES = 1 << 18
 _REFUSAL = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code>'
-    b"<Message>Expected a request that is signed with the key of an IAM user.</Message></Error>"
+    b"<Message>Expected a request signed with the key of an IAM user.</Message></Error>"
 )
 
 
 def is_admitted(scope: Any) -> bool:
-    """Whether a request may go on to have its signature checked."""
+    """Return whether ministack may process the request and check its signature."""
     if scope["type"] == "lifespan":
         return True
     if scope["type"] != "http":
@@ -35,7 +37,7 @@ def is_admitted(scope: Any) -> bool:
     if scope["path"].startswith(("/_ministack", "/_localstack")):
         return bool(scope["path"] == HEALTH and scope["method"] == "GET")
     signatures = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"authorization"]
-    if len(signatures) > 1:  # the gate and the server might each look at another one
+    if len(signatures) > 1:  # the filter and ministack might read different ones
         return False
     key = extract_access_key_id(
         {"authorization": "".join(signatures)},
@@ -45,7 +47,10 @@ def is_admitted(scope: Any) -> bool:
 
 
 def in_blocks(send: Any) -> Any:
-    """Sends a body block by block: ministack gives it as a whole, of which the connection would hold another copy."""
+    """Wrap `send` to send a body in blocks.
+
+    ministack sends each body as a whole, and the connection would hold a second copy of it.
+    """
 
     async def send_blocks(message: Any) -> None:
         body = memoryview(message.get("body", b""))

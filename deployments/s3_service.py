@@ -1,4 +1,4 @@
-"""An S3 server of our own: ministack as a child process, on the loopback interface, that checks signatures."""
+"""A local S3 server: ministack as a child process that listens on the loopback interface and checks signatures."""
 
 import contextlib
 import json
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 REGION = "us-east-1"
 _SERVER = Path(__file__).with_name("s3_server.py")
 
-# What the flows may do: objects in buckets that exist, names of buckets, and read secrets. No buckets made or removed,
-# no users.
+# The flows may read and write objects in existing buckets, list buckets, and read secrets. They may not create or
+# remove buckets or users.
 _FLOWS_MAY = [
     {
         "Effect": "Allow",
@@ -65,13 +65,13 @@ class AccessKey:
 class S3Server:
     """An S3 server (with IAM, STS and Secrets Manager) that ends with this process.
 
-    Two IAM users: `tally`, the flows', reads and writes objects; `administrator` may do everything. Their keys lie
-    with the port in `credentials.json`, mode 0600. After a crash of the server itself its users are made anew, with
-    other keys; objects stay.
+    It has two IAM users: the flows use `tally`, which can read and write objects; `administrator` has all rights. The
+    file `credentials.json` (mode 0600) stores their keys and the port. If the server itself crashes, the next start
+    creates the users again with new keys. The objects survive.
 
     Args:
-        folder: Where credentials, log, objects and secrets are kept.
-        log: File for its log, by default in the folder.
+        folder: The folder for credentials, log, objects and secrets.
+        log: The log file; by default `s3.log` in the folder.
     """
 
     def __init__(self, folder: Path, *, log: Path | None = None) -> None:
@@ -87,7 +87,7 @@ class S3Server:
 
     @property
     def endpoint_url(self) -> str:
-        """Where it listens."""
+        """The URL of the server."""
         return f"http://{LOOPBACK}:{self._port}"
 
     @property
@@ -97,23 +97,23 @@ class S3Server:
 
     @property
     def administrator_key(self) -> AccessKey:
-        """The key that may do everything."""
+        """The key of the user `administrator`."""
         return self._keys["administrator"]
 
     @property
     def process_id(self) -> int | None:
-        """Process id while it runs."""
+        """The process id of the running server, else None."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def start(self) -> None:
-        """Start the server and return when it answers and its users exist.
+        """Start the server, wait until it responds, and create its users.
 
         Raises:
-            ServiceError: A folder in use, or a server that does not start.
+            ServiceError: The folder is in use, or the server does not start.
         """
         if self.process_id is not None:
             return
-        self._stack.close()  # of a server that has died
+        self._stack.close()  # releases the lock if an earlier server process ended by itself
         with contextlib.ExitStack() as stack:
             descriptor = stack.enter_context(owned_folder(self.folder))
             self.folder.chmod(0o700)
@@ -131,19 +131,19 @@ class S3Server:
             self._stack = stack.pop_all()
 
     def stop(self) -> None:
-        """Stop the server; users and secrets are written to the folder, where objects are already."""
+        """Stop the server. It writes users and secrets to the folder; the objects are already there."""
         self._stop_process()
         self._stack.close()
 
     def restart(self) -> None:
-        """Stop, and start on the same port with the same data."""
+        """Stop the server and start it again on the same port with the same data."""
         self.stop()
         self.start()
 
     def version(self) -> str:
-        """What serves, such as `ministack 1.5.33`."""
+        """Return the name and version of the server, such as `ministack 1.5.33`."""
         health = f"{self.endpoint_url}/_ministack/health"
-        with urllib.request.urlopen(health, timeout=5) as answer:  # noqa: S310  (our own)
+        with urllib.request.urlopen(health, timeout=5) as answer:  # noqa: S310 - a local HTTP URL
             return f"ministack {json.load(answer)['version']}"
 
     def _read_credentials(self) -> None:
@@ -161,7 +161,8 @@ class S3Server:
         temporary.mkdir(exist_ok=True)
         return {
             "PATH": os.environ.get("PATH", os.defpath),
-            # It holds each body as a whole: in big pages, of 400 MB the first byte comes in 0.1 s instead of 0.35.
+            # ministack holds each body in memory. With huge pages, the first byte of a 400 MB object arrives after
+            # 0.1 s instead of 0.35 s.
             "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
             "HOME": str(self.folder),
             "TMPDIR": str(temporary),
@@ -215,14 +216,14 @@ class S3Server:
 
 
 def client(service: str, endpoint_url: str, key: AccessKey) -> Any:
-    """A boto3 client that looks at nothing but its arguments, and gives up soon."""
+    """Create a boto3 client that uses only the given endpoint and key, and has short timeouts."""
     session = boto3.Session(key.key_id, key.secret, region_name=REGION)
     config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 2})
     return session.client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
 
 
 def create_bucket(s3: "S3Client", bucket: str) -> None:
-    """Create a bucket unless it exists and is ours."""
+    """Create a bucket unless it exists and is accessible."""
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError as error:

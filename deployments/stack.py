@@ -1,7 +1,8 @@
-"""Postgres, S3, a Prefect server and a worker that stay up: `python -m deployments.stack up|down|status`.
+"""Run Postgres, S3, a Prefect server and a worker in the background: `python -m deployments.stack up|down|status`.
 
-A supervisor in the background owns them all, so that they end with it, however it ends. Data, logs and the file to
-source are in the state folder, `.tally` in the project or `TALLY_HOME`.
+A supervisor process starts all services. When the supervisor ends, even if it is killed, the services end too. The
+state folder (`TALLY_HOME`, by default `.tally` in the project) contains the data, the logs and the file `env`, which a
+shell can source.
 """
 
 import argparse
@@ -33,7 +34,7 @@ STOP_PATIENCE = 90.0
 
 
 class Stack:
-    """The stack of one state folder.
+    """The services of one state folder.
 
     Args:
         home: The state folder.
@@ -48,18 +49,18 @@ class Stack:
 
     @property
     def process_id(self) -> int | None:
-        """The supervisor, where one runs."""
+        """The process id of the running supervisor, else None."""
         return owner_of(self.folder)
 
     def report(self) -> dict[str, Any]:
-        """What the last supervisor said: `state` (starting, ready, stopped, failed), and where things are."""
+        """Return the last supervisor's report: `state` (starting, ready, stopped, failed) and the service addresses."""
         return dict(json.loads(self._report.read_text())) if self._report.exists() else {"state": "stopped"}
 
     def up(self, pool: str) -> None:
-        """Start the supervisor in the background and return when everything answers.
+        """Start the supervisor in the background and wait until all services respond.
 
         Raises:
-            ServiceError: It did not come up; nothing is left running.
+            ServiceError: A service did not start. All services are stopped.
         """
         for folder in (self.home, self.folder, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
@@ -77,19 +78,19 @@ class Stack:
         deadline = time.monotonic() + START_PATIENCE
         while self.report() | {"process": supervisor.pid, "state": "ready"} != self.report():
             if supervisor.poll() is not None:
-                raise ServiceError(f"the stack did not come up. The end of {log}:\n{last_lines(log)}")
+                raise ServiceError(f"the stack did not start. The end of {log}:\n{last_lines(log)}")
             if time.monotonic() > deadline:
                 self.down()
                 raise ServiceError(
-                    f"the stack was not up after {START_PATIENCE:.0f} s and was stopped; see {self.logs}"
+                    f"the stack was not ready after {START_PATIENCE:.0f} s and was stopped: see the logs in {self.logs}"
                 )
             time.sleep(0.2)
 
     def down(self) -> bool:
-        """Stop everything. False where nothing ran.
+        """Stop all services; return False if no supervisor was running.
 
         Raises:
-            ServiceError: Something still runs after `STOP_PATIENCE` seconds.
+            ServiceError: The supervisor or a service still runs after `STOP_PATIENCE` seconds.
         """
         if not (process := self.process_id):
             return False
@@ -99,31 +100,32 @@ class Stack:
         while self.process_id:
             if time.monotonic() > deadline:
                 raise ServiceError(
-                    f"process {process} did not stop within {STOP_PATIENCE:.0f} s; see {self.logs}, or kill it"
+                    f"process {process} did not stop within {STOP_PATIENCE:.0f} s: see the logs in {self.logs}, "
+                    "or kill the process"
                 )
             time.sleep(0.1)
         return True
 
     def supervise(self, pool: str) -> None:
-        """Run everything until SIGTERM, or until a service ends by itself."""
+        """Run all services until SIGTERM arrives or a service ends by itself."""
         signal.signal(signal.SIGTERM, _exit)
         signal.signal(signal.SIGINT, _exit)
         with owned_folder(self.folder):
-            self._say(state="starting")
+            self._write_report(state="starting")
             try:
                 self._serve(pool)
             except SystemExit:
-                self._say(state="stopped")
+                self._write_report(state="stopped")
                 raise
             except BaseException as error:
-                self._say(state="failed", error=str(error))
+                self._write_report(state="failed", error=str(error))
                 raise
             finally:
                 self.environment_file.unlink(missing_ok=True)
 
     def _serve(self, pool: str) -> None:
         with contextlib.ExitStack() as stack:
-            # The server takes longest to start, but its worker needs the services: those first, they take a second.
+            # Postgres and S3 start first: they need only a second, and the worker needs their addresses.
             services = stack.enter_context(running(self.home / "services", log_folder=self.logs))
             variables = services.environment | totesys.provide(services, self.home / "services")
             api_url = stack.enter_context(prefect_server(self.home / "prefect", port=UI_PORT, log_folder=self.logs))
@@ -133,7 +135,7 @@ class Stack:
             log = self.logs / "prefect-worker.log"
             worker_process = stack.enter_context(worker(f"tally-{pool}", pool, environment=environment, log=log))
             self._write_environment(variables | {"PREFECT_API_URL": api_url, STACK_VARIABLE: str(self.home)})
-            self._say(
+            self._write_report(
                 state="ready",
                 ui=api_url.removesuffix("/api"),
                 api=api_url,
@@ -141,7 +143,7 @@ class Stack:
                 s3=f"{services.environment['AWS_ENDPOINT_URL']}, bucket {services.environment['LAKE_BUCKET']}",
                 worker=f"pool tally-{pool}, process {worker_process}",
             )
-            _wait_for_an_end()
+            _wait_until_a_service_ends()
 
     def _register(self, pool: str, environment: Mapping[str, str]) -> None:
         log = self.logs / "register.log"
@@ -151,30 +153,31 @@ class Stack:
                 command, cwd=PROJECT, env=dict(environment), stdout=output, stderr=subprocess.STDOUT, check=False
             )
         if done.returncode:
-            raise ServiceError(f"the deployments were not registered. The end of {log}:\n{last_lines(log)}")
+            raise ServiceError(f"registering the deployments failed. The end of {log}:\n{last_lines(log)}")
 
     def _write_environment(self, environment: Mapping[str, str]) -> None:
         lines = (f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
         write_private(self.environment_file, "".join(lines))
 
-    def _say(self, **facts: str) -> None:
+    def _write_report(self, **facts: str) -> None:
         write_private(self._report, json.dumps({"process": os.getpid(), **facts}))
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the services are being stopped
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second signal must not interrupt the shutdown
     raise SystemExit(0)
 
 
-def _wait_for_an_end() -> None:
-    """Return never; raise when a service ends."""
+def _wait_until_a_service_ends() -> None:
+    """Block until a service ends, and then raise ServiceError."""
     while True:
         time.sleep(1)
-        # Look, but leave the child to whoever waits for it.
+        # WNOWAIT leaves the exit status for the Popen object of the child.
         ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if ended is not None:
             raise ServiceError(
-                f"service process {ended.si_pid} ended with {ended.si_status}: everything was stopped; see the logs"
+                f"service process {ended.si_pid} ended with status {ended.si_status}, so all services were stopped: "
+                "see the logs"
             )
 
 
@@ -187,7 +190,7 @@ def _check_docker() -> None:
     if shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0:  # noqa: S607
         return
     raise ServiceError(
-        "expected a Docker engine that answers `docker info`, found none: start it, or leave --pool docker out"
+        "expected a Docker Engine that responds to `docker info`, found none: start Docker, or omit --pool docker"
     )
 
 
@@ -201,23 +204,36 @@ def _print_status(stack: Stack) -> bool:
         return False
     source = os.path.relpath(stack.environment_file)
     print(f"Tally is up (process {stack.process_id}).")
-    print(f"  Prefect UI  {report['ui']}" + ("" if answers(report["api"]) else "  does not answer!"))
+    print(f"  Prefect UI  {report['ui']}" + ("" if answers(report["api"]) else "  does not respond!"))
     for name, label in (("postgres", "Postgres"), ("s3", "S3"), ("worker", "worker")):
         print(f"  {label:<10}  {report[name]}")
     print(f"  logs        {os.path.relpath(stack.logs)}")
     prefect = os.path.relpath(Path(sys.executable).with_name("prefect"))
-    print(f"Talk to it:   source {source}")
+    print(f"Connect:      source {source}")
     print(f"Run a month:  {prefect} deployment run events-monthly/events-monthly -p month=2021-04 --watch")
-    print('Ask Postgres: psql "$WAREHOUSE_DSN"')
-    print("Stop it:      make down")
+    print('Query:        psql "$WAREHOUSE_DSN"')
+    print("Stop:         make down")
     return True
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run from the command line; the exit code is 0 where what was asked for is so."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.stack", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("command", choices=["up", "down", "status", "supervise"], metavar="up|down|status")
-    parser.add_argument("--pool", choices=["process", "docker"], default="process", help="what runs run in (up)")
+    """Run the command line; return 1 if a command fails or the stack is not ready."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deployments.stack",
+        description="Run Postgres, S3, a Prefect server and a worker in the background.",
+    )
+    parser.add_argument(
+        "command",
+        choices=["up", "down", "status", "supervise"],
+        metavar="up|down|status",
+        help="start the services, stop them, or print their addresses",
+    )
+    parser.add_argument(
+        "--pool",
+        choices=["process", "docker"],
+        default="process",
+        help="run flows in processes or in Docker containers (for up; default: process)",
+    )
     asked = parser.parse_args(arguments)
     stack = Stack(state_folder())
     try:
@@ -231,10 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
             else:
                 if asked.pool == "docker":
                     _check_docker()
-                print(
-                    "Starting Postgres, S3, a Prefect server and a worker; that takes half a minute ...",
-                    flush=True,
-                )
+                print("Starting Postgres, S3, a Prefect server and a worker (about half a minute) ...", flush=True)
                 stack.up(asked.pool)
             return 0 if _print_status(stack) else 1
         else:

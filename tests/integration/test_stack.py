@@ -14,7 +14,7 @@ from deployments.prefect_services import PROJECT
 
 
 def _stack(command: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does; it returns only because the supervisor holds no pipe of ours."""
+    """Run the command as a user does. It returns because the supervisor does not inherit the output pipes."""
     return subprocess.run(
         [sys.executable, "-m", "deployments.stack", command],
         cwd=PROJECT,
@@ -34,7 +34,7 @@ def home(reachable_tmp_path: Path) -> Iterator[Path]:
     _stack("down", folder)
 
 
-def test_stack_comes_up_runs_a_shell_and_goes_down_with_its_supervisor(home: Path) -> None:
+def test_stack_starts_serves_a_shell_and_stops_with_its_supervisor(home: Path) -> None:
     up = _stack("up", home)
     assert up.returncode == 0, up.stdout + up.stderr
     supervisor = stack.Stack(home).process_id

@@ -21,7 +21,7 @@ from deployments.child_process import (
 )
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
-STUBBORN = [
+IGNORES_SIGTERM = [
     sys.executable,
     "-S",
     "-c",
@@ -29,7 +29,7 @@ STUBBORN = [
 ]
 
 
-def test_child_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+def test_child_survives_the_thread_that_started_it(tmp_path: Path) -> None:
     started: list[subprocess.Popen[bytes]] = []
     thread = threading.Thread(target=lambda: started.append(spawn(SLEEP, environment={}, log=tmp_path / "log")))
     thread.start()
@@ -40,28 +40,28 @@ def test_child_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
     assert started[0].returncode == -signal.SIGTERM
 
 
-def test_stop_kills_a_process_that_does_not_end(tmp_path: Path) -> None:
-    process = spawn(STUBBORN, environment={}, log=tmp_path / "log")
-    wait_until_ready(process, lambda: (tmp_path / "log").read_text() == "1\n", name="it", log=tmp_path / "log")
+def test_stop_kills_a_process_that_ignores_sigterm(tmp_path: Path) -> None:
+    process = spawn(IGNORES_SIGTERM, environment={}, log=tmp_path / "log")
+    wait_until_ready(process, lambda: (tmp_path / "log").read_text() == "1\n", name="child", log=tmp_path / "log")
     stop(process, patience=0.2)
     assert process.returncode == -signal.SIGKILL
 
 
 def test_wait_until_ready_shows_the_log_of_a_service_that_ends(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    process = spawn([sys.executable, "-S", "-c", "import sys; sys.exit('no such luck')"], environment={}, log=log)
-    with pytest.raises(ServiceError, match=r"(?s)It ended with status 1 .*no such luck"):
-        wait_until_ready(process, lambda: False, name="It", log=log)
+    process = spawn([sys.executable, "-S", "-c", "import sys; sys.exit('no disk')"], environment={}, log=log)
+    with pytest.raises(ServiceError, match=r"(?s)Service ended with status 1 .*no disk"):
+        wait_until_ready(process, lambda: False, name="Service", log=log)
 
 
-def test_wait_until_ready_gives_up_on_a_service_that_does_not_answer(tmp_path: Path) -> None:
+def test_wait_until_ready_fails_for_a_service_that_does_not_respond(tmp_path: Path) -> None:
     process = spawn(SLEEP, environment={}, log=tmp_path / "log")
-    with pytest.raises(ServiceError, match="did not answer within 0 s"):
-        wait_until_ready(process, lambda: False, name="It", log=tmp_path / "log", patience=0.1)
+    with pytest.raises(ServiceError, match="did not respond within 0 s"):
+        wait_until_ready(process, lambda: False, name="Service", log=tmp_path / "log", patience=0.1)
     stop(process)
 
 
-def test_folder_stays_owned_until_the_last_child_has_ended(tmp_path: Path) -> None:
+def test_folder_stays_locked_until_the_last_child_has_ended(tmp_path: Path) -> None:
     with owned_folder(tmp_path) as descriptor:
         child = spawn(SLEEP, environment={}, log=tmp_path / "log", keep_open=(descriptor,))
         assert owner_of(tmp_path) == os.getpid()
@@ -72,14 +72,14 @@ def test_folder_stays_owned_until_the_last_child_has_ended(tmp_path: Path) -> No
         pass
 
 
-def test_folder_waits_for_the_services_of_a_dead_owner(tmp_path: Path) -> None:
+def test_lock_waits_for_the_services_of_an_owner_that_has_ended(tmp_path: Path) -> None:
     with owned_folder(tmp_path) as descriptor:
         child = spawn(SLEEP, environment={}, log=tmp_path / "log", keep_open=(descriptor,))
         dead = subprocess.Popen([sys.executable, "-S", "-c", ""])
         dead.wait()
         (tmp_path / "owner").write_text(f"{dead.pid}\n")
     with (
-        pytest.raises(ServiceError, match=f"process {dead.pid} or a service of it"),
+        pytest.raises(ServiceError, match=f"process {dead.pid} or one of its services"),
         owned_folder(tmp_path, patience=0.1),
     ):
         pass
@@ -90,23 +90,23 @@ def test_folder_waits_for_the_services_of_a_dead_owner(tmp_path: Path) -> None:
     ending.join()
 
 
-def test_free_port_prefers_the_one_asked_for_unless_taken() -> None:
+def test_free_port_returns_the_preferred_port_unless_it_is_in_use() -> None:
     wanted = free_port()
     assert free_port(wanted) == wanted
-    with socket.socket() as squatter:
-        squatter.bind(("127.0.0.1", wanted))
-        squatter.listen()
+    with socket.socket() as other_server:
+        other_server.bind(("127.0.0.1", wanted))
+        other_server.listen()
         assert free_port(wanted) != wanted
 
 
-def test_free_port_is_none_that_linux_gives_to_clients_unless_told_otherwise() -> None:
+def test_free_port_is_outside_the_default_range_of_client_ports() -> None:
     assert all(1024 < free_port() < 32_768 for _ in range(20))
 
 
-def test_account_reaches_only_what_the_permission_bits_let_it(tmp_path: Path) -> None:
-    stranger = Account(uid=54321, gid=54321)
+def test_account_can_reach_only_folders_that_its_permission_bits_allow(tmp_path: Path) -> None:
+    other_user = Account(uid=54321, gid=54321)
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    assert not stranger.can_reach(closed / "file")
+    assert not other_user.can_reach(closed / "file")
     assert Account(os.getuid(), 54321).can_reach(Path("/") / "file")
-    assert stranger.can_reach(Path("/") / "file")
+    assert other_user.can_reach(Path("/") / "file")

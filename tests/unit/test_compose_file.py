@@ -1,4 +1,4 @@
-"""docker-compose.yaml and .env.example agree with the locked versions, the settings and each other."""
+"""Check docker-compose.yaml and .env.example against the locked versions, the settings and each other."""
 
 import re
 from pathlib import Path
@@ -22,12 +22,12 @@ def services() -> dict[str, Any]:
 
 @pytest.fixture
 def example() -> dict[str, str]:
-    """Variables of .env.example, those that are commented out among them."""
+    """The variables of .env.example, including the ones that are commented out."""
     lines = (ROOT / "deployments/.env.example").read_text().splitlines()
     return dict(match.groups() for line in lines if (match := re.fullmatch(r"#?([A-Z][A-Z_0-9]*)=(\S*)", line)))
 
 
-def test_worker_runs_the_image_that_is_deployed(services: dict[str, Any]) -> None:
+def test_worker_uses_the_deployed_image(services: dict[str, Any]) -> None:
     [step] = lint.load(ROOT / "prefect.yaml")["build"]
     built = step["prefect_docker.deployments.steps.build_docker_image"]
     assert services["worker"]["image"] == f"{built['image_name']}:{built['tag']}"
@@ -52,22 +52,22 @@ def test_ports_are_published_on_the_loopback_interface_only(services: dict[str, 
     assert all(port.startswith(LOOPBACK) for port in ports)
 
 
-def test_example_has_every_variable_that_the_compose_file_asks_for(example: dict[str, str]) -> None:
-    asked = set(re.findall(r"\$\{(\w+)", (ROOT / "deployments/docker-compose.yaml").read_text()))
-    assert asked <= example.keys()
+def test_example_contains_every_variable_of_the_compose_file(example: dict[str, str]) -> None:
+    used = set(re.findall(r"\$\{(\w+)", (ROOT / "deployments/docker-compose.yaml").read_text()))
+    assert used <= example.keys()
 
 
-def test_example_has_every_setting_with_its_default(example: dict[str, str]) -> None:
+def test_example_contains_every_setting_with_its_default(example: dict[str, str]) -> None:
     for name, field in RunSettings.model_fields.items():
         assert example[name.upper()] == str(field.default), name
 
 
-def test_example_names_the_network_that_the_compose_file_makes(example: dict[str, str]) -> None:
+def test_example_names_the_network_of_the_compose_file(example: dict[str, str]) -> None:
     networks = yaml.safe_load((ROOT / "deployments/docker-compose.yaml").read_text())["networks"]
     assert example["TALLY_NETWORKS"] == networks["tally"]["name"]
 
 
-def test_example_has_one_password_per_purpose(example: dict[str, str]) -> None:
+def test_example_has_a_different_password_for_each_purpose(example: dict[str, str]) -> None:
     assert example["WAREHOUSE_PASSWORD"] in example["WAREHOUSE_DSN"]
-    own = [example[name] for name in ("POSTGRES_PASSWORD", "WAREHOUSE_PASSWORD", "PREFECT_DB_PASSWORD")]
-    assert len(set(own)) == len(own)
+    passwords = [example[name] for name in ("POSTGRES_PASSWORD", "WAREHOUSE_PASSWORD", "PREFECT_DB_PASSWORD")]
+    assert len(set(passwords)) == len(passwords)
