@@ -15,9 +15,10 @@ from psycopg import sql
 from tasks.engine import ledger
 from tasks.engine.dispositions import write_query, write_touched
 from tasks.engine.errors import CheckError, errors_at
+from tasks.engine.locks import snapshot_transaction
 from tasks.engine.receipts import BuildReceipt, CheckResult
 from tasks.engine.sql_files import FILES, ROOT, SqlTable, sql_table, tables_of
-from tasks.engine.warehouse import Connection, count_rows, lock, session_lock, table_name
+from tasks.engine.warehouse import Connection, count_rows, lock, table_name
 
 _CHECK = re.compile(r"^-- (fail|warn): *(.+)$", re.MULTILINE)
 EXAMPLES = 5
@@ -95,8 +96,7 @@ def _build_of(connection: Connection, schema: str, tables: Iterable[SqlTable]) -
         with connection.transaction():
             yield
         return
-    with session_lock(connection, f"schema {schema}"), connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    with snapshot_transaction(connection, f"schema {schema}"):
         connection.execute("SET CONSTRAINTS ALL DEFERRED")
         yield
 

@@ -86,6 +86,10 @@ class WarehouseError(Permanent):
     """Postgres refused a statement for a reason that stays."""
 
 
+class PooledSessionError(Permanent):
+    """A pooler between Tally and Postgres gives a session to several connections."""
+
+
 class SourceError(Permanent):
     """The operational database is not what is extracted: tables or columns are missing."""
 

@@ -14,9 +14,10 @@ from tasks.engine import ledger
 from tasks.engine.copy import CopyOut
 from tasks.engine.errors import BalanceError, MissingObjectError, errors_at
 from tasks.engine.lake import Lake
+from tasks.engine.locks import snapshot_transaction
 from tasks.engine.receipts import ExportReceipt
 from tasks.engine.sql_files import SqlTable
-from tasks.engine.warehouse import Connection, session_lock, table_name
+from tasks.engine.warehouse import Connection, table_name
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,12 @@ def write_exports(
     Raises:
         BalanceError: What S3 holds is not what was sent.
     """
-    with errors_at(f"export {export_id}"), session_lock(connection, f"export {export_id}"):
+    with errors_at(f"export {export_id}"), snapshot_transaction(connection, f"export {export_id}"):
         lake.abort_uploads(f"{prefix}{export_id}/")
         receipts = []
-        with connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            for export in exports:
-                key = f"{prefix}{export_id}/{export.file_name}"
-                receipts.append(_exported(connection, lake, export, export_id, key, flow_run_id))
+        for export in exports:
+            key = f"{prefix}{export_id}/{export.file_name}"
+            receipts.append(_exported(connection, lake, export, export_id, key, flow_run_id))
         _write_manifest(connection, lake, prefix, export_id)
     return receipts
 
@@ -140,11 +139,9 @@ def write_file(
         BalanceError: What S3 holds is not what was sent.
     """
     key = f"{prefix}{export.file_name}"
-    with errors_at(f"export {key}"), session_lock(connection, f"export {lake.uri(key)}"):
+    with errors_at(f"export {key}"), snapshot_transaction(connection, f"export {lake.uri(key)}"):
         lake.abort_uploads(key)
-        with connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            return _exported(connection, lake, export, group, key, flow_run_id)
+        return _exported(connection, lake, export, group, key, flow_run_id)
 
 
 def _exported(

@@ -22,19 +22,8 @@ BLOCK_BYTES = 1 << 20
 OLDEST_HORIZON = 1 << 30
 """Transactions after which a watermark is not used any more: Postgres tells older from newer within 2^31 of them."""
 
-# Values are spelt the same whatever role and database set; no schema that others may write to is searched; a row that a
-# policy would hide is an error instead of missing. SET, because a SELECT would take the snapshot already.
-_TRANSACTION = f"""
-    SET LOCAL search_path = pg_catalog, pg_temp;
-    SET LOCAL row_security = off;
-    SET LOCAL lock_timeout = '{LOCK_WAIT}';
-    SET LOCAL client_encoding = 'UTF8';
-    SET LOCAL timezone = 'UTC';
-    SET LOCAL datestyle = 'ISO';
-    SET LOCAL intervalstyle = 'iso_8601';
-    SET LOCAL extra_float_digits = 1;
-    SET LOCAL bytea_output = 'hex'
-"""
+# SET, because a SELECT would take the snapshot already.
+_TRANSACTION = f"SET LOCAL lock_timeout = '{LOCK_WAIT}'"
 
 
 @dataclass(frozen=True)
@@ -180,7 +169,7 @@ def open_snapshot(
         WarehouseError: The login, the database or the host's name is wrong, or the role may not read a table.
         WarehouseUnavailableError: The source does not answer, or a table's structure is being changed.
     """
-    with connect(settings, application_name, "source") as connection:
+    with connect(settings, application_name, "source", is_written=False) as connection:
         unknown_columns = _verify(connection, tables)
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True

@@ -16,7 +16,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from tasks.engine.errors import BalanceError, errors_at
-from tasks.engine.warehouse import Connection, session_lock
+from tasks.engine.locks import locked
+from tasks.engine.sessions import Connection
 
 Status = Literal["extracting", "exported", "converted", "loaded", "unchanged", "superseded"]
 
@@ -51,7 +52,7 @@ def one_at_a_time(connection: Connection, pipeline: str) -> Iterator[None]:
     """
     with ExitStack() as stack:
         with errors_at(f"lock of {pipeline}"):
-            stack.enter_context(session_lock(connection, f"sync {pipeline}"))
+            stack.enter_context(locked(connection, f"sync {pipeline}"))
         # The lock goes with its connection, which may be lost by the end: that fails nobody's work.
         stack.callback(connection.close)
         yield

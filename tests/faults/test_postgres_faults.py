@@ -20,7 +20,7 @@ from things import HEADER, THINGS, connection, load, names, put, ready_connectio
 
 from deployments.child_process import service_account
 from deployments.embedded import Services
-from tasks.engine import csv_reader, warehouse
+from tasks.engine import csv_reader, sessions
 from tasks.engine.ddl import apply_ddl
 from tasks.engine.errors import WarehouseError, WarehouseUnavailableError, is_transient
 from tasks.engine.warehouse import Connection
@@ -106,7 +106,7 @@ def test_commit_whose_answer_was_lost_is_found_by_the_retry(
 def test_server_that_takes_no_more_bytes_is_a_transient_error(
     postgres: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warehouse, "UNSENT_TIMEOUT", 1500)
+    monkeypatch.setattr(sessions, "UNSENT_TIMEOUT", 1500)
     source = put(BIG_NAMES)
     fault = StallAfter("client", 200_000)
     with (
@@ -123,7 +123,7 @@ def test_server_that_takes_no_more_bytes_is_a_transient_error(
 
 def test_server_that_does_not_greet_is_a_transient_error(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     del database
-    monkeypatch.setattr(warehouse, "CONNECT_TIMEOUT", 2)  # the least that libpq knows
+    monkeypatch.setattr(sessions, "CONNECT_TIMEOUT", 2)  # the least that libpq knows
     with (
         behind_proxy(monkeypatch, StallAfter("client", 0)),
         pytest.raises(WarehouseUnavailableError, match="timeout expired"),

@@ -18,9 +18,10 @@ from tasks.engine import sql_files
 from tasks.engine.builder import build_tables
 from tasks.engine.ddl import apply_ddl
 from tasks.engine.errors import CheckError, SqlFileError, WarehouseError, WarehouseUnavailableError
+from tasks.engine.locks import locked
 from tasks.engine.receipts import BuildReceipt
 from tasks.engine.settings import WarehouseSettings
-from tasks.engine.warehouse import Connection, connect, session_lock
+from tasks.engine.warehouse import Connection, connect
 
 FILES = {
     "raw/table.sql": """\
@@ -399,7 +400,7 @@ def test_merges_of_two_partitions_take_turns_and_see_what_came_while_they_waited
     deliver(shop, FIRST, (1, 1, 7, 10, ["a"]))
     deliver(shop, SECOND, (1, 2, 7, 20, ["b"]))
     with ThreadPoolExecutor(2) as pool:
-        with session_lock(shop, "schema shop"):
+        with locked(shop, "schema shop"):
             built = [pool.submit(build_beside, day) for day in (FIRST, SECOND)]
             waiting(shop, 2)
             deliver(shop, THIRD, (1, 3, 7, 30, ["c"]), (2, 1, 7, 5, []))
@@ -419,7 +420,7 @@ def test_build_that_only_replaces_waits_for_no_merge(shop: Connection, root: Pat
         "-- sources: none\n-- write disposition: replace partition (day)\nSELECT %(day)s::date AS day\n",
     )
     apply_ddl(shop, [], ["shop"], root)
-    with session_lock(shop, "schema shop"), open_connection() as own:
+    with locked(shop, "schema shop"), open_connection() as own:
         assert build(own, root) == {"days": ("built", 1)}
 
 
@@ -433,16 +434,15 @@ def test_row_that_somebody_else_changed_meanwhile_is_tried_again(
     put(
         root,
         "orders/query.sql",
-        FILES["orders/query.sql"].replace("raw.amount\n", "raw.amount + 0 * wait() AS amount\n"),
+        FILES["orders/query.sql"].replace("raw.amount\n", "raw.amount + 0 * public.wait() AS amount\n"),
     )
     shop.execute(
-        "CREATE FUNCTION wait() RETURNS int LANGUAGE sql VOLATILE AS"
+        "CREATE FUNCTION public.wait() RETURNS int LANGUAGE sql VOLATILE AS"
         " 'SELECT pg_advisory_xact_lock(1); SELECT 1'; SELECT pg_advisory_lock(1)"
     )
 
     def build_beside() -> None:
         with open_connection() as own:
-            own.execute("SET search_path = public")
             build(own, root)
 
     with ThreadPoolExecutor(1) as pool:

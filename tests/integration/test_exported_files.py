@@ -13,9 +13,10 @@ from tasks.engine import exporter
 from tasks.engine import lake as lake_module
 from tasks.engine.errors import PartitionBusyError, WarehouseError
 from tasks.engine.exporter import Export, export_of_query, write_file
+from tasks.engine.locks import locked
 from tasks.engine.receipts import ExportReceipt
 from tasks.engine.sql_files import SqlTable
-from tasks.engine.warehouse import Connection, session_lock
+from tasks.engine.warehouse import Connection
 
 pytestmark = [pytest.mark.usefixtures("database", "bucket"), pytest.mark.every_store]
 
@@ -76,9 +77,9 @@ def test_parts_that_a_killed_run_left_of_the_file_are_removed_and_no_others(post
 
 
 def test_one_writer_per_file_and_other_files_go_on(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.engine.warehouse.LOCK_WAIT", "100ms")
+    monkeypatch.setattr("tasks.engine.locks.LOCK_WAIT", "100ms")
     with connection("the other run") as other:
-        with session_lock(other, f"export {lake().uri('Output/2021-04-01.csv')}"):
+        with locked(other, f"export {lake().uri('Output/2021-04-01.csv')}"):
             with pytest.raises(PartitionBusyError, match="the other run"):
                 write(postgres, "SELECT 1 AS a")
             write(postgres, "SELECT 1 AS a", "2021-04-02")

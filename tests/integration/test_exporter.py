@@ -19,10 +19,11 @@ from tasks.engine.errors import BalanceError, LakeError, PartitionBusyError, War
 from tasks.engine.exporter import Export, export_of_query, export_of_table, write_exports
 from tasks.engine.lake import Lake
 from tasks.engine.ledger import write_build
+from tasks.engine.locks import locked
 from tasks.engine.receipts import ExportReceipt
 from tasks.engine.settings import LakeSettings
 from tasks.engine.sql_files import SqlTable
-from tasks.engine.warehouse import Connection, session_lock
+from tasks.engine.warehouse import Connection
 
 pytestmark = [pytest.mark.usefixtures("database", "bucket"), pytest.mark.every_store]
 
@@ -149,9 +150,9 @@ def test_export_to_another_prefix_is_its_own(postgres: Connection, counts: SqlTa
 def test_same_rows_give_the_same_bytes(postgres: Connection, counts: SqlTable) -> None:
     export(postgres, export_of_table(postgres, counts), query("SELECT 1 AS a"))
     first = held(), held("out/default/manifest.json")
-    postgres.execute("CREATE TABLE copied AS SELECT * FROM marts.counts ORDER BY name DESC")
+    postgres.execute("CREATE TABLE marts.copied AS SELECT * FROM marts.counts ORDER BY name DESC")
     postgres.execute("TRUNCATE marts.counts")
-    postgres.execute("INSERT INTO marts.counts SELECT * FROM copied")
+    postgres.execute("INSERT INTO marts.counts SELECT * FROM marts.copied")
     write_build(postgres, "marts.counts", "2021-04", "again", 3, None)
     receipts = export(postgres, export_of_table(postgres, counts), query("SELECT 1 AS a"))
     assert [receipt.status for receipt in receipts] == ["exported", "exported"]
@@ -244,10 +245,10 @@ def test_exports_at_once_end_with_one_whole_state(postgres: Connection, counts: 
 def test_export_waits_for_the_one_that_runs_and_says_who_it_is(
     postgres: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.engine.warehouse.LOCK_WAIT", "200ms")
+    monkeypatch.setattr("tasks.engine.locks.LOCK_WAIT", "200ms")
     with (
         connection("the other export") as other,
-        session_lock(other, "export default"),
+        locked(other, "export default"),
         pytest.raises(PartitionBusyError, match=r"export default is being written by .*the other export"),
     ):
         export(postgres, query("SELECT 1 AS a"))

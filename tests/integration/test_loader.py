@@ -16,7 +16,7 @@ from things import HEADER, STRICT, THINGS, client, connection, lake, load, names
 
 from deployments.sample_events import events_csv
 from tasks.contracts.events import EVENTS
-from tasks.engine import csv_reader, loader, parquet_reader, warehouse
+from tasks.engine import csv_reader, loader, locks, parquet_reader, warehouse
 from tasks.engine.errors import (
     ContractError,
     ErrorBudgetError,
@@ -371,7 +371,7 @@ def test_loads_of_different_months_at_once_are_all_there(postgres: warehouse.Con
 def test_load_of_a_month_goes_on_while_another_one_is_being_loaded(
     postgres: warehouse.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warehouse, "LOCK_WAIT", "2s")
+    monkeypatch.setattr(locks, "LOCK_WAIT", "2s")
     other = put(HEADER + b"b,\n", "2021/05/events.csv", "2021-05")
     statuses = []
 
@@ -386,7 +386,7 @@ def test_load_of_a_month_goes_on_while_another_one_is_being_loaded(
 def test_run_that_waits_too_long_says_who_holds_the_month(
     postgres: warehouse.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warehouse, "LOCK_WAIT", "200ms")
+    monkeypatch.setattr(locks, "LOCK_WAIT", "200ms")
     source = put(HEADER + b"a,\n")
     caught: list[str] = []
 

@@ -17,7 +17,7 @@ from deployments.sample_totesys_changes import PendingChanges, change_source
 from flows.totesys_deletions import totesys_deletions
 from flows.totesys_freshness import totesys_freshness
 from flows.totesys_sync import totesys_sync
-from tasks.engine import warehouse as warehouses
+from tasks.engine import locks
 from tasks.engine.errors import BalanceError, LakeSetupError, ObjectExistsError, PartitionBusyError
 from tasks.engine.lake import StoredObject
 from tasks.engine.receipts import Freshness, SyncReceipt
@@ -245,7 +245,7 @@ def test_object_of_somebody_else_under_a_run_number_stays_and_the_next_run_goes_
 
 @pytest.mark.usefixtures("source", "stores")
 def test_second_run_waits_and_says_who_holds_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warehouses, "LOCK_WAIT", "200ms")
+    monkeypatch.setattr(locks, "LOCK_WAIT", "200ms")
     with connection("the first run") as other, one_at_a_time(other, "totesys"):
         for run in (sync, compare_keys):
             with pytest.raises(PartitionBusyError, match=r"sync totesys is being written by .*the first run"):

@@ -13,7 +13,7 @@ from things import connection, ready_connection
 from deployments import embedded
 from tasks import connections
 from tasks.contracts.events import EVENTS
-from tasks.engine import warehouse
+from tasks.engine import locks
 from tasks.engine.errors import (
     PartitionBusyError,
     SettingsError,
@@ -23,12 +23,12 @@ from tasks.engine.errors import (
     errors_at,
     is_transient,
 )
+from tasks.engine.locks import locked
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse import (
     Connection,
     connect,
     lock,
-    session_lock,
     staging_ddl,
 )
 
@@ -60,7 +60,7 @@ def test_session_is_the_same_everywhere(database: str) -> None:
             opened.execute(f"SHOW {name}").fetchone()
             for name in ("timezone", "datestyle", "application_name", "idle_in_transaction_session_timeout")
         ]
-    assert shown == [("UTC",), ("ISO, DMY",), ("events 2021-04",), ("15min",)]
+    assert shown == [("UTC",), ("ISO, MDY",), ("events 2021-04",), ("15min",)]
     assert opened.closed
 
 
@@ -114,17 +114,17 @@ def test_connection_that_an_administrator_ends_is_transient(database: str, postg
 
 
 def test_victims_of_deadlocks_and_of_serialization_are_transient(database: str, postgres: Connection) -> None:
-    postgres.execute("CREATE TABLE two (id int PRIMARY KEY, value int)")
-    postgres.execute("INSERT INTO two VALUES (1, 0), (2, 0)")
+    postgres.execute("CREATE TABLE public.two (id int PRIMARY KEY, value int)")
+    postgres.execute("INSERT INTO public.two VALUES (1, 0), (2, 0)")
     gate = threading.Barrier(2)
 
     def update(order: tuple[int, int]) -> TallyError | None:
         with psycopg.connect(database) as own:
-            own.execute("UPDATE two SET value = value + 1 WHERE id = %s", [order[0]])
+            own.execute("UPDATE public.two SET value = value + 1 WHERE id = %s", [order[0]])
             gate.wait(10)
             try:
                 with errors_at("two"):
-                    own.execute("UPDATE two SET value = value + 1 WHERE id = %s", [order[1]])
+                    own.execute("UPDATE public.two SET value = value + 1 WHERE id = %s", [order[1]])
             except TallyError as error:
                 return error
             return None
@@ -136,7 +136,7 @@ def test_victims_of_deadlocks_and_of_serialization_are_transient(database: str, 
 
 
 def test_lock_holds_until_the_transaction_ends(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warehouse, "LOCK_WAIT", "100ms")
+    monkeypatch.setattr(locks, "LOCK_WAIT", "100ms")
     with connection("the other run") as other:
         holder = other.info.backend_pid
         with other.transaction():
@@ -163,7 +163,7 @@ def test_second_run_goes_on_when_the_first_is_done(postgres: Connection) -> None
     held, order = threading.Event(), list[str]()
 
     def first() -> None:
-        with connection() as own, session_lock(own, "x"):
+        with connection() as own, locked(own, "x"):
             held.set()
             time.sleep(0.3)
             order.append("first")
@@ -171,27 +171,27 @@ def test_second_run_goes_on_when_the_first_is_done(postgres: Connection) -> None
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(first)
         assert held.wait(10)
-        with session_lock(postgres, "x"):
+        with locked(postgres, "x"):
             order.append("second")
         done.result()
     assert order == ["first", "second"]
 
 
-def test_session_lock_is_given_back_after_an_error(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warehouse, "LOCK_WAIT", "100ms")
-    with pytest.raises(ZeroDivisionError), session_lock(postgres, "x"):
+def test_held_lock_is_given_back_after_an_error(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "LOCK_WAIT", "100ms")
+    with pytest.raises(ZeroDivisionError), locked(postgres, "x"):
         raise ZeroDivisionError
-    with connection() as other, session_lock(other, "x"):
+    with connection() as other, locked(other, "x"):
         pass
 
 
 def test_holder_of_another_role_is_named_as_far_as_it_may_be_seen(
     services: embedded.Services, database: str, postgres: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warehouse, "LOCK_WAIT", "100ms")
+    monkeypatch.setattr(locks, "LOCK_WAIT", "100ms")
     own = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
     dsn = make_conninfo(services.administration["WAREHOUSE_DSN"], dbname=own)
-    with psycopg.connect(dsn, application_name="an administrator") as other, other.transaction():
+    with connect(WarehouseSettings.model_validate({"dsn": dsn}), "an administrator") as other, other.transaction():
         lock(other, "x")
         with pytest.raises(PartitionBusyError, match=f"process {other.info.backend_pid}"), postgres.transaction():
             lock(postgres, "x")
@@ -200,9 +200,9 @@ def test_holder_of_another_role_is_named_as_far_as_it_may_be_seen(
 def test_holder_of_the_same_lock_in_another_database_is_not_blamed(
     services: embedded.Services, postgres: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warehouse, "LOCK_WAIT", "100ms")
+    monkeypatch.setattr(locks, "LOCK_WAIT", "100ms")
     elsewhere = services.environment["WAREHOUSE_DSN"]
-    with psycopg.connect(elsewhere, application_name="elsewhere") as one, one.transaction():
+    with connect(WarehouseSettings.model_validate({"dsn": elsewhere}), "elsewhere") as one, one.transaction():
         lock(one, "x")
         with connection("here") as two, two.transaction():
             lock(two, "x")

@@ -1,0 +1,203 @@
+"""Sessions with Postgres: the engine opens all of them here, with the settings that it relies on."""
+
+import select
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from tasks.engine.errors import PooledSessionError, WarehouseError, errors_at
+from tasks.engine.settings import DatabaseSettings
+
+Connection = psycopg.Connection[TupleRow]
+
+CONNECT_TIMEOUT = 10
+"""Seconds in which Postgres must accept a connection."""
+
+UNSENT_TIMEOUT = 120_000
+"""Milliseconds that sent bytes may stay unacknowledged before the connection counts as lost."""
+
+PROBE_SECONDS = 5.0
+"""How long a second connection through a pooler may wait for a server before the probe gives up."""
+
+OWNER_SETTING = "tally.session"
+"""A setting of the session that holds the process id which the client knows: it shows whose session a backend is."""
+
+# What values, casts, comparisons and COPY mean, and how long a statement may take. A role, a database, a service file,
+# the DSN and PG* variables can all set these, so every session sets them itself and compares the result.
+_MEANING = {
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "search_path": "pg_catalog, pg_temp",
+    "TimeZone": "UTC",
+    "timezone_abbreviations": "Default",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "iso_8601",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "lc_monetary": "C",
+    "lc_numeric": "C",
+    "lc_time": "C",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "quote_all_identifiers": "off",
+    "gin_fuzzy_search_limit": "0",
+    # A policy that hides rows from this role becomes an error instead of missing rows.
+    "row_security": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    "exit_on_error": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "15min",
+}
+_SINCE_17 = {"transaction_timeout": "0"}
+
+# Postgres frees the locks of a run that was killed, or whose host is gone, within a minute. Not compared: over a Unix
+# socket the server shows 0 for the keepalives.
+_LIVENESS = {
+    "client_connection_check_interval": "2s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
+
+
+@contextmanager
+def connect(
+    settings: DatabaseSettings, application_name: str, server: str = "warehouse", *, is_written: bool = True
+) -> Iterator[Connection]:
+    """Open a session in autocommit mode; callers open transactions themselves.
+
+    Args:
+        settings: Where Postgres is.
+        application_name: The name in `pg_stat_activity`, such as `events 2021-04`.
+        server: The server's name in errors.
+        is_written: Whether the session writes: then the database must be encoded in UTF-8 and must not be a standby.
+
+    Raises:
+        WarehouseUnavailableError: Postgres does not answer.
+        WarehouseError: The login, the database or one of its settings is wrong.
+        PooledSessionError: A pooler gives each transaction another session.
+    """
+    with errors_at(f"{server} connection"):
+        connection = _open(settings, application_name)
+    with connection:
+        with errors_at(f"{server} session"):
+            _prepare(connection, server, is_written=is_written)
+            if _backend_pid(connection) != connection.info.backend_pid:
+                _refuse_shared_backend(connection, settings)
+        yield connection
+
+
+def verify_session(connection: Connection, owner: str | None) -> None:
+    """Refuse a connection whose backend is not, or no longer, its own.
+
+    Args:
+        connection: As `connect` opened it.
+        owner: The value of `OWNER_SETTING` that its backend has now.
+
+    Raises:
+        PooledSessionError: The backend belongs to another connection, or to none.
+    """
+    if owner != str(connection.info.backend_pid):
+        raise PooledSessionError(
+            "the session with Postgres changed between two transactions: a pooler between Tally and Postgres shares its"
+            f" sessions ({_place(connection)}). Connect to Postgres directly, or set pool_mode = session in the pooler"
+        )
+
+
+def _open(settings: DatabaseSettings, application_name: str) -> Connection:
+    return psycopg.connect(
+        settings.dsn.get_secret_value(),
+        autocommit=True,
+        # Prepared statements are state of a session, and one outlives a change of the tables that it names.
+        prepare_threshold=None,
+        client_encoding="UTF8",
+        application_name=application_name,
+        connect_timeout=CONNECT_TIMEOUT,
+        keepalives_idle=30,
+        keepalives_interval=10,
+        keepalives_count=3,
+        tcp_user_timeout=UNSENT_TIMEOUT,
+    )
+
+
+def _prepare(connection: Connection, server: str, *, is_written: bool) -> None:
+    """Set what the engine relies on, and compare what Postgres answers.
+
+    Not as startup options: poolers refuse those, and a DSN may bring its own.
+    """
+    meaning = _MEANING | (_SINCE_17 if connection.info.server_version >= 170_000 else {})
+    wanted = _LIVENESS | {OWNER_SETTING: str(connection.info.backend_pid)} | meaning
+    calls = sql.SQL(", ").join(
+        sql.SQL("pg_catalog.set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
+        for name, value in wanted.items()
+    )
+    found = dict(zip(wanted, connection.execute(sql.SQL("SELECT {}").format(calls)).fetchone() or (), strict=True))
+    if wrong := [name for name in meaning if found[name] != meaning[name]]:
+        differences = ", ".join(f"{name} = {found[name]!r} instead of {meaning[name]!r}" for name in wrong)
+        raise WarehouseError(f"{server} session: Postgres kept {differences} ({_place(connection)})")
+    state = connection.execute(
+        "SELECT current_setting('server_encoding'), current_setting('session_replication_role'), pg_is_in_recovery()"
+    ).fetchone()
+    encoding, replication, is_standby = state or ("", "", False)
+    if connection.info.encoding != "utf-8":
+        raise WarehouseError(f"{server} session: expected the client to use UTF-8, found {connection.info.encoding}")
+    if encoding != "UTF8" and (is_written or encoding == "SQL_ASCII"):
+        raise WarehouseError(
+            f"{server} session: expected a database encoded in UTF8, found {encoding} ({_place(connection)}). Create"
+            " the database with ENCODING 'UTF8' TEMPLATE template0, and copy what it holds"
+        )
+    if not is_written:
+        return
+    if replication != "origin":
+        raise WarehouseError(
+            f"{server} session: expected session_replication_role = origin, found {replication}: Postgres would check"
+            " no foreign key. Reset it for the role and the database: ALTER ROLE ... RESET session_replication_role"
+        )
+    if is_standby:
+        raise WarehouseError(
+            f"{server} session: expected a server that takes writes, found a standby ({_place(connection)}). Name the"
+            " primary in the DSN, or several hosts with target_session_attrs=read-write"
+        )
+
+
+def _refuse_shared_backend(connection: Connection, settings: DatabaseSettings) -> None:
+    """Behind a pooler: refuse it where it gives this session's backend to others between transactions.
+
+    Postgres tells a client the process id of its backend; a pooler tells another number. Then a second connection
+    shows the pooler's mode: it never gets the same backend where the pooler keeps one for each client.
+    """
+    own = _backend_pid(connection)
+    try:
+        with connection.transaction():
+            row = connection.execute("SELECT current_setting(%s, true)", [OWNER_SETTING]).fetchone()
+    except psycopg.Error as error:
+        raise PooledSessionError(
+            f"the pooler between Tally and Postgres refuses transactions: {error} ({_place(connection)}). Connect to"
+            " Postgres directly, or set pool_mode = session in the pooler"
+        ) from error
+    verify_session(connection, row[0] if row else None)
+    with closing(_open(settings, "tally probe")) as probe:
+        # By hand, because a pooler whose servers are all in use lets the statement wait, and not the connection.
+        probe.pgconn.send_query(b"SELECT pg_catalog.pg_backend_pid()")
+        ready, _, _ = select.select([probe.pgconn.socket], [], [], PROBE_SECONDS)
+        result = probe.pgconn.get_result() if ready else None
+        other = result.get_value(0, 0) if result else None
+    if str(own).encode() == other or _backend_pid(connection) != own:
+        verify_session(connection, None)
+
+
+def _backend_pid(connection: Connection) -> int:
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _place(connection: Connection) -> str:
+    info = connection.info
+    return f"database {info.dbname} at {info.host}:{info.port}"
