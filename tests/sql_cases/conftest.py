@@ -1,4 +1,4 @@
-"""One database for a module of SQL cases; each case runs in a transaction that is rolled back."""
+"""One database, one connection and one transaction for all SQL cases; each case is rolled back to a savepoint."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -17,9 +17,9 @@ from tasks.engine.warehouse import Connection, connect
 CreateDatabase = Callable[[str], str]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def create_database(services: embedded.Services) -> Iterator[CreateDatabase]:
-    """Makes a database with given locale options, which the flows' role owns, and returns its DSN."""
+    """Create a database with some locale options, which the flows' role owns, and return its DSN."""
     administration, dsn = services.administration["WAREHOUSE_DSN"], services.environment["WAREHOUSE_DSN"]
     names = []
     with psycopg.connect(administration, autocommit=True) as connection:
@@ -39,13 +39,16 @@ def create_database(services: embedded.Services) -> Iterator[CreateDatabase]:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def tables(services: embedded.Services, create_database: CreateDatabase) -> Iterator[Connection]:
-    """All tables, empty; where the server can, in a database that sorts as a dictionary does, not by code point."""
+    """All tables, empty. If the server has ICU, the database sorts by a dictionary's order, not by code point."""
     with psycopg.connect(services.administration["WAREHOUSE_DSN"]) as administration:
         has_icu = administration.execute("SELECT 1 FROM pg_collation WHERE collname = 'und-x-icu'").fetchone()
     dsn = create_database("LOCALE_PROVIDER icu ICU_LOCALE 'en'" if has_icu else "")
-    with connect(WarehouseSettings(dsn=SecretStr(dsn)), "sql cases") as connection:
+    with (
+        connect(WarehouseSettings(dsn=SecretStr(dsn)), "sql cases") as connection,
+        connection.transaction(force_rollback=True),
+    ):
         create_tables(connection)
         yield connection
 

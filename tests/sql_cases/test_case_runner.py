@@ -1,11 +1,14 @@
-"""The runner of the SQL cases can fail, and says what is wrong."""
+"""The runner of SQL cases finds each kind of wrong answer and says where it is."""
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from psycopg import sql
-from sql_cases.case_runner import Case, CaseError, contracts, locale_ordered_columns, run, schemas
+from sql_cases.case_files import Case, CaseError
+from sql_cases.case_runner import contracts, locale_ordered_columns, run, schemas
 
 from tasks.contracts.events import EVENTS
 from tasks.engine.errors import WarehouseError
@@ -14,52 +17,55 @@ from tasks.engine.warehouse import Connection
 COUNTS = "events_marts/event_counts_by_country"
 TOP = "events_insights/top_countries"
 COUNTED = "every event of the month is counted once"
-GOOD = {
-    "params.yaml": "month: 2021-04-01\n",
-    "events_staging.events.csv": 'month,country\n2021-04-01,Palau\n2021-04-01,\n2021-04-01,""\n',
-    "expect.csv": "month,country,event_count\n2021-04-01,Palau,1\n2021-04-01,unknown,2\n",
+GOOD: dict[str, Any] = {
+    "parameters": {"month": "2021-04-01"},
+    "input": {"events_staging.events": 'month | country\n2021-04-01 | Palau\n2021-04-01 |\n2021-04-01 | ""\n'},
+    "expect": "month | country | event_count\n2021-04-01 | Palau | 1\n2021-04-01 | unknown | 2\n",
 }
-GOOD_TOP = {
-    "params.yaml": "since: 2021-01-01\nuntil: 2022-01-01\ntop: 2\n",
-    "events_marts.event_counts_by_country.csv": "month,country,event_count\n2021-04-01,b,2\n2021-04-01,a,2\n",
-    "expect.csv": "country,event_count\na,2\nb,2\n",
+GOOD_TOP: dict[str, Any] = {
+    "parameters": {"since": "2021-01-01", "until": "2022-01-01", "top": 2},
+    "input": {
+        "events_marts.event_counts_by_country": "month | country | event_count\n2021-04-01 | b | 2\n2021-04-01 | a | 2"
+    },
+    "expect": "country | event_count\na | 2\nb | 2\n",
 }
 
 
-def write_case(folder: Path, address: str, files: dict[str, str]) -> Case:
-    case = folder / address / "test_example"
-    case.mkdir(parents=True)
-    for name, text in files.items():
-        (case / name).write_text(text, encoding="utf-8")
-    return Case(case)
+def write_case(folder: Path, address: str, content: dict[str, Any]) -> Case:
+    path = folder / address / "example.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump({"description": "An example."} | content), encoding="utf-8")
+    return Case(path)
 
 
-def test_sound_case_passes(tmp_path: Path, connection: Connection) -> None:
+def test_right_answer_passes(tmp_path: Path, connection: Connection) -> None:
     run(write_case(tmp_path, COUNTS, GOOD), connection)
 
 
 def test_wrong_answer_is_shown_as_a_diff(tmp_path: Path, connection: Connection) -> None:
-    case = write_case(tmp_path, COUNTS, GOOD | {"expect.csv": "month,country,event_count\n2021-04-01,Palau,3\n"})
+    case = write_case(tmp_path, COUNTS, GOOD | {"expect": "month | country | event_count\n2021-04-01 | Palau | 3\n"})
     with pytest.raises(AssertionError) as failure:
         run(case, connection)
     assert str(failure.value).splitlines()[1:] == [
-        "--- expect.csv",
+        "--- expect",
         f"+++ sql/{COUNTS}",
         "@@ -1 +1,2 @@",
-        "-2021-04-01,Palau,3",
-        "+2021-04-01,Palau,1",
-        "+2021-04-01,unknown,2",
+        "-2021-04-01 | Palau | 3",
+        "+2021-04-01 | Palau | 1",
+        "+2021-04-01 | unknown | 2",
     ]
 
 
-def test_null_and_empty_string_are_told_apart(tmp_path: Path, connection: Connection) -> None:
-    files = {
-        "events_staging.events.csv": 'load_id,month,country\n1,2021-04-01,""\n',
-        "ledger.loads.csv": "load_id\n1\n",
-        "expect.csv": "load_id,country\n1,\n",
+def test_null_differs_from_the_empty_string(tmp_path: Path, connection: Connection) -> None:
+    content = {
+        "input": {
+            "events_staging.events": 'load_id | month | country\n1 | 2021-04-01 | ""\n',
+            "ledger.loads": "load_id\n1\n",
+        },
+        "expect": "load_id | country\n1 |\n",
     }
-    with pytest.raises(AssertionError, match=r'(?m)^-1,\n\+1,""$'):
-        run(write_case(tmp_path, "events_staging/events_ingested", files), connection)
+    with pytest.raises(AssertionError, match=r'(?m)^-1 \| \n\+1 \| ""$'):
+        run(write_case(tmp_path, "events_staging/events_ingested", content), connection)
 
 
 def test_right_order_of_a_query_without_a_table_passes(tmp_path: Path, connection: Connection) -> None:
@@ -67,67 +73,55 @@ def test_right_order_of_a_query_without_a_table_passes(tmp_path: Path, connectio
 
 
 def test_wrong_order_of_a_query_without_a_table_fails(tmp_path: Path, connection: Connection) -> None:
-    files = GOOD_TOP | {"expect.csv": "country,event_count\nb,2\na,2\n"}
-    with pytest.raises(AssertionError, match=r"(?m)^\+a,2\n b,2\n-a,2$"):
-        run(write_case(tmp_path, TOP, files), connection)
+    content = GOOD_TOP | {"expect": "country | event_count\nb | 2\na | 2\n"}
+    with pytest.raises(AssertionError, match=r"(?m)^\+a \| 2\n b \| 2\n-a \| 2$"):
+        run(write_case(tmp_path, TOP, content), connection)
 
 
-def test_expected_check_that_is_sound_fails(tmp_path: Path, connection: Connection) -> None:
-    case = write_case(tmp_path, COUNTS, GOOD | {"expect_checks.yaml": f"- fail: {COUNTED}\n  rows: 1\n"})
+def test_expected_check_that_is_not_broken_fails(tmp_path: Path, connection: Connection) -> None:
+    case = write_case(tmp_path, COUNTS, GOOD | {"broken checks": [{"fail": COUNTED, "rows": 1}]})
     with pytest.raises(AssertionError, match=rf"expected broken \[\('fail', '{COUNTED}', 1\)\], found \[\]"):
         run(case, connection)
 
 
 def test_broken_check_that_is_not_expected_fails(tmp_path: Path, connection: Connection) -> None:
-    case = write_case(tmp_path, COUNTS, GOOD | {"expect_checks.yaml": "[]\n"})
-    (case.folder / "expect.csv").unlink()
+    content = {key: value for key, value in GOOD.items() if key != "expect"} | {"broken checks": []}
     with pytest.raises(AssertionError, match=rf"(?s)found \[\('fail', '{COUNTED}', 1\)\].*\(Decimal\('0'\), 3\)"):
+        run(write_case(tmp_path, COUNTS, content), connection)
+
+
+@pytest.mark.parametrize("header", ["month | event_count", "country | month | event_count"])
+def test_header_that_differs_from_the_query_is_refused(header: str, tmp_path: Path, connection: Connection) -> None:
+    case = write_case(tmp_path, COUNTS, GOOD | {"expect": header})
+    with pytest.raises(CaseError, match=r"expected the query's columns \('month', 'country', 'event_count'\)"):
+        run(case, connection)
+
+
+def test_input_of_a_table_that_does_not_exist_is_refused(tmp_path: Path, connection: Connection) -> None:
+    case = write_case(tmp_path, COUNTS, GOOD | {"input": {"events_staging.evens": "month\n2021-04-01"}})
+    with pytest.raises(CaseError, match=r"input events_staging\.evens: expected the name of a table"):
+        run(case, connection)
+
+
+def test_column_without_a_neutral_value_is_refused(tmp_path: Path, connection: Connection) -> None:
+    connection.execute("CREATE TABLE events_staging.shapes (id int, outline box NOT NULL)")
+    case = write_case(tmp_path, COUNTS, GOOD | {"input": {"events_staging.shapes": "id\n1"}})
+    with pytest.raises(CaseError, match=r"input events_staging.shapes: add the columns \['outline \(box\)'\]"):
         run(case, connection)
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "message"),
+    ("rows", "message"),
     [
-        ("expect.csv", None, "expected expect.csv or expect_checks.yaml, found neither"),
-        ("expect.csv", "", "expected a header with the columns' names, found an empty file"),
-        ("expect.csv", "month,event_count\n", r"expected the query's columns \['month', 'country', 'event_count'\]"),
-        ("params.yaml", None, r"expected the parameters \['month'\], found {}"),
-        ("params.yaml", "month: 2021-04-01\nmoth: 2\n", r"expected the parameters \['month'\], found"),
-        ("params.yml", "month: 2021-04-01\n", r"found {'params.yml'}"),
-        ("notes.csv", "a\n", r"found {'notes.csv'}"),
-        ("events_staging.evens.csv", "month\n", "there is no table events_staging.evens"),
-        ("expect_checks.yaml", "- fail: counted\n", "expected a list of `- fail: <name>` with `rows: <count>`"),
-        ("expect_checks.yaml", "counted\n", "expected a list of `- fail: <name>` with `rows: <count>`"),
+        ("month | county\n2021-04-01 | Palau\n", 'column "county" of relation "events" does not exist'),
+        ("month | country\n2021-04-31 | Palau\n", "date/time field value out of range"),
+        ("month | country\n | Palau\n", 'null value in column "month"'),
     ],
 )
-def test_wrong_files_are_named(
-    name: str, text: str | None, message: str, tmp_path: Path, connection: Connection
-) -> None:
-    files = GOOD | {name: text or ""}
-    case = write_case(tmp_path, COUNTS, files)
-    if text is None:
-        (case.folder / name).unlink()
-    with pytest.raises(CaseError, match=message):
+def test_input_that_postgres_refuses_is_named(rows: str, message: str, tmp_path: Path, connection: Connection) -> None:
+    case = write_case(tmp_path, COUNTS, GOOD | {"input": {"events_staging.events": rows}})
+    with pytest.raises(WarehouseError, match=rf"(?s){message}.* \(.*input events_staging.events\)"):
         run(case, connection)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("month,county\n2021-04-01,Palau\n", 'column "county" of relation "events" does not exist'),
-        ("month,country\n2021-04-31,Palau\n", "date/time field value out of range"),
-        ("month,country\n2021-04-01\n", 'missing data for column "country"'),
-    ],
-)
-def test_input_that_postgres_refuses_is_named(text: str, message: str, tmp_path: Path, connection: Connection) -> None:
-    case = write_case(tmp_path, COUNTS, GOOD | {"events_staging.events.csv": text})
-    with pytest.raises(WarehouseError, match=rf"{message}.* \(.*events_staging.events.csv\)"):
-        run(case, connection)
-
-
-def test_case_without_sql_folder_is_named(tmp_path: Path, connection: Connection) -> None:
-    with pytest.raises(CaseError, match="expected sql/events_marts/event_counts_by_shoe/, which is not there"):
-        run(write_case(tmp_path, "events_marts/event_counts_by_shoe", GOOD), connection)
 
 
 def test_text_in_the_order_of_the_locale_is_found(connection: Connection) -> None:
@@ -149,33 +143,35 @@ MERGED = {
     "query.sql": "-- key: name\n-- sources: events_staging.events\n-- write disposition: merge by (name)\n"
     "SELECT events.country AS name, count(*)::int AS size FROM events_staging.events"
     " INNER JOIN touched_latest ON events.country = touched_latest.name GROUP BY events.country\n",
-    "checks.sql": "-- warn: none of size one\nSELECT latest.name FROM shop.latest"
+    "checks.sql": "-- warn: no row has size one\nSELECT latest.name FROM shop.latest"
     " INNER JOIN touched_latest ON latest.name = touched_latest.name WHERE latest.size = 1;\n",
 }
-MERGE = {
-    "params.yaml": "month: 2021-04-01\n",
-    "events_staging.events.csv": "month,country\n2021-04-01,Palau\n2021-03-01,Palau\n2021-04-01,Chad\n",
-    "shop.latest.csv": "name,size\nPalau,5\nGone,9\nOther,1\n",
-    "expect.csv": "name,size\nPalau,2\nChad,1\nOther,1\n",
-    "expect_checks.yaml": "- warn: none of size one\n  rows: 1\n",
+MERGE: dict[str, Any] = {
+    "parameters": {"month": "2021-04-01"},
+    "input": {
+        "events_staging.events": "month | country\n2021-04-01 | Palau\n2021-03-01 | Palau\n2021-04-01 | Chad\n",
+        "shop.latest": "name | size\nPalau | 5\nGone | 9\nOther | 1\n",
+    },
+    "expect": "name | size\nPalau | 2\nChad | 1\nOther | 1\n",
+    "broken checks": [{"warn": "no row has size one", "rows": 1}],
 }
 
 
-def merge_case(folder: Path, connection: Connection, files: dict[str, str]) -> Case:
+def merge_case(folder: Path, connection: Connection, content: dict[str, Any]) -> Case:
     root = folder / "sql"
     (root / "shop" / "latest").mkdir(parents=True)
     for name, text in MERGED.items():
         (root / "shop" / "latest" / name).write_text(text, encoding="utf-8")
     connection.execute("CREATE SCHEMA shop")
     connection.execute(MERGED["table.sql"])
-    return replace(write_case(folder, "shop/latest", files), root=root)
+    return replace(write_case(folder, "shop/latest", content), root=root)
 
 
-def test_case_of_a_merge_goes_on_from_the_rows_that_stand(tmp_path: Path, connection: Connection) -> None:
+def test_merge_starts_from_the_given_rows_of_its_table(tmp_path: Path, connection: Connection) -> None:
     run(merge_case(tmp_path, connection, MERGE), connection)
 
 
-def test_checks_of_a_merge_meet_the_input_as_it_is(tmp_path: Path, connection: Connection) -> None:
-    files = {name: text for name, text in MERGE.items() if name != "expect.csv"}
-    files["shop.latest.csv"] = "name,size\nPalau,1\nGone,9\nOther,1\n"
-    run(merge_case(tmp_path, connection, files), connection)
+def test_checks_of_a_merge_read_the_input_as_it_is(tmp_path: Path, connection: Connection) -> None:
+    content = {key: value for key, value in MERGE.items() if key != "expect"}
+    content["input"] = MERGE["input"] | {"shop.latest": "name | size\nPalau | 1\nGone | 9\nOther | 1\n"}
+    run(merge_case(tmp_path, connection, content), connection)

@@ -1,11 +1,12 @@
-"""Runs every case, and holds that each query and each check has one."""
+"""Runs every case, and checks that each query and each check has one."""
 
 import re
 from collections.abc import Callable
 
 import pytest
 from pydantic import SecretStr
-from sql_cases.case_runner import CASES, Case, create_tables, locale_ordered_columns, run
+from sql_cases.case_files import Case
+from sql_cases.case_runner import CASES, create_tables, locale_ordered_columns, run
 
 from tasks.engine import sql_files
 from tasks.engine.builder import run_checks
@@ -13,9 +14,9 @@ from tasks.engine.dispositions import write_touched
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse import Connection, connect
 
-# Looks at the database, not at rows: it has a test of its own below.
+# This check reads the database's locale and no rows. The last test of this file covers it.
 LOCALE_CHECK = "the database's locale knows lower case beyond ASCII (else create it with a UTF-8 locale)"
-FOUND = [Case(folder) for folder in sorted(CASES.glob("*/*/test_*/"))]
+FOUND = [Case(path) for path in sorted(CASES.glob("*/*/*.yaml"))]
 QUERIES = sorted(".".join(path.parent.parts[-2:]) for path in sql_files.ROOT.glob("*/*/query.sql"))
 CHECKS = sorted(
     (".".join(path.parent.parts[-2:]), severity, name)
@@ -25,9 +26,14 @@ CHECKS = sorted(
 )
 
 
-@pytest.mark.parametrize("case", FOUND, ids=lambda case: case.folder.relative_to(CASES).as_posix())
+@pytest.mark.parametrize("case", FOUND, ids=lambda case: case.path.relative_to(CASES).with_suffix("").as_posix())
 def test_answer_and_checks_are_as_expected(case: Case, connection: Connection) -> None:
     run(case, connection)
+
+
+def test_every_file_is_a_case() -> None:
+    files = {path for path in CASES.rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}}
+    assert sorted(files - {case.path for case in FOUND}) == [], "expected <schema>/<table>/<case>.yaml"
 
 
 @pytest.mark.parametrize("address", QUERIES)
@@ -40,7 +46,8 @@ def test_query_orders_text_by_code_point(address: str, connection: Connection) -
 
 @pytest.mark.parametrize("address", QUERIES)
 def test_query_has_a_case(address: str) -> None:
-    assert address in {case.address for case in FOUND if case.has_answer}, f"no case with an expect.csv for {address}"
+    answered = {case.address for case in FOUND if case.expected is not None}
+    assert address in answered, f"no case of {address} has the key `expect`"
 
 
 @pytest.mark.parametrize(("address", "severity", "name"), CHECKS)

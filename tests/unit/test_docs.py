@@ -105,14 +105,18 @@ def dead_links(document: Document) -> list[str]:
 
 
 def dead_paths(document: Document) -> list[str]:
-    """Code spans that look like a path and are the end of none; `<placeholders>` stand for any name."""
+    """Code spans that look like a path, but no path ends with them.
+
+    A `<placeholder>` or `{placeholder}` matches any name. A `{SETTING}` begins a key of the lake, not a path.
+    """
     ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
     others = {*flows(), *(str(field.default) for field in settings.RunSettings.model_fields.values())}
     faults = []
     for token in document.tokens("code_inline"):
         path = re.sub(r"<\w+>|\{\w+(,\w+)*\}", "*", token.content)
         is_path = re.fullmatch(r"[\w.*-]+(/[\w.*-]+)*/?", path) and ("/" in path or path.endswith(SOURCES))
-        if is_path and token.content not in others and path.split("/")[0] not in ignored:
+        is_key = re.match(r"\{[A-Z_]+\}", token.content)
+        if is_path and not is_key and token.content not in others and path.split("/")[0] not in ignored:
             pattern = path.rstrip("/")
             if not any(known.match(pattern) for known in project_paths()):
                 faults.append(token.content)
