@@ -15,7 +15,9 @@ from tasks.engine.prefetch import prefetched
 from tasks.engine.rows import RowEncoder, Rows
 from tasks.engine.warehouse import Connection, table_name
 
-PIECES_AHEAD = 4
+PIECES_AHEAD, BYTES_AHEAD = 4, 8 << 20
+"""Pieces of rows that wait to be sent: no more than this, and no more bytes than this unless one piece has more."""
+
 _EPOCH = date(2000, 1, 1)
 
 BLOCK_BYTES = 1 << 20
@@ -72,17 +74,22 @@ def copy_in(connection: Connection, encoder: CopyEncoder, rows: Iterator[Rows], 
     """
     sent = 0
     with connection.cursor() as cursor:
-        with prefetched(rows, PIECES_AHEAD) as pieces, cursor.copy(encoder.statement()) as copy:
+        with prefetched(rows, PIECES_AHEAD, _size_of, BYTES_AHEAD) as pieces, cursor.copy(encoder.statement()) as copy:
             copy.write(HEAD)
             for piece in pieces:
                 copy.write(memoryview(piece.data))  # it is sent in parts, each of which would be a copy
                 sent += piece.count
                 on_rows(piece.count)
+                del piece  # while the next one is waited for
             copy.write(TAIL)
         if cursor.rowcount != sent:
             raise BalanceError(
                 f"{encoder.target.table}: sent {sent:,} rows, Postgres took {cursor.rowcount:,}; nothing was committed"
             )
+
+
+def _size_of(rows: Rows) -> int:
+    return len(rows.data)
 
 
 class CopyOut:

@@ -6,7 +6,7 @@ from typing import Any
 from tasks.contracts import Contract
 from tasks.engine.batches import Batch
 from tasks.engine.columns import match_columns
-from tasks.engine.csv_records import CsvRecords, read_header
+from tasks.engine.csv_records import read_header, read_records
 
 CHUNK_BYTES = 1 << 20
 """The most that is read at once: it stays in the processor's cache until it is encoded."""
@@ -23,13 +23,14 @@ def read_csv(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iter
     pending = pending[consumed:]
     columns = match_columns(contract, names, name) if names else None
     while columns:
-        records = CsvRecords(pending, columns, line, is_last=is_last)
-        if records.row_count or records.rejected:
-            yield records.batch()
+        for records in read_records(pending, columns, line, is_last=is_last):
+            consumed, line = records.end, records.line
+            if records.row_count or records.rejected_count:
+                yield records.batch()
+        del records  # before more is read
         if is_last:
             return
-        line += records.lines
-        pending = pending[records.consumed :]
+        pending = pending[consumed:]
         chunk, is_last = next(chunks)
         pending += chunk
 

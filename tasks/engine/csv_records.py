@@ -20,6 +20,9 @@ BOM = b"\xef\xbb\xbf"
 MAX_RECORD_BYTES = 16 << 20
 """The longest record that is read."""
 
+MOST_RECORDS, MOST_BYTES = 16_384, 1 << 20
+"""Where one piece of records ends."""
+
 _FIELD = re.compile(rb'(?:^|,)("(?:[^"]++|"")*+"|[^,]*+)')
 _REASONS = {
     binding.QUOTE: "misplaced or unclosed quote",
@@ -30,7 +33,117 @@ _REASONS = {
 
 
 class CsvRecords:
-    """The records of some bytes that begin with one.
+    """Some of the records of some bytes: no more than `MOST_RECORDS`, and no more bytes than `MOST_BYTES` and a record.
+
+    These bounds hold the memory that the records take, whatever the bytes are. `read_records` reads all records.
+
+    Args:
+        data: The bytes.
+        columns: Of the object.
+        first_line: Physical line number at the first record.
+        begin: Where the first record begins.
+        is_last: Whether the object ends with these bytes.
+        is_open: Whether a quote is known to stay open to the end of these bytes.
+
+    Attributes:
+        row_count: How many records are sound.
+        rejected_count: How many are not.
+        end: Where these records end.
+        line: Physical line number there.
+        is_full: Whether the bounds ended the reading: more records may follow in these bytes.
+        is_open: Whether a quote stays open to the end of these bytes.
+
+    Raises:
+        UnreadableObjectError: A record is longer than `MAX_RECORD_BYTES`.
+        ValueError: There are more bytes than can be read at once.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        columns: ColumnMatch,
+        first_line: int = 1,
+        *,
+        begin: int = 0,
+        is_last: bool = True,
+        is_open: bool = False,
+    ) -> None:
+        size = len(data) - begin
+        if size > binding.MOST_CSV_BYTES:
+            raise ValueError(
+                f"expected at most {binding.MOST_CSV_BYTES:,} bytes of CSV at once, found {size:,}."
+                " Read the object in smaller chunks"
+            )
+        self._data, self._columns, self._begin = data, columns, begin
+        places = (ctypes.c_int32 * columns.width)(*[-1] * columns.width)
+        for place, position in enumerate(columns.positions.values()):
+            places[position] = place
+        given = binding.CsvInput(
+            data=self._address(),
+            size=size,
+            first_line=first_line,
+            places=places,
+            width=columns.width,
+            wanted=len(columns.positions),
+            longest=MAX_RECORD_BYTES,
+            most_records=MOST_RECORDS,
+            most_bytes=MOST_BYTES,
+            is_last=is_last,
+            is_open=is_open,
+        )
+        found = library.csv_read(given)
+        if not found:
+            raise MemoryError(f"no memory for the records of {size:,} bytes")
+        weakref.finalize(self, library.csv_free, found)
+        self._found = found.contents
+        self.row_count: int = self._found.row_count
+        self.rejected_count: int = self._found.rejected_count
+        self.end: int = begin + self._found.consumed
+        self.line: int = first_line + self._found.lines
+        self.is_full: bool = self._found.is_full
+        self.is_open: bool = self._found.is_open
+        if self._found.is_endless:
+            refuse_endless(len(data) - self.end, self.line)
+
+    def records_of(self, rows: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Line numbers and bytes of some of the sound records."""
+        records = [self._found.rows[row] for row in rows]
+        return [(record.line, self._bytes_of(record)) for record in records]
+
+    def rejected(self) -> list[RejectedRow]:
+        """The records that are not sound."""
+        return [
+            RejectedRow(record.line, None, self._reason_of(record), self._bytes_of(record))
+            for record in self._found.rejected[: self.rejected_count]
+        ]
+
+    def batch(self) -> Batch:
+        """The sound records as rows of texts, with the rejected ones."""
+        names, size, address = tuple(self._columns.positions), 8, self._address()
+        columns = [
+            TextColumn(data=address, spans=(self._found.spans or 0) + place * size, stride=len(names))
+            for place in range(len(names))
+        ]
+        texts = Texts(names, columns, self.row_count, self)
+        return Batch(texts, self.records_of, self._columns, self.rejected())
+
+    def _address(self) -> int:
+        return (ctypes.cast(ctypes.c_char_p(self._data), ctypes.c_void_p).value or 0) + self._begin
+
+    def _bytes_of(self, record: binding.Record) -> bytes:
+        return self._data[self._begin + record.begin : self._begin + record.end]
+
+    def _reason_of(self, record: binding.Record) -> str:
+        width = f"expected {self._columns.width} fields, found {record.fields}"
+        return _REASONS.get(record.fault, width)
+
+
+def read_records(
+    data: bytes, columns: ColumnMatch, first_line: int = 1, *, is_last: bool = True
+) -> Iterator[CsvRecords]:
+    """Read all records of some bytes that begin with one, piece by piece.
+
+    The last piece says where the records end: what follows is an unfinished record. There is at least one piece.
 
     Args:
         data: The bytes.
@@ -38,54 +151,14 @@ class CsvRecords:
         first_line: Physical line number at their beginning.
         is_last: Whether the object ends with these bytes.
 
-    Attributes:
-        row_count: How many are sound.
-        consumed: How many bytes the records are; what follows is an unfinished one.
-        lines: How many physical lines these bytes are.
-        rejected: Those that are not sound.
-
     Raises:
         UnreadableObjectError: A record is longer than `MAX_RECORD_BYTES`.
     """
-
-    def __init__(self, data: bytes, columns: ColumnMatch, first_line: int = 1, *, is_last: bool = True) -> None:
-        places = (ctypes.c_int32 * columns.width)(*[-1] * columns.width)
-        for place, position in enumerate(columns.positions.values()):
-            places[position] = place
-        wanted, longest = len(columns.positions), MAX_RECORD_BYTES
-        found = library.csv_read(data, len(data), is_last, first_line, columns.width, places, wanted, longest)
-        if not found:
-            raise MemoryError(f"no memory for the records of {len(data):,} bytes")
-        weakref.finalize(self, library.csv_free, found)
-        self._data, self._columns, self._found = data, columns, found.contents
-        self.row_count: int = self._found.row_count
-        self.consumed: int = self._found.consumed
-        self.lines: int = self._found.lines
-        if self._found.is_endless:
-            refuse_endless(len(data) - self.consumed, first_line + self.lines)
-        self.rejected = list(self._rejected())
-
-    def records_of(self, rows: Sequence[int]) -> list[tuple[int, bytes]]:
-        """Line numbers and bytes of some of the sound records."""
-        records = [self._found.rows[row] for row in rows]
-        return [(record.line, self._data[record.begin : record.end]) for record in records]
-
-    def batch(self) -> Batch:
-        """The sound records as rows of texts."""
-        names = tuple(self._columns.positions)
-        size, address = 8, ctypes.cast(ctypes.c_char_p(self._data), ctypes.c_void_p).value
-        columns = [
-            TextColumn(data=address, spans=(self._found.spans or 0) + place * size, stride=len(names))
-            for place in range(len(names))
-        ]
-        texts = Texts(names, columns, self.row_count, self)
-        return Batch(texts, self.records_of, self._columns, self.rejected)
-
-    def _rejected(self) -> Iterator[RejectedRow]:
-        for record in self._found.rejected[: self._found.rejected_count]:
-            width = f"expected {self._columns.width} fields, found {record.fields}"
-            reason = _REASONS.get(record.fault, width)
-            yield RejectedRow(record.line, None, reason, self._data[record.begin : record.end])
+    piece = CsvRecords(data, columns, first_line, is_last=is_last)
+    yield piece
+    while piece.is_full:
+        piece = CsvRecords(data, columns, piece.line, begin=piece.end, is_last=is_last, is_open=piece.is_open)
+        yield piece
 
 
 def read_header(data: bytes, *, is_last: bool) -> tuple[list[str], int, int] | None:

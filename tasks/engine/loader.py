@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from psycopg import sql
@@ -30,10 +30,14 @@ from tasks.engine.rows import Rows
 from tasks.engine.settings import RunSettings
 from tasks.engine.warehouse import Connection, has_table, lock
 
-REJECTED_BUFFER = 10_000
-"""Rejected rows that are held before they are written; a COPY of rows pauses for that."""
+REJECTED_BUFFER, REJECTED_BYTES = 10_000, 4 << 20
+"""Rejected rows, and their bytes, that are held before they are written; a COPY of rows pauses for that."""
 
-EXAMPLES = 3
+EXAMPLES, EXAMPLE_BYTES = 3, 1000
+REASONS = 1000
+"""Different reasons that are counted each; further ones are counted together."""
+
+OTHER_REASONS = "other reasons"
 
 Progress = Callable[[int, int], None]
 """Called with bytes read and rows read so far."""
@@ -151,6 +155,7 @@ class _Run:
     columns: tuple[str, ...] = ()
     unknown_columns: tuple[str, ...] = ()
     _held: list[RejectedRow] = field(default_factory=list)
+    _held_bytes: int = 0
     _reasons: Counter[str] = field(default_factory=Counter)
     _examples: dict[str, list[RejectedRow]] = field(default_factory=dict)
 
@@ -166,9 +171,10 @@ class _Run:
         """Write all batches, good rows and rejected ones."""
         while True:
             copy_in(self.connection, encoder, self._rows(encoder, batches), self._count_rows)
-            more = len(self._held) >= REJECTED_BUFFER
+            more = self._must_write()
             ledger.write_rejected(self.connection, self.load_id, self._held)
             self._held.clear()
+            self._held_bytes = 0
             if not more:
                 return
 
@@ -178,11 +184,16 @@ class _Run:
             rows = encoder.encode(batch)
             self.columns, self.unknown_columns = batch.columns.names, batch.columns.unknown
             self._keep(rows.rejected)
-            del batch  # before the next one is made
-            yield rows
-            del rows
-            if len(self._held) >= REJECTED_BUFFER:
+            sent = replace(rows, rejected=[])
+            del batch, rows  # before the next one is made
+            yield sent
+            del sent
+            if self._must_write():
                 return
+
+    def _must_write(self) -> bool:
+        """Whether the rejected rows that are held take as much memory as they may."""
+        return len(self._held) >= REJECTED_BUFFER or self._held_bytes >= REJECTED_BYTES
 
     def _count_rows(self, count: int) -> None:
         self.rows_loaded += count
@@ -191,12 +202,15 @@ class _Run:
 
     def _keep(self, rejected: list[RejectedRow]) -> None:
         self._held += rejected
+        self._held_bytes += sum(len(row.raw) for row in rejected)
         self.rows_rejected += len(rejected)
         for row in rejected:
-            self._reasons[row.reason] += 1
-            examples = self._examples.setdefault(row.reason, [])
+            is_known = row.reason in self._reasons or len(self._reasons) < REASONS
+            reason = row.reason if is_known else OTHER_REASONS
+            self._reasons[reason] += 1
+            examples = self._examples.setdefault(reason, [])
             if len(examples) < EXAMPLES:
-                examples.append(row)
+                examples.append(replace(row, raw=row.raw[:EXAMPLE_BYTES]))
 
     def check_budget(self, source: ObjectRef, settings: RunSettings) -> None:
         """Refuse a load with more rejected rows than allowed.

@@ -1,8 +1,8 @@
 """Prefetching: the next items of an iterator are made in a thread while the present one is used."""
 
-import queue
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Generic, TypeVar
 
@@ -17,50 +17,75 @@ class _End:
 
 
 class _Prefetch(Generic[T]):
-    def __init__(self, items: Iterator[T], depth: int) -> None:
-        self._items = items
-        self._ready: queue.Queue[T | _End] = queue.Queue(depth)
+    def __init__(self, items: Iterator[T], depth: int, size_of: Callable[[T], int], most_bytes: int) -> None:
+        self._items, self._depth = items, depth
+        self._size_of, self._most_bytes = size_of, most_bytes
+        self._ready: deque[tuple[T | _End, int]] = deque()
+        self._bytes = 0
         self._is_wanted = True
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._make, name="prefetch", daemon=True)
         self._thread.start()
 
     def _make(self) -> None:
         try:
             for item in self._items:
-                self._put(item)
+                self._put(item, self._size_of(item))
                 del item  # before the next one is made
                 if not self._is_wanted:
                     return
-            self._put(_End())
+            self._put(_End(), 0)
         except BaseException as error:
-            self._put(_End(error))
+            self._put(_End(error), 0)
 
-    def _put(self, item: T | _End) -> None:
-        while self._is_wanted:
-            try:
-                return self._ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-        return None
+    def _has_room(self, size: int) -> bool:
+        is_within = len(self._ready) < self._depth and self._bytes + size <= self._most_bytes
+        return is_within or not self._ready or not self._is_wanted
+
+    def _put(self, item: T | _End, size: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._has_room(size))
+            self._ready.append((item, size))
+            self._bytes += size
+            self._changed.notify_all()
+
+    def _take(self) -> T | _End:
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready)
+            item, size = self._ready.popleft()
+            self._bytes -= size
+            self._changed.notify_all()
+            return item
 
     def __iter__(self) -> Iterator[T]:
-        while not isinstance(item := self._ready.get(), _End):
+        while not isinstance(item := self._take(), _End):
             yield item
+            del item  # while the next one is waited for
         if item.error:
             raise item.error
 
     def close(self) -> None:
-        self._is_wanted = False
+        with self._changed:
+            self._is_wanted = False
+            self._changed.notify_all()
         self._thread.join()
 
 
+def _no_size(_: object) -> int:
+    return 0
+
+
 @contextmanager
-def prefetched(items: Iterator[T], depth: int) -> Iterator[Iterator[T]]:
-    """Make items ahead of their use, at most `depth` of them, in a thread that ends with the block.
+def prefetched(
+    items: Iterator[T], depth: int, size_of: Callable[[T], int] = _no_size, most_bytes: int = 0
+) -> Iterator[Iterator[T]]:
+    """Make items ahead of their use in a thread that ends with the block.
 
     Args:
         items: Used by that thread alone while the block lasts.
-        depth: Bounds the memory that waiting items take.
+        depth: How many items may wait.
+        size_of: How many bytes an item holds.
+        most_bytes: How many bytes the waiting items may hold together; a larger item waits alone.
     """
-    with closing(_Prefetch(items, depth)) as ahead:
+    with closing(_Prefetch(items, depth, size_of, most_bytes)) as ahead:
         yield iter(ahead)

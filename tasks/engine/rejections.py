@@ -1,11 +1,14 @@
 """Rejected rows after their load: what waits for a fix, and what a replay takes."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tasks.engine.warehouse import Connection
 
-REPLAYED_TOGETHER = 1000
+REPLAYED_TOGETHER, REPLAYED_BYTES = 1000, 1 << 20
+"""Rows that are replayed together are no more than this, and no more bytes than this and a row."""
+
 EXAMPLES, EXAMPLE_BYTES = 3, 80
 
 
@@ -53,18 +56,24 @@ def rejected_loads(connection: Connection, dataset: str, partition: str | None) 
 
 
 def open_rows(connection: Connection, load_id: int) -> Iterator[list[tuple[int, bytes]]]:
-    """Id and bytes of a load's rejected rows that no replay took, some at a time."""
+    """Id and bytes of a load's rejected rows that no replay took, some at a time, which bounds the memory they take."""
     last = 0
     while True:
-        rows = connection.execute(
-            "SELECT rejected_row_id, raw FROM ledger.rejected_rows WHERE load_id = %s AND resolved_by IS NULL"
-            " AND rejected_row_id > %s ORDER BY rejected_row_id LIMIT %s",
+        sizes = connection.execute(
+            "SELECT rejected_row_id, octet_length(raw) FROM ledger.rejected_rows"
+            " WHERE load_id = %s AND resolved_by IS NULL AND rejected_row_id > %s ORDER BY rejected_row_id LIMIT %s",
             [load_id, last, REPLAYED_TOGETHER],
         ).fetchall()
-        if not rows:
+        if not sizes:
             return
-        yield rows
-        last = rows[-1][0]
+        total = itertools.accumulate(size for _, size in sizes)
+        together = 1 + sum(size < REPLAYED_BYTES for size in itertools.islice(total, len(sizes) - 1))
+        last = sizes[together - 1][0]
+        yield connection.execute(
+            "SELECT rejected_row_id, raw FROM ledger.rejected_rows WHERE rejected_row_id = ANY(%s)"
+            " ORDER BY rejected_row_id",
+            [[row_id for row_id, _ in sizes[:together]]],
+        ).fetchall()
 
 
 def resolve(connection: Connection, row_ids: Sequence[int], load_id: int) -> int:

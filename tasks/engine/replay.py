@@ -89,10 +89,10 @@ def replay_batch(contract: Contract, load: RejectedLoad, rows: Sequence[tuple[in
     rejected: list[RejectedRow] = []
     for row_id, raw in rows:
         alone = CsvRecords(raw, columns)
-        if alone.row_count == 1 and not alone.rejected:
+        if alone.row_count == 1 and not alone.rejected_count and not alone.is_full:
             sound.append((row_id, raw))
         else:
-            reasons = [row.reason for row in alone.rejected] or ["expected one record, found several, or none"]
+            reasons = [row.reason for row in alone.rejected()] or ["expected one record, found several, or none"]
             rejected.append(RejectedRow(row_id, None, reasons[0], raw))
     together = CsvRecords(b"\n".join(raw for _, raw in sound), columns).batch()
     return replace(together, records_of=lambda places: [sound[place] for place in places], rejected=rejected)

@@ -1,5 +1,6 @@
 """Records of CSV bytes, held against a reader that takes one byte after another."""
 
+import ctypes
 import time
 from unittest.mock import patch
 
@@ -10,9 +11,11 @@ from plain_csv import read_plain
 
 from tasks.engine import csv_records
 from tasks.engine.columns import ColumnMatch
-from tasks.engine.csv_records import CsvRecords
+from tasks.engine.csv_records import CsvRecords, read_records
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.frames import frame_of
+from tasks.engine.native import binding
+from tasks.engine.native.binding import library
 
 PIECES = [
     b"a", b"b", b",", b",", b'"', b'"', b'""', b"\n", b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"\x01",
@@ -38,11 +41,12 @@ def outcomes(data: bytes, width: int, cuts: list[int]) -> list[tuple[int, bytes,
         is_last = cut == len(data)
         pending += data[begin:cut]
         begin = cut
-        records = CsvRecords(pending, columns_of(width), line, is_last=is_last)
-        found += [(number, raw, None) for number, raw in sound(records)]
-        found += [(row.line_number, row.raw, row.reason) for row in records.rejected]
-        assert all(row.column_name is None for row in records.rejected)
-        pending, line = pending[records.consumed :], line + records.lines
+        for records in read_records(pending, columns_of(width), line, is_last=is_last):
+            found += [(number, raw, None) for number, raw in sound(records)]
+            found += [(row.line_number, row.raw, row.reason) for row in records.rejected()]
+            assert all(row.column_name is None for row in records.rejected())
+            end, line = records.end, records.line
+        pending = pending[end:]
         if is_last:
             break
     assert pending == b""
@@ -50,10 +54,35 @@ def outcomes(data: bytes, width: int, cuts: list[int]) -> list[tuple[int, bytes,
 
 
 @settings(max_examples=600, derandomize=True, deadline=None)
-@given(anything, st.integers(1, 3), st.lists(st.integers(0, 60), max_size=8))
-def test_every_record_has_its_outcome_wherever_the_bytes_are_cut(data: bytes, width: int, cuts: list[int]) -> None:
+@given(anything, st.integers(1, 3), st.lists(st.integers(0, 60), max_size=8), st.integers(1, 4), st.integers(1, 40))
+def test_every_record_has_its_outcome_wherever_the_bytes_are_cut(
+    data: bytes, width: int, cuts: list[int], most_records: int, most_bytes: int
+) -> None:
     expected = [(r.line_number, r.raw, r.reason) for r in read_plain(data, width)]
-    assert outcomes(data, width, [cut for cut in cuts if cut < len(data)]) == expected
+    with patch.multiple(csv_records, MOST_RECORDS=most_records, MOST_BYTES=most_bytes):
+        assert outcomes(data, width, [cut for cut in cuts if cut < len(data)]) == expected
+
+
+@pytest.mark.parametrize("line", [b"1,2\n", b"1\n", b'1,"2\n', b'"\n', b"1,\0\n"])
+def test_piece_is_bounded_in_records_whatever_they_are(line: bytes) -> None:
+    pieces = list(read_records(line * 100_000, columns_of(2)))
+    assert max(piece.row_count + piece.rejected_count for piece in pieces) == 16_384
+    assert (pieces[-1].end, pieces[-1].line) == (len(line) * 100_000, 100_001)
+
+
+def test_piece_is_bounded_in_bytes_but_holds_a_record() -> None:
+    line = b"1," + b"x" * 700_000 + b"\n"
+    assert [piece.row_count for piece in read_records(line * 5, columns_of(2))] == [2, 2, 1]
+    line = b"1," + b"x" * 5_000_000 + b"\n"
+    assert [piece.row_count for piece in read_records(line * 3, columns_of(2))] == [1, 1, 1]
+
+
+def test_more_bytes_than_places_can_tell_are_refused_before_one_is_read() -> None:
+    data = bytes(1 << 30)  # zeros take no memory until somebody reads them
+    with pytest.raises(ValueError, match=r"at most 1,073,741,823 bytes of CSV at once, found 1,073,741,824"):
+        CsvRecords(data, columns_of(2))
+    for size in (1 << 30, 1 << 32, (1 << 32) + 4, -(1 << 63) + (1 << 64) - 1):
+        assert not library.csv_read(binding.CsvInput(data=ctypes.addressof(ctypes.c_char()), size=size))
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
@@ -96,7 +125,7 @@ def test_fault_is_of_its_own_record_and_of_no_other(data: bytes, expected: list[
 
 def test_line_is_rejected_whole_when_the_bytes_end_behind_its_misplaced_quote() -> None:
     found = CsvRecords(b'1,2\n"a"x', columns_of(2), is_last=False)
-    assert (found.consumed, found.rejected) == (4, [])
+    assert (found.end, found.rejected()) == (4, [])
 
 
 def test_unclosed_quote_that_outgrows_the_longest_record_costs_its_line_alone() -> None:
@@ -125,6 +154,7 @@ def test_line_without_an_end_is_refused_when_it_outgrows_the_longest_record() ->
 
 def test_record_of_ten_megabytes_is_sound() -> None:
     raw = b'1,"' + b'""\n' * (10 << 20 >> 2) + b'"'
-    found = sound(CsvRecords(raw + b"\n3,4\n", columns_of(2), is_last=False))
+    pieces = read_records(raw + b"\n3,4\n", columns_of(2), is_last=False)
+    found = [record for piece in pieces for record in sound(piece)]
     assert [line for line, _ in found] == [1, 2 + (10 << 20 >> 2)]
     assert found[0][1] == raw

@@ -13,6 +13,9 @@ NEVER, ALWAYS, UNCLEAR = range(3)
 SOUND, QUOTE, WIDTH, NUL, UTF8, RETURN = range(6)
 """What is wrong with a record."""
 
+MOST_CSV_BYTES = 0x3FFFFFFF
+"""How many bytes of CSV one call reads at most: SPAN_SIZE, for places in them have 32 bits."""
+
 
 class TextColumn(Structure):
     """The texts of one column."""
@@ -42,15 +45,35 @@ class Record(Structure):
     )
 
 
+class CsvInput(Structure):
+    """What is read, and how much of it one call may return."""
+
+    _fields_ = (
+        ("data", c_void_p),
+        ("size", c_int64),
+        ("first_line", c_int64),
+        ("places", POINTER(c_int32)),
+        ("width", c_int32),
+        ("wanted", c_int32),
+        ("longest", c_int64),
+        ("most_records", c_int64),
+        ("most_bytes", c_int64),
+        ("is_last", c_bool),
+        ("is_open", c_bool),
+    )
+
+
 class CsvRecords(Structure):
-    """The records of some bytes."""
+    """Some records."""
 
     _fields_ = (
         ("row_count", c_int64),
         ("rejected_count", c_int64),
         ("consumed", c_int64),
         ("lines", c_int64),
+        ("is_full", c_bool),
         ("is_endless", c_bool),
+        ("is_open", c_bool),
         ("rows", POINTER(Record)),
         ("rejected", POINTER(Record)),
         ("spans", c_void_p),
@@ -110,11 +133,7 @@ def _loaded() -> ctypes.CDLL:
 
 library = _loaded()
 for _name, _returned, _arguments in (
-    (
-        "csv_read",
-        POINTER(CsvRecords),
-        [c_char_p, c_int64, c_bool, c_int64, c_int32, POINTER(c_int32), c_int32, c_int64],
-    ),
+    ("csv_read", POINTER(CsvRecords), [POINTER(CsvInput)]),
     ("csv_free", None, [POINTER(CsvRecords)]),
     ("column_type", c_bool, [POINTER(Column)]),
     ("encoder_new", c_void_p, [POINTER(Column), c_int32, c_char_p, c_int64, Ask]),

@@ -30,13 +30,6 @@ static bool is_utf8(const uint8_t *text, const uint8_t *end) {
     return true;
 }
 
-typedef struct {
-    const char *data;
-    const int32_t *places;
-    int32_t width;
-    bool is_last;
-} Bytes;
-
 /* What a record's bytes are like, as far as they were read. */
 typedef struct {
     int64_t end;    /* behind its line end */
@@ -47,8 +40,8 @@ typedef struct {
 enum Outcome { WHOLE, BROKEN, UNFINISHED };
 
 /* Read the record that begins at a position, no further than the limit; a quote that is open there stays open. */
-static enum Outcome read_record(const Bytes *bytes, int64_t begin, int64_t limit, Span *spans, Shape *shape) {
-    const uint8_t *data = (const uint8_t *)bytes->data;
+static enum Outcome read_record(const CsvInput *input, int64_t begin, int64_t limit, Span *spans, Shape *shape) {
+    const uint8_t *data = (const uint8_t *)input->data;
     int64_t at = begin;
     unsigned class, here;
     for (;; at++) {
@@ -75,13 +68,13 @@ static enum Outcome read_record(const Bytes *bytes, int64_t begin, int64_t limit
             }
             if (end == start) flags = SPAN_NULL;
         }
-        if (shape->fields < bytes->width && bytes->places[shape->fields] >= 0)
-            spans[bytes->places[shape->fields]] = (Span){(uint32_t)start, (uint32_t)(end - start) | flags};
+        if (shape->fields < input->width && input->places[shape->fields] >= 0)
+            spans[input->places[shape->fields]] = (Span){(uint32_t)start, (uint32_t)(end - start) | flags};
         shape->fields++;
         shape->seen |= here;
         if (at == limit || data[at] == '\n') break;
     }
-    if (at == limit && !bytes->is_last) return UNFINISHED;
+    if (at == limit && !input->is_last) return UNFINISHED;
     shape->end = at < limit ? at + 1 : at;
     return WHOLE;
 }
@@ -117,65 +110,82 @@ static int64_t count_lines(const char *data, int64_t begin, int64_t end) {
     return lines + (at < last);
 }
 
-CsvRecords *csv_read(const char *data, int64_t size, bool is_last, int64_t first_line, int32_t width,
-                     const int32_t *places, int32_t wanted, int64_t longest) {
-    CsvRecords *found = calloc(1, sizeof *found);
-    if (!found) return NULL;
-    Bytes bytes = {data, places, width, is_last};
-    int64_t rows_room = 0, rejected_room = 0, spans_room = 0;
+/* How many of each there is room for. */
+typedef struct {
+    int64_t rows, rejected, spans;
+} Rooms;
+
+/* Make room for one more record, sound or not; false without memory. */
+static bool grow_all(CsvRecords *found, Rooms *rooms, int32_t wanted) {
+    while (wanted && found->row_count + 1 > rooms->spans / wanted)
+        if (!grow((void **)&found->spans, rooms->spans, &rooms->spans, sizeof(Span))) return false;
+    return grow((void **)&found->rows, found->row_count, &rooms->rows, sizeof(Record)) &&
+           grow((void **)&found->rejected, found->rejected_count, &rooms->rejected, sizeof(Record));
+}
+
+/* The place after the line that begins at a position; `size` where the line goes on. */
+static int64_t line_end(const CsvInput *input, int64_t begin) {
+    const char *newline = memchr(input->data + begin, '\n', (size_t)(input->size - begin));
+    return newline ? newline + 1 - input->data : input->size;
+}
+
+/* Read the record that begins at a position; false where it goes on in bytes that were not read yet. */
+static bool read_next(const CsvInput *input, int64_t begin, CsvRecords *found, Record *record, int64_t *end,
+                      int64_t *lines) {
+    Shape shape = {0};
     /* Once a quote was seen to stay open to the end, one that is open at a later line's end stays open as well: no
      * record is looked for beyond its line, or a file full of such lines would be read once for each of them. */
-    bool is_open_to_the_end = false;
+    int64_t limit = found->is_open ? line_end(input, begin) : input->size;
+    enum Outcome outcome = read_record(input, begin, limit, found->spans + found->row_count * input->wanted, &shape);
+    *record = (Record){.line = input->first_line + found->lines, .begin = (uint32_t)begin};
+    *lines = 1;
+    if (outcome == WHOLE) {
+        *end = shape.end;
+        record->end = (uint32_t)without_line_end(input->data, begin, shape.end);
+        record->fault = fault_of(input->data, begin, record->end, &shape, input->width);
+        record->fields = (int32_t)shape.fields;
+        if (shape.seen & NEWLINE) *lines = count_lines(input->data, begin, shape.end);
+        return true;
+    }
+    /* Its first line is rejected, if the rest of it is here. A quote that stays open for longer than a record can be
+     * was never closed. */
+    *end = line_end(input, begin);
+    bool is_here = input->data[*end - 1] == '\n', is_long = input->size - begin > input->longest;
+    if (!input->is_last && (!is_here || (outcome == UNFINISHED && !is_long))) return false;
+    found->is_open |= outcome == UNFINISHED;
+    record->end = (uint32_t)without_line_end(input->data, begin, *end);
+    record->fault = FAULT_QUOTE;
+    return true;
+}
 
-    while (found->consumed < size) {
-        int64_t begin = found->consumed, limit = size;
-        Shape shape = {0};
-        while (found->row_count + 1 > spans_room / (wanted ? wanted : 1))
-            if (!grow((void **)&found->spans, spans_room, &spans_room, sizeof(Span))) goto without_memory;
-        if (!grow((void **)&found->rows, found->row_count, &rows_room, sizeof(Record))) goto without_memory;
-        if (is_open_to_the_end) {
-            const char *newline = memchr(data + begin, '\n', (size_t)(size - begin));
-            limit = newline ? newline + 1 - data : size;
+CsvRecords *csv_read(const CsvInput *input) {
+    CsvRecords *found = input->size > SPAN_SIZE ? NULL : calloc(1, sizeof *found);
+    if (!found) return NULL;
+    found->is_open = input->is_open;
+    Rooms rooms = {0};
+    while (found->consumed < input->size) {
+        int64_t begin = found->consumed, end, lines;
+        if (found->row_count + found->rejected_count >= input->most_records || begin >= input->most_bytes) {
+            found->is_full = true;
+            break;
         }
-        Span *spans = found->spans + found->row_count * wanted;
-        enum Outcome outcome = read_record(&bytes, begin, limit, spans, &shape);
-        Record record = {.line = first_line + found->lines, .begin = (uint32_t)begin};
-        int64_t lines = 1;
-        if (outcome == WHOLE) {
-            record.end = (uint32_t)without_line_end(data, begin, shape.end);
-            record.fault = fault_of(data, begin, record.end, &shape, width);
-            record.fields = (int32_t)shape.fields;
-            if (shape.seen & NEWLINE) lines = count_lines(data, begin, shape.end);
-        } else {
-            /* Its first line is rejected, if the rest of it is here. A quote that stays open for longer than a record
-             * can be was never closed. */
-            const char *newline = memchr(data + begin, '\n', (size_t)(size - begin));
-            bool is_long = size - begin > longest;
-            if (!is_last && (!newline || (outcome == UNFINISHED && !is_long))) {
-                found->is_endless = is_long;
-                break;
-            }
-            is_open_to_the_end |= outcome == UNFINISHED;
-            shape.end = newline ? newline + 1 - data : size;
-            record.end = (uint32_t)without_line_end(data, begin, shape.end);
-            record.fault = FAULT_QUOTE;
+        if (!grow_all(found, &rooms, input->wanted)) return csv_free(found), NULL;
+        Record record;
+        if (!read_next(input, begin, found, &record, &end, &lines)) {
+            found->is_endless = input->size - begin > input->longest;
+            break;
+        }
+        if ((int64_t)record.end - begin > input->longest) {
+            found->is_endless = true;
+            break;
         }
         if (record.end > record.begin) {
-            if (record.fault == SOUND) {
-                found->rows[found->row_count++] = record;
-            } else {
-                if (!grow((void **)&found->rejected, found->rejected_count, &rejected_room, sizeof(Record)))
-                    goto without_memory;
-                found->rejected[found->rejected_count++] = record;
-            }
+            if (record.fault == SOUND) found->rows[found->row_count++] = record;
+            else found->rejected[found->rejected_count++] = record;
         }
-        found->consumed = shape.end, found->lines += lines;
+        found->consumed = end, found->lines += lines;
     }
     return found;
-
-without_memory:
-    csv_free(found);
-    return NULL;
 }
 
 void csv_free(CsvRecords *records) {

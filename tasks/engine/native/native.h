@@ -10,6 +10,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* What the binding calls; the build hides every other symbol. */
+#define EXPORT __attribute__((visibility("default")))
+
 /* Where a text stands in some bytes. */
 typedef struct {
     uint32_t begin;
@@ -45,22 +48,35 @@ typedef struct {
 
 enum Fault { SOUND, FAULT_QUOTE, FAULT_WIDTH, FAULT_NUL, FAULT_UTF8, FAULT_RETURN };
 
+/* What csv_read reads, and how much of it one call may return. */
+typedef struct {
+    const char *data;      /* begins with a record */
+    int64_t size;          /* at most SPAN_SIZE: places in it have 32 bits */
+    int64_t first_line;
+    const int32_t *places; /* for each field of a record: which of the wanted columns it is, or -1 */
+    int32_t width;         /* fields of a record */
+    int32_t wanted;        /* columns */
+    int64_t longest;       /* bytes that a record may have */
+    int64_t most_records;  /* no further record is read after so many, */
+    int64_t most_bytes;    /* or after so many bytes */
+    bool is_last;          /* the object ends with these bytes */
+    bool is_open;          /* an earlier call saw a quote stay open to the end of these bytes */
+} CsvInput;
+
 typedef struct {
     int64_t row_count, rejected_count;
-    int64_t consumed;  /* bytes of complete records; what follows is an unfinished one */
+    int64_t consumed;  /* bytes of complete records */
     int64_t lines;     /* physical lines in them */
-    bool is_endless;   /* that unfinished one is longer than any may be */
+    bool is_full;      /* the call returned as much as it may: call again with the bytes that follow */
+    bool is_endless;   /* the record that follows is longer than any may be */
+    bool is_open;      /* a quote stays open to the end */
     Record *rows, *rejected;
     Span *spans;       /* row by row, one for each column that is wanted */
 } CsvRecords;
 
-/* Read the records of some bytes that begin with one.
- *
- * places: for each of the width fields of a record the wanted column that it is, or -1.
- * Returns NULL without memory. */
-CsvRecords *csv_read(const char *data, int64_t size, bool is_last, int64_t first_line, int32_t width,
-                     const int32_t *places, int32_t wanted, int64_t longest);
-void csv_free(CsvRecords *records);
+/* Read some records. Returns NULL without memory, or where there are more bytes than SPAN_SIZE. */
+EXPORT CsvRecords *csv_read(const CsvInput *input);
+EXPORT void csv_free(CsvRecords *records);
 
 /* ---- answers.c ---- */
 
@@ -123,7 +139,7 @@ enum { NO_VALUE = -1, UNCLEAR = -2 };
 /* Room that a value of a text of this many bytes may take. */
 #define VALUE_ROOM(size) (3 * (size) + 96)
 
-bool column_type(Column *column); /* sets kind, precision and scale; false where the type is not known */
+EXPORT bool column_type(Column *column); /* sets kind, precision and scale; false where the type is not known */
 
 /* Write the binary form of a value; its size, NO_VALUE, or UNCLEAR where only the caller's function can tell. */
 int64_t value_write(const Column *column, const char *text, int64_t size, uint8_t *out);
@@ -163,19 +179,19 @@ typedef bool (*Ask)(int32_t column, const char *text, int64_t size);
 
 /* head: what every row begins with: the number of its fields, and those that are the same in all of them.
  * Returns NULL without memory. The columns are copied, their texts are not. */
-Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, int64_t head_size, Ask ask);
-void encoder_free(Encoder *encoder);
+EXPORT Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, int64_t head_size, Ask ask);
+EXPORT void encoder_free(Encoder *encoder);
 
 /* Encode rows, asking once about each text. NULL without memory, or where the caller's function failed. */
-const Encoded *encoder_encode(Encoder *encoder, const TextColumn *texts, int64_t row_count);
-bool encoder_answer(Encoder *encoder, const char *answer, int64_t size); /* size -1: refused; false without memory */
+EXPORT const Encoded *encoder_encode(Encoder *encoder, const TextColumn *texts, int64_t row_count);
+EXPORT bool encoder_answer(Encoder *encoder, const char *answer, int64_t size); /* size -1: refused; false without memory */
 
 /* ---- texts.c ---- */
 
 /* The most bytes that a column's texts take. */
-int64_t texts_size(const TextColumn *texts, int64_t row_count);
+EXPORT int64_t texts_size(const TextColumn *texts, int64_t row_count);
 /* Copy them: row_count + 1 offsets, the bytes, and a bitmap that was zeroed before. */
-void texts_copy(const TextColumn *texts, int64_t row_count, int64_t *offsets, char *data, uint8_t *validity);
+EXPORT void texts_copy(const TextColumn *texts, int64_t row_count, int64_t *offsets, char *data, uint8_t *validity);
 
 /* A text of a column; false where there is none. Doubled quotes are undone in `spare`, which holds at least its size. */
 static inline bool text_of(const TextColumn *texts, int64_t row, const char **text, int64_t *size, char *spare) {
