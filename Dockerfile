@@ -1,38 +1,45 @@
-# The image that flow runs, and the worker, run in. The classic builder is enough: no BuildKit syntax, no build secrets.
+# The image for the worker and for flow runs. The classic Docker builder can build it; BuildKit is not required.
 #
-#   docker build -t tally .                                               from the official image
-#   docker build -t tally --build-arg BASE_IMAGE=tally-base:bookworm .    where no registry answers: deployments/base_image.sh made it
+#   docker build -t tally .                                               from the official Python image
+#   docker build -t tally --build-arg BASE_IMAGE=tally-base:bookworm .    without an image registry, from the base image
+#                                                                         that deployments/base_image.sh makes
 #
-# Any Debian-like base with Python 3.11 to 3.13, its venv module and ca-certificates will do. Everything lives in a virtual environment,
-# because a distribution's own Python refuses to be installed into.
+# Any Debian-like base image works if it has Python 3.11 to 3.13, the venv module and ca-certificates. Python packages
+# are in a virtual environment, because Debian's Python does not allow installations by pip.
+#
+# The file has one stage, because the classic builder leaves an untagged image behind for each further stage. Each RUN
+# therefore removes its own build tools, so that no layer contains them.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
-# Used below as ${BASE_IMAGE:-…}, because prefect.yaml passes an unset variable on as an empty argument.
+# prefect.yaml passes an empty argument if the variable is not set, hence the second default.
+FROM ${BASE_IMAGE:-python:3.11-slim-bookworm}
 
-# ---------------------------------------------------------------------------------------------------------------------------------
-# dependencies: the locked ones, in /opt/venv. This stage never sees the sources, so its cache holds until the lock changes.
-FROM ${BASE_IMAGE:-python:3.11-slim-bookworm} AS dependencies
+# `make deploy` removes untagged images with this label: those that a newer build has replaced.
+LABEL tally.image=true
 
-# Trust what the base image trusts: pip would bring its own list, which a network with its own authority is not on.
-ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
-    PIP_DISABLE_PIP_VERSION_CHECK=1 \
-    PIP_NO_CACHE_DIR=1 \
-    PIP_NO_INPUT=1 \
-    PIP_ROOT_USER_ACTION=ignore
+# A numeric user id, so that Kubernetes can verify runAsNonRoot. The user can write to /home/tally and /tmp only.
+RUN groupadd --gid 10001 tally && useradd --uid 10001 --gid tally --create-home --shell /usr/sbin/nologin tally
 
-# pip lives in a venv of its own and installs into the other one from outside: /opt/venv never holds an installer.
-RUN python3 -m venv /opt/installer && python3 -m venv --without-pip /opt/venv
+# pip trusts the certificates of the base image. Its own list lacks the certificate authority of a private network.
+ARG PIP_CERT=/etc/ssl/certs/ca-certificates.crt
+ARG PIP_DISABLE_PIP_VERSION_CHECK=1
+ARG PIP_NO_CACHE_DIR=1
+ARG PIP_NO_INPUT=1
+ARG PIP_ROOT_USER_ACTION=ignore
 
-COPY requirements.lock /opt/installer/
-# Hashes or nothing, wheels or nothing: no compiler is needed, and nothing runs a setup script. The lock is complete, so nothing is left to
-# resolve (Debian's pip looks for the newest `sqlalchemy[asyncio]` beside the locked `sqlalchemy`); the check holds it to that.
-RUN /opt/installer/bin/pip --python /opt/venv/bin/python install \
-        --require-hashes --only-binary :all: --no-deps --no-compile -r /opt/installer/requirements.lock \
-    && /opt/installer/bin/pip --python /opt/venv/bin/python check
-
-# What no flow run reads: bundled test suites, C headers and Cython sources, the server's web interface, and the parts of Arrow that talk
-# Flight and S3 (the lake is read through boto3 and polars; nothing else links them). The import test at the end holds this list to its word.
-# Then byte code, once, for good: nothing in the image is writable for the user who runs it, so each start would compile again.
-RUN cd "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+# Dependencies: this layer is built again only if the lock changes.
+COPY requirements.lock /opt/tally/
+# pip runs in its own environment, so that /opt/venv contains no installer.
+# The options accept only locked versions, verified by hash, and only wheels, so that no package runs a setup script.
+# --no-deps is needed because Debian's pip would look for the newest `sqlalchemy[asyncio]`; pip check verifies the
+# result. Flow runs do not need test suites, C headers, Cython sources, Prefect's web interface, or Arrow's Flight and
+# S3 clients. The import test at the end of this file proves that the rest still works.
+# The user of the image cannot write byte code, so the build compiles it once.
+RUN python3 -m venv /opt/installer && python3 -m venv --without-pip /opt/venv \
+    && /opt/installer/bin/pip --python /opt/venv/bin/python install \
+        --require-hashes --only-binary :all: --no-deps --no-compile -r /opt/tally/requirements.lock \
+    && /opt/installer/bin/pip --python /opt/venv/bin/python check \
+    && rm -rf /opt/installer \
+    && cd "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && rm -rf pyarrow/include pyarrow/includes pyarrow/src pyarrow/tests \
         pyarrow/libarrow_flight.so* pyarrow/libarrow_python_flight.so* pyarrow/_flight.* pyarrow/flight.py \
         pyarrow/libarrow_s3.so* pyarrow/_s3fs.* \
@@ -40,68 +47,43 @@ RUN cd "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("p
     && find pyarrow -name 'libarrow_python.so*' ! -name 'libarrow_python.so.[0-9]*[0-9]00' -delete \
     && find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \
     && find . -type f \( -name '*.a' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.pyi' \) -delete \
-    && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash .
+    && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash . \
+    && echo /opt/tally >tally.pth
 
-# ---------------------------------------------------------------------------------------------------------------------------------
-# project: what installing this project adds to /opt/venv (its metadata, and the pointer to its sources), apart, so that a change of the
-# sources makes a layer of kilobytes.
-FROM dependencies AS project
+# The native library of the engine: this layer is built again only if its C sources change.
+COPY deployments/compiler.lock /opt/tally/
+COPY tasks/engine/native/*.c tasks/engine/native/*.h tasks/engine/native/build.py /opt/tally/tasks/engine/native/
+RUN python3 -m venv /opt/installer \
+    && /opt/installer/bin/pip install --require-hashes --only-binary :all: -r /opt/tally/compiler.lock \
+    && /opt/installer/bin/python /opt/tally/tasks/engine/native/build.py \
+    && rm -rf /opt/installer /root/.cache
 
-COPY deployments/build-requirements.lock /opt/installer/
-RUN /opt/installer/bin/pip install --require-hashes --only-binary :all: -r /opt/installer/build-requirements.lock
-
-COPY pyproject.toml /opt/tally/
-COPY flows /opt/tally/flows
-COPY tasks /opt/tally/tasks
-COPY deployments /opt/tally/deployments
-RUN /opt/installer/bin/pip install --no-deps --no-build-isolation --no-compile --ignore-installed \
-        --prefix /opt/project --editable /opt/tally
-
-# ---------------------------------------------------------------------------------------------------------------------------------
-# native: the compiled part of the engine. Neither the compiler nor the layers that it takes are in the image.
-FROM dependencies AS native
-
-COPY deployments/compiler.lock /opt/installer/
-RUN /opt/installer/bin/pip install --require-hashes --only-binary :all: -r /opt/installer/compiler.lock
-
-COPY tasks/engine/native /opt/native
-RUN /opt/installer/bin/python /opt/native/build.py
-
-# ---------------------------------------------------------------------------------------------------------------------------------
-FROM ${BASE_IMAGE:-python:3.11-slim-bookworm}
-
-# A number, so that Kubernetes' runAsNonRoot can check it; the home folder is the only place that it may write to, besides /tmp.
-RUN groupadd --gid 10001 tally && useradd --uid 10001 --gid tally --create-home --shell /usr/sbin/nologin tally
-
-COPY --from=dependencies /opt/venv /opt/venv
-COPY --from=project /opt/project/lib /opt/venv/lib
-COPY pyproject.toml prefect.yaml /opt/tally/
+# The project: only what flow runs need. Registration, sample data and local services stay outside the image.
 COPY sql /opt/tally/sql
 COPY tasks /opt/tally/tasks
 COPY flows /opt/tally/flows
-COPY deployments /opt/tally/deployments
-COPY --from=native /opt/native/native.so /opt/tally/tasks/engine/native/
 
 WORKDIR /opt/tally
+# With `reschedule`, `docker stop` returns the run to the scheduler within seconds. Without it, the run ends after the
+# grace period and nothing reports it.
 ENV PATH=/opt/venv/bin:$PATH \
     LANG=C.UTF-8 \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    # `docker stop` then hands the run back to be scheduled again, within seconds. Without it the run dies after the grace period, silently.
     PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR=reschedule \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     DO_NOT_TRACK=1
 
-RUN python -m compileall -q --invalidation-mode unchecked-hash flows tasks deployments
+RUN python -m compileall -q --invalidation-mode unchecked-hash flows tasks
 
 USER 10001:10001
 
-# Every flow imports, as the user who will run it, and so does what Arrow keeps after the diet above. No flow at all is a fault as well.
+# As the user of the image, import every flow and every library that the build has reduced. Fail if there is no flow.
 RUN python -c "import importlib, pkgutil, flows; \
         import pyarrow.compute, pyarrow.csv, pyarrow.dataset, pyarrow.fs, pyarrow.parquet; \
         import polars, prefect_aws, prefect_docker, prefect_sqlalchemy, psycopg; \
         found = [importlib.import_module(m.name).__name__ for m in pkgutil.walk_packages(flows.__path__, 'flows.')]; \
         assert found, 'expected flow modules under flows/, found none'; \
-        print('flows that import:', *found)"
+        print('imported flows:', *found)"
 
 CMD ["prefect", "version"]

@@ -1,7 +1,7 @@
-# What users type. Everything works without root and without Docker, except what says so.
+# The commands of the project. They need neither root nor Docker, unless their description says so.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-# The first supported Python on PATH; `make PYTHON=/path/to/python3.12 install` names another one.
+# The first supported Python on PATH. To use another one: make PYTHON=/path/to/python3.12 install
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c '$(SUPPORTED)' 2>/dev/null && { command -v $$name; break; }; done)
@@ -13,11 +13,11 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: .venv/installed $(NATIVE) ## Make .venv with everything from the lock, checked by hash
+install: .venv/installed $(NATIVE) ## Create .venv with the locked dependencies, verified by hash
 
 .venv/installed: requirements-dev.lock deployments/build-requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUPPORTED)' || \
-		{ echo "expected Python 3.11 to 3.13 on PATH, found none; name one: make PYTHON=/path/to/python3.12 install" >&2; exit 1; }
+		{ echo "expected Python 3.11 to 3.13 on PATH, found none: run make PYTHON=/path/to/python3.12 install" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements-dev.lock)"
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes \
@@ -25,19 +25,19 @@ install: .venv/installed $(NATIVE) ## Make .venv with everything from the lock, 
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# By the machine's C compiler; where there is none, by one from the package index.
+# Without a C compiler on PATH, a compiler from the package index is installed.
 $(NATIVE): $(wildcard tasks/engine/native/*.[ch]) tasks/engine/native/build.py | .venv/installed
 	@command -v $${CC:-cc} >/dev/null || \
 		$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirements deployments/compiler.lock
 	$(BIN)/python -m tasks.engine.native.build
 
-demo: install ## From nothing to the answers: a year of events and a shop, every row accounted for
+demo: install ## Run all pipelines on sample data and check that every row is accounted for
 	$(BIN)/python -m deployments.demo
 
 test: install ## Run the whole test suite on services that it starts itself
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-check: install ## Types, style, spelling, SQL and prefect.yaml
+check: install ## Check types, style, spelling, SQL and prefect.yaml
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -45,10 +45,10 @@ check: install ## Types, style, spelling, SQL and prefect.yaml
 	$(BIN)/codespell
 	$(BIN)/python -m deployments.lint
 
-bench: install ## Measure the load against psql's own \copy, side by side
+bench: install ## Compare the speed of a load with psql's \copy
 	$(BIN)/python -m benchmarks.load
 
-bench-peers: install .venv-bench/installed ## Measure the load against all peers, exports and start-up; write docs/bench.*
+bench-peers: install .venv-bench/installed ## Compare loads with all peers, measure exports and start-up, write docs/bench.*
 	$(BIN)/python -m benchmarks.load --peers --keep docs
 	$(BIN)/python -m benchmarks.export --keep docs
 	$(BIN)/python -m benchmarks.startup --keep docs
@@ -58,16 +58,16 @@ bench-peers: install .venv-bench/installed ## Measure the load against all peers
 	$(BIN)/uv pip sync --quiet --python .venv-bench/bin/python --require-hashes requirements-bench.lock
 	@touch $@
 
-up: install ## Keep Postgres, S3, a Prefect server with its UI and a worker running
+up: install ## Start Postgres, S3, a Prefect server with its UI and a worker in the background
 	$(BIN)/python -m deployments.stack up
 
-down: install ## Stop what `make up` started
+down: install ## Stop the services of `make up`
 	$(BIN)/python -m deployments.stack down
 
-deploy: install ## Register work pool, blocks, limits and automation, build the image, deploy every flow (needs Docker)
+deploy: install ## Register the Prefect objects, build the image and deploy all flows (requires Docker)
 	$(BIN)/python -m deployments.register --deploy
 
-lock: ## Resolve the dependencies again and write the locks
+lock: ## Resolve the dependencies again and write the lock files
 	$(BIN)/$(LOCK) pyproject.toml --extra dev --output-file requirements-dev.lock
 	$(BIN)/$(LOCK) pyproject.toml --constraints requirements-dev.lock --output-file requirements.lock
 	$(BIN)/$(LOCK) --group bench --output-file requirements-bench.lock

@@ -1,8 +1,8 @@
-"""`make demo`: events, a shop, its orders and an ERP's database, all of them generated, each through its flow.
+"""`make demo`: run all pipelines on generated data and check that every row is accounted for.
 
-Starts Postgres, S3 and a Prefect server (or uses those of `make up`, or those that the environment names), puts the
-files into S3, runs the flows and holds what they say against what was generated. The exit code is 0 only if every row
-is accounted for.
+The demo starts Postgres, S3 and a Prefect server, unless `make up` or the environment provides them. It writes the
+generated files to S3, runs the flows and compares their results with the generated data. The exit code is 0 only if
+all counts agree.
 """
 
 import argparse
@@ -32,7 +32,7 @@ SHOP_DAY = date(YEAR, 12, 31)
 ROWS = 100_000
 BAD_ROWS = 8
 QUIET = {
-    # The runs' logs go to the UI; the demo's own lines say what matters.
+    # The UI shows the logs of the runs. The demo prints its own summary.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
     "PREFECT_CLI_PROMPT": "false",
 }
@@ -40,7 +40,7 @@ QUIET = {
 
 @contextmanager
 def environment(home: Path) -> Iterator[dict[str, str]]:
-    """What flows need to run: of the stack where it is up, else of services that run for the length of the block."""
+    """Yield the variables that flows need: those of a running stack, else of services that end with the block."""
     stack = Stack(home)
     if stack.process_id and stack.environment_file.exists():
         words = shlex.split(stack.environment_file.read_text(), comments=True)
@@ -54,7 +54,7 @@ def environment(home: Path) -> Iterator[dict[str, str]]:
 
 
 def put_year(rows: int) -> list[SampleObject]:
-    """Generate the year and put it into the lake."""
+    """Generate a year of events and write it to the lake."""
     from tasks.connections import open_lake, run_settings  # noqa: PLC0415 - Prefect reads its settings when imported
 
     with open_lake() as lake:
@@ -68,14 +68,14 @@ def put_year(rows: int) -> list[SampleObject]:
 
 
 def run_months(objects: list[SampleObject]) -> list[LoadReceipt]:
-    """Run `events-monthly` for each object's month and print what became of it."""
+    """Run `events-monthly` for the month of each object and print the results."""
     from flows.events_monthly import events_monthly  # noqa: PLC0415 - Prefect reads its settings when imported
 
     print(f"\n{'month':8} {'status':10} {'read':>10} {'loaded':>10} {'rejected':>9} {'rows/s':>10}")
     loads = []
     for sample in objects:
         for load in events_monthly(month=sample.month):
-            speed = f"{load.rows_read / load.seconds:,.0f}" if load.status != "unchanged" else "no work"
+            speed = f"{load.rows_read / load.seconds:,.0f}" if load.status != "unchanged" else "skipped"
             print(
                 f"{load.partition:8} {load.status:10} {load.rows_read:10,} {load.rows_loaded:10,}"
                 f" {load.rows_rejected:9,} {speed:>10}",
@@ -85,28 +85,32 @@ def run_months(objects: list[SampleObject]) -> list[LoadReceipt]:
     return loads
 
 
-def find_faults(objects: list[SampleObject], loads: list[LoadReceipt]) -> list[str]:
-    """Whatever does not add up: generated rows against the loads, and the loads against the marts."""
+def find_differences(objects: list[SampleObject], loads: list[LoadReceipt]) -> list[str]:
+    """Compare the generated rows with the loads, and the loads with the marts; return one line for each difference."""
     from tasks.connections import open_warehouse  # noqa: PLC0415 - Prefect reads its settings when imported
 
     generated = [(sample.month, sample.rows, sample.bad_rows) for sample in objects]
     loaded = [(load.partition, load.rows_read, load.rows_rejected) for load in loads]
-    faults = [f"generated {one}, loaded {other}" for one, other in zip(generated, loaded, strict=True) if one != other]
+    differences = [
+        f"expected (month, rows, bad rows) {expected}, found {found}"
+        for expected, found in zip(generated, loaded, strict=True)
+        if expected != found
+    ]
     total = sum(load.rows_loaded for load in loads)
     with open_warehouse() as connection:
         for group in ("country", "user", "company", "date"):
             row = connection.execute(
-                f"SELECT sum(event_count) FROM events_marts.event_counts_by_{group}"  # noqa: S608 - names of the line above
+                f"SELECT sum(event_count) FROM events_marts.event_counts_by_{group}"  # noqa: S608 - fixed names
                 " WHERE month >= %s AND month < %s",
                 [f"{YEAR}-01-01", f"{YEAR + 1}-01-01"],
             ).fetchone()
             if row != (total,):
-                faults.append(f"loaded {total:,} events, event_counts_by_{group} holds {row and row[0]}")
-    return faults
+                differences.append(f"expected {total:,} events in event_counts_by_{group}, found {row and row[0]}")
+    return differences
 
 
 def put_shop() -> SampleShop:
-    """Generate the shop and put it into the lake."""
+    """Generate the files of a shop and write them to the lake."""
     from tasks.connections import open_lake, run_settings  # noqa: PLC0415 - Prefect reads its settings when imported
 
     shop = sample_shop(SHOP_DAY)
@@ -117,14 +121,18 @@ def put_shop() -> SampleShop:
 
 
 def run_shop(shop: SampleShop) -> tuple[list[LoadReceipt], list[str]]:
-    """Run `commerce-analytics`, print what it answers, and find what is not as generated."""
+    """Run `commerce-analytics`, print its results, and compare them with the generated data.
+
+    Returns:
+        The loads, and one line for each difference.
+    """
     from flows.commerce_analytics import commerce_analytics  # noqa: PLC0415 - Prefect reads its settings when imported
     from tasks.connections import open_warehouse  # noqa: PLC0415
 
     loads = commerce_analytics(as_of=SHOP_DAY)
     loaded = {load.source_uri.rpartition("/")[2]: (load.rows_read, load.rows_rejected) for load in loads}
-    faults = [
-        f"generated {name} with (rows, bad) {generated}, loaded {loaded.get(name)}"
+    differences = [
+        f"expected (rows, bad rows) {generated} in {name}, found {loaded.get(name)}"
         for name in shop.files
         if (generated := (shop.rows[name], shop.bad_rows[name])) != loaded.get(name)
     ]
@@ -137,16 +145,16 @@ def run_shop(shop: SampleShop) -> tuple[list[LoadReceipt], list[str]]:
         ).fetchone()
     wanted = shop.late_count, shop.undelivered_count, shop.review_points
     if found is None or found[:3] != wanted:
-        faults.append(f"generated a shop with (late, undelivered, best points) {wanted}, found {found}")
+        differences.append(f"expected (late, undelivered, points of the best product) {wanted}, found {found}")
     else:
         late, undelivered, points, name, day = found
         print(f"\nShop as of {SHOP_DAY}: {late:,} late shipments, {undelivered:,} undelivered items;")
         print(f"  best product: {name}, {points:,} review points, most ordered on {day}")
-    return loads, faults
+    return loads, differences
 
 
 def print_answers(answers: dict[str, TopValues]) -> None:
-    """The most frequent values of the year, question by question."""
+    """Print the most frequent values of the year for each question."""
     for question, values in answers.items():
         print(f"\nTop {len(values)} {question}")
         for value, count in values:
@@ -154,7 +162,7 @@ def print_answers(answers: dict[str, TopValues]) -> None:
 
 
 def print_summary(loads: list[LoadReceipt], home: Path, seconds: float) -> None:
-    """What was read, loaded and rejected in all, and where things are."""
+    """Print the total counts and the locations of the results."""
     from tasks.connections import run_settings  # noqa: PLC0415 - Prefect reads its settings when imported
 
     settings = run_settings()
@@ -165,50 +173,48 @@ def print_summary(loads: list[LoadReceipt], home: Path, seconds: float) -> None:
     ui = os.environ["PREFECT_API_URL"].removesuffix("/api") if is_up else "`make up` shows them in the Prefect UI"
     print(
         f"\nRead {sum(x.rows_read for x in loads):,} rows = loaded {sum(x.rows_loaded for x in loads):,}"
-        f" + rejected {sum(x.rows_rejected for x in loads):,} (kept in ledger.rejected_rows, with line and reason)."
+        f" + rejected {sum(x.rows_rejected for x in loads):,} (see ledger.rejected_rows for line and reason)."
     )
     if fresh:
-        print(f"{read / working:,.0f} rows/s while loading.")
+        print(f"Average speed of the loads: {read / working:,.0f} rows/s.")
     else:
-        print(f"Everything stood there already: no work. To see it load, remove {home} and run again.")
-    print(
-        f"Exports: {exports}/*.csv and the shop's report, commerce_analytics.html, listed in manifest.json beside them."
-    )
-    print(f"Runs, logs and reports: {ui}. Data: {home}. {seconds:.0f} s in all.")
+        print(f"An earlier demo has already loaded all files. To load them again, remove {home} and rerun the demo.")
+    print(f"Exports: {exports}/*.csv and commerce_analytics.html, the shop's report. manifest.json lists them.")
+    print(f"Runs, logs and reports: {ui}. Data: {home}. The demo took {seconds:.0f} s.")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the demo; the exit code is 0 only if everything balanced."""
+    """Run the demo; return 0 only if all counts agree."""
     parser = argparse.ArgumentParser(prog="python -m deployments.demo", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rows", type=int, default=ROWS, help=f"rows a month (default {ROWS:,})")
+    parser.add_argument("--rows", type=int, default=ROWS, help=f"events for each month (default {ROWS:,})")
     rows = parser.parse_args(arguments).rows
     started, home = time.monotonic(), state_folder()
     print("Starting Postgres, S3 and a Prefect server ...", flush=True)
     try:
         with environment(home) as found:
             os.environ.update(QUIET | found)
-            print(f"Generating {12 * rows:,} events of {YEAR} into {found['LAKE_BUCKET']!r} ...", flush=True)
+            print(f"Writing {12 * rows:,} events of {YEAR} to bucket {found['LAKE_BUCKET']} ...", flush=True)
             objects = put_year(rows)
             loads = run_months(objects)
             from flows.events_insights import events_insights  # noqa: PLC0415 - Prefect reads its settings when imported
 
             print_answers(events_insights(since=f"{YEAR}-01", until=f"{YEAR + 1}-01"))
-            faults = find_faults(objects, loads)
-            shop_loads, shop_faults = run_shop(put_shop())
-            faults += shop_faults
+            differences = find_differences(objects, loads)
+            shop_loads, shop_differences = run_shop(put_shop())
+            differences += shop_differences
             loads += shop_loads
-            order_loads, order_faults = run_orders(put_orders())
-            faults += order_faults
+            order_loads, order_differences = run_orders(put_orders())
+            differences += order_differences
             loads += order_loads
-            faults += run_totesys(home / "services")
+            differences += run_totesys(home / "services")
             print_summary(loads, home, time.monotonic() - started)
     except ServiceError as error:
         print(error, file=sys.stderr)
         return 1
-    for fault in faults:
-        print(f"DOES NOT BALANCE: {fault}", file=sys.stderr)
-    print("Everything balanced." if not faults else f"{len(faults)} counts do not agree.")
-    return 1 if faults else 0
+    for difference in differences:
+        print(f"DIFFERENCE: {difference}", file=sys.stderr)
+    print(f"{len(differences)} counts do not agree." if differences else "All counts agree.")
+    return 1 if differences else 0
 
 
 if __name__ == "__main__":

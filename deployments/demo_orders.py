@@ -1,4 +1,4 @@
-"""The part of `make demo` that loads some days of a shop's orders, one of them a holiday without a file."""
+"""The part of `make demo` that loads a few days of a shop's orders. One day is a holiday without a file."""
 
 import time
 from datetime import date
@@ -20,7 +20,7 @@ _USERS = "SELECT user_id, num_orders FROM orders_core.users_table WHERE user_id 
 
 
 def put_orders() -> SampleOrders:
-    """Generate the days and put them into the lake."""
+    """Generate the files of the days and write them to the lake."""
     from tasks.connections import open_lake, run_settings  # noqa: PLC0415 - Prefect reads its settings when imported
 
     sample = sample_orders(FIRST, DAYS)
@@ -31,31 +31,37 @@ def put_orders() -> SampleOrders:
 
 
 def run_orders(sample: SampleOrders) -> tuple[list[LoadReceipt], list[str]]:
-    """Run `orders-daily` for each day, print what the tables answer, and find what is not as generated."""
+    """Run `orders-daily` for each day, print the totals, and compare them with the generated data.
+
+    Returns:
+        The loads, and one line for each difference.
+    """
     from flows.orders_daily import orders_daily  # noqa: PLC0415 - Prefect reads its settings when imported
 
     started = time.monotonic()
     loads = [load for day in sample.files for load in orders_daily(day=day)]
-    faults = []
+    differences = []
     for day, load in zip(sample.files, loads, strict=True):
         generated = sample.rows[day], sample.bad_rows[day]
-        if (load.rows_read, load.rows_rejected) != generated:
-            faults.append(f"generated orders of {day} with (rows, bad) {generated}, loaded {load}")
+        if (counted := (load.rows_read, load.rows_rejected)) != generated:
+            differences.append(f"expected (rows, bad rows) {generated} in the orders of {day}, found {counted}")
     wanted = (sample.order_count, sample.total_price, sample.item_count, sample.quantity, sample.user_orders)
-    found = _answers(sample)
+    found = _totals(sample)
     if found != wanted:
         return loads, [
-            *faults,
-            f"generated (orders, price, line items, pieces, orders by user) {wanted}, found {found}",
+            *differences,
+            f"expected (orders, price, line items, quantity, orders by user) {wanted}, found {found}",
         ]
     orders, price, items, pieces, users = wanted
-    print(f"\nOrders of {len(loads)} days in {time.monotonic() - started:.1f} s: {orders:,} for {price:,}, in")
-    print(f"  {items:,} line items {pieces:,} pieces, {sum(users.values()):,} taken by {len(users)} users at the tills")
-    return loads, faults
+    print(f"\nOrders of {len(loads)} days ({time.monotonic() - started:.1f} s): {orders:,} orders for {price:,},")
+    print(
+        f"  {items:,} line items with {pieces:,} pieces; {len(users)} users took {sum(users.values()):,} of the orders"
+    )
+    return loads, differences
 
 
-def _answers(sample: SampleOrders) -> tuple[Any, ...]:
-    """What the tables say of the sample's days and users; the warehouse may hold others."""
+def _totals(sample: SampleOrders) -> tuple[Any, ...]:
+    """Return the totals of the sample's days and users. The warehouse may contain other days and users."""
     from tasks.connections import open_warehouse  # noqa: PLC0415 - Prefect reads its settings when imported
 
     with open_warehouse() as connection:

@@ -1,4 +1,4 @@
-"""The part of `make demo` that syncs an operational database: first all of it, then what some trading changed."""
+"""The part of `make demo` that syncs an operational database: first all rows, then the changes of a simulation."""
 
 import random
 import time
@@ -37,23 +37,26 @@ _COMPARED = {
         " payment_date, last_updated_date + last_updated_time FROM totesys_warehouse.fact_payment_current",
     ),
 }
-"""For each fact its columns in the source and in the view of its current rows."""
+"""For each fact table, queries for the same columns in the source and in the view of its current rows."""
 
 
 def run_totesys(folder: Path) -> list[str]:
-    """Run `totesys-sync`, trade, run it again, look for deletions, and find what is not as in the source.
+    """Run `totesys-sync`, change the source, sync again, close deleted rows, and compare the warehouse with the source.
 
     Args:
-        folder: The services' folder, where the login of the database's owner lies.
+        folder: The services' folder, which contains the login of the database's owner.
+
+    Returns:
+        One line for each difference.
     """
     from flows.totesys_deletions import totesys_deletions  # noqa: PLC0415 - Prefect reads its settings when imported
     from flows.totesys_sync import totesys_sync  # noqa: PLC0415
     from tasks.connections import open_warehouse  # noqa: PLC0415
 
     if (owner := totesys.owner_dsn(folder)) is None:
-        print("\nNo Totesys database beside services that are given: totesys-sync is left out.")
+        print("\nSkipped totesys-sync: there is no Totesys database for external services.")
         return []
-    print("\nTotesys, an operational database, over the lake to a star schema:")
+    print("\nTotesys, an operational database, copied through the lake to a star schema:")
     with psycopg.connect(owner, autocommit=True) as source:
         _run("synced", totesys_sync)
         now = datetime.now(UTC).replace(tzinfo=None)
@@ -61,15 +64,15 @@ def run_totesys(folder: Path) -> list[str]:
         kinds: Counter[str] = Counter()
         for name, count in counts.items():
             kinds[name.split()[0]] += count
-        print("  traded: " + ", ".join(f"{kind} {count:,}" for kind, count in sorted(kinds.items())))
+        print("  changed the source: " + ", ".join(f"{kind} {count:,}" for kind, count in sorted(kinds.items())))
         _run("synced", totesys_sync)
         closed = totesys_deletions()
-        print(f"  closed {sum(receipt.closed_count for receipt in closed):,} versions of rows that were deleted")
+        print(f"  closed {sum(receipt.closed_count for receipt in closed):,} versions of deleted rows")
         with open_warehouse() as warehouse:
             return [
-                fault
+                difference
                 for table, queries in _COMPARED.items()
-                for fault in _differences(table, queries, source, warehouse)
+                for difference in _differences(table, queries, source, warehouse)
             ]
 
 
@@ -86,7 +89,7 @@ def _differences(table: str, queries: tuple[str, str], *connections: psycopg.Con
         for connection, query in zip(connections, queries, strict=True)
     )
     if source == warehouse:
-        print(f"  {table}: all {source.total():,} current rows are those of the source")
+        print(f"  {table}: all {source.total():,} current rows equal the source")
         return []
     missing, surplus = source - warehouse, warehouse - source
-    return [f"{table}: the current rows lack {missing.total():,} of the source's and have {surplus.total():,} others"]
+    return [f"{table}: expected the rows of the source, found {missing.total():,} missing, {surplus.total():,} extra"]

@@ -1,7 +1,7 @@
-"""Sample files of a shop: deterministic, with lags and ages on both sides of each boundary, and a few bad rows.
+"""Sample files of a shop: deterministic, with delivery times on both sides of each limit, and with a few bad rows.
 
-The same arguments give the same bytes on every machine. Write the files into a folder with
-`python -m deployments.sample_commerce 2021-12-31 shop/`.
+The same arguments give the same bytes on every machine.
+`python -m deployments.sample_commerce 2021-12-31 shop/` writes the files to a folder.
 """
 
 import argparse
@@ -25,15 +25,15 @@ _BAD_REVIEWS = ("0,3", "6,3", "five,3")
 
 @dataclass(frozen=True)
 class SampleShop:
-    """A shop's files, and what a run as of its date must find in them.
+    """A shop's files, and the expected results of a run as of its date.
 
     Attributes:
-        files: Content by name below the prefix.
-        rows: Records of each file, the bad ones among them.
-        bad_rows: Those of them that must be rejected.
-        late_count: Late shipments.
-        undelivered_count: Undelivered items.
-        review_points: Points of the best product.
+        files: The content of each file, by its name without the prefix.
+        rows: The number of records in each file, including bad ones.
+        bad_rows: The number of records in each file that must be rejected.
+        late_count: The number of late shipments.
+        undelivered_count: The number of undelivered items.
+        review_points: The points of the best product.
     """
 
     files: dict[str, bytes]
@@ -48,9 +48,9 @@ def sample_shop(as_of: date, orders: int = DEFAULT_ORDERS, *, seed: int = DEFAUL
     """Generate a shop.
 
     Args:
-        as_of: Its last day; a few orders are of the days after.
-        orders: How many orders; half as many reviews.
-        seed: Another seed gives another shop.
+        as_of: The shop's last day. A few orders have later dates.
+        orders: The number of orders. There are half as many reviews.
+        seed: The seed of the random values.
     """
     rng = random.Random(f"{seed} {as_of}")  # noqa: S311 - reproducible, not secret
     order_rows, shipment_rows, late, undelivered = [], [], 0, 0
@@ -68,7 +68,7 @@ def sample_shop(as_of: date, orders: int = DEFAULT_ORDERS, *, seed: int = DEFAUL
     for stars, product in reviews:
         points[product] += stars
     files = {
-        # Delivered like the real one: the total under its other name, and no final newline.
+        # Like the real file, this one calls the total `amount` and has no final newline.
         "orders.csv": _csv("order_id,customer_id,order_date,product_id,unit_price,quantity,amount", order_rows)[:-1],
         "reviews.csv": _csv("review,product_id", [*(f"{s},{p}" for s, p in reviews), *_BAD_REVIEWS]),
         "shipment_deliveries.csv": _csv("shipment_id,order_id,shipment_date,delivery_date", shipment_rows),
@@ -98,7 +98,7 @@ def sample_shop(as_of: date, orders: int = DEFAULT_ORDERS, *, seed: int = DEFAUL
 
 
 def _shipment(rng: random.Random, day: date) -> tuple[date | None, date | None]:
-    """Days of shipment and delivery: often around the day from which a shipment is late, often missing."""
+    """Return the days of shipment and delivery. They are often missing, or close to the limit for late shipments."""
     if rng.random() < 0.4:
         return None, None
     shipped = day + timedelta(rng.choice((1, 2, LATE_DAYS - 1, LATE_DAYS, LATE_DAYS + 1)))
@@ -110,14 +110,14 @@ def _csv(header: str, rows: Iterable[str]) -> bytes:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write a shop's files into a folder."""
+    """Write a shop's files to a folder."""
     parser = argparse.ArgumentParser(
         prog="python -m deployments.sample_commerce", description="Write the files of a sample shop."
     )
-    parser.add_argument("as_of", type=date.fromisoformat, help="YYYY-MM-DD")
-    parser.add_argument("folder", type=Path, help="made where it is not there")
-    parser.add_argument("--orders", type=int, default=DEFAULT_ORDERS, help=f"default {DEFAULT_ORDERS}")
-    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help=f"default {DEFAULT_SEED}")
+    parser.add_argument("as_of", type=date.fromisoformat, help="the shop's last day, YYYY-MM-DD")
+    parser.add_argument("folder", type=Path, help="the folder for the files; it is created if it is missing")
+    parser.add_argument("--orders", type=int, default=DEFAULT_ORDERS, help=f"orders (default {DEFAULT_ORDERS})")
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help=f"seed (default {DEFAULT_SEED})")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
     for name, content in sample_shop(options.as_of, options.orders, seed=options.seed).files.items():

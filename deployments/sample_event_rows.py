@@ -1,4 +1,4 @@
-"""What the rows of sample event files hold: fixed pools for the ordinary rows, and the special rows, as CSV text."""
+"""The rows of sample event files as CSV text: pools of values for ordinary rows, and the special rows."""
 
 import functools
 import random
@@ -51,7 +51,7 @@ def first_day(month: str) -> date:
     """Return the first day of a month, `YYYY-MM` from 1900 to 2099.
 
     Raises:
-        ValueError: It is no such month.
+        ValueError: The text is not such a month.
     """
     if not re.fullmatch(r"(19|20)[0-9]{2}-(0[1-9]|1[0-2])", month):
         raise ValueError(f"expected a month YYYY-MM from 1900-01 to 2099-12, found {month!r}")
@@ -64,12 +64,12 @@ def next_month(month: str) -> date:
 
 
 def generator(*parts: object) -> random.Random:
-    """Return a random generator that these parts alone decide, on every machine and Python."""
+    """Return a random generator seeded by these parts. It gives the same values on every machine and Python version."""
     return random.Random(":".join(map(str, parts)))  # noqa: S311 - sample data, no secrets
 
 
 def stamps(month: str, seed: int) -> list[str]:
-    """Return a pool of timestamps: nine in ten are dates, the others date-times; weekdays are the busier days."""
+    """Return a pool of timestamps. Nine in ten are dates, the others date-times. Weekdays are more frequent."""
     rng = generator(seed, month, "stamps")
     first, following = first_day(month), next_month(month)
     days = [first + timedelta(days=number) for number in range((following - first).days)]
@@ -77,7 +77,7 @@ def stamps(month: str, seed: int) -> list[str]:
     pool = []
     for _ in range(_POOL_SIZE):
         chance = rng.random()
-        # One row in a hundred is of the day before the month.
+        # One row in a hundred has the date of the day before the month.
         day = first - timedelta(days=1) if chance < 0.01 else _pick(rng, busy)
         pool.append(f"{day}{_time(rng)}" if chance > 0.9 else day.isoformat())
     return pool
@@ -85,7 +85,7 @@ def stamps(month: str, seed: int) -> list[str]:
 
 @functools.lru_cache(maxsize=2)
 def people(seed: int) -> list[str]:
-    """Return a pool of `email,country,ip`, in which some people are much more frequent than others."""
+    """Return a pool of `email,country,ip`. Some people are much more frequent than others."""
     rng = generator(seed, "people")
     persons = [(_email(rng), _pick(rng, _COUNTRIES, skew=2)) for _ in range(_PEOPLE)]
     pool = []
@@ -114,7 +114,7 @@ def activities(seed: int) -> list[str]:
 
 
 def boundary_records(first: date, seed: int) -> list[str]:
-    """Return the rows that two neighbouring files share: late on the day before the later file's first day."""
+    """Return rows that the files of two consecutive months share, dated the day before `first`."""
     rng = generator(seed, first.isoformat(), "boundary")
     day = (first - timedelta(days=1)).isoformat()
     persons, acts = people(seed), activities(seed)
@@ -122,7 +122,7 @@ def boundary_records(first: date, seed: int) -> list[str]:
 
 
 def showcase(month: str, seed: int) -> list[str]:
-    """Return one row for each oddity that must load, as the specification of the events file lists them."""
+    """Return one row for each unusual but valid value in the specification of the events file."""
     rng = generator(seed, month, "showcase")
     first, following = first_day(month), next_month(month)
     last = following - timedelta(days=1)
@@ -142,7 +142,7 @@ def showcase(month: str, seed: int) -> list[str]:
         return ",".join(_field(value) for value in (usual | changed).values())
 
     return [
-        # Another month than the file's, by the date or only once the zone is applied.
+        # The month differs from the file's month, by its date or after conversion to UTC.
         row(timestamp=(first - timedelta(days=1)).isoformat()),
         row(timestamp=following.isoformat()),
         row(timestamp=f"{first}T00:30:00+02:00"),
@@ -209,7 +209,7 @@ def showcase(month: str, seed: int) -> list[str]:
 
 
 def bad_records(month: str, seed: int, count: int) -> Iterator[tuple[str, str, str]]:
-    """Yield rows that must be rejected: the text, the column at fault and what is wrong, every kind in turn."""
+    """Yield rows that must be rejected, as text, invalid column and reason. The kinds of errors alternate."""
     rng = generator(seed, month, "bad")
     persons, acts = people(seed), activities(seed)
     kinds = [
@@ -219,10 +219,10 @@ def bad_records(month: str, seed: int, count: int) -> Iterator[tuple[str, str, s
         ("id", "", "missing"),
         ("timestamp", "31/03/2021", "a date that is not ISO 8601"),
         ("ip", "2001:db8::zz", "an IPv6 part that is not hexadecimal"),
-        ("tags", "['cut', 'off", "a list without an end"),
-        ("id", "d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5g", "a UUID with a letter that is not hexadecimal"),
+        ("tags", "['cut', 'off", "a list without a closing bracket"),
+        ("id", "d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5g", "a UUID with a character that is not hexadecimal"),
         ("timestamp", "", "missing"),
-        ("ip", "192.0.2", "an IPv4 address of three parts"),
+        ("ip", "192.0.2", "an IPv4 address with three parts"),
         ("timestamp", f"{month}-10T25:00:00", "an hour above 23"),
         ("tags", "eat, PM", "not a list"),
     ]
@@ -240,7 +240,10 @@ def bad_records(month: str, seed: int, count: int) -> Iterator[tuple[str, str, s
 
 
 def _pick(rng: random.Random, items: Sequence[_Item], skew: int = 1) -> _Item:
-    """Pick one; the greater the skew, the likelier the first ones. `random.choice` may change between Pythons."""
+    """Pick an item. A greater skew makes the first items more likely.
+
+    `random.choice` is not used, because its results may change between Python versions.
+    """
     return items[int(rng.random() ** skew * len(items))]
 
 
@@ -255,7 +258,7 @@ def _email(rng: random.Random) -> str:
 
 
 def _ip(rng: random.Random) -> str:
-    """An address of the ranges kept for documentation and private use, or, seldom, none."""
+    """Return an address from the ranges for documentation and private use, or sometimes an empty text."""
     chance, number = rng.random(), rng.getrandbits(24)
     if chance < 0.03:
         return ""
@@ -271,7 +274,7 @@ def _time(rng: random.Random) -> str:
 
 
 def _field(value: str | None) -> str:
-    """Write one CSV field: a missing value as nothing, an empty text in quotes."""
+    """Format a CSV field: a missing value is empty, an empty text is quoted."""
     if value is None:
         return ""
     if not value or any(character in value for character in ',"\r\n'):

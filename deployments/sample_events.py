@@ -1,9 +1,9 @@
-"""Sample files of user events: deterministic, fast, and holding every oddity that the loader must survive.
+"""Sample files of user events: deterministic, fast to generate, and with every unusual value that a loader must handle.
 
-A file is a stream of ordinary rows drawn from fixed pools, with special rows at known places among them: a showcase of
-every accepted oddity, rows that the previous month's file holds too, and the bad rows, which must be rejected. The same
-arguments give the same bytes on every machine. Print one with
-`python -m deployments.sample_events 2021-04 --rows 1000 > events.csv`.
+A file consists of ordinary rows from fixed pools and of special rows at known positions. The special rows are unusual
+but valid rows, rows that the previous month's file contains too, and bad rows that must be rejected. The same arguments
+give the same bytes on every machine. `python -m deployments.sample_events 2021-04 --rows 1000 > events.csv` writes a
+file.
 """
 
 import argparse
@@ -30,7 +30,7 @@ COLUMNS = ("id", "timestamp", "email", "country", "ip", "uri", "action", "tags")
 DEFAULT_SEED = 20210401
 DEFAULT_BAD_ROWS = 6
 
-# One month a year has each peculiarity of the file as a whole, by number of the month.
+# The months (1 to 12) whose files have CRLF line ends, a byte order mark, and no final newline.
 CRLF_MONTH = 3
 BOM_MONTH = 6
 NO_FINAL_NEWLINE_MONTH = 9
@@ -44,10 +44,10 @@ class BadRow:
     """A row that a loader must reject.
 
     Attributes:
-        line_number: The record's first physical line; the header is line 1.
-        column: The column whose value is bad. There is one a row.
-        raw: The record's bytes, without its line end.
-        reason: What is wrong with the value, in words for people.
+        line_number: The record's first physical line. The header is line 1.
+        column: The column with the invalid value. Each bad row has one.
+        raw: The record's bytes without the line end.
+        reason: A description of the error.
     """
 
     line_number: int
@@ -58,13 +58,13 @@ class BadRow:
 
 @dataclass(frozen=True)
 class SampleObject:
-    """One object that `write_year` put.
+    """An object that `write_year` has written.
 
     Attributes:
-        key: Its key.
-        month: Its month, `YYYY-MM`.
-        rows: Its records, the bad ones among them, the header not.
-        bad_rows: How many of them must be rejected.
+        key: The object's key.
+        month: The month of the events, `YYYY-MM`.
+        rows: The number of records, including bad ones and without the header.
+        bad_rows: The number of records that must be rejected.
     """
 
     key: str
@@ -75,7 +75,12 @@ class SampleObject:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Where a file's special rows stand: record texts by record number from 0, and what is bad about the bad ones."""
+    """The special rows of a file.
+
+    Attributes:
+        specials: The texts of special records, by record number from 0.
+        bad: The column and the reason of each bad record, by record number.
+    """
 
     specials: dict[int, str]
     bad: dict[int, tuple[str, str]]
@@ -90,13 +95,14 @@ def object_key(prefix: str, month: str) -> str:
 def events_csv(month: str, rows: int, *, seed: int = DEFAULT_SEED, bad_rows: int = DEFAULT_BAD_ROWS) -> Iterator[bytes]:
     """Return the bytes of a month's file in chunks of about 2 MB.
 
-    A file of 100 rows or more holds every special row; a shorter one the bad rows and as many others as fit.
+    A file with at least 100 rows contains every special row. A shorter file contains the bad rows and as many other
+    special rows as fit.
 
     Args:
-        month: `YYYY-MM`.
-        rows: How many records, the bad ones among them; 0 gives a file with a header only.
-        seed: Another seed gives other rows; the people are the same in every month of one seed.
-        bad_rows: How many of the rows a loader must reject; `planned_bad_rows` tells which.
+        month: The month, `YYYY-MM`.
+        rows: The number of records, including bad ones; 0 gives a file with a header only.
+        seed: The seed of the random values. All months of a seed have the same people.
+        bad_rows: The number of records that a loader must reject. `planned_bad_rows` returns them.
 
     Raises:
         ValueError: The month is not `YYYY-MM`, or there are more bad rows than rows.
@@ -107,10 +113,10 @@ def events_csv(month: str, rows: int, *, seed: int = DEFAULT_SEED, bad_rows: int
 def planned_bad_rows(
     month: str, rows: int, *, seed: int = DEFAULT_SEED, bad_rows: int = DEFAULT_BAD_ROWS
 ) -> list[BadRow]:
-    """Return the rows that must be rejected from `events_csv` with the same arguments, by line number.
+    """Return the bad rows of the file that `events_csv` generates with the same arguments, ordered by line number.
 
     Raises:
-        ValueError: As in `events_csv`.
+        ValueError: See `events_csv`.
     """
     plan = _plan(month, rows, seed, bad_rows)
     found = []
@@ -132,18 +138,18 @@ def write_year(
     seed: int = DEFAULT_SEED,
     bad_rows: int = DEFAULT_BAD_ROWS,
 ) -> list[SampleObject]:
-    """Put the twelve files of a year.
+    """Write the twelve files of a year.
 
     Args:
-        put: Called with each object's key and its chunks, January first.
+        put: A function that writes an object. It gets the key and the chunks of each file, January first.
         year: The year.
-        rows: Records a file.
-        prefix: What the keys begin with.
-        seed: As in `events_csv`.
-        bad_rows: Bad rows a file.
+        rows: The number of records in each file.
+        prefix: The prefix of the keys.
+        seed: See `events_csv`.
+        bad_rows: The number of bad rows in each file.
 
     Returns:
-        What was put, in the order of the months.
+        The written objects in the order of the months.
     """
     written = []
     for number in range(1, 13):
@@ -174,7 +180,7 @@ def _chunks(month: str, rows: int, plan: _Plan, seed: int) -> Iterator[bytes]:
 
 def _ordinary_rows(rng: random.Random, count: int, pools: tuple[list[str], list[str], list[str]]) -> list[str]:
     stamp, person, activity = pools
-    # Two draws a block instead of several a row: this loop is the generator's speed.
+    # Two random draws for each block instead of several for each row: this loop determines the generator's speed.
     digits = rng.randbytes(16 * count).hex()
     picks = struct.unpack(f"<{3 * count}H", rng.randbytes(6 * count))
     return [
@@ -197,20 +203,23 @@ def _plan(month: str, rows: int, seed: int, bad_rows: int) -> _Plan:
     places = [index * rows // len(chosen) for index in range(len(chosen))]
     return _Plan(
         {place: text for place, (text, _) in zip(places, chosen, strict=True)},
-        {place: fault for place, (_, fault) in zip(places, chosen, strict=True) if fault},
+        {place: error for place, (_, error) in zip(places, chosen, strict=True) if error},
     )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print one month's file to standard output."""
+    """Write a month's file to standard output."""
     parser = argparse.ArgumentParser(
         prog="python -m deployments.sample_events", description="Print a sample events file."
     )
-    parser.add_argument("month", help="YYYY-MM")
+    parser.add_argument("month", help="month of the events, YYYY-MM")
     parser.add_argument("--rows", type=int, default=1000, help="records in the file (default 1000)")
-    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help=f"default {DEFAULT_SEED}")
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help=f"seed (default {DEFAULT_SEED})")
     parser.add_argument(
-        "--bad-rows", type=int, default=DEFAULT_BAD_ROWS, help=f"rows to be rejected (default {DEFAULT_BAD_ROWS})"
+        "--bad-rows",
+        type=int,
+        default=DEFAULT_BAD_ROWS,
+        help=f"records that a loader must reject (default {DEFAULT_BAD_ROWS})",
     )
     options = parser.parse_args(arguments)
     try:

@@ -1,9 +1,9 @@
-"""Sample files of a shop's orders: deterministic, with what real ones have in them.
+"""Sample files of a shop's orders: deterministic, with the peculiarities of real files.
 
-Money with float noise, ids beyond 32 bits, orders around midnight in the shop's own zone, orders delivered again in a
-later file, a test order that is a user's only one, contacts that are null or empty, a day without a file, a bad order.
-The same arguments give the same bytes on every machine. Write the files into a folder with
-`python -m deployments.sample_orders 2021-04-01 orders/`.
+The files contain amounts with float noise, ids that exceed 32 bits, orders around midnight in the shop's time zone,
+orders that a later file delivers again, a user whose only order is a test, contacts that are null or empty, and a bad
+order. One day has no file. The same arguments give the same bytes on every machine.
+`python -m deployments.sample_orders 2021-04-01 orders/` writes the files to a folder.
 """
 
 import argparse
@@ -22,7 +22,7 @@ DEFAULT_ORDERS = 150
 TILLS = 8
 TEST_USER = 9_000_000_099
 MISSING_DAY = 3
-"""Which day has no file, the first being 1: a holiday."""
+"""The number of the day (from 1) that has no file because it is a holiday."""
 
 Order = dict[str, Any]
 
@@ -32,17 +32,17 @@ _CONTACTS = (None, "", "ann@example.com", "bob@example.com", 'the "good" one, ñ
 
 @dataclass(frozen=True)
 class SampleOrders:
-    """Files of orders, and what must stand in the tables when all of them are loaded, in whatever order.
+    """Files of orders, and the expected totals after all files are loaded in any order.
 
     Attributes:
-        files: Content by day.
-        rows: Orders in each file, the bad ones among them.
-        bad_rows: Those of them that must be rejected.
-        order_count: Orders that are no tests.
-        total_price: What their latest versions cost, in the shop's currency.
-        item_count: Their line items.
-        quantity: The pieces of those.
-        user_orders: Orders by user, tests included.
+        files: The content of each day's file.
+        rows: The number of orders in each file, including bad ones.
+        bad_rows: The number of orders in each file that must be rejected.
+        order_count: The number of orders without test orders. The next three totals also exclude test orders.
+        total_price: The total price of the orders' latest versions in the shop's currency.
+        item_count: The number of line items in these versions.
+        quantity: The total quantity of these line items.
+        user_orders: The number of orders by user, including test orders.
     """
 
     files: dict[date, bytes]
@@ -58,13 +58,13 @@ class SampleOrders:
 def sample_orders(
     first: date, days: int = DEFAULT_DAYS, orders: int = DEFAULT_ORDERS, *, seed: int = DEFAULT_SEED
 ) -> SampleOrders:
-    """Generate the files of some days.
+    """Generate the files of consecutive days.
 
     Args:
-        first: First day.
-        days: How many.
-        orders: New orders of a day; more come from the days before.
-        seed: Another seed gives other orders.
+        first: The first day.
+        days: The number of days.
+        orders: The number of new orders on each day. A file also contains some orders of earlier days.
+        seed: The seed of the random values.
     """
     rng = random.Random(f"{seed} {first}")  # noqa: S311 - reproducible, not secret
     files, rows, bad_rows, latest = dict[date, bytes](), dict[date, int](), dict[date, int](), dict[int, Order]()
@@ -100,12 +100,12 @@ def sample_orders(
 
 
 def cents(text: str) -> Decimal:
-    """The price that noisy text stands for."""
+    """Return the exact price for a text with float noise."""
     return Decimal(text).quantize(Decimal("0.01"))
 
 
 def document(orders: Iterable[Order], *, is_pretty: bool = False) -> Iterator[bytes]:
-    """A day's file, order by order."""
+    """Yield the JSON document of a day, order by order."""
     opening, between, closing = (b'{"orders": [\n', b",\n", b"\n]}\n") if is_pretty else (b'{"orders": [', b", ", b"]}")
     yield opening
     for place, order in enumerate(orders):
@@ -114,9 +114,9 @@ def document(orders: Iterable[Order], *, is_pretty: bool = False) -> Iterator[by
 
 
 def new_orders(rng: random.Random, day: date, count: int) -> Iterator[Order]:
-    """Orders of one day, at the tills and online, at times around midnight more often than by chance."""
+    """Generate the orders of a day, at the tills and online. Times around midnight are frequent."""
     for number in range(count):
-        # Without a shift at night in between: what real zones do is no concern of the files.
+        # The samples ignore clock changes.
         minute = rng.choice(_MINUTES) if rng.random() < 0.1 else rng.randrange(24 * 60)
         yield _order(rng, day, datetime.combine(day, time(minute // 60, minute % 60, rng.randrange(60))), number)
 
@@ -196,13 +196,13 @@ def _updated(order: Order) -> datetime:
 
 
 def _again(rng: random.Random, order: Order) -> Order:
-    """An order delivered once more: most often a later version, now and then one that is out of date."""
+    """Return another version of an order: usually a later version, sometimes an outdated one."""
     moved = _updated(order) + timedelta(minutes=rng.choice((-30, 5, 600, 1500)))
     return order | {
         "updated_at": moved.isoformat(),
         "user_id": order["user_id"] and 9_000_000_000 + rng.randrange(TILLS),
         "line_items": order["line_items"] + order["line_items"][:1] * rng.randrange(2),
-        "source_note": "delivered again",  # a key that no contract knows
+        "source_note": "delivered again",  # a key that the contract does not contain
     }
 
 
@@ -218,25 +218,27 @@ def _test_order(rng: random.Random, day: date) -> Order:
 
 
 def _noisy(rng: random.Random, amount: int) -> str:
-    """An amount of cents as a sum of floats would print it."""
+    """Format an amount of cents like the result of a float addition."""
     exact = Decimal(amount).scaleb(-2)
     noise = rng.choice((0, 0, 1, -1)) * Decimal("0.00000000000002")
     return format(exact + noise if amount else exact, "f")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the files of some days into a folder."""
+    """Write the files of consecutive days to a folder."""
     parser = argparse.ArgumentParser(
-        prog="python -m deployments.sample_orders", description="Write files of sample orders, one a day."
+        prog="python -m deployments.sample_orders", description="Write files of sample orders, one for each day."
     )
     parser.add_argument("first", type=date.fromisoformat, help="first day, YYYY-MM-DD")
-    parser.add_argument("folder", type=Path, help="made where it is not there")
-    parser.add_argument("--days", type=int, default=DEFAULT_DAYS, help=f"default {DEFAULT_DAYS}")
-    parser.add_argument("--orders", type=int, default=DEFAULT_ORDERS, help=f"a day, default {DEFAULT_ORDERS}")
-    given = parser.parse_args(arguments)
-    given.folder.mkdir(parents=True, exist_ok=True)
-    for day, content in sample_orders(given.first, given.days, given.orders).files.items():
-        (given.folder / f"{day}.json").write_bytes(content)
+    parser.add_argument("folder", type=Path, help="the folder for the files; it is created if it is missing")
+    parser.add_argument("--days", type=int, default=DEFAULT_DAYS, help=f"number of days (default {DEFAULT_DAYS})")
+    parser.add_argument(
+        "--orders", type=int, default=DEFAULT_ORDERS, help=f"new orders on each day (default {DEFAULT_ORDERS})"
+    )
+    options = parser.parse_args(arguments)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for day, content in sample_orders(options.first, options.days, options.orders).files.items():
+        (options.folder / f"{day}.json").write_bytes(content)
 
 
 if __name__ == "__main__":

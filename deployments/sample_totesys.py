@@ -1,7 +1,7 @@
-"""A living Totesys database, the ERP of a tote-bag business: deterministic, at any scale.
+"""A sample Totesys database, the ERP of a tote-bag business: deterministic, at any scale.
 
-`create_source` makes its tables, `fill_source` its first rows; `deployments.sample_totesys_changes` lets it trade. The
-same arguments give the same rows everywhere.
+`create_source` creates the tables, `fill_source` inserts the first rows, and `deployments.sample_totesys_changes`
+changes them. The same arguments give the same rows on every machine.
 """
 
 import random
@@ -17,8 +17,8 @@ from deployments.sample_totesys_rows import FIRST_ROWS, NEW_ROW, Ids, Row
 Connection = psycopg.Connection[Any]
 
 DEFAULT_SEED = 20221103
-OPENED_AT = datetime(2022, 11, 3, 14, 20, 49, 962000)  # noqa: DTZ001 - the source keeps its times without a zone
-"""When the business began: `created_at` of everything that is there from the start."""
+OPENED_AT = datetime(2022, 11, 3, 14, 20, 49, 962000)  # noqa: DTZ001 - the source stores times without a zone
+"""The start of the business: `created_at` of the first dimension rows."""
 
 TABLES = """
 CREATE TABLE address (
@@ -85,15 +85,15 @@ FOREIGN_KEYS = (
     ("payment", "currency_id", "currency"),
     ("payment", "payment_type_id", "payment_type"),
 )
-"""Child, its column, parent."""
+"""The foreign keys: child table, its column, parent table."""
 
 
 def create_source(connection: Connection, *, reader: str | None = None) -> None:
-    """Make the tables, empty, in schema `public` of a database that has none of them; `fill_source` links them.
+    """Create empty tables in schema `public`. The foreign keys follow in `fill_source`.
 
     Args:
-        connection: To the database, as its owner.
-        reader: A role that gets the right to read the tables, and no other.
+        connection: A connection of the database's owner.
+        reader: A role that receives only the right to read the tables.
     """
     with connection.transaction():
         connection.execute(TABLES.encode())
@@ -113,14 +113,17 @@ def fill_source(
     opened_at: datetime = OPENED_AT,
     is_constrained: bool = True,
 ) -> datetime:
-    """Fill empty tables: a quarter as many purchase orders, a transaction per order, payments for four of five.
+    """Fill the empty tables.
+
+    There is one purchase order for four sales orders. Each order has a transaction. Four of five transactions have a
+    payment.
 
     Args:
-        connection: To the database, as its owner.
-        seed: Another seed gives another business.
-        sales_orders: How many; one comes every minute.
-        opened_at: When the first rows were made.
-        is_constrained: Whether rows must name rows that are there: real foreign keys.
+        connection: A connection of the database's owner.
+        seed: The seed of the random values.
+        sales_orders: The number of sales orders. Their times are one minute apart.
+        opened_at: The time of the first rows.
+        is_constrained: Whether to create the foreign keys.
 
     Returns:
         The newest `last_updated`.
@@ -166,7 +169,7 @@ def _copy(connection: Connection, table: str, rows: Iterable[Row]) -> None:
     lines: list[str] = []
     last = 0
     with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))) as copy:
-        for last, row in enumerate(rows, 1):  # noqa: B007 - how many there were
+        for last, row in enumerate(rows, 1):  # noqa: B007 - used below as the number of rows
             lines.append("\t".join(["\\N" if value is None else str(value) for value in row]))
             if len(lines) == 10_000:
                 copy.write("\n".join(lines) + "\n")

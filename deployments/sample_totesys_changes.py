@@ -1,4 +1,4 @@
-"""What a Totesys database does all day: orders, payments, corrections, deletions, and transactions that commit late."""
+"""Changes of a sample Totesys database: orders, payments, corrections, deletions, and transactions that commit late."""
 
 import random
 from collections import Counter
@@ -14,7 +14,7 @@ from deployments.sample_totesys_rows import FIRST_ROWS, NEW_ROW, Ids
 from tasks.contracts.totesys_source import SOURCE_TABLES
 
 BLOCKED = "blocked"
-"""What is counted where a change would wait for a transaction that is still open: it is left out."""
+"""The name under which `change_source` counts skipped changes: those that would wait for an open transaction."""
 
 _COLUMNS = {table.name: table.columns[1:-2] for table in SOURCE_TABLES}
 _PARENTS = {table: {parent for child, _, parent in FOREIGN_KEYS if child == table} for table in _COLUMNS}
@@ -23,19 +23,22 @@ _PARENTS = {table: {parent for child, _, parent in FOREIGN_KEYS if child == tabl
 def change_source(
     connection: Connection, rng: random.Random, changes: int = 100, *, at: datetime, silent_share: float = 0.0
 ) -> Counter[str]:
-    """Trade: about half of the changes are new orders, the rest payments, corrections and deletions.
+    """Make random changes: about one third are new orders, the others are payments, corrections and deletions.
 
-    Each is a transaction of its own, or, within one, a savepoint. The state of the database and of `rng` decide all.
+    Each change is a transaction, or a savepoint if a transaction is open. The changes depend only on the content of the
+    database and the state of `rng`.
 
     Args:
-        connection: To the database, as its owner, in autocommit mode or in a transaction.
-        rng: What is drawn from.
-        changes: How many; a new order brings its transaction, and an order that goes takes what hangs on it.
-        at: `last_updated` of the first; each is a millisecond later than the one before.
-        silent_share: Share of the corrections that leave `last_updated` as it is, as a careless script does.
+        connection: A connection of the database's owner, in autocommit mode or in a transaction.
+        rng: The source of random values.
+        changes: The number of changes. A new order also inserts a transaction. A cancelled order also deletes its
+            transaction and payments.
+        at: `last_updated` of the first change. Each further change is one millisecond later.
+        silent_share: The share of corrections that do not set `last_updated`, like a faulty script.
 
     Returns:
-        How many rows were changed, such as `insert sales_order` or `delete payment`; and `BLOCKED`.
+        The number of changed rows by kind, such as `insert sales_order` or `delete payment`, and the number of skipped
+        changes (`BLOCKED`).
     """
     counts: Counter[str] = Counter()
     for number in range(changes):
@@ -53,20 +56,20 @@ def change_source(
 
 
 class PendingChanges:
-    """A transaction that took its time, made its changes, and has yet to commit: a context manager, which rolls back.
+    """An open transaction with changes. As a context manager, it rolls back unless `commit` was called.
 
-    Rows that it changed are left alone by `change_source` until then.
+    While the transaction is open, `change_source` skips the rows that it has changed.
 
     Args:
-        dsn: The database, as its owner.
-        rng: What is drawn from.
-        changes: How many.
-        at: Its time, which its rows will carry however late it commits.
+        dsn: The DSN of the database's owner.
+        rng: The source of random values.
+        changes: The number of changes.
+        at: `last_updated` of the changed rows, independent of the time of the commit.
     """
 
     def __init__(self, dsn: str, rng: random.Random, changes: int = 5, *, at: datetime) -> None:
         self._connection: Connection = psycopg.connect(dsn)
-        self._connection.execute("SELECT 1")  # opens the transaction, of which the changes are savepoints
+        self._connection.execute("SELECT 1")  # opens the transaction, so that each change becomes a savepoint
         self.counts = change_source(self._connection, rng, changes, at=at)
 
     def __enter__(self) -> Self:
@@ -82,14 +85,14 @@ class PendingChanges:
 
 
 class _Desk:
-    """Where one change is made."""
+    """The operations that a single change consists of."""
 
     def __init__(self, connection: Connection, rng: random.Random, at: datetime, silent_share: float) -> None:
         self._connection, self.rng, self._at, self._silent_share = connection, rng, at, silent_share
         self.counts: Counter[str] = Counter()
 
     def any_row(self, table: str) -> int | None:
-        """The id of a row that stands, or None where there is none."""
+        """Return the id of a random existing row, or None if the table is empty."""
         names = {"key": sql.Identifier(f"{table}_id"), "table": sql.Identifier(table)}
         query = sql.SQL("SELECT min({key}), max({key}) FROM {table}").format(**names)
         ((first, last),) = self._connection.execute(query).fetchall()
@@ -100,7 +103,10 @@ class _Desk:
         return int(found)
 
     def insert(self, table: str, **parents: Sequence[int]) -> int | None:
-        """Insert a row; its parents are those that are given, else any that stand. None where one is missing."""
+        """Insert a row and return its id, or None if a parent table is empty.
+
+        Parents that are not given are random existing rows.
+        """
         if (ids := self._any_parents(table, **parents)) is None:
             return None
         values = self._values(table, ids, 1 if parents else self.rng.randint(1, 1_000_000))
@@ -116,7 +122,7 @@ class _Desk:
         return int(key)
 
     def correct(self, table: str) -> None:
-        """Set up to two columns of a row anew; what a transaction is of, and what a payment is for, stays."""
+        """Change up to two columns of a random row, but never the order of a transaction or a payment's transaction."""
         changed: dict[str, str | int | None] = {}
         if (key := self.any_row(table)) is None:
             return
@@ -139,7 +145,7 @@ class _Desk:
             self.counts[f"update {table}"] += 1
 
     def delete(self, table: str, column: str, value: int) -> None:
-        """Delete the rows with a value that nothing refers to."""
+        """Delete the rows with the value that no other row refers to."""
         unused = sql.SQL(" AND ").join(
             [
                 sql.SQL("{} = %s").format(sql.Identifier(column)),
@@ -157,7 +163,7 @@ class _Desk:
             self.counts[f"delete {table}"] += count
 
     def rows_of(self, table: str, column: str, value: int) -> list[int]:
-        """Ids of the rows with a value."""
+        """Return the ids of the rows with the value."""
         query = sql.SQL("SELECT {0} FROM {1} WHERE {2} = %s ORDER BY {0}").format(
             *map(sql.Identifier, (f"{table}_id", table, column))
         )

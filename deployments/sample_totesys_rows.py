@@ -1,4 +1,4 @@
-"""Rows of a Totesys database, drawn at random; see `deployments.sample_totesys`."""
+"""Random rows of a Totesys database; see `deployments.sample_totesys`."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +14,10 @@ LAST_NAMES = ("Glover", "O'Keefe", "Ñandú", "Beier", "Padberg")
 WORDS = ("Wooden", "Bronze", "Soft", "Granite", "Ergonomic", "Plastic", "Rubber", "Concrete", "Steel", "Fresh")
 
 Ids = Mapping[str, Sequence[int]]
-"""Ids that stand, by table."""
+"""The ids of existing rows, by table."""
 
 Row = tuple[str | int | None, ...]
-"""Values of all columns but the key and the two times."""
+"""The values of all columns except the key and the two times."""
 
 
 def _pick(rng: random.Random, choices: Sequence[Any]) -> Any:
@@ -105,7 +105,7 @@ def _purchase_order(rng: random.Random, ids: Ids, at: datetime, number: int) -> 
 
 
 def _transaction(rng: random.Random, ids: Ids, at: datetime, number: int) -> Row:
-    """Of the first orders, sales first."""
+    """Return a transaction of one of the first orders; sales orders come first."""
     del rng, at
     sales = len(ids["sales_order"])
     if number <= sales:
@@ -145,7 +145,7 @@ NEW_ROW: dict[str, Callable[[random.Random, Ids, datetime, int], Row]] = {
     "transaction": _transaction,
     "payment": _payment,
 }
-"""A row for each table from what stands, the time, and the row's number."""
+"""For each table, a function that generates a row from the existing ids, the time and the row's number."""
 
 FIRST_ROWS = {
     "address": 30,
@@ -156,4 +156,4 @@ FIRST_ROWS = {
     "staff": 20,
     "payment_type": len(PAYMENT_TYPES),
 }
-"""Rows of the tables that a business begins with."""
+"""The initial number of rows in each dimension table."""

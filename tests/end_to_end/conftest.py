@@ -1,4 +1,4 @@
-"""One image, one deployment and one Docker worker for every test of this folder, and the rule for browser tests."""
+"""The image, the deployments and the Docker worker that all end-to-end tests share, and the marker `browser`."""
 
 import os
 import shutil
@@ -23,12 +23,12 @@ OFFLINE_BASE = "tally-base:bookworm"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "browser: needs Chromium: without it skipped, or failed where CI is set")
+    config.addinivalue_line("markers", "browser: requires Chromium; without it, skipped, or failed if CI is set")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("browser") and not any(map(shutil.which, CHROMIUM)):
-        reason = f"none of {', '.join(CHROMIUM)} is on PATH"
+        reason = f"found none of {', '.join(CHROMIUM)} on PATH"
         if os.environ.get("CI"):
             pytest.fail(f"CI is set, so the browser tests must run, but {reason}", pytrace=False)
         pytest.skip(reason)
@@ -36,20 +36,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Path of the browser."""
+    """The path of the browser."""
     return next(filter(None, map(shutil.which, CHROMIUM)))
 
 
 @pytest.fixture(scope="package")
 def prefect_server() -> Iterator[str]:
-    """The API URL of this folder's own server: the blocks, deployments and schedules on it are no other test's."""
+    """The API URL of a server for this folder's tests only, which share its blocks, deployments and schedules."""
     with prefect_session() as api_url:
         yield api_url
 
 
 @pytest.fixture(scope="package")
 def worker_log(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The image is built, everything deployed, and a Docker worker runs; it knows neither warehouse nor lake."""
+    """Build the image, deploy all flows and run a Docker worker without access to the warehouse and the lake."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WAREHOUSE_"))}
     if not environment.get("BASE_IMAGE") and docker("images", "--quiet", OFFLINE_BASE):
         environment["BASE_IMAGE"] = OFFLINE_BASE
@@ -65,13 +65,13 @@ def worker_log(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) ->
 def month(
     worker_log: Path, database: str, bucket: str, lake_administrator: "S3Client"
 ) -> Iterator[tuple[str, EventsFile]]:
-    """A month that lies in the lake, and what an independent reading of it says. Runs find both through the blocks."""
+    """A month in the lake and its expected rows from an independent reader. Runs find the services by the blocks."""
     register.register("docker", os.environ)
     data = b"".join(events_csv("2021-02", 3_000, bad_rows=7))
     lake_administrator.put_object(Bucket=bucket, Key=object_key("", "2021-02"), Body=data)
     yield "2021-02", read_events(data)
-    ours = ("--filter", "label=io.prefect.deployment-name=events-monthly")
-    wait_for("the end of every container", lambda: not docker("ps", "--all", "--quiet", *ours), 60)
+    label = ("--filter", "label=io.prefect.deployment-name=events-monthly")
+    wait_for("the end of every container", lambda: not docker("ps", "--all", "--quiet", *label), 60)
     log = worker_log.read_text()
     assert str(conninfo_to_dict(database)["password"]) not in log
     assert os.environ["AWS_SECRET_ACCESS_KEY"] not in log

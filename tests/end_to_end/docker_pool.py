@@ -1,4 +1,4 @@
-"""What the tests of the Docker pool do and look at: its runs, their containers, the rows that they left."""
+"""Functions that the tests of the Docker work pool share: they inspect runs, containers and loaded rows."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 
 DEPLOYMENT = "events-monthly/events-monthly"
 PATIENCE = 240.0
-"""Seconds for what takes a few on an idle machine."""
+"""Timeout in seconds for operations that take a few seconds on an idle machine."""
 
 T = TypeVar("T")
 
@@ -36,17 +36,18 @@ def prefect(*arguments: str) -> str:
     return done.stdout
 
 
-def wait_for(what: str, look: Callable[[], T | None], seconds: float = PATIENCE) -> T:
+def wait_for(event: str, check: Callable[[], T | None], seconds: float = PATIENCE) -> T:
+    """Repeat `check` until it returns a true value, and return that value."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if found := look():
+        if found := check():
             return found
         time.sleep(0.1)
-    raise AssertionError(f"{what}: not seen within {seconds:.0f} s")
+    raise AssertionError(f"waited {seconds:.0f} s for {event}")
 
 
 def state_of(run: str) -> tuple[str, int]:
-    """Name of a run's state, and how often it ran."""
+    """Return the name of a run's state and the number of its attempts."""
     with get_client(sync_client=True) as client:
         found = client.read_flow_run(UUID(run))
     assert found.state

@@ -1,4 +1,4 @@
-"""A backfill on the Docker pool: a container of its own, which starts one for each month that is due."""
+"""Test a backfill on the Docker work pool: its container starts a container for each month to load."""
 
 import re
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 
-def test_range_is_run_by_containers_and_a_month_that_fails_stops_no_other(
+def test_backfill_runs_each_month_in_a_container_and_continues_after_a_failed_month(
     month: tuple[str, EventsFile], database: str, bucket: str, lake_administrator: "S3Client"
 ) -> None:
     name, expected = month
@@ -32,8 +32,8 @@ def test_range_is_run_by_containers_and_a_month_that_fails_stops_no_other(
     assert_loaded_once(database, expected)
     with get_client(sync_client=True) as client:
         state = client.read_flow_run(UUID(run)).state
-        ours = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[UUID(run)]))
-        children = client.read_flow_runs(flow_run_filter=ours)
+        of_backfill = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[UUID(run)]))
+        children = client.read_flow_runs(flow_run_filter=of_backfill)
     assert state
     assert state.name == "Failed"
     assert re.search(r"1 of 2 partitions of events-monthly failed.*\n +2021-01: Failed: .*missing", state.message or "")

@@ -1,4 +1,4 @@
-"""A container with a memory limit loads an object of any size: the whole flow, as it is deployed."""
+"""Test that a container with a memory limit can load a large object with the deployed image."""
 
 import os
 import subprocess
@@ -16,16 +16,16 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(900), pytest.mark.usefixtu
 
 LIMIT = "512m"
 BLOCK_ROWS, BLOCKS = 73_000, 6
-"""60 MB of CSV, of which a process that held all of it would make ten times as much."""
+"""60 MB of CSV. A process that parsed the whole file at once would need ten times as much memory."""
 
 FLOW = "from flows.events_monthly import events_monthly; events_monthly('2021-04')"
 PASSED_ON = ("WAREHOUSE_DSN", "LAKE_BUCKET", "AWS_", "PREFECT_API_URL")
 
 
 def run_in_image(code: str, limit: str) -> "subprocess.CompletedProcess[str]":
-    """Run Python in a container of the image that is deployed, on this machine's network."""
+    """Run Python in a container of the deployed image, on this machine's network."""
     [[step]] = [build.values() for build in lint.load(ROOT / "prefect.yaml")["build"]]
-    # By name alone: their values are no arguments that everybody can see.
+    # Docker reads the values from the environment: every user of the machine can read the arguments of a command.
     named = [part for name in os.environ if name.startswith(PASSED_ON) for part in ("--env", name)]
     limits = ["--memory", limit, "--memory-swap", limit]
     command = ["docker", "run", "--rm", "--network", "host", *limits, *named, f"{step['image_name']}:{step['tag']}"]
@@ -46,6 +46,6 @@ def test_month_is_loaded_in_a_container_of_512_mb(database: str, bucket: str) ->
         assert connection.execute("SELECT count(*) FROM events_staging.events").fetchone() == (BLOCK_ROWS * BLOCKS,)
 
 
-def test_limit_of_a_container_is_held() -> None:
+def test_docker_enforces_the_memory_limit() -> None:
     assert docker("info", "--format", "{{.MemoryLimit}}") == "true"
     assert run_in_image("bytearray(600 << 20)", LIMIT).returncode == 137  # SIGKILL

