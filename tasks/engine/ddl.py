@@ -1,6 +1,5 @@
-"""DDL: the staging tables of contracts and the tables under `sql/` come into being, each change of a file once."""
+"""The DDL step: the ledger, the staging tables of contracts and the tables under `sql/` become what they should be."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,43 +7,111 @@ from psycopg import sql
 
 from tasks.contracts import Contract
 from tasks.engine import ledger
-from tasks.engine.errors import errors_at
-from tasks.engine.sql_files import ROOT, tables_of
-from tasks.engine.warehouse import Connection, has_schema, has_table, lock, staging_ddl
+from tasks.engine.busy_tables import DDL_LOCK_WAIT, retried_while_busy
+from tasks.engine.ddl_plan import DdlPlan, plan_ddl
+from tasks.engine.desired import WantedObject, wanted_objects
+from tasks.engine.errors import SchemaDriftError, errors_at
+from tasks.engine.lost_tables import check_known_rows, forget_lost
+from tasks.engine.sql_files import ROOT
+from tasks.engine.warehouse import Connection, lock
 
 
 @errors_at("DDL")
 def apply_ddl(
     connection: Connection, contracts: Sequence[Contract], schemas: Sequence[str], root: Path = ROOT
 ) -> list[str]:
-    """Bring staging tables and the tables of some schemas into being; what stands as it is written is left alone.
+    """Create what is missing and make the safe changes of what differs, all of it or nothing.
 
-    A schema that stands is not touched, nor is a shared table, whoever made it and however: they may belong to a role
-    that lets this one do no more than read.
+    The step compares a table only where its DDL is another one than the ledger recorded, or where the table is gone.
+    So it costs two queries and no lock where nothing changed. A shared table that exists is never changed: it may
+    belong to a role that lets this one do no more than read.
 
     Returns:
-        What was applied, by address.
+        Names of the schemas, tables and views that were created, changed or compared.
+
+    Raises:
+        SchemaDriftError: A difference is not safe to resolve; the message lists the statements for a migration.
+        WarehouseBusyError: Another session held a lock on a table for all attempts.
     """
-    wanted: dict[str, sql.SQL | sql.Composed] = {}
-    for schema in ("ledger", *schemas):
-        if not has_schema(connection, schema):
-            wanted[schema] = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
-        if schema == "ledger":
-            wanted |= {contract.table: staging_ddl(contract) for contract in contracts}
-        for table in tables_of(schema, root):
-            text = table.text("table.sql")
-            if text and not (table.is_shared and has_table(connection, table.name)):
-                wanted[table.name] = sql.SQL(text)
-    digests = {name: hashlib.sha256(ddl.as_bytes(connection)).hexdigest() for name, ddl in wanted.items()}
-    if ledger.applied_files(connection).items() >= digests.items():
+    wanted = wanted_objects(contracts, schemas, root)
+    if not _due(connection, wanted):
         return []
+    names = [each.name for each in wanted]
+    return retried_while_busy(connection, names, lambda: _apply(connection, wanted, root))
+
+
+def due_changes(
+    connection: Connection, contracts: Sequence[Contract], schemas: Sequence[str], root: Path = ROOT
+) -> DdlPlan:
+    """What `apply_ddl` would do now. The caller rolls its transaction back."""
+    wanted = wanted_objects(contracts, schemas, root)
+    due = _due(connection, wanted)
+    plan = plan_ddl(connection, wanted, due, root)
+    plan.statements[:0] = [(name, _create_schema(name)) for name in _missing_schemas(connection, wanted)]
+    return plan
+
+
+def _apply(connection: Connection, wanted: Sequence[WantedObject], root: Path) -> list[str]:
     with connection.transaction():
         lock(connection, "ddl")
-        applied = ledger.applied_files(connection)
-        due = [name for name in wanted if applied.get(name) != digests[name]]
-        for name in due:
+        connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(DDL_LOCK_WAIT)))
+        schemas = _missing_schemas(connection, wanted)
+        for schema in schemas:
+            connection.execute(_create_schema(schema))
+        due = _due(connection, wanted)
+        known = ledger.applied_files(connection)
+        existing = _existing(connection, wanted)
+        plan = plan_ddl(connection, wanted, due, root)
+        plan.refuse()
+        for name, statement in plan.statements:
             with errors_at(f"DDL of {name}"):
-                connection.execute(wanted[name])
-        for name in due:
-            ledger.write_applied(connection, name, digests[name])
+                connection.execute(statement)
+        forget_lost(connection, [each for each in due if each.name not in existing])
+        check_known_rows(connection, [each for each in due if each.name in existing - known.keys()])
+        _verify(connection, wanted, [each for each in due if each.name in existing], root)
+        for each in due:
+            ledger.write_applied(connection, each.name, each.digest(connection))
+    return [*schemas, *(each.name for each in due)]
+
+
+def _verify(connection: Connection, wanted: Sequence[WantedObject], due: Sequence[WantedObject], root: Path) -> None:
+    """See that the changes left no difference, before the ledger records them."""
+    left = plan_ddl(connection, wanted, due, root)
+    left.refuse()
+    if left.statements:
+        raise SchemaDriftError(
+            "the changes of the DDL step left differences; nothing was changed. Make these changes by a migration:\n"
+            + "\n".join(f"  {name}: {statement.as_string(connection)};" for name, statement in left.statements)
+        )
+
+
+def _due(connection: Connection, wanted: Sequence[WantedObject]) -> list[WantedObject]:
+    """What the ledger did not record as it is now, and what does not exist; of shared tables only the latter."""
+    existing = _existing(connection, wanted)
+    recorded = ledger.applied_files(connection) if "ledger.applied_files" in existing else {}
+    due = []
+    for each in wanted:
+        is_recorded = each.is_shared or recorded.get(each.name) == each.digest(connection)
+        if each.name not in existing or not is_recorded:
+            due.append(each)
     return due
+
+
+def _existing(connection: Connection, wanted: Sequence[WantedObject]) -> set[str]:
+    rows = connection.execute(
+        "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = ANY(%s) AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
+        [[each.schema for each in wanted], [each.name.split(".")[1] for each in wanted]],
+    )
+    return {str(name) for (name,) in rows}.intersection(each.name for each in wanted)
+
+
+def _missing_schemas(connection: Connection, wanted: Sequence[WantedObject]) -> list[str]:
+    schemas = list(dict.fromkeys(each.schema for each in wanted))
+    rows = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s)", [schemas])
+    existing = {str(schema) for (schema,) in rows}
+    return [schema for schema in schemas if schema not in existing]
+
+
+def _create_schema(schema: str) -> sql.Composed:
+    return sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))

@@ -114,6 +114,10 @@ class WarehouseUnavailableError(Transient):
     """Postgres did not answer, starts or stops, ran out of a resource, or chose this transaction as a victim."""
 
 
+class WarehouseBusyError(WarehouseUnavailableError):
+    """Another session holds a lock on a table that must change, and held it for all attempts."""
+
+
 class PartitionBusyError(Transient):
     """Another run is writing the same partition."""
 

@@ -114,8 +114,8 @@ def statuses(receipts: list[BuildReceipt]) -> dict[str, str]:
 def test_ddl_of_the_project_is_applied_once(connection: Connection) -> None:
     schemas = ["events_staging", "events_marts"]
     applied = apply_ddl(connection, [EVENTS], schemas)
-    assert applied.index("ledger") < applied.index("events_staging.events") < applied.index("ledger.loads")
-    assert applied.index("ledger.loads") < applied.index("events_staging.events_ingested")
+    assert applied.index("ledger") < applied.index("ledger.loads") < applied.index("events_staging.events")
+    assert applied.index("events_staging.events") < applied.index("events_staging.events_ingested")
     assert {"ledger.rejected_rows", "events_marts.event_counts_by_tag"} <= set(applied)
     assert apply_ddl(connection, [EVENTS], schemas) == []
 

@@ -2,7 +2,8 @@
 --   were rejected
 -- key: load_id; at most one loaded entry per (dataset, source_uri), and per dataset without partitions, besides replays
 -- sources: none
--- write disposition: append; an entry turns from loaded to superseded once
+-- write disposition: append; an entry turns from loaded to superseded once, or to lost, where its table was dropped
+--   outside of Tally
 CREATE TABLE IF NOT EXISTS ledger.loads (
     load_id bigint GENERATED ALWAYS AS IDENTITY,
     dataset text NOT NULL,
@@ -20,7 +21,7 @@ CREATE TABLE IF NOT EXISTS ledger.loads (
     loaded_at timestamptz NOT NULL DEFAULT now(),
     superseded_by bigint,
     CONSTRAINT loads_load_id_pk PRIMARY KEY (load_id),
-    CONSTRAINT loads_status_ck CHECK (status IN ('loaded', 'superseded')),
+    CONSTRAINT loads_status_ck CHECK (status IN ('loaded', 'superseded', 'lost')),
     CONSTRAINT loads_superseded_by_ck CHECK ((status = 'superseded') = (superseded_by IS NOT NULL)),
     CONSTRAINT loads_rows_read_ck CHECK (rows_read = rows_loaded + rows_rejected),
     CONSTRAINT loads_replay_of_ck CHECK (replay_of IS NULL OR rows_rejected = 0),
