@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 import boto3
 import ceph_gateway
+import pgbouncer_pooler
 import psycopg
 import pytest
 from psycopg import sql
@@ -46,6 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "every_store: runs on the S3 server of the session and on Ceph's gateway")
     config.addinivalue_line(
         "markers", "object_store: needs Ceph's gateway: where it is not installed skipped, or failed where CI is set"
+    )
+    config.addinivalue_line(
+        "markers", "pooler: needs PgBouncer: where it is not installed skipped, or failed where CI is set"
     )
     config.addinivalue_line("filterwarnings", "error")
     # pygal's import hook is of the old kind, which Python 3.12 passes over and 3.11 warns of.
@@ -101,6 +105,7 @@ def pytest_report_header() -> list[str]:
         f"warehouse: {postgres}",
         f"lake: {s3}",
         f"object store: {ceph_gateway.missing() or 'Ceph'}",
+        f"pooler: {pgbouncer_pooler.missing() or 'PgBouncer'}",
         f"docker: {_docker_missing() or 'available'}",
     ]
 
@@ -114,8 +119,11 @@ def _docker_missing() -> str | None:
     return None
 
 
+_NEEDED = {"docker": _docker_missing, "object_store": ceph_gateway.missing, "pooler": pgbouncer_pooler.missing}
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for marker, missing in (("docker", _docker_missing), ("object_store", ceph_gateway.missing)):
+    for marker, missing in _NEEDED.items():
         if item.get_closest_marker(marker) and (reason := missing()):
             if os.environ.get("CI"):
                 pytest.fail(f"CI is set, so the tests marked {marker} must run, but {reason}", pytrace=False)

@@ -55,27 +55,27 @@ def snapshot_transaction(connection: Connection, name: str) -> Iterator[None]:
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         for function in ("pg_try_advisory_xact_lock", "pg_advisory_unlock"):
-            if _call(connection, function, name)[0] is not True:
+            if not _call(connection, function, name):
                 verify_session(connection, None)
         yield
 
 
-def _call(connection: Connection, function: str, name: str) -> tuple[object, str | None]:
-    """Call a function of advisory locks; returns its answer and the owner that the session's backend names."""
+def _call(connection: Connection, function: str, name: str) -> bool | None:
+    """Call a function of advisory locks, and return its answer."""
     row = connection.execute(
-        sql.SQL("SELECT {}(hashtextextended({}, 0)), current_setting({}, true)").format(
-            sql.Identifier(function), sql.Literal(name), sql.Literal(OWNER_SETTING)
-        )
+        sql.SQL("SELECT {}(hashtextextended({}, 0))").format(sql.Identifier(function), sql.Literal(name))
     ).fetchone()
-    return row or (None, None)
+    return row[0] if row else None
 
 
 def _take(connection: Connection, name: str, function: str) -> None:
     try:
         with connection.transaction():
-            connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_WAIT)))
-            _, owner = _call(connection, function, name)
-            verify_session(connection, owner)
+            row = connection.execute(
+                "SELECT current_setting(%s, true), set_config('lock_timeout', %s, true)", [OWNER_SETTING, LOCK_WAIT]
+            ).fetchone()
+            verify_session(connection, row[0] if row else None)
+            _call(connection, function, name)
             connection.execute("SET LOCAL lock_timeout = 0")
     except psycopg.errors.LockNotAvailable as error:
         holder = connection.execute(
