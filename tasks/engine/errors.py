@@ -1,8 +1,8 @@
 """Typed errors and the one retry policy.
 
-Every failure of the engine is a `TallyError`: `Transient` (try again) or `Permanent` (trying again cannot help). Errors
-of psycopg and botocore are told apart here and nowhere else, by SQLSTATE and by S3 error code: the class alone does not
-decide, a wrong password is an `OperationalError` too.
+Every failure of the engine is a `TallyError`: `Transient` (try again) or `Permanent` (trying again cannot help). This
+module alone classifies the errors of psycopg (with `sqlstates`) and botocore, by SQLSTATE and by S3 error code. The
+class of an error does not decide: a wrong password is an `OperationalError`, too.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from botocore.exceptions import ConnectionError as LakeConnectionError
 
 from tasks.engine.quoting import printable
+from tasks.engine.sqlstates import fault_of
 
 
 class TallyError(Exception):
@@ -122,9 +123,6 @@ class PartitionBusyError(Transient):
     """Another run is writing the same partition."""
 
 
-RETRIED_SQLSTATE_CLASSES = ("08", "53")
-RETRIED_SQLSTATES = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "55P03"})
-DISK_FULL = "53100"
 RETRIED_S3_CODES = frozenset(
     {
         "ConditionalRequestConflict",
@@ -139,47 +137,6 @@ RETRIED_S3_CODES = frozenset(
         "TooManyRequestsException",
     }
 )
-# Errors at connection time carry no SQLSTATE: these texts (lc_messages = C) are all that tells them apart.
-PERMANENT_CONNECT_TEXTS = {
-    'role "': "28000",
-    "password authentication failed": "28P01",
-    "no password supplied": "28P01",
-    "no pg_hba.conf entry": "28000",
-    "does not exist": "3D000",
-    "could not translate host name": "bad host name",
-    "failed to resolve host": "bad host name",
-    "permission denied": "42501",
-    "invalid port number": "bad setting",
-    "invalid integer value": "bad setting",
-    "invalid sslmode value": "bad setting",
-}
-
-NAMES = {
-    "28P01": "wrong user or password",
-    "28000": "this user may not log in",
-    "3D000": "no such database",
-    "42703": "no such column",
-    "42P01": "no such table",
-}
-"""What the message calls the states that a wrong setting or a changed schema brings about, before the server's text."""
-
-
-def sqlstate_of(error: psycopg.Error) -> str | None:
-    """SQLSTATE of a psycopg error, or what its text tells where the server gave none (at connection time)."""
-    if error.sqlstate:
-        return error.sqlstate
-    text = str(error).lower()
-    return next((state for part, state in PERMANENT_CONNECT_TEXTS.items() if part in text), None)
-
-
-def _is_transient_postgres(error: psycopg.Error) -> bool:
-    state = sqlstate_of(error)
-    if state is None:
-        # No SQLSTATE and no known text: the connection broke under the statement.
-        return isinstance(error, psycopg.OperationalError)
-    if state == DISK_FULL:
-        return False
-    return state in RETRIED_SQLSTATES or state.startswith(RETRIED_SQLSTATE_CLASSES)
 
 
 def s3_code_of(error: ClientError) -> tuple[str, int]:
@@ -188,17 +145,20 @@ def s3_code_of(error: ClientError) -> tuple[str, int]:
     return code, int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _from_postgres(error: psycopg.Error, where: str) -> TallyError:
-    state = sqlstate_of(error) or "connection lost"
-    diag = error.diag
-    details = [part for part in (diag.message_detail, diag.context, diag.message_hint) if part]
-    name = f"{NAMES[state]}: " if state in NAMES else ""
-    text = f"Postgres [{state}] {name}{diag.message_primary or str(error).strip()} ({where})"
+def from_postgres(error: psycopg.Error, where: str, origin: str = "the DSN") -> TallyError:
+    """The typed error for an error of psycopg.
+
+    Args:
+        error: As psycopg raised it.
+        where: The step, table or server.
+        origin: Where the DSN comes from, such as `WAREHOUSE_DSN`.
+    """
+    fault, diag = fault_of(error, origin), error.diag
+    text = f"Postgres [{fault.state}] {fault.name}{diag.message_primary or str(error).strip()} ({where})"
+    details = [part for part in (diag.message_detail, diag.context, diag.message_hint, fault.advice) if part]
     if details:
         text += ": " + "; ".join(details)
-    if _is_transient_postgres(error):
-        return WarehouseUnavailableError(text)
-    return WarehouseError(text)
+    return WarehouseUnavailableError(text) if fault.is_transient else WarehouseError(text)
 
 
 def _from_s3(error: ClientError, where: str) -> TallyError:
@@ -221,7 +181,7 @@ def translate(error: Exception, where: str) -> TallyError | None:
     if isinstance(error, TallyError):
         return error
     if isinstance(error, psycopg.Error):
-        return _from_postgres(error, where)
+        return from_postgres(error, where)
     if isinstance(error, ClientError):
         return _from_s3(error, where)
     if isinstance(error, LakeConnectionError | HTTPClientError | IncompleteReadError):

@@ -3,15 +3,20 @@
 import select
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import ConnStatus
 from psycopg.rows import TupleRow
 
-from tasks.engine.errors import PooledSessionError, WarehouseError, errors_at
+from tasks.engine.errors import PooledSessionError, WarehouseError, errors_at, from_postgres
 from tasks.engine.settings import DatabaseSettings
 
 Connection = psycopg.Connection[TupleRow]
+Answer = TypeVar("Answer")
 
 CONNECT_TIMEOUT = 10
 """Seconds in which Postgres must accept a connection."""
@@ -84,8 +89,10 @@ def connect(
         WarehouseError: The login, the database or one of its settings is wrong.
         PooledSessionError: A pooler gives each transaction another session.
     """
-    with errors_at(f"{server} connection"):
+    try:
         connection = _open(settings, application_name)
+    except psycopg.Error as error:
+        raise from_postgres(error, f"{server} connection to {_address(error, settings)}", settings.origin) from error
     with connection:
         with errors_at(f"{server} session"):
             _prepare(connection, server, is_written=is_written)
@@ -111,8 +118,35 @@ def verify_session(connection: Connection, owner: str | None) -> None:
         )
 
 
+class Session(psycopg.Connection[TupleRow]):
+    """A connection that says whether an error without an SQLSTATE cost it its server."""
+
+    def wait(self, gen: PQGen[Answer], *args: Any, **options: Any) -> Answer:
+        """Wait for the server.
+
+        Raises:
+            ProgrammingError: The client refused a statement, such as one with too many parameters, while the connection
+                stays usable. psycopg raises `OperationalError`, as it does for a lost connection.
+        """
+        try:
+            return super().wait(gen, *args, **options)
+        except psycopg.OperationalError as error:
+            if error.sqlstate or self.pgconn.status != ConnStatus.OK:
+                raise
+            raise psycopg.ProgrammingError(str(error)) from error
+
+
+def _address(error: psycopg.Error, settings: DatabaseSettings) -> str:
+    """Host and port of an attempt to connect, as far as they are known."""
+    parts = conninfo_to_dict(settings.dsn.get_secret_value())
+    host, port = parts.get("host") or "localhost", parts.get("port") or "5432"
+    if error.pgconn:
+        host, port = error.pgconn.host.decode() or host, error.pgconn.port.decode() or port
+    return f"{host}:{port}"
+
+
 def _open(settings: DatabaseSettings, application_name: str) -> Connection:
-    return psycopg.connect(
+    return Session.connect(
         settings.dsn.get_secret_value(),
         autocommit=True,
         # Prepared statements are state of a session, and one outlives a change of the tables that it names.

@@ -41,6 +41,7 @@ class DatabaseSettings(_Group):
     """Where a Postgres database is."""
 
     dsn: SecretStr = Field(description="libpq URI or keyword string")
+    origin: str = Field(default="the DSN", description="Where the DSN comes from, for errors; never what it says")
 
     @field_validator("dsn")
     @classmethod
@@ -154,8 +155,8 @@ def read_warehouse(environ: Mapping[str, str], block: Block) -> WarehouseSetting
     _refuse_unknown(environ)
     dsn = environ.get("WAREHOUSE_DSN", "")
     if dsn:
-        return _validated(WarehouseSettings, {"dsn": dsn}, "WAREHOUSE_DSN")
-    return _validated(WarehouseSettings, block(), "block `warehouse`")
+        return _database(WarehouseSettings, {"dsn": dsn}, "WAREHOUSE_DSN")
+    return _database(WarehouseSettings, block(), "block `warehouse`")
 
 
 def read_source(environ: Mapping[str, str], secret: Callable[[str | None], str | bytes]) -> SourceSettings:
@@ -170,10 +171,14 @@ def read_source(environ: Mapping[str, str], secret: Callable[[str | None], str |
     """
     _refuse_unknown(environ)
     if dsn := environ.get("TOTESYS_DSN"):
-        return _validated(SourceSettings, {"dsn": dsn}, "TOTESYS_DSN")
+        return _database(SourceSettings, {"dsn": dsn}, "TOTESYS_DSN")
     name = environ.get("TOTESYS_SECRET") or None
     origin = f"secret {name}" if name else "the secret of block `totesys`"
-    return _validated(SourceSettings, {"dsn": _dsn_of_secret(secret(name), origin)}, origin)
+    return _database(SourceSettings, {"dsn": _dsn_of_secret(secret(name), origin)}, origin)
+
+
+def _database(group: type[SomeGroup], values: Mapping[str, Any], origin: str) -> SomeGroup:
+    return _validated(group, {**values, "origin": origin}, origin)
 
 
 def _dsn_of_secret(text: str | bytes, origin: str) -> str:

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from psycopg import IsolationLevel, sql
 
 from tasks.contracts.source_table import SourceTable
-from tasks.engine.errors import NAMES, SourceError, errors_at
+from tasks.engine.errors import SourceError, errors_at
 from tasks.engine.settings import SourceSettings
+from tasks.engine.sqlstates import NAMES
 from tasks.engine.warehouse import LOCK_WAIT, Connection, connect
 
 BLOCK_BYTES = 1 << 20
