@@ -119,11 +119,13 @@ def _docker_missing() -> str | None:
     return None
 
 
-_NEEDED = {"docker": _docker_missing, "object_store": ceph_gateway.missing, "pooler": pgbouncer_pooler.missing}
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for marker, missing in _NEEDED.items():
+    needed = (
+        ("docker", _docker_missing),
+        ("object_store", ceph_gateway.missing),
+        ("pooler", pgbouncer_pooler.missing),
+    )
+    for marker, missing in needed:
         if item.get_closest_marker(marker) and (reason := missing()):
             if os.environ.get("CI"):
                 pytest.fail(f"CI is set, so the tests marked {marker} must run, but {reason}", pytrace=False)

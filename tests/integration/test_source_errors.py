@@ -54,7 +54,7 @@ def test_wrong_address_or_login_is_named_and_permanent(
 ) -> None:
     error = refused(make_conninfo(totesys_source.reader_dsn, **change))
     assert str(error).startswith(words)
-    assert str(error).count("(source connection to ")
+    assert "(source connection to " in str(error)
     assert not is_transient(error)
     assert "hunter2" not in repr(error)
     assert str(psycopg.conninfo.conninfo_to_dict(totesys_source.reader_dsn)["password"]) not in repr(error)
