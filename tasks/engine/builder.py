@@ -1,24 +1,24 @@
-"""Builds: the tables of a schema are written and checked, all of them or none, where what they derive from changed."""
+"""Builds: the tables of a schema are written and checked, all of them or none, where one of their inputs changed."""
 
-import hashlib
-import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from psycopg import sql
 
+from tasks.contracts import Contract
 from tasks.engine import ledger
+from tasks.engine.build_inputs import Inputs, Recipe, fingerprint_of, read_state, recipes_of, wanted_inputs
+from tasks.engine.combinations import refuse_combinations
 from tasks.engine.dispositions import write_query, write_touched
 from tasks.engine.errors import CheckError, errors_at
 from tasks.engine.locks import snapshot_transaction
 from tasks.engine.receipts import BuildReceipt, CheckResult
-from tasks.engine.sql_files import FILES, ROOT, SqlTable, sql_table, tables_of
-from tasks.engine.warehouse import Connection, count_rows, lock, table_name
+from tasks.engine.sql_files import ROOT, SqlTable
+from tasks.engine.warehouse import Connection, count_rows, lock
 
 _CHECK = re.compile(r"^-- (fail|warn): *(.+)$", re.MULTILINE)
 EXAMPLES = 5
@@ -30,105 +30,102 @@ def build_tables(
     parameters: Mapping[str, Any],
     *,
     partition: str,
-    datasets: Sequence[str],
+    datasets: Sequence[str] = (),
+    contracts: Sequence[Contract] = (),
     force: bool = False,
     flow_run_id: str | None = None,
     root: Path = ROOT,
 ) -> list[BuildReceipt]:
     """Build and check the tables of a schema for one partition, all of them or none.
 
-    A table is left as it is where its files, those of the tables that it reads, the parameters, the loads and the rows
-    of shared tables are those that it was last built from. A shared table is left to those who wrote rows to it.
+    A table is left as it is if its inputs are those that it was last built from: its files, the values of its
+    parameters, the loads of its datasets, the builds of the tables that it reads, and the rows of shared tables. A
+    shared table is left to those who wrote rows to it.
 
-    Partitions are built side by side, but of a schema with a table that is merged or appended, whose builds may decide
-    the same rows, one at a time.
+    Builds of partitions run side by side only if every table of the schema is `replace partition`. Builds of any other
+    schema take turns, for two of them may write the same rows.
 
     Args:
         connection: To the warehouse.
         schema: Whose tables.
         parameters: Values of the queries' parameters.
-        partition: Name of the partition, for the ledger.
-        datasets: Staged datasets that the tables derive from.
-        force: Build even where nothing changed.
+        partition: Name of the partition; empty for a schema that is built as a whole.
+        datasets: Names of datasets that the tables derive from, without a contract at hand.
+        contracts: Contracts of datasets that the tables derive from: a table depends only on those that it reads.
+        force: Build even if nothing changed.
         flow_run_id: For the ledger.
         root: Where the SQL is.
 
     Raises:
         CheckError: A check marked `fail` found rows; the tables stay as they were.
-        SqlFileError: A file lacks what its write disposition wants, or a query breaks it.
+        SqlFileError: A file lacks what its write disposition wants, a query breaks it, or dispositions are combined
+            that leave a table with old rows.
     """
-    receipts: dict[str, BuildReceipt] = {}
-    tables = tables_of(schema, root)
-    with errors_at(f"build of {schema} {partition}"), _build_of(connection, schema, tables):
+    recipes = recipes_of(schema, datasets, contracts, root)
+    refuse_combinations(recipes)
+    with errors_at(f"build of {schema} {partition}"), _transaction_of(connection, schema, recipes):
         lock(connection, f"{schema} {partition}")
-        loads = ledger.loads_of(connection, datasets, partition)
-        fingerprints = _shared_contents(connection, tables, root)
-        due = []
-        for table in tables:
-            fingerprints[table.name] = fingerprint = _fingerprint(table, loads, parameters, fingerprints)
-            if not table.text("query.sql"):
-                continue
-            if standing := _standing(connection, table, partition, fingerprint, force=force):
-                receipts[table.name] = standing
-            else:
-                due.append(table)
-        for table in due:
-            write_touched(connection, table, parameters)
-        for table in due:
-            started = time.monotonic()
+        is_all = not partition or any(recipe.table.is_whole for recipe in recipes)
+        state = read_state(connection, recipes, None if is_all else partition)
+        wanted = list(wanted_inputs(recipes, partition, parameters, state))
+        loads = state.loads_of(partition)
+        receipts = {
+            recipe.table.name: _current(connection, recipe, partition, inputs, loads, force=force)
+            for recipe, inputs in wanted
+        }
+        due = [(recipe, inputs) for recipe, inputs in wanted if receipts[recipe.table.name] is None]
+        for recipe, _ in due:
+            write_touched(connection, recipe.table, parameters)
+        for recipe, inputs in due:
+            table, entry, started = recipe.table, recipe.entry(partition), time.monotonic()
             row_count = write_query(connection, table, parameters)
             results = run_checks(connection, table, parameters)
             _refuse_failed(results)
-            ledger.write_build(connection, table.name, partition, fingerprints[table.name], row_count, flow_run_id)
+            name = fingerprint_of(inputs)
+            ledger.write_build(connection, table.name, entry, name, row_count, flow_run_id, inputs)
             seconds = time.monotonic() - started
-            receipts[table.name] = BuildReceipt(table.name, partition, "built", row_count, seconds, tuple(results))
-    return [replace(receipts[table.name], loads=tuple(loads)) for table in tables if table.name in receipts]
+            receipts[table.name] = BuildReceipt(
+                table.name, partition, "built", row_count, seconds, tuple(results), loads, name
+            )
+    return [receipt for receipt in receipts.values() if receipt]
 
 
 @contextmanager
-def _build_of(connection: Connection, schema: str, tables: Iterable[SqlTable]) -> Iterator[None]:
-    """The transaction of a build, alone in its schema where builds of two partitions may decide the same rows.
+def _transaction_of(connection: Connection, schema: str, recipes: Iterable[Recipe]) -> Iterator[None]:
+    """The transaction of a build, which shares its schema with other builds only if no two can write the same row.
 
-    Then all of it sees one state of what others load meanwhile, as old as the lock at most, and foreign keys that may
-    wait are checked in the end: a row may go before those that refer to it.
+    Builds that replace nothing but their own partition share the schema; any other build has it for itself. Either way
+    each statement sees what others committed while the build waited.
+
+    A schema with a merge or an append sees one state of the database in all its statements, which is younger than the
+    lock. Deferrable foreign keys are checked when it commits, so that a row may go before those that refer to it.
     """
-    if all(table.disposition.kind == "replace" for table in tables if table.text("query.sql")):
+    name = f"schema {schema}"
+    tables = [recipe.table for recipe in recipes]
+    if all(table.disposition.kind == "replace" for table in tables):
         with connection.transaction():
+            lock(connection, name, is_shared=not any(table.is_whole for table in tables))
             yield
         return
-    with snapshot_transaction(connection, f"schema {schema}"):
+    with snapshot_transaction(connection, name):
         connection.execute("SET CONSTRAINTS ALL DEFERRED")
         yield
 
 
-def _standing(
-    connection: Connection, table: SqlTable, partition: str, fingerprint: str, *, force: bool
+def _current(
+    connection: Connection, recipe: Recipe, partition: str, inputs: Inputs, loads: tuple[int, ...], *, force: bool
 ) -> BuildReceipt | None:
-    """What a table holds, where that stays: what a build would write, or, where it is shared, the rows of others."""
-    built = ledger.find_build(connection, table.name, partition)
+    """The receipt of a table that needs no build; None for a table that does.
+
+    A table needs none if it was built from these inputs, or if it is shared and holds the rows of others.
+    """
+    table, fingerprint = recipe.table, fingerprint_of(inputs)
+    built = ledger.find_build(connection, table.name, recipe.entry(partition))
     if table.is_shared and (row_count := count_rows(connection, table.name)) != (built[1] if built else 0):
-        return BuildReceipt(table.name, partition, "kept", row_count, 0.0) if row_count else None
+        return BuildReceipt(table.name, partition, "kept", row_count, 0.0, (), loads) if row_count else None
     if built and built[0] == fingerprint and not force:
-        return BuildReceipt(table.name, partition, "unchanged", built[1], 0.0)
+        return BuildReceipt(table.name, partition, "unchanged", built[1], 0.0, (), loads, fingerprint)
     return None
-
-
-def _shared_contents(connection: Connection, tables: Iterable[SqlTable], root: Path) -> dict[str, str]:
-    """A digest of the rows of each shared table that some tables read, for no ledger knows of every change there."""
-    own = {table.name for table in tables}
-    read = {source for table in tables for source in table.sources if sql_table(source, root).is_shared}
-    query = sql.SQL("SELECT concat_ws(' ', count(*), sum(hashtextextended(t::text, 0))) FROM {} AS t")
-    return {name: str(connection.execute(query.format(table_name(name))).fetchone()) for name in read - own}
-
-
-def _fingerprint(
-    table: SqlTable, loads: Sequence[int], parameters: Mapping[str, Any], fingerprints: Mapping[str, str]
-) -> str:
-    parts = [table.text(file) for file in FILES]
-    parts += [fingerprints[source] for source in table.sources if source in fingerprints]
-    parts.append(" ".join(map(str, loads)))
-    parts.append(json.dumps(parameters, default=str, sort_keys=True))
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def run_checks(connection: Connection, table: SqlTable, parameters: Mapping[str, Any]) -> list[CheckResult]:

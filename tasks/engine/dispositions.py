@@ -80,14 +80,29 @@ def read_query(connection: Connection, table: SqlTable, parameters: Parameters) 
 
 
 def _replace(connection: Connection, table: SqlTable, columns: Sequence[str], parameters: Parameters) -> int:
-    name, condition = table_name(table.name), sql.Composed([])
-    if table.replaced_column:
-        condition = sql.SQL(" WHERE {} = {}").format(
-            sql.Identifier(table.replaced_column), sql.Placeholder(table.replaced_column)
-        )
-    connection.execute(sql.SQL("DELETE FROM {}").format(name) + condition, parameters)
+    name, column = table_name(table.name), table.replaced_column
     insert = sql.SQL("INSERT INTO {} ({})\n{}").format(name, _names(columns), table.query)
-    return connection.execute(insert, parameters).rowcount
+    if column is None:
+        connection.execute(sql.SQL("DELETE FROM {}").format(name))
+        return connection.execute(insert, parameters).rowcount
+    if column not in parameters:
+        raise SqlFileError(
+            f"{table.address('query.sql')}: `replace partition ({column})` expects a parameter {column}, found"
+            f" {', '.join(sorted(parameters)) or 'none'}; give the build that parameter, or name another column"
+        )
+    own, value = sql.Identifier(column), sql.Placeholder(column)
+    connection.execute(sql.SQL("DELETE FROM {} WHERE {} = {}").format(name, own, value), parameters)
+    # Rows of another partition would stay there for ever, and come again with each build.
+    counted = sql.SQL(
+        "WITH written AS ({} RETURNING {}) SELECT count(*), count(*) FILTER (WHERE {} IS DISTINCT FROM {}) FROM written"
+    ).format(insert, own, own, value)
+    row_count, foreign = connection.execute(counted, parameters).fetchone() or (0, 0)
+    if foreign:
+        raise SqlFileError(
+            f"{table.address('query.sql')}: `replace partition ({column})` expects rows whose {column} is"
+            f" {parameters[column]}, found {foreign:,} other rows; add a condition on {column} to the query"
+        )
+    return int(row_count)
 
 
 def _remove(connection: Connection, table: SqlTable, result: sql.Identifier) -> int:

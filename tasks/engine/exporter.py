@@ -65,7 +65,7 @@ def export_of_table(connection: Connection, table: SqlTable, as_of: date | None 
     query = sql.SQL("SELECT * FROM {} ORDER BY {}").format(rows, sql.SQL(", ").join(order))
     builds = connection.execute(
         "SELECT partition, fingerprint FROM ledger.builds"
-        " WHERE table_name = %s AND (%s::date IS NULL OR partition = %s) ORDER BY partition",
+        " WHERE table_name = %s AND (%s::date IS NULL OR partition IN (%s, '')) ORDER BY partition",
         [table.name, as_of, str(as_of)],
     )
     digest = hashlib.sha256("\0".join(f"{partition} {built}" for partition, built in builds).encode())

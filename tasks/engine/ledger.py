@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from tasks.engine.receipts import ExportReceipt, ObjectRef
 from tasks.engine.warehouse import Connection, has_table
@@ -158,15 +159,31 @@ def find_build(connection: Connection, table: str, partition: str) -> tuple[str,
 
 
 def write_build(
-    connection: Connection, table: str, partition: str, fingerprint: str, row_count: int, flow_run_id: str | None
+    connection: Connection,
+    table: str,
+    partition: str,
+    fingerprint: str,
+    row_count: int,
+    flow_run_id: str | None,
+    inputs: Mapping[str, str] | None = None,
 ) -> None:
-    """Enter what a built table holds now, in the transaction that wrote it."""
+    """Enter what a built table holds now, in the transaction that wrote it.
+
+    Args:
+        connection: In the transaction of the build.
+        table: The table.
+        partition: The partition that was built; empty for a table that is built as a whole.
+        fingerprint: Names the inputs.
+        row_count: How many rows were written.
+        flow_run_id: The flow run that built it.
+        inputs: A digest of each input, by name.
+    """
     connection.execute(
-        "INSERT INTO ledger.builds (table_name, partition, fingerprint, row_count, flow_run_id)"
-        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (table_name, partition) DO UPDATE SET"
+        "INSERT INTO ledger.builds (table_name, partition, fingerprint, row_count, flow_run_id, inputs)"
+        " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (table_name, partition) DO UPDATE SET"
         " fingerprint = excluded.fingerprint, row_count = excluded.row_count, flow_run_id = excluded.flow_run_id,"
-        " built_at = DEFAULT",
-        [table, partition, fingerprint, row_count, flow_run_id],
+        " inputs = excluded.inputs, built_at = DEFAULT",
+        [table, partition, fingerprint, row_count, flow_run_id, Jsonb(dict(inputs)) if inputs else None],
     )
 
 

@@ -13,14 +13,19 @@ LOCK_WAIT = "60s"
 """How long a run waits for another run that writes the same thing, before it fails and names that run."""
 
 
-def lock(connection: Connection, name: str) -> None:
+def lock(connection: Connection, name: str, *, is_shared: bool = False) -> None:
     """Take the advisory lock of this name until the transaction ends.
+
+    Args:
+        connection: In a transaction.
+        name: Of the lock.
+        is_shared: Share the lock with others that share it, and exclude those that do not.
 
     Raises:
         PartitionBusyError: Another session held the lock for all of `LOCK_WAIT`; the message names that session.
         PooledSessionError: A pooler gave the session to another connection.
     """
-    _take(connection, name, "pg_advisory_xact_lock")
+    _take(connection, name, "pg_advisory_xact_lock_shared" if is_shared else "pg_advisory_xact_lock")
 
 
 @contextmanager

@@ -70,10 +70,12 @@ class BuildReceipt:
     """One table brought up to date for one partition.
 
     Attributes:
+        partition: The partition that the build was for.
         status: `built`, `unchanged` (no work) or `kept` (a shared table with the rows of others, which stay).
         row_count: Rows that the table holds of the partition; of one that is merged or appended, rows that the build
             wrote: inserted, changed and removed.
         loads: Ids of the loads that the rows derive from.
+        fingerprint: Names the inputs that the rows were built from; empty for rows of others.
     """
 
     table: str
@@ -83,6 +85,7 @@ class BuildReceipt:
     seconds: float
     warnings: tuple[CheckResult, ...] = ()
     loads: tuple[int, ...] = ()
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)

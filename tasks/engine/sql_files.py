@@ -144,6 +144,32 @@ class SqlTable:
         return next(iter(self.disposition.columns), None) if self.disposition.kind == "replace" else None
 
     @cached_property
+    def is_whole(self) -> bool:
+        """Whether each build writes the whole table, whichever partition it is for.
+
+        Raises:
+            SqlFileError: As `disposition`.
+        """
+        return self.disposition.kind == "replace" and not self.disposition.columns
+
+    @property
+    def schema(self) -> str:
+        """Schema of the table."""
+        return self.name.split(".")[0]
+
+    @property
+    def is_built(self) -> bool:
+        """Whether a build fills the table; a view has no query, and the query of a report has no table."""
+        return bool(self.text("table.sql") and self.text("query.sql"))
+
+    @property
+    def reads(self) -> list[str]:
+        """Tables and views that the query reads, or that the view reads; foreign keys do not count."""
+        file = "query.sql" if self.text("query.sql") else "table.sql"
+        names = re.findall(r"\w+\.\w+", self.header(file).get("sources", ""))
+        return [name for name in dict.fromkeys(names) if name != self.name]
+
+    @cached_property
     def is_shared(self) -> bool:
         """Whether others may own the table or write to it: where it stands with rows of theirs it is only read."""
         return self.header("table.sql").get("write disposition", "").startswith("fill shared table")
@@ -152,6 +178,24 @@ class SqlTable:
 def sql_table(name: str, root: Path = ROOT) -> SqlTable:
     """The folder of one address, `schema.table`."""
     return SqlTable(name, root.joinpath(*name.split(".")))
+
+
+def views_of(table: SqlTable, root: Path = ROOT) -> list[SqlTable]:
+    """Views that a table reads, directly or through other views, with plain tables that no build fills."""
+    found: dict[str, SqlTable] = {}
+    waiting = list(table.reads)
+    while waiting:
+        source = sql_table(waiting.pop(), root)
+        if source.name not in found and source.text("table.sql") and not source.text("query.sql"):
+            found[source.name] = source
+            waiting += source.reads
+    return [found[name] for name in sorted(found)]
+
+
+def built_sources(table: SqlTable, root: Path = ROOT) -> list[SqlTable]:
+    """Built tables that a table reads, directly or through views."""
+    names = {name for reader in (table, *views_of(table, root)) for name in reader.reads} - {table.name}
+    return [source for name in sorted(names) if (source := sql_table(name, root)).is_built]
 
 
 def tables_of(schema: str, root: Path = ROOT) -> list[SqlTable]:
