@@ -50,7 +50,7 @@ def build_tables(
             schema,
             parameters,
             partition=partition,
-            datasets=[contract.dataset for contract in contracts],
+            contracts=contracts,
             force=force,
             flow_run_id=flow_run_id(),
         )

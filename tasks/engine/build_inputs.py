@@ -16,6 +16,7 @@ from typing import Any
 from psycopg import sql
 
 from tasks.contracts import Contract
+from tasks.engine.errors import SqlFileError
 from tasks.engine.sql_files import FILES, ROOT, SqlTable, built_sources, tables_of, views_of
 from tasks.engine.warehouse import Connection, has_table, table_name
 
@@ -94,10 +95,18 @@ class Recipe:
 
         A table that is built as a whole depends on all partitions of what it reads. Any other table depends on its own
         partition, and on what has no partitions.
+
+        Raises:
+            SqlFileError: The table needs a parameter that has no value.
         """
+        if missing := sorted(self._needed - parameters.keys()):
+            raise SqlFileError(
+                f"{self.table.address('query.sql')}: expected a value for {', '.join(missing)}, found values for"
+                f" {', '.join(sorted(parameters)) or 'nothing'}; give the build that parameter"
+            )
         is_all = self.table.is_whole or not partition
         inputs = dict(self._files)
-        inputs |= {f"parameter {name}": _digest(parameters[name]) for name in self.placeholders & parameters.keys()}
+        inputs |= {f"parameter {name}": _digest(parameters[name]) for name in self._needed}
         inputs |= {f"shared table {name}": _digest(state.shared.get(name, "")) for name in self.shared_sources}
         tables = [source.name for source in self.sources if source.name not in self.shared_sources]
         parts: list[tuple[str, Mapping[str, Any]]]
@@ -137,6 +146,11 @@ class Recipe:
         views = views_of(self.table, self.root)
         files = [(self.table, file) for file in FILES] + [(view, "table.sql") for view in views]
         return {f"sql {table.name}/{file}": _digest(table.text(file)) for table, file in files if table.text(file)}
+
+    @cached_property
+    def _needed(self) -> set[str]:
+        column = self.table.replaced_column
+        return self.placeholders | ({column} if column else set())
 
     @cached_property
     def placeholders(self) -> set[str]:

@@ -85,11 +85,6 @@ def _replace(connection: Connection, table: SqlTable, columns: Sequence[str], pa
     if column is None:
         connection.execute(sql.SQL("DELETE FROM {}").format(name))
         return connection.execute(insert, parameters).rowcount
-    if column not in parameters:
-        raise SqlFileError(
-            f"{table.address('query.sql')}: `replace partition ({column})` expects a parameter {column}, found"
-            f" {', '.join(sorted(parameters)) or 'none'}; give the build that parameter, or name another column"
-        )
     own, value = sql.Identifier(column), sql.Placeholder(column)
     connection.execute(sql.SQL("DELETE FROM {} WHERE {} = {}").format(name, own, value), parameters)
     # Rows of another partition would stay there for ever, and come again with each build.

@@ -420,14 +420,9 @@ def test_builds_of_partitions_share_the_schema(shop: Connection, root: Path, ope
         "-- sources: none\n-- write disposition: replace partition (day)\nSELECT %(day)s::date AS day\n",
     )
     apply_ddl(shop, [], ["shop"], root)
-<<<<<<< HEAD
-    with locked(shop, "schema shop"), open_connection() as own:
-        assert build(own, root) == {"days": ("built", 1)}
-=======
     with shop.transaction(), open_connection() as own:
         assert build(shop, root) == {"days": ("built", 1)}
         assert build(own, root, SECOND) == {"days": ("built", 1)}
->>>>>>> d41c625 (Builds that can write the same rows take turns, and a table depends on exactly what it reads)
 
 
 def test_row_that_somebody_else_changed_meanwhile_is_tried_again(
