@@ -27,8 +27,9 @@ class Column:
         source: Name in the object; the column's own name where it is not given. Two columns may share a source.
         aliases: Other names under which the source is delivered.
         nullable: Whether a missing value is a value; where it is not, a row without one is rejected.
-        first: Only the first so many bytes of the source count; 0: all.
-        after: Only what follows the last such character of the source counts, nothing where there is none; empty: all.
+        first: Only the first so many characters of the source count; 0: all.
+        after: Only what follows the last such ASCII character of the source counts, nothing where there is none; empty:
+            all.
         derive: What that text, or nothing, stands for; None where it is no value. Called once for all rows that hold
             the same. The value is the type's of what it returns.
     """

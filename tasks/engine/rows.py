@@ -1,6 +1,7 @@
 """Rows: texts as rows of a binary COPY, with every value that is none told by column and reason."""
 
 import ctypes
+import os
 import struct
 import weakref
 from collections.abc import Callable, Sequence
@@ -15,6 +16,9 @@ from tasks.engine.native.binding import library
 from tasks.engine.texts import Texts
 
 Derive = Callable[[str], str | None]
+
+HASH_KEY = (ctypes.c_uint64 * 2).from_buffer_copy(os.urandom(16))
+"""Of the hash table of answers, another one in each process: nobody can write a file whose texts all share a slot."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class RowEncoder:
         # What the encoder points to: the function that it calls, and the columns' texts.
         self._kept = binding.Ask(self._answerer.answer), columns
         described = (binding.Column * len(columns))(*columns)
-        encoder = library.encoder_new(described, len(columns), head, len(head), self._kept[0])
+        encoder = library.encoder_new(described, len(columns), head, len(head), HASH_KEY, self._kept[0])
         if not encoder:
             raise MemoryError("no memory for an encoder of rows")
         weakref.finalize(self, library.encoder_free, encoder)
@@ -124,6 +128,11 @@ def _function(column: Column) -> Derive:
 
 
 def _column(column: Column, source: int) -> binding.Column:
+    if column.first < 0 or len(column.after) > 1 or not column.after.isascii():
+        raise ContractError(
+            f"column {column.name}: expected first of at least 0 and after of one ASCII character, or empty;"
+            f" found first={column.first}, after={column.after!r}. Correct the contract"
+        )
     of_nothing = column.value_of(None) if column.derive else None
     derived_null = None if of_nothing is None else of_nothing.encode()
     derive = binding.UNCLEAR if column.type.derive_unclear else binding.NEVER

@@ -1,9 +1,12 @@
 """The compiled part of the engine: how it is built, and that it touches no memory that is not its own."""
 
+import ctypes
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,8 @@ from copied_rows import batch_of, one_column, parsed
 
 from tasks.contracts.types import ColumnType
 from tasks.engine.errors import ContractError
-from tasks.engine.native import build
+from tasks.engine.native import binding, build
+from tasks.engine.native.binding import library
 from tasks.engine.rows import RowEncoder
 
 ROOT = Path(__file__).parents[2]
@@ -109,15 +113,130 @@ def test_many_answers_are_kept_apart() -> None:
     assert parsed(numbers, *texts) == [str(int(text) * 7) for text in texts]
 
 
-@pytest.mark.parametrize(("size", "again"), [(5 << 20, ""), (9 << 20, "abc")])
-def test_answers_are_kept_for_the_batches_that_follow_unless_they_take_too_much(size: int, again: str) -> None:
-    asked: list[str] = []
+@pytest.mark.parametrize(
+    ("size", "kinds", "times"),
+    [
+        pytest.param(20, 1000, 1, id="few: asked once"),
+        pytest.param(64 << 10, 3, 1, id="the longest that is kept"),
+        pytest.param((64 << 10) + 1, 3, 4, id="longer: asked each time"),
+        pytest.param(64 << 10, 400, 4, id="more bytes than are kept: forgotten in between"),
+        pytest.param(20, 200_000, 4, id="more texts than are kept: forgotten in between"),
+    ],
+)
+def test_answers_are_kept_across_batches_within_a_bound(size: int, kinds: int, times: int) -> None:
+    asked: Counter[str] = Counter()
 
     def keep(text: str) -> str:
-        asked.append(text[:1])
-        return text
+        asked[text] += 1
+        return "<" + text
 
     encoder = RowEncoder(one_column(ColumnType("text", "any", keep)))
+    texts = [f"{kind:0{size}}" for kind in range(kinds)]
     for _ in range(2):
-        assert encoder.encode(batch_of("x", [letter * size for letter in "abcabc"])).count == 6
-    assert "".join(asked) == "abc" + again
+        rows = encoder.encode(batch_of("x", texts * 2))
+        assert rows.count == 2 * kinds
+    assert set(asked.values()) == {times}
+
+
+def test_memory_of_answers_is_bounded_slots_and_allocator_included() -> None:
+    code = """
+from copied_rows import batch_of, one_column
+from tasks.contracts.types import ColumnType
+from tasks.engine.rows import RowEncoder
+def resident() -> int:
+    return int(open("/proc/self/status").read().partition("VmRSS:")[2].split()[0])
+encoder = RowEncoder(one_column(ColumnType("text", "any", lambda text: text[::-1])))
+encoder.encode(batch_of("x", ["a"] * 10_000))
+before = resident()
+for first in range(0, 600_000, 10_000):
+    encoder.encode(batch_of("x", [f"{first + place}.co.uk" for place in range(10_000)]))
+print(resident() - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": "tests"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert int(done.stdout) in range(24 << 10), done.stderr
+
+
+def test_hash_of_texts_is_siphash_with_the_key() -> None:
+    texts = [bytes(range(size)) for size in range(1, 70)]
+    # Python hashes bytes in the same way, with a key of zeros where randomisation is off.
+    code = "import sys; print([hash(bytes(range(size))) % 2**64 for size in range(1, 70)], sys.hash_info.algorithm)"
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    zeros = (ctypes.c_uint64 * 2)()
+    hashes = [library.text_hash(zeros, text, len(text)) for text in texts]
+    assert done.stdout.split("]")[1].strip() == "siphash13"
+    assert done.stdout.split("]")[0] == str(hashes)[:-1]
+    for key in ((1, 0), (0, 1)):
+        assert not {library.text_hash((ctypes.c_uint64 * 2)(*key), text, len(text)) for text in texts} & set(hashes)
+
+
+def test_key_of_the_hash_is_another_one_in_each_process() -> None:
+    code = "from tasks.engine.rows import HASH_KEY; print(list(HASH_KEY))"
+    keys = {
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for _ in range(3)
+    }
+    assert len(keys) == 3
+
+
+def import_with(library_path: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", "import tasks.engine.rows"],
+        env={**os.environ, "TALLY_NATIVE": str(library_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stderr
+
+
+def built(folder: Path, target: Path, monkeypatch: pytest.MonkeyPatch, edits: dict[str, tuple[str, str]]) -> Path:
+    """A library from a copy of the sources with some texts replaced."""
+    shutil.copytree(build.FOLDER, folder, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    for name, (old, new) in edits.items():
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+    monkeypatch.setattr(build, "FOLDER", folder)
+    build.build(target, "-O0")
+    return target
+
+
+def test_library_of_other_sources_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edits = {"csv.c": ("FAULT_WIDTH;", "FAULT_WIDTH; /* an older line */")}
+    library_path = built(tmp_path / "old", tmp_path / "native.so", monkeypatch, edits)
+    error = import_with(library_path)
+    assert f"ImportError: the compiled part of the engine, {library_path}, does not belong to this version" in error
+    assert "expected sources" in error
+    assert "Compile it again: make install, or python -m tasks.engine.native.build" in error
+
+
+def test_library_with_another_struct_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = build.version()
+    monkeypatch.setattr(build, "version", lambda: version)  # as a build with other headers would leave it
+    edits = {"native.h": ("    bool is_missing; /*", "    bool is_missing, is_new; int64_t more; /*")}
+    library_path = built(tmp_path / "other", tmp_path / "native.so", monkeypatch, edits)
+    assert re.search("expected BadRow of 16 bytes, found 24.*Compile it again", import_with(library_path))
+
+
+def test_library_that_tells_no_version_is_refused(tmp_path: Path) -> None:
+    source, library_path = tmp_path / "old.c", tmp_path / "native.so"
+    source.write_text("int csv_read(void) { return 0; }")
+    subprocess.run([*build.compiler(), "-shared", "-fPIC", "-o", library_path, source], check=True)
+    assert "expected a library that tells its version, found one that does not" in import_with(library_path)
+
+
+def test_library_shows_what_the_binding_calls_and_nothing_else() -> None:
+    nm = shutil.which("nm")
+    if not nm:
+        pytest.skip("no nm on PATH, which lists the symbols of a library")
+    listed = subprocess.run([nm, "-D", "--defined-only", binding.LIBRARY], capture_output=True, text=True, check=True)
+    shown = {line.split()[-1] for line in listed.stdout.splitlines()} - {"_init", "_fini"}
+    assert shown == {*binding.FUNCTIONS, "native_version", "native_size"}

@@ -2,9 +2,13 @@
 
 import ctypes
 import os
-from ctypes import POINTER, Structure, c_bool, c_char_p, c_int32, c_int64, c_uint8, c_uint32, c_void_p
+from ctypes import POINTER, Structure, c_bool, c_char_p, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
 from pathlib import Path
+from typing import Any
 
+from tasks.engine.native import build
+
+BUILD = "make install, or python -m tasks.engine.native.build"
 LIBRARY = Path(os.environ.get("TALLY_NATIVE") or Path(__file__).with_name("native.so"))
 
 NEVER, ALWAYS, UNCLEAR = range(3)
@@ -121,26 +125,57 @@ Ask = ctypes.CFUNCTYPE(c_bool, c_int32, c_void_p, c_int64)
 """The caller's function of a column, asked about a text."""
 
 
+STRUCTS = (TextColumn, Record, CsvInput, CsvRecords, Column, BadRow, Encoded)
+"""In the order of `native_size`."""
+
+
 def _loaded() -> ctypes.CDLL:
     try:
-        return ctypes.CDLL(str(LIBRARY))
+        loaded = ctypes.CDLL(str(LIBRARY))
     except OSError as error:
         raise ImportError(
-            f"expected the compiled part of the engine, {LIBRARY}, found none that loads: {error}."
-            " Compile it: make install, or python -m tasks.engine.native.build"
+            f"expected the compiled part of the engine, {LIBRARY}, found none that loads: {error}. Compile it: {BUILD}"
         ) from error
+    if fault := _mismatch(loaded):
+        raise ImportError(
+            f"the compiled part of the engine, {LIBRARY}, does not belong to this version of Tally: {fault}."
+            f" Compile it again: {BUILD}"
+        )
+    return loaded
 
+
+def _mismatch(loaded: ctypes.CDLL) -> str | None:
+    """What shows that a library was built from other sources; None where nothing does."""
+    try:
+        version, size = loaded.native_version, loaded.native_size
+    except AttributeError:
+        return "expected a library that tells its version, found one that does not"
+    version.restype, size.restype = c_char_p, c_int64
+    found, expected = (version() or b"").decode(errors="replace"), build.version()
+    if found != expected:
+        return f"expected sources {expected[:12]}, found {found[:12]}"
+    for place, struct in enumerate((*STRUCTS, None)):
+        wanted = ctypes.sizeof(struct) if struct else 0
+        if size(place) != wanted:
+            name = struct.__name__ if struct else "one more struct"
+            return f"expected {name} of {wanted} bytes, found {size(place)}"
+    return None
+
+
+FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "csv_read": (POINTER(CsvRecords), [POINTER(CsvInput)]),
+    "csv_free": (None, [POINTER(CsvRecords)]),
+    "column_type": (c_bool, [POINTER(Column)]),
+    "text_hash": (c_uint64, [POINTER(c_uint64), c_char_p, c_int64]),
+    "encoder_new": (c_void_p, [POINTER(Column), c_int32, c_char_p, c_int64, POINTER(c_uint64), Ask]),
+    "encoder_free": (None, [c_void_p]),
+    "encoder_encode": (POINTER(Encoded), [c_void_p, POINTER(TextColumn), c_int64]),
+    "encoder_answer": (c_bool, [c_void_p, c_char_p, c_int64]),
+    "texts_size": (c_int64, [POINTER(TextColumn), c_int64]),
+    "texts_copy": (None, [POINTER(TextColumn), c_int64, POINTER(c_int64), POINTER(c_uint8), POINTER(c_uint8)]),
+}
+"""What each function returns and takes."""
 
 library = _loaded()
-for _name, _returned, _arguments in (
-    ("csv_read", POINTER(CsvRecords), [POINTER(CsvInput)]),
-    ("csv_free", None, [POINTER(CsvRecords)]),
-    ("column_type", c_bool, [POINTER(Column)]),
-    ("encoder_new", c_void_p, [POINTER(Column), c_int32, c_char_p, c_int64, Ask]),
-    ("encoder_free", None, [c_void_p]),
-    ("encoder_encode", POINTER(Encoded), [c_void_p, POINTER(TextColumn), c_int64]),
-    ("encoder_answer", c_bool, [c_void_p, c_char_p, c_int64]),
-    ("texts_size", c_int64, [POINTER(TextColumn), c_int64]),
-    ("texts_copy", None, [POINTER(TextColumn), c_int64, POINTER(c_int64), POINTER(c_uint8), POINTER(c_uint8)]),
-):
+for _name, (_returned, _arguments) in FUNCTIONS.items():
     getattr(library, _name).restype, getattr(library, _name).argtypes = _returned, _arguments

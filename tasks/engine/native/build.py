@@ -3,6 +3,7 @@
 By the compiler that `CC` names, else `cc`, else that of the package ziglang, which needs nothing of the machine.
 """
 
+import hashlib
 import importlib.util
 import os
 import shlex
@@ -13,7 +14,15 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 LIBRARY = FOLDER / "native.so"
-FLAGS = ("-std=c11", "-O3", "-Wall", "-Wextra", "-Wconversion", "-fPIC", "-shared")
+FLAGS = ("-std=c11", "-O3", "-Wall", "-Wextra", "-Wconversion", "-fPIC", "-shared", "-fvisibility=hidden")
+
+
+def version() -> str:
+    """Digest of the sources: a library that was built from others has another one."""
+    digest = hashlib.sha256()
+    for path in sorted(FOLDER.glob("*.[ch]")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def compiler() -> list[str]:
@@ -47,8 +56,9 @@ def build(target: Path = LIBRARY, *flags: str) -> None:
     """
     new = target.with_suffix(f".{os.getpid()}")
     sources = sorted(FOLDER.glob("*.c"))
+    named = f'-DNATIVE_VERSION="{version()}"'
     try:
-        subprocess.run([*compiler(), *FLAGS, *flags, "-o", new, *sources], check=True)
+        subprocess.run([*compiler(), *FLAGS, named, *flags, "-o", new, *sources], check=True)
         new.replace(target)
     finally:
         new.unlink(missing_ok=True)

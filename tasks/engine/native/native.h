@@ -94,14 +94,20 @@ typedef struct {
 enum State { FREE, ASKED, GIVEN, REFUSED };
 
 typedef struct {
+    uint64_t key[2]; /* of the hash: random */
     Answer *slots;
     uint64_t mask;
     int64_t count;
     struct Block *blocks; /* memory of the texts */
-    int64_t bytes;
+    int64_t bytes;        /* of the blocks */
+    Answer long_one;      /* the latest answer about a text that is too long to be kept */
+    char *passing;        /* that answer's text */
 } Answers;
 
-/* The answer about a text, ASKED where none was given yet; NULL without memory. Valid until the next one is looked for. */
+EXPORT uint64_t text_hash(const uint64_t key[2], const char *text, int64_t size);
+
+/* The answer about a text, ASKED where none was given yet; NULL without memory. The answer is valid until the next call,
+ * and so must the text be. */
 Answer *answers_find(Answers *answers, int32_t column, const char *text, int64_t size);
 bool answers_give(Answers *answers, Answer *asked, const char *answer, int64_t size); /* size -1: refused */
 void answers_clear(Answers *answers);
@@ -117,7 +123,7 @@ enum Kind {
 typedef struct {
     const char *type;         /* as Postgres calls it, such as numeric(14,2) */
     int32_t source;           /* index of its column of texts */
-    int32_t first;            /* only the first bytes of the text count; 0: all */
+    int32_t first;            /* only the first characters of the text count; 0: all */
     int32_t after;            /* only what follows the last such byte counts; 0: all */
     int32_t derive;           /* enum Derive */
     const char *derived_null; /* what the caller's function makes of no text; NULL: nothing */
@@ -178,8 +184,10 @@ typedef struct Encoder Encoder;
 typedef bool (*Ask)(int32_t column, const char *text, int64_t size);
 
 /* head: what every row begins with: the number of its fields, and those that are the same in all of them.
+ * key: random, for the hash of the texts that are asked about.
  * Returns NULL without memory. The columns are copied, their texts are not. */
-EXPORT Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, int64_t head_size, Ask ask);
+EXPORT Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, int64_t head_size,
+                            const uint64_t key[2], Ask ask);
 EXPORT void encoder_free(Encoder *encoder);
 
 /* Encode rows, asking once about each text. NULL without memory, or where the caller's function failed. */
@@ -216,5 +224,13 @@ static inline bool text_of(const TextColumn *texts, int64_t row, const char **te
     *size = texts->offsets[row + 1] - texts->offsets[row];
     return true;
 }
+
+/* ---- version.c ---- */
+
+/* Digest of the sources that the library was built from. */
+EXPORT const char *native_version(void);
+
+/* Sizes of the structs that the binding describes, in its order; 0 beyond the last one. */
+EXPORT int64_t native_size(int32_t place);
 
 #endif

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#define ANSWERED_BYTES (16 << 20) /* answers are forgotten when they take more */
-
 struct Encoder {
     Column *columns;
     int32_t count;
@@ -29,7 +27,8 @@ static bool room_for(void **items, int64_t wanted, int64_t *room, size_t size) {
     return true;
 }
 
-Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, int64_t head_size, Ask ask) {
+Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, int64_t head_size,
+                     const uint64_t key[2], Ask ask) {
     Encoder *encoder = calloc(1, sizeof *encoder);
     if (!encoder) return NULL;
     encoder->columns = malloc((size_t)count * sizeof *columns + 1);
@@ -38,6 +37,7 @@ Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, 
     memcpy(encoder->columns, columns, (size_t)count * sizeof *columns);
     memcpy(encoder->head, head, (size_t)head_size);
     encoder->count = count, encoder->head_size = head_size, encoder->ask = ask;
+    memcpy(encoder->answers.key, key, sizeof encoder->answers.key);
     return encoder;
 }
 
@@ -64,13 +64,21 @@ static bool room_for_text(Encoder *encoder, const TextColumn *texts, int64_t row
     return room_for((void **)&encoder->spare, size, &encoder->spare_room, 1);
 }
 
+/* How many bytes the first characters of a text take. */
+static int64_t size_of_first(const char *text, int64_t size, int32_t characters) {
+    int64_t end = 0;
+    for (; end < size; end++)
+        if ((text[end] & 0xc0) != 0x80 && !characters--) break;
+    return end;
+}
+
 /* The text that a column is about: of its source, the part that counts. */
 static Found find(const Column *column, const TextColumn *texts, int64_t row, char *spare) {
     Found found = {0};
     found.is_there = text_of(texts, row, &found.text, &found.size, spare);
     found.is_given = found.is_there && found.size;
     if (!found.is_there) return found;
-    if (column->first && found.size > column->first) found.size = column->first;
+    if (column->first && found.size > column->first) found.size = size_of_first(found.text, found.size, column->first);
     if (column->after) {
         const char *cut = found.text + found.size;
         while (cut > found.text && cut[-1] != (char)column->after) cut--;
@@ -154,7 +162,6 @@ static enum Cell write_row(Encoder *encoder, const TextColumn *texts, int64_t ro
 
 const Encoded *encoder_encode(Encoder *encoder, const TextColumn *texts, int64_t row_count) {
     Encoded *encoded = &encoder->encoded;
-    if (encoder->answers.bytes > ANSWERED_BYTES) answers_clear(&encoder->answers);
     *encoded = (Encoded){0};
     int64_t end = 0;
     for (int64_t row = 0; row < row_count; row++) {
