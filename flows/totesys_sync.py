@@ -25,7 +25,7 @@ def complete_run(run: SyncRun) -> SyncReceipt:
     builds = build_tables("totesys_core", TOTESYS, "", {})
     builds += build_tables("totesys_warehouse", TOTESYS, "", currency_names())
     reopened = merge_returned(HISTORIES, loads) if loads else []
-    return land_processed(run, loads, builds, reopened)
+    return land_processed("totesys", run, loads, builds, reopened)
 
 
 @flow(name="totesys-sync", flow_run_name=named_by_start("totesys-sync"))

@@ -143,6 +143,7 @@ def land_parquet(run: SyncRun, contracts: Sequence[Contract]) -> tuple[SyncRun, 
 
 @step(task_run_name="land_processed {run.run_number}")
 def land_processed(
+    pipeline: str,
     run: SyncRun,
     loads: Sequence[LoadReceipt],
     builds: Sequence[BuildReceipt],
@@ -151,15 +152,26 @@ def land_processed(
     """Enter that a run is in the warehouse, and move its parquet files to the processed ones.
 
     Args:
+        pipeline: Whose run it is.
         run: Converted, or further.
         loads: Of its files.
         builds: Of what derives from them, checked.
         reopened: Versions that returned, by history.
     """
-    if run.row_counts:
-        with open_warehouse() as connection, parquet_store() as parquet:
-            sync.close_run(connection, parquet, run)
-        get_run_logger().info("Run %d is in the warehouse, and its files are moved", run.run_number)
-    counts = tuple(sorted(run.row_counts.items()))
     newest = str(run.watermark["newest"])
-    return SyncReceipt(run.run_number, run.is_full, newest, counts, tuple(loads), tuple(builds), tuple(reopened))
+    with open_warehouse() as connection:
+        if run.row_counts:
+            with parquet_store() as parquet:
+                sync.close_run(connection, parquet, run)
+            get_run_logger().info("Run %d is in the warehouse, and its files are moved", run.run_number)
+        arrival = sync_runs.find_arrival(connection, pipeline, newest)
+    return SyncReceipt(
+        run.run_number,
+        run.is_full,
+        newest,
+        tuple(sorted(run.row_counts.items())),
+        tuple(loads),
+        tuple(builds),
+        tuple(reopened),
+        arrival,
+    )

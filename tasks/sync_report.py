@@ -1,7 +1,7 @@
 """Report what syncs brought: rows by table and operation, and how far the warehouse is behind the source."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from prefect.logging import get_run_logger
 
@@ -20,16 +20,24 @@ OPERATIONS: dict[DispositionKind, str] = {
 """What a build does with the rows that it writes, by its write disposition."""
 
 
-def lag_of(newest_change: str, now: datetime) -> str:
-    """How long ago a change was, as the source writes its time, in UTC."""
+def lag_of(receipt: SyncReceipt) -> str:
+    """The age of the newest change when the run that brought it ended, and which run that was.
+
+    A later run without a newer change repeats this lag: the warehouse was no later for it.
+    """
+    if receipt.arrival is None:
+        return "unknown"
+    run_number, arrived_at = receipt.arrival
     try:
-        changed_at = datetime.fromisoformat(newest_change).replace(tzinfo=UTC)
+        changed_at = datetime.fromisoformat(receipt.newest_change).replace(tzinfo=UTC)
     except ValueError:  # no change at all, or a time that Python does not have, such as infinity
         return "unknown"
-    return str(now - changed_at).split(".")[0]
+    # The clocks of two servers may differ a little: no change arrives before it is made.
+    lag = str(max(arrived_at - changed_at, timedelta())).split(".")[0]
+    return lag if run_number == receipt.run_number else f"{lag}, by run {run_number}"
 
 
-def sync_section(receipt: SyncReceipt, now: datetime) -> Iterator[str]:
+def sync_section(receipt: SyncReceipt) -> Iterator[str]:
     """One run as Markdown."""
     yield f"## Run {receipt.run_number}"
     if not receipt.row_counts:
@@ -37,7 +45,7 @@ def sync_section(receipt: SyncReceipt, now: datetime) -> Iterator[str]:
     facts = [
         ("extracted", "everything" if receipt.is_full else "what changed"),
         ("newest change in the source (UTC)", receipt.newest_change or "none"),
-        ("lag: its age when it was in the warehouse", lag_of(receipt.newest_change, now)),
+        ("lag: its age when it arrived in the warehouse", lag_of(receipt)),
     ]
     yield markdown_table(["run", str(receipt.run_number)], facts)
     if receipt.row_counts:
@@ -68,17 +76,16 @@ def report_sync(key: str, pipeline: str, receipts: Sequence[SyncReceipt]) -> str
     Returns:
         The report, in Markdown.
     """
-    now = datetime.now(UTC)
     parts = [f"# Sync of {pipeline}"]
     for receipt in receipts:
-        parts += sync_section(receipt, now)
+        parts += sync_section(receipt)
     report = "\n\n".join(parts)
     publish_markdown(report, key=key, description=f"Sync of {pipeline}")
     last = receipts[-1]
     get_run_logger().info(
-        "Run %d: the newest change of the source is of %s, %s ago",
+        "Run %d: the newest change of the source is of %s; its lag was %s",
         last.run_number,
         last.newest_change or "no time",
-        lag_of(last.newest_change, now),
+        lag_of(last),
     )
     return report

@@ -158,6 +158,7 @@ class SyncReceipt:
         loads: Of their files.
         builds: Of the tables after staging.
         reopened: Versions whose rows had been gone from the source and returned, by history.
+        arrival: The run that brought the newest change to the warehouse, and when it ended; None where no run did.
     """
 
     run_number: int
@@ -167,6 +168,7 @@ class SyncReceipt:
     loads: tuple[LoadReceipt, ...]
     builds: tuple[BuildReceipt, ...]
     reopened: tuple[tuple[str, int], ...] = ()
+    arrival: tuple[int, datetime] | None = None
 
 
 @dataclass(frozen=True)

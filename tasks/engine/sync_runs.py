@@ -10,6 +10,7 @@ after another one took over goes no further.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from psycopg import sql
@@ -108,6 +109,28 @@ def last_exported_run(connection: Connection, pipeline: str) -> SyncRun | None:
 def last_loaded_run(connection: Connection, pipeline: str) -> SyncRun | None:
     """The run up to which the warehouse shows the source."""
     return _last(connection, pipeline, sql.SQL("status IN ('loaded', 'unchanged')"))
+
+
+def find_arrival(connection: Connection, pipeline: str, newest: str) -> tuple[int, datetime] | None:
+    """Find the run that brought a change to the warehouse, and when that run ended.
+
+    A later run that finds no newer change has the same newest change in its watermark: the first such run counts.
+
+    Args:
+        connection: To the warehouse.
+        pipeline: Whose run.
+        newest: The newest change in the run's snapshot, as the source writes its time.
+
+    Returns:
+        The run's number and its end, or None where no run of this ledger brought it.
+    """
+    with errors_at("ledger.sync_runs"):
+        row = connection.execute(
+            "SELECT run_number, finished_at FROM ledger.sync_runs WHERE pipeline = %s AND status = 'loaded'"
+            " AND finished_at IS NOT NULL AND watermark ->> 'newest' = %s ORDER BY run_number LIMIT 1",
+            [pipeline, newest],
+        ).fetchone()
+    return (int(row[0]), row[1]) if row else None
 
 
 def advance_run(connection: Connection, run: SyncRun, status: Status) -> SyncRun:

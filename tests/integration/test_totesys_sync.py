@@ -127,7 +127,9 @@ def test_run_without_a_change_leaves_an_entry_and_no_more(
     source: Source, stores: Stores, warehouse: Connection
 ) -> None:
     del source
-    assert sync().row_counts
+    first = sync()
+    assert first.row_counts
+    assert first.arrival is not None
 
     def everything() -> object:
         tables = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname ~ '^(totesys_|ledger)'"
@@ -138,6 +140,7 @@ def test_run_without_a_change_leaves_an_entry_and_no_more(
     before = everything()
     receipt = sync()
     assert (receipt.row_counts, receipt.loads) == ((), ())
+    assert (receipt.newest_change, receipt.arrival) == (first.newest_change, first.arrival)
     assert everything() == before
     assert runs(warehouse) == [(1, "loaded"), (2, "unchanged")]
 

@@ -17,7 +17,7 @@ UNCHANGED = BuildReceipt("totesys_warehouse.dim_staff", "", "unchanged", 77, 0.0
 
 
 def section(receipt: SyncReceipt) -> str:
-    return "\n".join(sync_section(receipt, NOW))
+    return "\n".join(sync_section(receipt))
 
 
 def test_section_counts_rows_by_table_and_operation() -> None:
@@ -25,6 +25,7 @@ def test_section_counts_rows_by_table_and_operation() -> None:
     receipt = SyncReceipt(
         *(7, False, "2022-11-03 14:20:49.962", counts, (LOAD,), (FACT, UNCHANGED)),
         (("totesys_warehouse.fact_payment", 2),),
+        (7, NOW),
     )
     text = section(receipt).replace("\\", "")
     for line in (
@@ -33,7 +34,7 @@ def test_section_counts_rows_by_table_and_operation() -> None:
         "| address | 5 | before | before |",  # loaded by the process that died
         "| totesys_warehouse.fact_payment | inserted or changed | 1,234 |",
         "| totesys_warehouse.fact_payment | opened again | 2 |",
-        "| lag: its age when it was in the warehouse | 0:09:10 |",
+        "| lag: its age when it arrived in the warehouse | 0:09:10 |",
         "it is not so that no fact waits: 4 rows",
     ):
         assert line in text, line
@@ -49,12 +50,19 @@ def test_section_of_a_run_without_a_change_says_so() -> None:
     [
         ("2022-11-03 14:20:49.962", "0:09:10"),
         ("2022-11-03 14:29:59.5", "0:00:00"),
+        ("2022-11-03 14:30:00.5", "0:00:00"),
         ("", "unknown"),
         ("infinity", "unknown"),
     ],
 )
 def test_lag_is_the_age_of_the_newest_change(newest: str, lag: str) -> None:
-    assert lag_of(newest, NOW) == lag
+    assert lag_of(SyncReceipt(7, False, newest, (), (), (), (), (7, NOW))) == lag
+
+
+def test_run_without_a_change_repeats_the_lag_of_the_run_that_brought_the_newest_change() -> None:
+    later = SyncReceipt(9, False, "2022-11-03 14:20:49.962", (), (), (), (), (7, NOW))
+    assert lag_of(later) == "0:09:10, by run 7"
+    assert lag_of(SyncReceipt(9, False, "2022-11-03 14:20:49.962", (), (), ())) == "unknown"
 
 
 def test_every_write_disposition_has_a_word() -> None:
