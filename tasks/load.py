@@ -66,6 +66,7 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
             force=force,
             flow_run_id=flow_run_id(),
             on_progress=progress,
+            reconnect=open_warehouse,
         )
     progress.finish(receipt.rows_read)
     if receipt.status == "unchanged":

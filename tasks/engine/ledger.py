@@ -106,8 +106,13 @@ def close_load(
     """Write the counts of a load that is about to commit, and the names of the object's columns."""
     connection.execute(
         "UPDATE ledger.loads SET rows_read = %s, rows_loaded = %s, rows_rejected = %s, columns = %s WHERE load_id = %s",
-        [rows_loaded + rows_rejected, rows_loaded, rows_rejected, list(columns) if columns else None, load_id],
+        [rows_loaded + rows_rejected, rows_loaded, rows_rejected, _storable(columns), load_id],
     )
+
+
+def _storable(names: Sequence[str] | None) -> list[str] | None:
+    """Names of columns as Postgres can store them: a text of Postgres holds no NUL."""
+    return [name.replace("\0", "\\x00") for name in names] if names else None
 
 
 def write_rejected(connection: Connection, load_id: int, rows: Iterable[RejectedRow]) -> None:

@@ -1,7 +1,6 @@
 """The load of one object: its rows, its rejected rows, its ledger entry and what it replaces, in one transaction."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -11,10 +10,12 @@ from psycopg import sql
 from tasks.contracts import Contract
 from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
+from tasks.engine.attempts import Reconnect, recorded
 from tasks.engine.batches import Batch
 from tasks.engine.column_guard import check_target
 from tasks.engine.copy import CopyEncoder, copy_in
-from tasks.engine.errors import ErrorBudgetError, errors_at
+from tasks.engine.error_budget import ErrorBudget
+from tasks.engine.errors import errors_at
 from tasks.engine.lake import Lake
 from tasks.engine.ledger import RejectedRow
 from tasks.engine.partitions import (
@@ -23,7 +24,6 @@ from tasks.engine.partitions import (
     partition_table,
     rows_of_partition,
 )
-from tasks.engine.quoting import quoted
 from tasks.engine.reader import read_batches
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.rows import Rows
@@ -32,12 +32,6 @@ from tasks.engine.warehouse import Connection, has_table, lock
 
 REJECTED_BUFFER, REJECTED_BYTES = 10_000, 4 << 20
 """Rejected rows, and their bytes, that are held before they are written; a COPY of rows pauses for that."""
-
-EXAMPLES, EXAMPLE_BYTES = 3, 1000
-REASONS = 1000
-"""Different reasons that are counted each; further ones are counted together."""
-
-OTHER_REASONS = "other reasons"
 
 Progress = Callable[[int, int], None]
 """Called with bytes read and rows read so far."""
@@ -53,15 +47,27 @@ def load_object(
     force: bool = False,
     flow_run_id: str | None = None,
     on_progress: Progress | None = None,
+    reconnect: Reconnect | None = None,
 ) -> LoadReceipt:
     """Load one object into its staging table, exactly once.
 
     The same content again is no work. New content under the same name replaces the object's rows when the transaction
     commits; readers see the old rows until then. A table without partitions holds one object: the next one replaces it,
-    whatever its name.
+    whatever its name. Each attempt with work to do has its entry in `ledger.load_attempts`.
+
+    Args:
+        connection: To the warehouse, outside of a transaction.
+        lake: Where the object is.
+        contract: Of the staging table.
+        source: The version to load.
+        settings: Of the run.
+        force: Load the same content again.
+        flow_run_id: For the ledger.
+        on_progress: Told how far the load is.
+        reconnect: Opens another connection, which records an attempt that lost its own.
 
     Raises:
-        ErrorBudgetError: Too many rows were rejected; the previous state stands.
+        ErrorBudgetError: Too many rows were rejected; the table keeps its previous rows.
         ContractError: The object's columns do not fit.
         UnreadableObjectError: Its bytes cannot be told apart into records.
         ObjectChangedError: It was replaced during the read.
@@ -70,26 +76,31 @@ def load_object(
     """
     started = time.monotonic()
     value = partition_value(source.partition) if contract.partition else None
-    with errors_at(f"{contract.table}, {source.uri}"):
+    if not force and (loaded := _same_load(connection, contract, source)):
+        return _receipt(connection, contract, source, loaded, "unchanged", started)
+    budget = ErrorBudget(contract, source, settings)
+    record = recorded(connection, source, budget, flow_run_id, reconnect)
+    with record as attempt, errors_at(f"{contract.table}, {source.uri}"):
         if contract.partition and value and contract.partition.span != "unit":
             ensure_partition(connection, contract, value)
         with connection.transaction():
             lock(connection, f"{contract.dataset} {source.partition}".strip())
+            if not force and (loaded := _same_load(connection, contract, source)):
+                attempt.succeed(connection, loaded.load_id, is_unchanged=True)
+                return _receipt(connection, contract, source, loaded, "unchanged", started)
             earlier = ledger.find_load(connection, contract.dataset, source)
-            is_same = earlier and (earlier.source_uri, earlier.source_version) == (source.uri, source.version)
-            if earlier and is_same and not force:
-                return _receipt(connection, contract, source, earlier, "unchanged", started)
             check_target(connection, contract, value)
             load_id = ledger.open_load(connection, contract.dataset, source, flow_run_id)
-            run = _Run(connection, contract, load_id, on_progress)
+            run = _Run(connection, attempt.budget, load_id, on_progress)
             with lake.open(source, run.count_bytes) as file:  # which is read ahead from here on
                 if earlier:
                     _delete_superseded(connection, contract, earlier, load_id)
                 with open_partition(connection, contract, value, load_id) as target:
                     batches = read_batches(file, source.uri, contract, settings.chunk_bytes)
                     run.copy_all(CopyEncoder(contract, target), batches)
-                    run.check_budget(source, settings)
+                    run.budget.check()
             ledger.close_load(connection, load_id, run.rows_loaded, run.rows_rejected, run.columns)
+            attempt.succeed(connection, load_id)
         entry = ledger.LoadEntry(
             load_id,
             source.partition,
@@ -102,6 +113,14 @@ def load_object(
         return _receipt(
             connection, contract, source, entry, "replaced" if earlier else "loaded", started, run.unknown_columns
         )
+
+
+@errors_at("ledger.loads")
+def _same_load(connection: Connection, contract: Contract, source: ObjectRef) -> ledger.LoadEntry | None:
+    """The load of this very version of an object, where its rows are in the table."""
+    entry = ledger.find_load(connection, contract.dataset, source)
+    is_same = entry and (entry.source_uri, entry.source_version) == (source.uri, source.version)
+    return entry if is_same else None
 
 
 def _delete_superseded(connection: Connection, contract: Contract, earlier: ledger.LoadEntry, load_id: int) -> None:
@@ -146,18 +165,19 @@ class _Run:
     """The moving parts of one load."""
 
     connection: Connection
-    contract: Contract
+    budget: ErrorBudget
     load_id: int
     on_progress: Progress | None
     bytes_read: int = 0
     rows_loaded: int = 0
-    rows_rejected: int = 0
     columns: tuple[str, ...] = ()
     unknown_columns: tuple[str, ...] = ()
     _held: list[RejectedRow] = field(default_factory=list)
     _held_bytes: int = 0
-    _reasons: Counter[str] = field(default_factory=Counter)
-    _examples: dict[str, list[RejectedRow]] = field(default_factory=dict)
+
+    @property
+    def rows_rejected(self) -> int:
+        return self.budget.rows_rejected
 
     @property
     def rows_read(self) -> int:
@@ -183,7 +203,9 @@ class _Run:
         for batch in batches:
             rows = encoder.encode(batch)
             self.columns, self.unknown_columns = batch.columns.names, batch.columns.unknown
-            self._keep(rows.rejected)
+            self._held += rows.rejected
+            self._held_bytes += sum(len(row.raw) for row in rows.rejected)
+            self.budget.count(rows.count, rows.rejected, self.columns)
             sent = replace(rows, rejected=[])
             del batch, rows  # before the next one is made
             yield sent
@@ -199,36 +221,3 @@ class _Run:
         self.rows_loaded += count
         if self.on_progress and count:
             self.on_progress(self.bytes_read, self.rows_read)
-
-    def _keep(self, rejected: list[RejectedRow]) -> None:
-        self._held += rejected
-        self._held_bytes += sum(len(row.raw) for row in rejected)
-        self.rows_rejected += len(rejected)
-        for row in rejected:
-            is_known = row.reason in self._reasons or len(self._reasons) < REASONS
-            reason = row.reason if is_known else OTHER_REASONS
-            self._reasons[reason] += 1
-            examples = self._examples.setdefault(reason, [])
-            if len(examples) < EXAMPLES:
-                examples.append(replace(row, raw=row.raw[:EXAMPLE_BYTES]))
-
-    def check_budget(self, source: ObjectRef, settings: RunSettings) -> None:
-        """Refuse a load with more rejected rows than allowed.
-
-        Raises:
-            ErrorBudgetError: It has; the message counts them by reason, with examples.
-        """
-        budget = max(settings.max_rejected_rows, int(settings.max_rejected_share * self.rows_read))
-        if self.rows_rejected <= budget:
-            return
-        lines = [
-            f"  {count:,} x {reason}; e.g. "
-            + ", ".join(f"line {row.line_number:,} {quoted(row.raw)}" for row in self._examples[reason])
-            for reason, count in self._reasons.most_common(10)
-        ]
-        raise ErrorBudgetError(
-            f"{source.uri}: {self.rows_rejected:,} of {self.rows_read:,} rows were rejected, the error budget is"
-            f" {budget:,} (MAX_REJECTED_ROWS, MAX_REJECTED_SHARE); nothing was loaded, the previous state stands:\n"
-            + "\n".join(lines)
-            + "\nHave the object corrected, or raise the budget if these rows may be left out"
-        )
