@@ -198,10 +198,11 @@ def test_load_over_the_budget_leaves_the_previous_state_and_says_why(postgres: w
     with pytest.raises(ErrorBudgetError) as caught:
         load(postgres, source, settings=budget(2, 0))
     assert str(caught.value) == (
-        f"{source.uri}: 6 of 7 rows were rejected, the error budget is 2 (MAX_REJECTED_ROWS, MAX_REJECTED_SHARE);"
-        " nothing was loaded, the previous state stands:\n"
-        "  5 x day: expected a date YYYY-MM-DD; e.g. line 2 b'x,soon', line 3 b'x,soon', line 4 b'x,soon'\n"
-        "  1 x expected 2 fields, found 1; e.g. line 7 b'y'\n"
+        f"{source.uri}: at least 6 of 7 rows were rejected, the error budget is 2 (MAX_REJECTED_ROWS,"
+        " MAX_REJECTED_SHARE); the rest of the object was not read, because no rest can meet the budget. The table"
+        " keeps its previous rows:\n"
+        "  5 x day: expected a date YYYY-MM-DD; e.g. line 2 'x,soon', line 3 'x,soon', line 4 'x,soon'\n"
+        "  1 x expected 2 fields, found 1; e.g. line 7 'y'\n"
         "Have the object corrected, or raise the budget if these rows may be left out"
     )
     assert state(postgres) == before
