@@ -37,7 +37,8 @@ COMMENT ON TABLE ledger.load_attempts IS
 'Every attempt to load an object, also those that failed. The examples hold raw rows: treat them as personal data.';
 COMMENT ON COLUMN ledger.load_attempts.attempt_id IS 'Number of the attempt.';
 COMMENT ON COLUMN ledger.load_attempts.dataset IS 'Dataset of the contract.';
-COMMENT ON COLUMN ledger.load_attempts.partition IS 'Partition of the object; empty for a dataset without partitions.';
+COMMENT ON COLUMN ledger.load_attempts.partition IS
+'Partition of the object; empty for a dataset without partitions.';
 COMMENT ON COLUMN ledger.load_attempts.source_uri IS 'The object, s3://bucket/key.';
 COMMENT ON COLUMN ledger.load_attempts.source_version IS 'ETag of the version that was read.';
 COMMENT ON COLUMN ledger.load_attempts.size_bytes IS 'Size of the object as stored.';
@@ -47,13 +48,15 @@ recording how).';
 COMMENT ON COLUMN ledger.load_attempts.load_id IS 'The entry of ledger.loads that a successful attempt made.';
 COMMENT ON COLUMN ledger.load_attempts.rows_read IS 'Rows that were read; of a failed attempt, up to the failure.';
 COMMENT ON COLUMN ledger.load_attempts.rows_loaded IS 'Rows in the table by this attempt; 0 for a failed one.';
-COMMENT ON COLUMN ledger.load_attempts.rows_rejected IS 'Rows that were rejected; of a failed attempt, up to the failure.';
+COMMENT ON COLUMN ledger.load_attempts.rows_rejected IS
+'Rows that were rejected; of a failed attempt, up to the failure.';
 COMMENT ON COLUMN ledger.load_attempts.reasons IS 'Rejected rows by reason: the most frequent reasons, with counts.';
 COMMENT ON COLUMN ledger.load_attempts.examples IS
 'Some rejected rows: line_number, column_name, reason, text (printable) and raw (the first bytes, in hex).';
 COMMENT ON COLUMN ledger.load_attempts.error_class IS 'Name of the error class of a failed attempt.';
 COMMENT ON COLUMN ledger.load_attempts.error_message IS 'Message of the error, printable and bounded.';
-COMMENT ON COLUMN ledger.load_attempts.backend_pid IS 'Postgres process of the attempt, to tell whether it still runs.';
+COMMENT ON COLUMN ledger.load_attempts.backend_pid IS
+'Postgres process of the attempt, to tell whether it still runs.';
 COMMENT ON COLUMN ledger.load_attempts.flow_run_id IS 'Flow run; null outside of one.';
 COMMENT ON COLUMN ledger.load_attempts.started_at IS 'When the attempt began.';
 COMMENT ON COLUMN ledger.load_attempts.ended_at IS 'When it ended; null while it runs.';
