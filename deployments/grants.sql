@@ -21,7 +21,7 @@ GRANT USAGE ON SCHEMA ledger, totesys_staging, totesys_core, totesys_warehouse T
 
 -- The ledger is told and consulted; what it was told once is not erased. What DDL was applied, its owner tells it.
 GRANT SELECT ON ALL TABLES IN SCHEMA ledger TO totesys_loader;
-GRANT INSERT, UPDATE ON ledger.loads, ledger.rejected_rows, ledger.builds, ledger.sync_runs TO totesys_loader;
+GRANT INSERT, UPDATE ON ledger.loads, ledger.load_attempts, ledger.rejected_rows, ledger.builds, ledger.sync_runs TO totesys_loader;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA ledger TO totesys_loader;
 
 GRANT SELECT, INSERT, DELETE ON ALL TABLES IN SCHEMA totesys_staging TO totesys_loader;
