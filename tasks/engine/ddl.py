@@ -1,6 +1,6 @@
 """The DDL step: the ledger, the staging tables of contracts and the tables under `sql/` become what they should be."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from psycopg import sql
@@ -12,6 +12,7 @@ from tasks.engine.ddl_plan import DdlPlan, plan_ddl
 from tasks.engine.desired import WantedObject, wanted_objects
 from tasks.engine.errors import SchemaDriftError, errors_at
 from tasks.engine.lost_tables import check_known_rows, forget_lost
+from tasks.engine.migrations import Migration, check_recorded, migration_text, pending_migrations, run_migrations
 from tasks.engine.sql_files import ROOT
 from tasks.engine.warehouse import Connection, lock
 
@@ -34,7 +35,8 @@ def apply_ddl(
         WarehouseBusyError: Another session held a lock on a table for all attempts.
     """
     wanted = wanted_objects(contracts, schemas, root)
-    if not _due(connection, wanted):
+    existing, recorded = _state(connection, wanted)
+    if not _due(connection, wanted, existing, recorded) and not pending_migrations(_schemas(wanted), recorded, root):
         return []
     names = [each.name for each in wanted]
     return retried_while_busy(connection, names, lambda: _apply(connection, wanted, root))
@@ -45,9 +47,13 @@ def due_changes(
 ) -> DdlPlan:
     """What `apply_ddl` would do now. The caller rolls its transaction back."""
     wanted = wanted_objects(contracts, schemas, root)
-    due = _due(connection, wanted)
-    plan = plan_ddl(connection, wanted, due, root)
-    plan.statements[:0] = [(name, _create_schema(name)) for name in _missing_schemas(connection, wanted)]
+    existing, recorded = _state(connection, wanted)
+    pending = pending_migrations(_schemas(wanted), recorded, root)
+    plan = plan_ddl(connection, wanted, _due(connection, wanted, existing, recorded), root)
+    plan.statements[:0] = [
+        *((name, _create_schema(name)) for name in _missing_schemas(connection, wanted)),
+        *((each.path, sql.SQL(migration_text(each, root))) for each in _to_run(pending, existing, recorded)),
+    ]
     return plan
 
 
@@ -55,23 +61,40 @@ def _apply(connection: Connection, wanted: Sequence[WantedObject], root: Path) -
     with connection.transaction():
         lock(connection, "ddl")
         connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(DDL_LOCK_WAIT)))
+        existing, recorded = _state(connection, wanted)
+        pending = pending_migrations(_schemas(wanted), recorded, root)
+        to_run = _to_run(pending, existing, recorded)
         schemas = _missing_schemas(connection, wanted)
         for schema in schemas:
             connection.execute(_create_schema(schema))
-        due = _due(connection, wanted)
-        known = ledger.applied_files(connection)
-        existing = _existing(connection, wanted)
+        if to_run:
+            run_migrations(connection, to_run, root)
+            existing = _existing(connection, wanted)
+        due = _due(connection, wanted, existing, recorded, {each.schema for each in to_run})
         plan = plan_ddl(connection, wanted, due, root)
         plan.refuse()
         for name, statement in plan.statements:
             with errors_at(f"DDL of {name}"):
                 connection.execute(statement)
         forget_lost(connection, [each for each in due if each.name not in existing])
-        check_known_rows(connection, [each for each in due if each.name in existing - known.keys()])
+        check_known_rows(connection, [each for each in due if each.name in existing - recorded.keys()])
         _verify(connection, wanted, [each for each in due if each.name in existing], root)
         for each in due:
             ledger.write_applied(connection, each.name, each.digest(connection))
-    return [*schemas, *(each.name for each in due)]
+        for migration in pending:
+            ledger.write_applied(connection, migration.path, migration.digest)
+    return [*schemas, *(each.path for each in to_run), *(each.name for each in due)]
+
+
+def _to_run(pending: Sequence[Migration], existing: Collection[str], recorded: Mapping[str, str]) -> list[Migration]:
+    """Those of the pending migrations whose schema has tables; the others describe what new tables have already."""
+    to_run = []
+    for schema in dict.fromkeys(each.schema for each in pending):
+        tables = [name for name in sorted(existing) if name.startswith(f"{schema}.")]
+        own = [each for each in pending if each.schema == schema]
+        check_recorded(schema, tables, recorded, own)
+        to_run += own if tables else []
+    return to_run
 
 
 def _verify(connection: Connection, wanted: Sequence[WantedObject], due: Sequence[WantedObject], root: Path) -> None:
@@ -85,16 +108,33 @@ def _verify(connection: Connection, wanted: Sequence[WantedObject], due: Sequenc
         )
 
 
-def _due(connection: Connection, wanted: Sequence[WantedObject]) -> list[WantedObject]:
-    """What the ledger did not record as it is now, and what does not exist; of shared tables only the latter."""
+def _state(connection: Connection, wanted: Sequence[WantedObject]) -> tuple[set[str], dict[str, str]]:
+    """What exists of what is wanted, and what the ledger recorded of it: two queries."""
     existing = _existing(connection, wanted)
-    recorded = ledger.applied_files(connection) if "ledger.applied_files" in existing else {}
-    due = []
-    for each in wanted:
-        is_recorded = each.is_shared or recorded.get(each.name) == each.digest(connection)
-        if each.name not in existing or not is_recorded:
-            due.append(each)
-    return due
+    return existing, ledger.applied_files(connection) if "ledger.applied_files" in existing else {}
+
+
+def _due(
+    connection: Connection,
+    wanted: Sequence[WantedObject],
+    existing: Collection[str],
+    recorded: Mapping[str, str],
+    migrated: Collection[str] = (),
+) -> list[WantedObject]:
+    """What must be made or compared: what does not exist, was recorded with other DDL, or may have been migrated.
+
+    A shared table is due only where it does not exist.
+    """
+
+    def is_current(each: WantedObject) -> bool:
+        is_recorded = recorded.get(each.name) == each.digest(connection) and each.schema not in migrated
+        return each.name in existing and (each.is_shared or is_recorded)
+
+    return [each for each in wanted if not is_current(each)]
+
+
+def _schemas(wanted: Iterable[WantedObject]) -> list[str]:
+    return list(dict.fromkeys(each.schema for each in wanted))
 
 
 def _existing(connection: Connection, wanted: Sequence[WantedObject]) -> set[str]:
@@ -107,7 +147,7 @@ def _existing(connection: Connection, wanted: Sequence[WantedObject]) -> set[str
 
 
 def _missing_schemas(connection: Connection, wanted: Sequence[WantedObject]) -> list[str]:
-    schemas = list(dict.fromkeys(each.schema for each in wanted))
+    schemas = _schemas(wanted)
     rows = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s)", [schemas])
     existing = {str(schema) for (schema,) in rows}
     return [schema for schema in schemas if schema not in existing]

@@ -283,9 +283,7 @@ def latest_exports(connection: Connection, export_id: str) -> list[ExportReceipt
 
 
 def applied_files(connection: Connection) -> dict[str, str]:
-    """Checksums of the DDL that was applied, by address; empty before the ledger stands."""
-    if not has_table(connection, "ledger.applied_files"):
-        return {}
+    """Checksums of the DDL that was applied, by address."""
     rows = connection.execute("SELECT path, sha256 FROM ledger.applied_files")
     return {str(path): str(digest) for path, digest in rows}
 

@@ -20,7 +20,9 @@ def forget_lost(connection: Connection, created: Sequence[WantedObject]) -> None
     if "ledger.loads" in names:  # its numbers begin anew, so what was built from the old ones proves nothing
         connection.execute("DELETE FROM ledger.builds")
         connection.execute("DELETE FROM ledger.finished_partitions")
-        connection.execute(sql.SQL("DELETE FROM ledger.applied_files WHERE path NOT LIKE 'ledger.%'"))
+        connection.execute(
+            sql.SQL("DELETE FROM ledger.applied_files WHERE path NOT LIKE 'ledger.%' AND path NOT LIKE 'sql/%'")
+        )
         return
     if datasets:
         connection.execute(

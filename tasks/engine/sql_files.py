@@ -200,7 +200,8 @@ def built_sources(table: SqlTable, root: Path = ROOT) -> list[SqlTable]:
 
 def tables_of(schema: str, root: Path = ROOT) -> list[SqlTable]:
     """Tables of a schema, each after those that it reads."""
-    names = [f"{schema}.{folder.name}" for folder in (root / schema).glob("*/")]
+    folders = [folder for folder in (root / schema).glob("*/") if folder.name != "migrations"]
+    names = [f"{schema}.{folder.name}" for folder in folders]
     tables = {name: sql_table(name, root) for name in names}
     if not tables:
         raise SqlFileError(f"no tables under {root / schema}: expected sql/{schema}/<table>/; check the schema's name")
