@@ -1,1 +1,1 @@
-"""Measurements: the load against its peers, side by side in one run."""
+"""Benchmarks: loads compared with other tools, exports, start-up and syncs."""

@@ -1,4 +1,4 @@
-"""Who runs: Tally, Postgres' own tools, and the peers of `benchmarks.peers`, each as a command."""
+"""The compared tools as commands: Tally, Postgres' own tools, and the peers of `benchmarks.peers`."""
 
 import os
 import shutil
@@ -22,15 +22,15 @@ PEERS_PYTHON = Path(".venv-bench/bin/python")
 
 @dataclass(frozen=True)
 class Contestant:
-    """One way to load the file.
+    """A tool that loads the file.
 
     Attributes:
-        name: In tables.
-        reads: Where it has the bytes from.
-        table: Where its rows are to be found.
-        does: What it does, for readers of the table.
-        is_slow: It gets the small file, and is compared by row.
-        package: Whose version is told.
+        name: The name in reports.
+        reads: The source of the bytes.
+        table: The table that it writes.
+        does: The description in reports.
+        is_slow: Whether it loads the small file. Reports compare rows per second.
+        package: The package whose version the report shows.
     """
 
     name: str
@@ -43,35 +43,39 @@ class Contestant:
 
 OWN = (
     Contestant(
-        "tally", "S3", "events_staging.events", "typed, validated, rejected rows kept, ledgered", package="tally"
+        "tally",
+        "S3",
+        "events_staging.events",
+        "types and validates, stores rejected rows and a ledger entry",
+        package="tally",
     ),
     Contestant(
-        "tally-plain", "S3", "events_staging.plain_events", "the same, into a table of psql's columns and types"
+        "tally-plain", "S3", "events_staging.plain_events", "like tally, into a table with psql's columns and types"
     ),
     Contestant("psql", "file", "plain", r"\copy of the CSV, client and server on one machine"),
-    Contestant("ready-rows", "file", "ready", "Tally's rows, made beforehand, by psql: what the server alone takes"),
-    Contestant("psycopg-csv", "S3", "plain", "the object's bytes, as they are, into a CSV COPY", package="psycopg"),
+    Contestant("ready-rows", "file", "ready", "psql copies rows that Tally encoded earlier: the server's share alone"),
+    Contestant("psycopg-csv", "S3", "plain", "copies the object's bytes unchanged with a CSV COPY", package="psycopg"),
 )
 PEERS = (
-    Contestant("adbc", "S3", "peer", "ingest of pyarrow's CSV stream; all text", package="adbc-driver-postgresql"),
-    Contestant("polars-adbc", "S3", "peer", "scan_csv, write_database by ADBC; all text", package="polars"),
-    Contestant("polars-sqlalchemy", "S3", "plain", "scan_csv, write_database by SQLAlchemy", True, "polars"),
+    Contestant("adbc", "S3", "peer", "ingests pyarrow's CSV stream; text columns", package="adbc-driver-postgresql"),
+    Contestant("polars-adbc", "S3", "peer", "scan_csv, write_database with ADBC; text columns", package="polars"),
+    Contestant("polars-sqlalchemy", "S3", "plain", "scan_csv, write_database with SQLAlchemy", True, "polars"),
     Contestant("pandas", "S3", "plain", "read_csv in chunks, to_sql", True, "pandas"),
-    Contestant("pandas-copy", "S3", "plain", "read_csv in chunks, to_sql with its guide's COPY", package="pandas"),
-    Contestant("dlt", "S3", "bench.peer", "pyarrow's CSV stream, parquet files by ADBC; all text", package="dlt"),
-    Contestant("sling", "S3", "bench.peer", "full-refresh; types inferred by it", package="sling-linux-amd64"),
+    Contestant("pandas-copy", "S3", "plain", "read_csv in chunks, to_sql with COPY as in its guide", package="pandas"),
+    Contestant("dlt", "S3", "bench.peer", "pyarrow's CSV stream, parquet files by ADBC; text columns", package="dlt"),
+    Contestant("sling", "S3", "bench.peer", "full-refresh; infers the types", package="sling-linux-amd64"),
 )
 
 
 def tally() -> None:
-    """S3 -> parsed -> validated -> quarantined -> ledgered -> committed; its imports are its own, they count."""
+    """Load the object with Tally. The imports are inside the function, so that the measurement includes them."""
     from tasks.contracts.events import EVENTS
 
     _load(EVENTS)
 
 
 def tally_plain() -> None:
-    """The same, with no more columns than the file has."""
+    """Load the object with Tally, without derived columns."""
     from benchmarks.services import plain_contract
 
     _load(plain_contract())
@@ -91,7 +95,7 @@ def _load(contract: "Contract") -> None:
 
 
 def psycopg_csv() -> None:
-    """The object's bytes, as they are, from S3 into a CSV COPY: no types checked but by Postgres, no line kept."""
+    """Copy the object's bytes unchanged from S3 with a CSV COPY. Only Postgres checks types."""
     stored = boto3.Session().client("s3").get_object(Bucket=os.environ["LAKE_BUCKET"], Key=os.environ["BENCH_KEY"])
     statement = "COPY plain FROM STDIN (FORMAT csv, HEADER)"
     with psycopg.connect(os.environ["WAREHOUSE_DSN"]) as connection, connection.cursor().copy(statement) as copy:
@@ -101,7 +105,7 @@ def psycopg_csv() -> None:
 
 STATEMENTS = {
     "psql": [r"\copy plain from '{file}' with (format csv, header)"],
-    # As a load of a new month makes its table.
+    # The same statements as in Tally's load of a new month.
     "ready-rows": [
         """CREATE TABLE ready (
             id uuid NOT NULL, occurred_at timestamptz NOT NULL, event_date date NOT NULL, email text,
@@ -111,7 +115,7 @@ STATEMENTS = {
         r"\copy ready from '{file}.copy' with (format binary, freeze)",
     ],
 }
-"""What psql runs."""
+"""The commands that psql runs."""
 
 IN_PROCESS: dict[str, Callable[[], None]] = {
     "tally": tally,
@@ -121,12 +125,12 @@ IN_PROCESS: dict[str, Callable[[], None]] = {
 
 
 def psql() -> str | None:
-    """The program, of our own server before the machine's."""
+    """Return the path of psql. The local server's program takes precedence over PATH."""
     return shutil.which("psql", path=f"{find_binaries(None)}{os.pathsep}{os.environ['PATH']}")
 
 
 def command_of(contestant: Contestant, file: str, dsn: str) -> list[str] | None:
-    """What to run; None where it is not installed."""
+    """Return the command of a tool, or None if the tool is not installed."""
     if contestant.name in IN_PROCESS:
         return [sys.executable, "-m", "benchmarks.contestants", contestant.name]
     if statements := STATEMENTS.get(contestant.name):
@@ -137,12 +141,12 @@ def command_of(contestant: Contestant, file: str, dsn: str) -> list[str] | None:
 
 
 def version_of(contestant: Contestant) -> str | None:
-    """Version of a contestant's package where it runs; None where it is not installed."""
+    """Return the version of a tool's package, or None if it is not installed."""
     python = sys.executable if contestant in OWN else PEERS_PYTHON
     if not contestant.package or not Path(python).exists():
         return None
-    asked = f"import importlib.metadata as m; print(m.version('{contestant.package}'))"
-    done = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=False)
+    code = f"import importlib.metadata as m; print(m.version('{contestant.package}'))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
     return done.stdout.strip() or None
 
 

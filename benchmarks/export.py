@@ -1,4 +1,4 @@
-"""An export to S3, written in parts, read back and compared, against psql's COPY of the same query to a local file."""
+"""Compare an export to S3 with psql's COPY of the same query to a local file."""
 
 import argparse
 import os
@@ -16,12 +16,12 @@ from benchmarks.services import prepare, prepared
 QUERY = "SELECT * FROM plain"
 NAMES = {
     "psql": r"\copy of a query to a local file",
-    "tally": "the same query to S3, in parts, verified by SHA-256, in the ledger and the manifest",
+    "tally": "the same query to S3 in parts, verified by SHA-256, with ledger entry and manifest",
 }
 
 
 def export() -> None:
-    """Tally's export of the query; its imports are its own, they count."""
+    """Export the query with Tally. The imports are inside the function, so that the measurement includes them."""
     from tasks.engine.exporter import Export, write_exports
     from tasks.engine.lake import Lake
     from tasks.engine.settings import read_lake, read_warehouse
@@ -34,14 +34,14 @@ def export() -> None:
 
 
 def bench(rows: int, rounds: int, *, folder: Path | None) -> None:
-    """Measure, print, and keep the figures in a folder if there is one.
+    """Measure, print the results, and write them to the folder if there is one.
 
     Raises:
-        SystemExit: There is no psql, or an export is not of the right size.
+        SystemExit: psql is not installed, or an export failed.
     """
     program = psql()
     if not program:
-        raise SystemExit("expected psql on PATH, found none: nothing to compare with")
+        raise SystemExit("expected psql on PATH, found none: install the Postgres client")
     with prepared(rows) as (data, _):
         dsn, out = data.environment["WAREHOUSE_DSN"], Path(data.environment["BENCH_FILE"]).with_name("out.csv")
         prepare(dsn)
@@ -64,9 +64,9 @@ def bench(rows: int, rounds: int, *, folder: Path | None) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.export", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the table (default 1,000,000)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds (default 3)")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write bench.json there")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows in the table (default 1,000,000)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds (default 3)")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write the results to bench.json in this folder")
     parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.once:

@@ -1,7 +1,8 @@
-"""The peers, each with the settings that its own documentation recommends for much data; run by `.venv-bench`.
+"""The peers, each with the settings that its documentation recommends for large data. `.venv-bench` runs this module.
 
-All read the object from S3. Those that write in Arrow's types cannot fill a column of uuid or inet: their tables are of
-text, which is less work for both sides. This module imports nothing of the project: a peer's process is its own.
+All peers read the object from S3. Peers that write Arrow types cannot write uuid or inet columns. Their tables have
+text columns, which are less work for the tool and for Postgres. This module imports nothing from the project, so that a
+peer's process contains only the peer.
 """
 
 import csv
@@ -18,7 +19,7 @@ CHUNK_ROWS = 50_000
 
 
 def _batches() -> Any:
-    """The object as record batches of text, read from S3 as they are asked for."""
+    """Stream the object from S3 as record batches of text."""
     import pyarrow as pa
     import pyarrow.csv as pacsv
     from pyarrow.fs import S3FileSystem
@@ -35,7 +36,7 @@ def _batches() -> Any:
 
 
 def adbc() -> None:
-    """ADBC's ingest of a stream: a binary COPY."""
+    """Load with ADBC's ingest of a stream, which is a binary COPY."""
     import adbc_driver_postgresql.dbapi as driver
 
     with driver.connect(os.environ["BENCH_URI"]) as connection, connection.cursor() as cursor:
@@ -58,12 +59,12 @@ def _polars_frame() -> Any:
 
 
 def polars_adbc() -> None:
-    """Polars, by ADBC."""
+    """Load with Polars and ADBC."""
     _polars_frame().write_database("peer", os.environ["BENCH_URI"], engine="adbc")
 
 
 def polars_sqlalchemy() -> None:
-    """Polars, by SQLAlchemy: pandas' to_sql."""
+    """Load with Polars and SQLAlchemy, which call to_sql of pandas."""
     uri = os.environ["BENCH_URI"].replace("postgresql://", "postgresql+psycopg2://")
     frame = _polars_frame()
     frame.write_database("plain", uri, engine="sqlalchemy", if_table_exists="append")
@@ -82,12 +83,12 @@ def _pandas(method: Callable[..., None] | None) -> None:
 
 
 def pandas() -> None:
-    """Pandas, as it comes: an executemany that SQLAlchemy makes an INSERT of many rows of."""
+    """Load with the defaults of pandas. SQLAlchemy turns its executemany into INSERTs of many rows."""
     _pandas(None)
 
 
 def pandas_copy() -> None:
-    """Pandas, with the callable that its guide shows for Postgres."""
+    """Load with pandas and the COPY method that its guide recommends for Postgres."""
 
     def copy(table: Any, connection: Any, keys: list[str], rows: Iterator[Any]) -> None:
         text = io.StringIO()
@@ -101,10 +102,10 @@ def pandas_copy() -> None:
 
 
 def dlt() -> None:
-    """Dlt: Arrow tables as they are, in parquet files, loaded by ADBC."""
+    """Load with dlt: Arrow tables become parquet files, which ADBC loads."""
     import dlt as library
 
-    # Files of this many rows are loaded side by side; one file was half as fast, CSV files slower.
+    # dlt loads files of this size concurrently. A single file was half as fast, and CSV files were slower too.
     os.environ |= {"EXTRACT__DATA_WRITER__FILE_MAX_ITEMS": "150000", "RUNTIME__DLTHUB_TELEMETRY": "false"}
     with tempfile.TemporaryDirectory() as folder:
         pipeline = library.pipeline(
@@ -118,7 +119,7 @@ def dlt() -> None:
 
 
 def sling() -> None:
-    """Sling: its program becomes this process."""
+    """Load with Sling. Its program replaces this process."""
     import sling_linux_amd64
 
     root = os.path.dirname(sling_linux_amd64.__file__)  # noqa: PTH120

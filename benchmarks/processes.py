@@ -1,4 +1,4 @@
-"""Whole processes, measured: their time from start to end, and the operating system's account of their peak memory."""
+"""Measure a process: the time from its start to its end, its CPU time and its peak memory."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# A child's peak memory counts that of the process that it was forked from: this one is small.
+# The peak memory of a child includes the memory of the process that started it. This launcher is therefore small.
 _LAUNCHER = """
 import json, os, sys, time
 started = time.perf_counter()
@@ -20,12 +20,12 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 @dataclass(frozen=True)
 class Measured:
-    """One run of a process.
+    """The measurements of a process.
 
     Attributes:
-        seconds: From its start to its end.
+        seconds: The time from its start to its end.
         peak_mb: Its peak memory.
-        cpu_seconds: What it and its children that it waited for took of the processors.
+        cpu_seconds: The CPU time of the process and of the children that it waited for.
     """
 
     seconds: float
@@ -37,7 +37,7 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> Measured:
     """Run a command to its end.
 
     Raises:
-        SystemExit: It failed; with what it said.
+        SystemExit: The command failed. The message contains the end of its output.
     """
     launched = [sys.executable, "-S", "-c", _LAUNCHER, *command]
     done = subprocess.run(
@@ -49,5 +49,5 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> Measured:
 
 
 def path_with(folder: str | os.PathLike[str]) -> str:
-    """PATH with a folder before all others."""
+    """Return PATH with the folder as its first entry."""
     return f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"

@@ -1,4 +1,4 @@
-"""Figures as a table, as JSON and as a picture."""
+"""Format the results as a table, as JSON and as a chart."""
 
 import base64
 import json
@@ -22,16 +22,16 @@ _SETTINGS = "SELECT name, current_setting(name) FROM unnest(%s::text[]) name"
 
 @dataclass(frozen=True)
 class Result:
-    """The rounds of one contestant.
+    """The results of a tool.
 
     Attributes:
-        name: Whose.
-        does: What it does, for readers.
-        rows: Of the file that it got.
-        seconds: Of each round.
-        peak_mb: The highest of all rounds.
-        cpu_seconds: Of the median round.
-        version: Of its package.
+        name: The name of the tool.
+        does: The description of the tool.
+        rows: The number of rows in the file.
+        seconds: The time of each round.
+        peak_mb: The highest peak memory of all rounds.
+        cpu_seconds: The median CPU time.
+        version: The version of the tool's package.
     """
 
     name: str
@@ -44,17 +44,17 @@ class Result:
 
     @property
     def median(self) -> float:
-        """Seconds of the median round."""
+        """The median time in seconds."""
         return statistics.median(self.seconds)
 
     @property
     def rows_per_second(self) -> float:
-        """Of the median round."""
+        """The rows per second of the median round."""
         return self.rows / self.median
 
 
 def result_of(name: str, does: str, rows: int, rounds: Sequence[Measured], version_: str | None = None) -> Result:
-    """The rounds of one contestant in one."""
+    """Combine the rounds of a tool."""
     return Result(
         name,
         does,
@@ -67,12 +67,12 @@ def result_of(name: str, does: str, rows: int, rounds: Sequence[Measured], versi
 
 
 def ratio(result: Result, base: Result) -> float:
-    """How many times as many rows a second as another one."""
+    """Return the rows per second relative to `base`."""
     return result.rows_per_second / base.rows_per_second
 
 
 def table(results: Sequence[Result], base: Result) -> str:
-    """Text, the fastest first."""
+    """Format the results as a text table, the fastest first."""
     lines = [
         f"{'':18} {'rows':>10} {'median s':>9} {'min':>7} {'max':>7} {'rows/s':>9} {'x ' + base.name:>7} {'CPU s':>6}"
         f" {'peak MB':>8}"
@@ -88,7 +88,7 @@ def table(results: Sequence[Result], base: Result) -> str:
 
 
 def facts_of(results: Sequence[Result], base: Result) -> list[dict[str, Any]]:
-    """The same for machines."""
+    """Return the results as dictionaries for JSON."""
     return [
         asdict(found) | {"median": round(found.median, 3), f"times_{base.name}": round(ratio(found, base), 3)}
         for found in results
@@ -96,7 +96,7 @@ def facts_of(results: Sequence[Result], base: Result) -> list[dict[str, Any]]:
 
 
 def machine(connection: psycopg.Connection) -> dict[str, Any]:
-    """What the figures are of: this machine, and the server of a connection with the settings that decide."""
+    """Describe this machine, the Postgres server with the settings that affect speed, and the package versions."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
@@ -112,7 +112,7 @@ def machine(connection: psycopg.Connection) -> dict[str, Any]:
 
 
 def described(facts: dict[str, Any]) -> str:
-    """The machine in three lines."""
+    """Format the description of the machine as three lines of text."""
     packages = ", ".join(f"{name} {number}" for name, number in facts["packages"].items())
     settings = ", ".join(f"{name} {value}" for name, value in facts["settings"].items())
     return (
@@ -122,7 +122,7 @@ def described(facts: dict[str, Any]) -> str:
 
 
 def keep(folder: Path, section: str, facts: dict[str, Any]) -> None:
-    """Put a section into `bench.json` of a folder; other sections stay."""
+    """Write a section to `bench.json` in the folder. Other sections stay unchanged."""
     folder.mkdir(exist_ok=True)
     file = folder / "bench.json"
     kept = json.loads(file.read_text()) if file.exists() else {}
@@ -130,12 +130,12 @@ def keep(folder: Path, section: str, facts: dict[str, Any]) -> None:
 
 
 def draw(folder: Path, results: Sequence[Result], base: Result) -> None:
-    """Put `bench.svg`, rows a second, into a folder."""
+    """Write the chart `bench.svg`, with rows per second, to the folder."""
     from tasks.engine.charts import bar_chart
 
     ranked = sorted(results, key=lambda result: -result.rows_per_second)
     values = [
         (f"{found.name} ({ratio(found, base):.2f} x)", round(found.rows_per_second / 1000, 1)) for found in ranked
     ]
-    image = bar_chart(f"Thousand rows a second into Postgres ({base.name} = 1 x)", values)
+    image = bar_chart(f"Thousand rows per second loaded into Postgres ({base.name} = 1 x)", values)
     (folder / "bench.svg").write_bytes(base64.b64decode(image.partition("base64,")[2].removesuffix(")")))

@@ -1,4 +1,4 @@
-"""What a benchmark runs on: Postgres and S3 of its own, a generated file in S3 and beside it, and empty tables."""
+"""The environment of a benchmark: local Postgres and S3 servers, a generated file in S3 and on disk, empty tables."""
 
 import io
 import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MONTH = "2021-04"
 KEY = object_key("", MONTH)
 SLOW_ROWS = 100_000
-"""Rows for contestants that would take minutes for more."""
+"""The rows of the small file, for tools that would need minutes for the large one."""
 
 PLAIN = """
 CREATE TABLE plain (
@@ -40,13 +40,14 @@ CREATE SCHEMA bench;
 
 @dataclass(frozen=True)
 class Data:
-    """A generated file, in S3 and beside it.
+    """A generated file, in S3 and on disk.
 
     Attributes:
-        rows: Its records.
-        size_bytes: Its size.
-        environment: Reaches the services; `BENCH_FILE`, `BENCH_KEY` and `BENCH_MONTH` are the file's, `BENCH_URI` is
-            the database. Beside the file is another one, `.copy`, of its rows as Postgres takes them.
+        rows: The number of records.
+        size_bytes: The size of the file.
+        environment: The variables of the services, the file's path, key and month (`BENCH_FILE`, `BENCH_KEY`,
+            `BENCH_MONTH`), and the database (`BENCH_URI`). `{BENCH_FILE}.copy` contains the rows in the format of a
+            binary COPY.
     """
 
     rows: int
@@ -56,7 +57,7 @@ class Data:
 
 @contextmanager
 def prepared(rows: int) -> Iterator[tuple[Data, Data]]:
-    """Services with a file of so many rows, and with a small one for those who are slow."""
+    """Start the services, and yield a file with the given number of rows and a small file for slow tools."""
     folder = Path(tempfile.mkdtemp(prefix="tally-bench-"))
     folder.chmod(0o711)
     try:
@@ -64,7 +65,7 @@ def prepared(rows: int) -> Iterator[tuple[Data, Data]]:
             os.environ.update(services.environment)
             os.environ["BENCH_URI"] = _uri(services.environment["WAREHOUSE_DSN"])
             os.environ["BENCH_ADMINISTRATION"] = services.administration["WAREHOUSE_DSN"]
-            # Both are objects of one month, each in a bucket's folder of its own.
+            # Both files contain the same month, so their keys have different prefixes.
             yield _deliver(folder / "events.csv", KEY, rows), _deliver(folder / "few.csv", f"few/{KEY}", SLOW_ROWS)
     finally:
         shutil.rmtree(folder)
@@ -96,13 +97,13 @@ def _ready_rows(file: io.BufferedReader, name: str) -> Iterator[bytes]:
 
 
 def _uri(dsn: str) -> str:
-    """The DSN as a URI, which is all that some take."""
-    given = {name: quote(str(value), safe="") for name, value in conninfo_to_dict(dsn).items()}
-    return f"postgresql://{given['user']}:{given['password']}@{given['host']}:{given['port']}/{given['dbname']}"
+    """Convert the DSN to a URI, because some tools accept no other format."""
+    parts = {name: quote(str(value), safe="") for name, value in conninfo_to_dict(dsn).items()}
+    return f"postgresql://{parts['user']}:{parts['password']}@{parts['host']}:{parts['port']}/{parts['dbname']}"
 
 
 def plain_contract() -> "Contract":
-    """The file's columns as psql's table has them: none is derived, and tags are a text."""
+    """Return a contract with the columns of psql's table: no derived columns, and tags as text."""
     from tasks.contracts import Column
     from tasks.contracts.events import EVENTS
     from tasks.contracts.types import INET, TEXT, TIMESTAMPTZ, UUID
@@ -113,7 +114,7 @@ def plain_contract() -> "Contract":
 
 
 def prepare(dsn: str) -> None:
-    """Empty tables, before each run; what the run before left to be written is written."""
+    """Create empty tables before a run, and write the pages of the previous run to disk."""
     from tasks.contracts.events import EVENTS
     from tasks.engine.ddl import apply_ddl
 
@@ -126,7 +127,7 @@ def prepare(dsn: str) -> None:
 
 
 def count_rows(dsn: str, table: str) -> int:
-    """Rows of a table."""
+    """Return the number of rows in a table."""
     with psycopg.connect(dsn) as connection:
         row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
     return int(row[0]) if row else 0

@@ -1,4 +1,4 @@
-"""How long a run takes that has little or nothing to do: the engine alone, and as a flow of a Prefect server."""
+"""Measure the fixed time of a run that has little or no data: the engine alone, and a flow with a Prefect server."""
 
 import argparse
 import re
@@ -19,19 +19,19 @@ FLOW = f"from flows.events_monthly import events_monthly; events_monthly('{MONTH
 EMPTY_FLOW = "from prefect import flow; flow(lambda: None, name='nothing')()"
 ENGINE = [sys.executable, "-m", "benchmarks.contestants", "tally"]
 RUNS = {
-    "empty flow": ("a Prefect flow of no task: the least that a run takes", [sys.executable, "-c", EMPTY_FLOW]),
+    "empty flow": ("a Prefect flow without tasks: the minimum time of a run", [sys.executable, "-c", EMPTY_FLOW]),
     "load": (f"the engine loads {ROWS:,} rows", ENGINE),
-    "load, nothing": ("the engine finds the object loaded", ENGINE),
+    "load, nothing": ("the engine skips an object that is already loaded", ENGINE),
     "month": (
-        f"events-monthly of {ROWS:,} rows: load, 5 tables, checks, exports, report",
+        f"events-monthly with {ROWS:,} rows: load, 5 tables, checks, exports, report",
         [sys.executable, "-c", FLOW],
     ),
-    "month, nothing": ("events-monthly finds nothing to do", [sys.executable, "-c", FLOW]),
+    "month, nothing": ("events-monthly skips a month that is already loaded", [sys.executable, "-c", FLOW]),
 }
 
 
 def imports(module: str) -> list[tuple[str, float]]:
-    """Seconds that importing a module spends in each package, the dearest first."""
+    """Return the import time of a module by package in seconds, the slowest package first."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", f"import {module}"], capture_output=True, text=True, check=True
     )
@@ -42,10 +42,10 @@ def imports(module: str) -> list[tuple[str, float]]:
 
 
 def measure(environment: Mapping[str, str], rounds: int) -> dict[str, list[Measured]]:
-    """Each kind of run, round by round.
+    """Measure each kind of run, round by round.
 
     Raises:
-        SystemExit: One failed, or left another number of rows.
+        SystemExit: A run failed or loaded a wrong number of rows.
     """
     dsn = environment["WAREHOUSE_DSN"]
     measured: dict[str, list[Measured]] = {name: [] for name in RUNS}
@@ -56,12 +56,12 @@ def measure(environment: Mapping[str, str], rounds: int) -> dict[str, list[Measu
             measured[name].append(run(command, environment))
             expected = 0 if name == "empty flow" else ROWS
             if (found := count_rows(dsn, "events_staging.events")) != expected:
-                raise SystemExit(f"{name} left {found:,} rows of {expected:,}: nothing to compare")
+                raise SystemExit(f"expected {expected:,} rows after {name!r}, found {found:,}")
     return measured
 
 
 def bench(rounds: int, *, folder: Path | None) -> None:
-    """Measure, print, and keep the figures in a folder if there is one."""
+    """Measure, print the results, and write them to the folder if there is one."""
     with (
         tempfile.TemporaryDirectory(prefix="tally-bench-") as server,
         prepared(ROWS) as (data, _),
@@ -83,8 +83,8 @@ def bench(rounds: int, *, folder: Path | None) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3, help="rounds (default 3)")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write bench.json there")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds (default 3)")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write the results to bench.json in this folder")
     options = parser.parse_args(arguments)
     bench(options.rounds, folder=options.keep)
 

@@ -1,4 +1,4 @@
-"""How long `totesys-sync` takes, each run a process of its own: a first load, a run without a change, one with many."""
+"""Measure `totesys-sync`: a first load, runs without changes, and runs with many changes, each in its own process."""
 
 import argparse
 import os
@@ -22,10 +22,10 @@ SYNC = "from flows.totesys_sync import totesys_sync; totesys_sync()"
 
 
 def bench(sales_orders: int, rounds: int) -> None:
-    """Measure and print.
+    """Measure and print the results.
 
     Raises:
-        SystemExit: A run failed.
+        SystemExit: A run failed, or the environment names external services.
     """
     with tempfile.TemporaryDirectory(prefix="tally-bench-") as name:
         folder = Path(name)
@@ -37,16 +37,17 @@ def bench(sales_orders: int, rounds: int) -> None:
             owner_dsn = totesys.owner_dsn(folder)
             if owner_dsn is None:
                 raise SystemExit(
-                    "expected services of our own, found given ones: unset WAREHOUSE_DSN, AWS_ENDPOINT_URL"
+                    "expected local services, found external ones in the environment: "
+                    "unset WAREHOUSE_DSN and AWS_ENDPOINT_URL"
                 )
 
-            def measure(what: str, program: str = SYNC) -> None:
+            def measure(label: str, program: str = SYNC) -> None:
                 with psycopg.connect(services.environment["WAREHOUSE_DSN"], autocommit=True) as warehouse:
                     before = _extracted(warehouse)
                     taken = run([sys.executable, "-c", program], environment)
                     rows = _extracted(warehouse) - before
                 print(
-                    f"{what:16} {rows:10,} rows {taken.seconds:7.2f} s  CPU {taken.cpu_seconds:6.2f} s"
+                    f"{label:16} {rows:10,} rows {taken.seconds:7.2f} s  CPU {taken.cpu_seconds:6.2f} s"
                     f" {taken.peak_mb:5.0f} MB",
                     flush=True,
                 )
@@ -63,7 +64,7 @@ def bench(sales_orders: int, rounds: int) -> None:
 
 
 def _extracted(warehouse: psycopg.Connection) -> int:
-    """Rows that all runs so far have extracted."""
+    """Return the number of rows that all runs so far have extracted."""
     if warehouse.execute("SELECT FROM pg_tables WHERE tablename = 'sync_runs'").fetchone() is None:
         return 0
     runs = warehouse.execute("SELECT row_counts FROM ledger.sync_runs").fetchall()
@@ -73,8 +74,8 @@ def _extracted(warehouse: psycopg.Connection) -> int:
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sync", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--sales-orders", type=int, default=100_000, help="in the source (default 100,000)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds (default 3)")
+    parser.add_argument("--sales-orders", type=int, default=100_000, help="rows in the source (default 100,000)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds (default 3)")
     options = parser.parse_args(arguments)
     bench(options.sales_orders, options.rounds)
 
