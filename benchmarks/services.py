@@ -117,11 +117,14 @@ def prepare(dsn: str) -> None:
     """Create empty tables before a run, and write the pages of the previous run to disk."""
     from tasks.contracts.events import EVENTS
     from tasks.engine.ddl import apply_ddl
+    from tasks.engine.sessions import connect
+    from tasks.engine.settings import read_warehouse
 
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(_EMPTY)
-        apply_ddl(connection, [EVENTS, plain_contract()], ["events_staging"])
         connection.execute(PLAIN)
+    with connect(read_warehouse({"WAREHOUSE_DSN": dsn}, dict), "bench") as connection:
+        apply_ddl(connection, [EVENTS, plain_contract()], ["events_staging"])
     with psycopg.connect(os.environ["BENCH_ADMINISTRATION"], autocommit=True) as connection:
         connection.execute("CHECKPOINT")
 

@@ -18,6 +18,8 @@ from deployments.register import ROOT
 from end_to_end.docker_pool import DEPLOYMENT, assert_loaded_once, docker, prefect, state_of, wait_for
 from tasks.contracts.events import EVENTS
 from tasks.engine.ddl import apply_ddl
+from tasks.engine.sessions import connect
+from tasks.engine.settings import read_warehouse
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
@@ -58,7 +60,7 @@ def blocked_load(database: str, run: str) -> Iterator[str]:
 
 def prepare(database: str) -> None:
     """Create the tables, so that a test can lock one before the run starts."""
-    with psycopg.connect(database, autocommit=True) as connection:
+    with connect(read_warehouse({"WAREHOUSE_DSN": database}, dict), "test") as connection:
         apply_ddl(connection, [EVENTS], ["events_staging", "events_marts"])
 
 

@@ -22,7 +22,7 @@ from deployments import lint
 from tasks.engine import settings
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "deployments/README.md")
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "deployments/README.md")
 LINES_OF_README = 150
 SHELL = ("", "sh", "bash", "shell", "console")
 SOURCES = (".py", ".sql", ".sh", ".md", ".toml", ".yaml", ".lock")

@@ -18,14 +18,14 @@ def test_same_arguments_give_the_same_bytes() -> None:
     assert sample_shop(AS_OF, 200).files != sample_shop(AS_OF, 200, seed=1).files
 
 
-def test_rows_and_bad_rows_are_those_of_the_files() -> None:
+def test_counts_of_rows_and_bad_rows_equal_the_files() -> None:
     shop = sample_shop(AS_OF, 200)
     assert {name: len(records(shop, name)) for name in shop.files} == shop.rows
     bad = [line for line in records(shop, "reviews.csv") if line.split(",")[0] not in "12345"]
     assert len(bad) == shop.bad_rows["reviews.csv"] == sum(shop.bad_rows.values()) > 0
 
 
-def test_figures_are_those_of_the_oracle() -> None:
+def test_expected_results_equal_the_oracle() -> None:
     shop = sample_shop(AS_OF, 3000)
     good = {name: pl.DataFrame(schema=schema) for name, schema in SCHEMAS.items()}
     files = {name.removesuffix(".csv"): content for name, content in shop.files.items() if name != "reviews.csv"}
@@ -33,7 +33,7 @@ def test_figures_are_those_of_the_oracle() -> None:
     assert found == {"tt_late_shipments": shop.late_count, "tt_undelivered_items": shop.undelivered_count}
 
 
-def test_shipments_stand_on_both_sides_of_late_and_undelivered() -> None:
+def test_shipments_lie_on_both_sides_of_the_limits_for_late_and_undelivered() -> None:
     shop = sample_shop(AS_OF)
     ordered = [date.fromisoformat(line.split(",")[2]) for line in records(shop, "orders.csv")]
     shipped = [line.split(",")[2:] for line in records(shop, "shipment_deliveries.csv")]

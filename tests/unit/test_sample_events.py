@@ -24,7 +24,7 @@ def rows_of(month: str) -> list[EventRow]:
 
 
 def test_file_is_the_same_on_every_machine() -> None:
-    # Change the digest only together with the sample's content: tests and the demo's printed answers rest on it.
+    # Change the digest only together with the sample's content. Tests depend on this content.
     digest = hashlib.sha256(sample("2021-04")).hexdigest()
     assert digest == "ca02631eb2580a5c7c7a9ee638cc36a326b08aa69cacb48901a10392cb002924"
 
@@ -35,7 +35,7 @@ def test_file_differs_when_month_or_seed_differs() -> None:
 
 
 @pytest.mark.parametrize("month", [f"2021-{number:02d}" for number in range(1, 13)])
-def test_every_row_is_accounted_for_and_bad_rows_are_where_they_are_planned(month: str) -> None:
+def test_every_row_is_accounted_for_and_bad_rows_are_at_their_planned_lines(month: str) -> None:
     events = read_events(sample(month, bad_rows=25))
     planned = planned_bad_rows(month, ROWS, bad_rows=25)
     assert events.rows_read == ROWS
@@ -51,7 +51,7 @@ def test_counts_are_exact_when_the_file_is_small_or_spans_blocks(rows: int, bad_
     assert (events.rows_read, len(events.rejected)) == (rows, bad_rows)
 
 
-def test_reader_of_the_standard_library_agrees() -> None:
+def test_csv_module_of_the_standard_library_reads_the_same_records() -> None:
     text = sample("2021-03", bad_rows=0).decode()
     records = csv.DictReader(io.StringIO(text, newline=""))
     assert [
@@ -59,7 +59,7 @@ def test_reader_of_the_standard_library_agrees() -> None:
     ] == [(record["id"].lower(), record["email"], record["country"], record["uri"]) for record in records]
 
 
-def test_three_months_have_a_form_of_their_own() -> None:
+def test_three_months_have_a_byte_order_mark_crlf_or_no_final_newline() -> None:
     files = {f"2021-{number:02d}": sample(f"2021-{number:02d}", bad_rows=0) for number in range(1, 13)}
     assert [month for month, data in files.items() if data.startswith(b"\xef\xbb\xbf")] == ["2021-06"]
     assert [month for month, data in files.items() if not data.endswith(b"\n")] == ["2021-09"]
@@ -67,7 +67,7 @@ def test_three_months_have_a_form_of_their_own() -> None:
     assert files["2021-03"].startswith(b"id,timestamp,email,country,ip,uri,action,tags\r\n")
 
 
-def test_rows_of_neighbouring_months_are_in_the_file() -> None:
+def test_file_contains_rows_of_the_previous_and_the_next_month() -> None:
     dates = Counter(row.event_date.isoformat()[:7] for row in rows_of("2021-04"))
     assert set(dates) == {"2021-03", "2021-04", "2021-05"}
     assert any(row.event_date.isoformat() == "2021-03-31" for row in rows_of("2021-04"))
@@ -86,7 +86,7 @@ def test_ids_repeat_within_a_file_and_across_files() -> None:
     assert len(shared) == 3
 
 
-def test_every_kind_of_value_is_in_the_file() -> None:
+def test_file_contains_every_kind_of_value() -> None:
     rows = rows_of("2021-04")
     assert {row.ip.version if row.ip else None for row in rows} == {4, 6, None}
     assert {None, "", "Korea, Republic of", "Côte d'Ivoire", "日本 🗾"} <= {row.country for row in rows}
@@ -102,7 +102,7 @@ def test_every_kind_of_value_is_in_the_file() -> None:
         assert form in text
 
 
-def test_year_is_put_month_by_month_under_the_prefix() -> None:
+def test_write_year_writes_each_month_with_the_prefix() -> None:
     put: dict[str, bytes] = {}
     written = write_year(lambda key, chunks: put.update({key: b"".join(chunks)}), 2021, 150, prefix="raw/", bad_rows=2)
     assert (
@@ -113,7 +113,7 @@ def test_year_is_put_month_by_month_under_the_prefix() -> None:
 
 
 @pytest.mark.parametrize(("month", "bad_rows"), [("2021-13", 0), ("2021-4", 0), ("2021-04", 11), ("2021-04", -1)])
-def test_arguments_are_refused_at_once_when_wrong(month: str, bad_rows: int) -> None:
+def test_invalid_arguments_are_rejected_before_the_first_chunk(month: str, bad_rows: int) -> None:
     with pytest.raises(ValueError, match="expected"):
         events_csv(month, 10, bad_rows=bad_rows)
 

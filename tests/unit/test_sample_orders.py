@@ -26,7 +26,7 @@ def test_same_arguments_give_the_same_bytes(sample: SampleOrders) -> None:
     assert sample_orders(FIRST, orders=100, seed=1).files != sample.files
 
 
-def test_figures_are_those_of_the_oracle(sample: SampleOrders) -> None:
+def test_expected_totals_equal_the_oracle(sample: SampleOrders) -> None:
     tables = orders_oracle.tables(orders_oracle.versions_of(sample.files))
     assert len(tables["orders_table"]) == sample.order_count
     assert sum((row[16] for row in tables["orders_table"]), Decimal()) == sample.total_price
@@ -36,7 +36,7 @@ def test_figures_are_those_of_the_oracle(sample: SampleOrders) -> None:
     assert sample.user_orders[TEST_USER] == 1
 
 
-def test_rows_and_bad_rows_are_those_of_the_files(sample: SampleOrders) -> None:
+def test_counts_of_rows_and_bad_rows_equal_the_files(sample: SampleOrders) -> None:
     assert {day: len(orders(sample, day)) for day in sample.files} == sample.rows
     unreadable = {
         day: sum(not orders_oracle.is_readable(order) for order in orders(sample, day)) for day in sample.files
@@ -46,7 +46,7 @@ def test_rows_and_bad_rows_are_those_of_the_files(sample: SampleOrders) -> None:
     assert FIRST + timedelta(MISSING_DAY - 1) not in sample.files
 
 
-def test_files_hold_what_real_ones_do(sample: SampleOrders) -> None:
+def test_files_contain_the_peculiarities_of_real_files(sample: SampleOrders) -> None:
     delivered = [(day, order) for day in sample.files for order in orders(sample, day)]
     sound = [(day, order) for day, order in delivered if orders_oracle.is_readable(order)]
     assert any(len(order["total_price"]) > 12 for _, order in sound)
