@@ -1,51 +1,297 @@
-"""Give the roles of the `totesys` warehouse their rights: `python -m deployments.grants`.
+"""Rights of three roles, derived from the contracts and from `sql/`: `python -m deployments.grants`.
 
-`WAREHOUSE_DSN` is that of the role that owns the tables, which it makes where they are not there yet. That role, or an
-administrator before it, creates the roles `totesys_loader` and `totesys_analyst`; logins are made members of them.
+The owner applies DDL and runs this. The loader runs the flows, and the analyst reads what they built. The command
+prints SQL; `--apply` makes the tables in the warehouse of `WAREHOUSE_DSN` and applies the SQL, all of it or nothing.
 """
 
+import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from psycopg import sql
 
-from tasks.contracts.totesys import TOTESYS
+from tasks.contracts import Contract
+from tasks.contracts.catalog import contracts
 from tasks.engine.ddl import apply_ddl
+from tasks.engine.desired import wanted_objects
 from tasks.engine.errors import SettingsError, TallyError, errors_at
 from tasks.engine.settings import read_warehouse
-from tasks.engine.warehouse import Connection, connect
+from tasks.engine.sql_files import ROOT, SqlTable, tables_of
+from tasks.engine.warehouse import Connection, connect, table_name
 
-GRANTS = Path(__file__).with_name("grants.sql")
-SCHEMAS = ("totesys_core", "totesys_warehouse")
+LOADER, ANALYST = "tally_loader", "tally_analyst"
+STAGING = "_staging"
+
+_RIGHTS = {
+    "replace": ("SELECT", "INSERT", "DELETE"),
+    "merge": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "append": ("SELECT", "INSERT"),
+    "upsert": ("SELECT", "INSERT", "UPDATE"),
+}
+"""What the loader needs to write a table, by its write disposition. Only the first two remove rows."""
+
+_LEDGER_RIGHTS = ("SELECT", "INSERT", "UPDATE")
 
 
-def apply_grants(connection: Connection) -> None:
-    """Bring the tables into being and apply `grants.sql`, all of it or nothing.
+@dataclass(frozen=True)
+class Pipeline:
+    """The datasets and tables that belong together.
+
+    Attributes:
+        name: Name of the staging schema without `_staging`.
+        contracts: Of its staging tables.
+        schemas: Schemas under `sql/` that are built from them.
+    """
+
+    name: str
+    contracts: tuple[Contract, ...]
+    schemas: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table or a view, and what the roles may do with it.
+
+    Attributes:
+        name: `schema.name`.
+        loader: Rights of the loader.
+        is_read: Whether analysts read it.
+        is_shared: Whether others may own it; then the rights are their business.
+        gets_partitions: Whether loads add partitions: Postgres lets nobody but the owner attach one.
+    """
+
+    name: str
+    loader: tuple[str, ...]
+    is_read: bool = False
+    is_shared: bool = False
+    gets_partitions: bool = False
+
+    @property
+    def schema(self) -> str:
+        """Its schema."""
+        return self.name.split(".")[0]
+
+
+def pipelines(root: Path = ROOT) -> dict[str, Pipeline]:
+    """All pipelines, by name: each staging schema with every schema that derives from it."""
+    groups: dict[str, list[Contract]] = {}
+    for contract in contracts().values():
+        groups.setdefault(contract.schema.removesuffix(STAGING), []).append(contract)
+    folders = sorted(folder.name for folder in root.iterdir() if folder.is_dir() and folder.name != "ledger")
+    tables = [table for schema in folders for table in tables_of(schema, root)]
+    return {
+        name: Pipeline(name, tuple(group), _derived_schemas(name, group, folders, tables))
+        for name, group in sorted(groups.items())
+    }
+
+
+def _derived_schemas(
+    name: str, group: Sequence[Contract], folders: Iterable[str], tables: Sequence[SqlTable]
+) -> tuple[str, ...]:
+    """Schemas with the pipeline's name, and those with a table that reads one of the pipeline's."""
+    found = {contract.schema for contract in group} | {each for each in folders if each.startswith(f"{name}_")}
+    count = 0
+    while count != len(found):
+        count = len(found)
+        for table in tables:
+            if any(source.split(".")[0] in found for source in table.sources):
+                found.add(table.name.split(".")[0])
+        # What such a table reads may come from files alone, as a shared reference table does.
+        read = {source for table in tables if table.name.split(".")[0] in found for source in table.sources}
+        found |= {each.name.split(".")[0] for each in tables if each.name in read and each.is_shared}
+    return tuple(each for each in folders if each in found)
+
+
+def relations_of(pipeline: Pipeline, root: Path = ROOT) -> list[Relation]:
+    """The ledger, and everything that a pipeline's flows read or write."""
+    views = {each.name for each in wanted_objects(pipeline.contracts, pipeline.schemas, root) if each.is_view}
+    found = [
+        Relation(table.name, ("SELECT",) if table.access == "owner" else _LEDGER_RIGHTS)
+        for table in tables_of("ledger", root)
+    ]
+    for contract in pipeline.contracts:
+        # A replay of rejected rows and the next load insert and delete; no load changes a row.
+        found.append(Relation(contract.table, _RIGHTS["replace"], gets_partitions=contract.partition is not None))
+    for table in (table for schema in pipeline.schemas for table in tables_of(schema, root)):
+        if table.text("table.sql"):
+            is_view = table.name in views or not table.text("query.sql")
+            rights = ("SELECT",) if is_view else _RIGHTS[table.disposition.kind]
+            found.append(Relation(table.name, rights, not table.access, table.is_shared))
+    return found
+
+
+def grants_sql(
+    pipeline_names: Sequence[str], loader: str = LOADER, analyst: str = ANALYST, root: Path = ROOT
+) -> sql.Composed:
+    """The statements that give two roles their rights, and take away every other right on the same tables.
+
+    Args:
+        pipeline_names: Of the pipelines; none for all of them.
+        loader: The role that runs the flows.
+        analyst: The role that reads the results.
+        root: Where the SQL is.
 
     Raises:
-        WarehouseError: The connection's role does not own the tables, or may not create the roles.
+        SettingsError: There is no such pipeline.
     """
-    apply_ddl(connection, TOTESYS, SCHEMAS)
-    with errors_at("deployments/grants.sql"), connection.transaction():
-        connection.execute(sql.SQL(GRANTS.read_text(encoding="utf-8")))
+    known = pipelines(root)
+    if unknown := sorted(set(pipeline_names) - known.keys()):
+        raise SettingsError(f"expected a pipeline of {', '.join(known)}, found {', '.join(unknown)}")
+    relations = {
+        relation.name: relation for name in pipeline_names or known for relation in relations_of(known[name], root)
+    }
+    roles = sql.Identifier(loader), sql.Identifier(analyst)
+    statements = [*_create_roles(loader, analyst), *_of_schemas(list(relations.values()), *roles)]
+    for relation in relations.values():
+        of_relation = sql.SQL("; ").join(_of_relation(relation, *roles))
+        statements.append(_where_owned(relation, of_relation) if relation.is_shared else of_relation)
+    return sql.SQL(";\n").join(statements) + sql.SQL(";\n")
+
+
+def _create_roles(loader: str, analyst: str) -> Iterator[sql.Composed]:
+    for role in (loader, analyst):
+        yield _unless(
+            sql.SQL("SELECT FROM pg_roles WHERE rolname = {}").format(sql.Literal(role)),
+            sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)),
+        )
+    # The owner goes on applying DDL to the tables that belong to the loader.
+    yield _unless(
+        sql.SQL("SELECT WHERE pg_has_role(current_user, {}, 'USAGE')").format(sql.Literal(loader)),
+        sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(loader)),
+    )
+    for right, roles in (("CONNECT", (loader, analyst)), ("TEMPORARY", (loader,))):
+        yield _execute(
+            sql.SQL("format('GRANT {} ON DATABASE %I TO {}', current_database())").format(
+                sql.SQL(right), sql.SQL(", ").join(map(sql.Identifier, roles))
+            )
+        )
+
+
+def _of_schemas(
+    relations: Sequence[Relation], loader: sql.Identifier, analyst: sql.Identifier
+) -> Iterator[sql.Composed]:
+    for schema in dict.fromkeys(relation.schema for relation in relations):
+        own = [relation for relation in relations if relation.schema == schema]
+        name = sql.Identifier(schema)
+        usage = [sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(name, loader)]
+        if any(relation.gets_partitions for relation in own):
+            usage.append(sql.SQL("GRANT CREATE ON SCHEMA {} TO {}").format(name, loader))
+        if any(relation.is_read for relation in own):
+            usage.append(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(name, analyst))
+        statement = sql.SQL("; ").join(usage)
+        if any(relation.is_shared for relation in own):
+            yield _if(
+                sql.SQL("SELECT FROM pg_namespace WHERE nspname = {} AND pg_has_role(nspowner, 'USAGE')").format(
+                    sql.Literal(schema)
+                ),
+                statement,
+            )
+            continue
+        yield statement
+        if schema == "ledger":
+            yield sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA {} TO {}").format(name, loader)
+        yield from _for_tables_to_come(own, name, loader, analyst)
+
+
+def _for_tables_to_come(
+    own: Sequence[Relation], schema: sql.Identifier, loader: sql.Identifier, analyst: sql.Identifier
+) -> Iterator[sql.Composed]:
+    """Tables that the owner makes or rebuilds later get the rights that all tables of their schema have."""
+    shared_rights = [right for right in own[0].loader if all(right in relation.loader for relation in own)]
+    wanted = [(loader, shared_rights)]
+    if all(relation.is_read for relation in own):
+        wanted.append((analyst, ["SELECT"]))
+    for role, rights in wanted:
+        yield sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT {} ON TABLES TO {}").format(
+            schema, sql.SQL(", ".join(rights)), role
+        )
+
+
+def _of_relation(relation: Relation, loader: sql.Identifier, analyst: sql.Identifier) -> Iterator[sql.Composed]:
+    table = table_name(relation.name)
+    if relation.gets_partitions:
+        # Of such a table, the loader is the owner and has every right; the partitions of earlier loads come along.
+        yield sql.SQL("REVOKE ALL ON {} FROM {}").format(table, analyst)
+        yield sql.SQL("ALTER TABLE {} OWNER TO {}").format(table, loader)
+        yield _loop(
+            sql.SQL("SELECT relid FROM pg_partition_tree({}) WHERE level > 0").format(sql.Literal(relation.name)),
+            sql.SQL("format('ALTER TABLE %s OWNER TO {}', part)").format(loader),
+        )
+        return
+    yield sql.SQL("REVOKE ALL ON {} FROM {}, {}").format(table, loader, analyst)
+    yield sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(", ".join(relation.loader)), table, loader)
+    if relation.is_read:
+        yield sql.SQL("GRANT SELECT ON {} TO {}").format(table, analyst)
+
+
+def _where_owned(relation: Relation, statement: sql.Composable) -> sql.Composed:
+    """Rights on a table that may belong to others: only its owner can give them."""
+    return _if(
+        sql.SQL("SELECT FROM pg_class WHERE oid = to_regclass({}) AND pg_has_role(relowner, 'USAGE')").format(
+            sql.Literal(relation.name)
+        ),
+        statement,
+    )
+
+
+def _if(condition: sql.Composable, statement: sql.Composable) -> sql.Composed:
+    return sql.SQL("DO $$ BEGIN IF EXISTS ({}) THEN {}; END IF; END $$").format(condition, statement)
+
+
+def _unless(condition: sql.Composable, statement: sql.Composable) -> sql.Composed:
+    return sql.SQL("DO $$ BEGIN IF NOT EXISTS ({}) THEN {}; END IF; END $$").format(condition, statement)
+
+
+def _execute(text: sql.Composable) -> sql.Composed:
+    return sql.SQL("DO $$ BEGIN EXECUTE {}; END $$").format(text)
+
+
+def _loop(query: sql.Composable, text: sql.Composable) -> sql.Composed:
+    return sql.SQL("DO $$ DECLARE part regclass; BEGIN FOR part IN {} LOOP EXECUTE {}; END LOOP; END $$").format(
+        query, text
+    )
+
+
+def apply_grants(connection: Connection, pipeline_names: Sequence[str], loader: str, analyst: str) -> None:
+    """Create the tables of some pipelines, and give the roles their rights, all of them or none.
+
+    Raises:
+        WarehouseError: The connection's role does not own the tables, or may not create or grant the roles.
+    """
+    statements = grants_sql(pipeline_names, loader, analyst)
+    known = pipelines()
+    for name in pipeline_names or known:
+        apply_ddl(connection, known[name].contracts, known[name].schemas)
+    with errors_at("grants"), connection.transaction():
+        connection.execute(statements)
 
 
 def _no_block() -> Mapping[str, Any]:
     raise SettingsError("WAREHOUSE_DSN is not set: set it to the DSN of the role that owns the tables")
 
 
-def main() -> int:
-    """Apply the grants to the warehouse of `WAREHOUSE_DSN`."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the grants, or apply them; the exit code is 0 where that worked."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.grants", description="Rights of loader and analyst.")
+    parser.add_argument("--loader", default=LOADER, help=f"role that runs the flows, default {LOADER}")
+    parser.add_argument("--analyst", default=ANALYST, help=f"role that reads the results, default {ANALYST}")
+    parser.add_argument("--pipeline", action="append", default=[], help="may be repeated; default: all pipelines")
+    parser.add_argument("--apply", action="store_true", help="make the tables and apply the SQL to WAREHOUSE_DSN")
+    options = parser.parse_args(arguments)
     try:
+        if not options.apply:
+            print(f"BEGIN;\n{grants_sql(options.pipeline, options.loader, options.analyst).as_string()}COMMIT;")
+            return 0
         with connect(read_warehouse(os.environ, _no_block), "tally grants") as connection:
-            apply_grants(connection)
+            apply_grants(connection, options.pipeline, options.loader, options.analyst)
     except TallyError as error:
         print(error, file=sys.stderr)
         return 1
-    print("Granted: totesys_loader, totesys_analyst")
+    print(f"Granted: {options.loader}, {options.analyst}")
     return 0
 
 

@@ -65,6 +65,7 @@ def ensure_partition(connection: Connection, contract: Contract, value: date) ->
         if not has_table(connection, name):
             like = sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)")
             connection.execute(like.format(table_name(name), table_name(contract.table)))
+            _share_owner(connection, contract.table, name)
             connection.execute(attach_partition(contract, contract.partition, value))
     return name
 
@@ -93,6 +94,7 @@ def open_partition(connection: Connection, contract: Contract, value: date | Non
     table, ddl, shared = table_name(target.table), shared_columns_ddl(contract), target.shared
     columns = sql.SQL(", ").join(columns_ddl(contract))
     connection.execute(sql.SQL("CREATE TABLE {} ({})").format(table, columns))
+    _share_owner(connection, contract.table, target.table)
     # A server that logs no rows of a new table has them all on disk at the commit: it is to begin with that at once.
     connection.execute(
         "SELECT set_config('backend_flush_after', '1MB', true) WHERE current_setting('wal_level') = 'minimal'"
@@ -113,6 +115,17 @@ def attach_partition(contract: Contract, partition: Partition, value: date) -> s
     """The statement that makes the table of a partition a partition of its parent."""
     parent, child = table_name(contract.table), table_name(partition_table(contract, value))
     return sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES {}").format(parent, child, _bounds(partition, value))
+
+
+def _share_owner(connection: Connection, parent: str, child: str) -> None:
+    """Give a new partition to the owner of its parent: the login that runs may be a member of the role that owns it."""
+    row = connection.execute(
+        "SELECT pg_get_userbyid(p.relowner) FROM pg_class AS p, pg_class AS c"
+        " WHERE p.oid = to_regclass(%s) AND c.oid = to_regclass(%s) AND p.relowner <> c.relowner",
+        [table_name(parent).as_string(), table_name(child).as_string()],
+    ).fetchone()
+    if row:
+        connection.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(table_name(child), sql.Identifier(row[0])))
 
 
 def _bounds(partition: Partition, value: date) -> sql.Composed:

@@ -21,6 +21,8 @@ from tasks.engine.errors import SqlFileError
 ROOT = Path(__file__).parents[2] / "sql"
 FILES = ("table.sql", "query.sql", "touched.sql", "checks.sql")
 HEADER_KEYS = ("grain", "key", "parameters", "sources", "write disposition", "rules")
+OPTIONAL_KEYS = ("access",)
+"""`access: loader` in a `table.sql` keeps a table from analysts, `access: owner` lets the loader only read it."""
 
 _HEADER_LINE = re.compile(r"^-- ([a-z ]+): *(.*)$")
 _DISPOSITION = re.compile(
@@ -71,7 +73,7 @@ class SqlTable:
             if not line.startswith("--"):
                 break
             match = _HEADER_LINE.match(line)
-            if match and match.group(1) in HEADER_KEYS:
+            if match and match.group(1) in (*HEADER_KEYS, *OPTIONAL_KEYS):
                 key = match.group(1)
                 values[key] = match.group(2).strip()
             elif key:
@@ -142,6 +144,11 @@ class SqlTable:
             SqlFileError: As `disposition`.
         """
         return next(iter(self.disposition.columns), None) if self.disposition.kind == "replace" else None
+
+    @property
+    def access(self) -> str:
+        """Who else than the owner uses the table: empty for loader and analysts, `loader`, or `owner`."""
+        return self.header("table.sql").get("access", "")
 
     @cached_property
     def is_whole(self) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from sqlfluff.core import FluffConfig, Linter
 
 from tasks.engine.errors import SqlFileError
-from tasks.engine.sql_files import FILES, HEADER_KEYS, ROOT, SqlTable, sql_table
+from tasks.engine.sql_files import FILES, HEADER_KEYS, OPTIONAL_KEYS, ROOT, SqlTable, sql_table
 
 REQUIRED = {
     "table.sql": ("grain", "key", "sources", "write disposition"),
@@ -69,11 +69,13 @@ def header_faults(table: SqlTable, file: str) -> Iterator[str]:
     text, header = table.text(file), table.header(file)
     if missing := [key for key in REQUIRED[file] if not header.get(key)]:
         yield f"expected {missing} in the header"
+    if header.get("access", "loader") not in {"loader", "owner"}:
+        yield f"expected access to be loader or owner, found {header['access']}"
     for line in text.splitlines():
         if not line.startswith("--"):
             break
         key = re.match(r"-- ?(\S[^:]*):", line)
-        if not line.startswith("--   ") and (key is None or key[1] not in HEADER_KEYS):
+        if not line.startswith("--   ") and (key is None or key[1] not in (*HEADER_KEYS, *OPTIONAL_KEYS)):
             yield f"expected `-- key:` with a key of {list(HEADER_KEYS)}, or `--   ` where a line goes on, found {line}"
 
 

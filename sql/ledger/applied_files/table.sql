@@ -2,6 +2,7 @@
 -- key: path
 -- sources: none
 -- write disposition: merge; DDL whose checksum stands here is not applied again
+-- access: owner
 CREATE TABLE IF NOT EXISTS ledger.applied_files (
     path text NOT NULL,
     sha256 text NOT NULL,

@@ -2,6 +2,7 @@
 -- key: counterparty_id
 -- sources: none
 -- write disposition: merge by (counterparty_id)
+-- access: loader
 CREATE TABLE IF NOT EXISTS totesys_core.counterparty (
     counterparty_id integer NOT NULL,
     counterparty_legal_name text,

@@ -2,6 +2,7 @@
 -- key: department_id
 -- sources: none
 -- write disposition: merge by (department_id)
+-- access: loader
 CREATE TABLE IF NOT EXISTS totesys_core.department (
     department_id integer NOT NULL,
     department_name text,

@@ -2,6 +2,7 @@
 -- key: staff_id
 -- sources: none
 -- write disposition: merge by (staff_id)
+-- access: loader
 CREATE TABLE IF NOT EXISTS totesys_core.staff (
     staff_id integer NOT NULL,
     first_name text,

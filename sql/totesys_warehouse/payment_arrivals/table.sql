@@ -2,6 +2,7 @@
 -- key: payment_id, last_updated
 -- sources: totesys_staging.payment, totesys_warehouse.quarantine
 -- write disposition: none; a view
+-- access: loader
 CREATE OR REPLACE VIEW totesys_warehouse.payment_arrivals AS
 SELECT
     payment.payment_id,

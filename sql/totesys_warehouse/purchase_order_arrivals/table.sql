@@ -2,6 +2,7 @@
 -- key: purchase_order_id, last_updated
 -- sources: totesys_staging.purchase_order, totesys_warehouse.quarantine
 -- write disposition: none; a view
+-- access: loader
 CREATE OR REPLACE VIEW totesys_warehouse.purchase_order_arrivals AS
 SELECT
     purchase_order.purchase_order_id,

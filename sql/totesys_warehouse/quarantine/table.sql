@@ -2,6 +2,7 @@
 -- key: source_table, source_id, last_updated
 -- sources: none
 -- write disposition: merge by (source_table); deleted_at by the comparison of keys
+-- access: loader
 CREATE TABLE IF NOT EXISTS totesys_warehouse.quarantine (
     source_table text NOT NULL,
     source_id integer NOT NULL,

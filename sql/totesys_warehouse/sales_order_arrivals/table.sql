@@ -2,6 +2,7 @@
 -- key: sales_order_id, last_updated
 -- sources: totesys_staging.sales_order, totesys_warehouse.quarantine
 -- write disposition: none; a view
+-- access: loader
 CREATE OR REPLACE VIEW totesys_warehouse.sales_order_arrivals AS
 SELECT
     sales_order.sales_order_id,
