@@ -75,6 +75,10 @@ class ObjectExistsError(Permanent):
     """Something stands where an object was to be written once; it stays as it is."""
 
 
+class ResetError(Permanent):
+    """A dataset cannot be reset: other tables depend on it, or nothing could load it again."""
+
+
 class BackfillError(Permanent):
     """A backfill was asked for what it cannot plan, or partitions of it failed."""
 

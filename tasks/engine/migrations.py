@@ -1,9 +1,9 @@
 """Numbered migrations: changes of deployed tables that the DDL step does not make by itself.
 
 `sql/<schema>/migrations/0001_<name>.py` is an Alembic revision: `revision = "0001"`, `down_revision = None` or the
-number before, and `upgrade()`. The DDL step runs the migrations of a schema once, in order, in its own transaction. The ledger
-records each with its checksum, beside the other DDL. A schema without tables gets its tables as they are now, so its
-migrations are recorded and not run.
+number before, and `upgrade()`. The DDL step runs the migrations of a schema once, in order, in its own transaction. The
+ledger records each with its checksum, beside the other DDL. A schema without tables gets its tables as they are now, so
+its migrations are recorded and not run.
 """
 
 import hashlib
@@ -162,8 +162,8 @@ def _upgrades(schema: str, root: Path) -> list[tuple[Migration, Any]]:
     if [revision.revision for revision in revisions] != [each.number for each in known] or len(heads) > 1:
         raise SqlFileError(
             f"sql/{schema}/{FOLDER}: expected the revisions {', '.join(each.number for each in known)} in one line,"
-            f" found {', '.join(revision.revision for revision in revisions)} with heads {', '.join(heads)}. Set revision to"
-            " the number of the file, and down_revision to the number before it"
+            f" found {', '.join(revision.revision for revision in revisions)} with heads {', '.join(heads)}. Set"
+            " revision to the number of the file, and down_revision to the number before it"
         )
     return [(each, revision.module.upgrade) for each, revision in zip(known, revisions, strict=True)]
 

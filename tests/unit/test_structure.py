@@ -19,7 +19,7 @@ LAYERS = {
 }
 """Which layers the modules of a layer import; of two layers that fit a module, the first is its own."""
 WITHOUT_PREFECT = {"tasks.engine", "tasks.contracts"}
-VERBS = {"list", "read", "extract", "land", "load", "build", "merge", "replace", "check", "export", "report"}
+VERBS = {"list", "read", "extract", "land", "load", "build", "merge", "replace", "check", "export", "report", "reset"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 LONGEST_MODULE, LONGEST_FLOW = 300, 25
 

@@ -1,0 +1,59 @@
+"""Remove a dataset from the warehouse, so that its next run loads everything again."""
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+
+from tasks.connections import open_warehouse
+from tasks.contracts import Contract
+from tasks.contracts.catalog import contracts
+from tasks.engine.ddl import apply_ddl
+from tasks.engine.reset import ResetPlan, plan_reset, reset_dataset
+from tasks.policy import step
+from tasks.report import markdown_table
+
+
+@step(task_run_name="reset_tables {contract.dataset}")
+def reset_tables(contract: Contract, *, dry_run: bool) -> ResetPlan:
+    """Remove a dataset, or only say what would be removed, and publish which it was.
+
+    Args:
+        contract: Of the dataset.
+        dry_run: Write nothing.
+    """
+    known = list(contracts().values())
+    with open_warehouse() as connection:
+        if dry_run:
+            plan = plan_reset(connection, contract, known)
+        else:
+            apply_ddl(connection, [], [])  # the ledger itself, where it was dropped
+            plan = reset_dataset(connection, contract, known)
+    logger = get_run_logger()
+    verb = "would be removed" if dry_run else "was removed"
+    for table, count in plan.tables:
+        logger.info("%s with %s rows %s", table, f"{count:,}", verb)
+    for table, count in plan.entries:
+        logger.info("%s rows of %s: each %s", f"{count:,}", table, verb)
+    if not plan.tables and not plan.entries:
+        logger.info("Neither tables nor entries of %s exist", plan.dataset)
+    create_markdown_artifact(
+        reset_text(plan, is_dry=dry_run),
+        key=f"reset-{plan.dataset}".replace("_", "-"),
+        description=f"Reset of {plan.dataset}",
+    )
+    return plan
+
+
+def reset_text(plan: ResetPlan, *, is_dry: bool) -> str:
+    """What a reset removed, or would remove, in Markdown."""
+    parts = [f"# Reset of {plan.dataset}"]
+    parts.append("Nothing was written. This would be removed:" if is_dry else "This was removed:")
+    rows = [*plan.tables, *((f"entries of {table}", count) for table, count in plan.entries)]
+    parts.append(markdown_table(["table", "rows"], rows) if rows else "Nothing: no table and no entry exists.")
+    if plan.rebuilt:
+        parts.append("These tables derive from other datasets, too. They stay, and the next run builds them again:")
+        parts += [f"- {name}" for name in plan.rebuilt]
+    if plan.exports:
+        parts.append("These exports stay in the lake; the next run writes them again:")
+        parts += [f"- {uri}" for uri in plan.exports]
+    parts.append("The rights of other roles to a dropped table go with it: grant them again after the next run.")
+    return "\n\n".join(parts)
