@@ -10,6 +10,8 @@ from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID
 from tasks.contracts.words import WORDS
 
 UNKNOWN = "unknown"
+LONGEST_DOMAIN = 255
+"""Bytes that a name may have in DNS (RFC 1035); a longer text is no domain."""
 
 
 @lru_cache(maxsize=1)
@@ -24,7 +26,8 @@ def company_of_domain(domain: str | None) -> str:
     sites it keeps apart, while mail at such a domain is the provider's. A domain that is itself a suffix, an address
     literal, an empty domain or none at all is `unknown`.
     """
-    name = (domain or "").strip().lower()
+    name = (domain or "").strip()
+    name = name.lower() if len(name) <= LONGEST_DOMAIN else ""
     private = None if _is_address(name.strip("[]")) else _suffixes().privatesuffix(name)
     return private.split(".")[0] if private else UNKNOWN
 

@@ -5,9 +5,15 @@ import warnings
 
 from tasks.contracts.types import ColumnType
 
+LONGEST = 100_000
+"""Characters of a list that Python's parser reads: its syntax tree takes some hundred times as much memory. A list as
+Python prints it does not need the parser, and may have any length."""
+
 
 def python_words(text: str) -> str | None:
     """A list that is written in another way than Python prints it, as Python prints it; None where it is none."""
+    if len(text) > LONGEST:
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a backslash that escapes nothing, here in other people's data

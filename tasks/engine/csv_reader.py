@@ -14,14 +14,10 @@ CHUNK_BYTES = 1 << 20
 
 def read_csv(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
     """Read CSV; see `tasks.engine.reader.read_batches`."""
-    chunks = _chunks(file, min(chunk_bytes, CHUNK_BYTES))
-    pending, is_last = next(chunks)
-    while (header := read_header(pending, is_last=is_last)) is None:
-        chunk, is_last = next(chunks)
-        pending += chunk
-    names, consumed, line = header
-    pending = pending[consumed:]
-    columns = match_columns(contract, names, name) if names else None
+    chunks = chunks_of(file, min(chunk_bytes, CHUNK_BYTES))
+    header = read_header(chunks)
+    pending, line, is_last = header.rest, header.line, header.is_last
+    columns = match_columns(contract, header.names, name) if header.names else None
     while columns:
         for records in read_records(pending, columns, line, is_last=is_last):
             consumed, line = records.end, records.line
@@ -35,8 +31,8 @@ def read_csv(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iter
         pending += chunk
 
 
-def _chunks(file: Any, chunk_bytes: int) -> Iterator[tuple[bytes, bool]]:
-    """Chunks of a file, each with whether it is the last, which is empty."""
+def chunks_of(file: Any, chunk_bytes: int) -> Iterator[tuple[bytes, bool]]:
+    """Chunks of a file, each with whether it is the last; the last chunk is empty."""
     is_last = False
     while not is_last:
         chunk = file.read(chunk_bytes)

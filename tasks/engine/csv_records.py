@@ -7,6 +7,7 @@ import ctypes
 import re
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from tasks.engine.batches import Batch
 from tasks.engine.columns import ColumnMatch
@@ -19,6 +20,9 @@ from tasks.engine.texts import Texts
 BOM = b"\xef\xbb\xbf"
 MAX_RECORD_BYTES = 16 << 20
 """The longest record that is read."""
+
+MAX_COLUMNS = 100_000
+"""The most columns that a header may name; a table of Postgres has at most 1,600."""
 
 MOST_RECORDS, MOST_BYTES = 16_384, 1 << 20
 """Where one piece of records ends."""
@@ -161,29 +165,53 @@ def read_records(
         yield piece
 
 
-def read_header(data: bytes, *, is_last: bool) -> tuple[list[str], int, int] | None:
-    """Column names from an object's first line that is not blank, behind its byte order mark.
+@dataclass(frozen=True)
+class Header:
+    """The first line of a CSV object that is not blank.
+
+    Attributes:
+        names: Column names; none where the object has no such line.
+        rest: Bytes after the line that were read already.
+        line: Physical line number of what follows.
+        is_last: Whether the object ends with these bytes.
+    """
+
+    names: list[str]
+    rest: bytes
+    line: int
+    is_last: bool
+
+
+def read_header(chunks: Iterator[tuple[bytes, bool]]) -> Header:
+    """Read column names from an object's first line that is not blank, after its byte order mark.
 
     Args:
-        data: The object's beginning.
-        is_last: Whether the object ends with these bytes.
-
-    Returns:
-        The names, none where the object has no such line; how many bytes the header ends behind; and the number of the
-        line that follows. None where the line goes on in bytes not read yet.
+        chunks: The object's bytes from its beginning, each chunk with whether it is the last.
 
     Raises:
-        UnreadableObjectError: The line is longer than `MAX_RECORD_BYTES`.
+        UnreadableObjectError: The line is longer than `MAX_RECORD_BYTES`, or has more than `MAX_COLUMNS` columns.
     """
-    text = data.removeprefix(BOM).lstrip(b"\r\n")
-    begin = len(data) - len(text)
-    newline = text.find(b"\n")
-    if newline < 0 and not is_last:
-        refuse_endless(len(text), 1 + data.count(b"\n", 0, begin))
-        return None
-    line, end = (text, len(data)) if newline < 0 else (text[:newline], begin + newline + 1)
-    names = [_unquoted(field).decode(errors="replace").strip() for field in _FIELD.findall(line.removesuffix(b"\r"))]
-    return (names if text else []), end, 1 + data.count(b"\n", 0, end)
+    text, line, is_last, has_begun = b"", 1, False, False
+    while not is_last and not (has_begun and b"\n" in text):
+        chunk, is_last = next(chunks)
+        text += chunk
+        if not has_begun and (len(text) >= len(BOM) or is_last):
+            text, has_begun = text.removeprefix(BOM), True
+        if has_begun:  # blank lines are not kept: there may be any number of them
+            stripped = text.lstrip(b"\r\n")
+            line += text.count(b"\n", 0, len(text) - len(stripped))
+            text = stripped
+        if b"\n" not in text:
+            refuse_endless(len(text), line)
+    first, newline, rest = text.partition(b"\n")
+    first = first.removesuffix(b"\r")
+    if first.count(b",") >= MAX_COLUMNS:
+        raise UnreadableObjectError(
+            f"line {line:,}, the header, has more than {MAX_COLUMNS:,} columns: expected the names of a table's"
+            " columns. Check that the object is CSV with a header"
+        )
+    names = [_unquoted(field).decode(errors="replace").strip() for field in _FIELD.findall(first)] if text else []
+    return Header(names, rest, line + len(newline), is_last)
 
 
 def _unquoted(field: bytes) -> bytes:

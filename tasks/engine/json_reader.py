@@ -16,7 +16,7 @@ from tasks.engine.batches import Batch
 from tasks.engine.columns import ColumnMatch, match_columns
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.frames import texts_of
-from tasks.engine.json_records import Record, read_elements, read_lines
+from tasks.engine.json_records import Record, has_more_keys, read_elements, read_lines
 from tasks.engine.ledger import RejectedRow
 from tasks.engine.quoting import quoted, shown
 
@@ -24,6 +24,12 @@ BATCH_BYTES = 16 << 20
 """The most that one batch holds."""
 
 BATCH_RECORDS = 16_384
+MOST_KEYS = 10_000
+"""A record with more keys is rejected: each key is an object of Python, a hundred times as large as it is short."""
+
+CACHED_KEYS = 200
+"""Where the sources are found in a record is remembered for records of no more keys than this."""
+
 REPORTED_KEYS = 100
 """How many keys that the contract does not know are remembered for the report."""
 
@@ -69,10 +75,13 @@ class RecordKeys:
         self._unknown: dict[str, None] = {}
         self.has_records = False
         self.keeps_unknown = contract.unknown_keys_column is not None
-        self.places = lru_cache(maxsize=128)(self._places)
+        self._cached_places = lru_cache(maxsize=128)(self._places)
+
+    def places(self, keys: tuple[str, ...]) -> tuple[str, ...] | str:
+        """For each source of the contract its key in a record with these keys, or what is wrong with them."""
+        return (self._cached_places if len(keys) <= CACHED_KEYS else self._places)(keys)
 
     def _places(self, keys: tuple[str, ...]) -> tuple[str, ...] | str:
-        """For each source of the contract its key in a record with these keys, or what is wrong with them."""
         self.has_records = True
         places: dict[str, str] = {}
         for key in keys:
@@ -171,7 +180,7 @@ def _fields(raw: bytes) -> Fields | str:
     """Values of a record by key, or what is wrong with it."""
     try:
         raw.decode()  # the decoder does not look into values that it leaves as they are
-        return _decode(raw)
+        return f"more than {MOST_KEYS:,} keys" if has_more_keys(raw, MOST_KEYS) else _decode(raw)
     except UnicodeDecodeError:
         return "not UTF-8"
     except RecursionError:

@@ -4,6 +4,7 @@ A document is taken apart by its brackets and strings alone; whether an element 
 string of JSON holds a line break, so one that was never closed ends with its line and costs its own record.
 """
 
+import io
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,9 @@ Record = tuple[int, bytes]
 """Number of the physical line that a record begins on, and its bytes."""
 
 CHUNK_BYTES = 4 << 20
+LINES_BYTES = 1 << 18
+"""How much of NDJSON is split into lines at once: each line is an object of Python, however short it is."""
+
 USUAL_DEPTH = 3
 """How deep the brackets of a record may nest to be found by one pattern."""
 KEYS_SHOWN = 20
@@ -47,20 +51,28 @@ def read_lines(file: Any, name: str) -> Iterator[Record]:
     Raises:
         UnreadableObjectError: A line is longer than `MAX_RECORD_BYTES`.
     """
-    line, rest = 1, b""
-    while chunk := file.read(CHUNK_BYTES):
-        *lines, rest = (rest + chunk).split(b"\n") if rest else chunk.split(b"\n")
-        for raw in lines:
-            if line == 1:
-                raw = raw.removeprefix(BOM)  # noqa: PLW2901 - it is the object's, not the record's
-            if raw and not raw.isspace():
-                yield line, raw.removesuffix(b"\r")
-            line += 1
-        if len(rest) > MAX_RECORD_BYTES:
+    line, rest, size = 1, [b""], 0
+    while chunk := file.read(LINES_BYTES):
+        first, *lines = chunk.split(b"\n")
+        rest.append(first)
+        size += len(first)
+        if size > MAX_RECORD_BYTES:
             raise _unreadable(name, line, f"expected at most {MAX_RECORD_BYTES >> 20} MiB, found a longer line")
-    rest = rest.removeprefix(BOM) if line == 1 else rest
-    if rest and not rest.isspace():
-        yield line, rest.removesuffix(b"\r")
+        if not lines:
+            continue
+        yield from _line(b"".join(rest), line)
+        *lines, last = lines
+        for number, raw in enumerate(lines, line + 1):
+            yield from _line(raw, number)
+        line, rest, size = line + 1 + len(lines), [last], len(last)
+    yield from _line(b"".join(rest), line)
+
+
+def _line(raw: bytes, line: int) -> Iterator[Record]:
+    """A line as a record; a blank one is none."""
+    raw = raw.removeprefix(BOM) if line == 1 else raw
+    if raw and not raw.isspace():
+        yield line, raw.removesuffix(b"\r")
 
 
 def read_elements(file: Any, name: str, key: str) -> Iterator[Record]:
@@ -200,20 +212,36 @@ class _Document:
 
 def _bracket_end(data: bytes, at: int) -> int | None:
     """Where the brackets balance that open here, though they, or strings between them, may be unsound."""
-    closers: list[bytes] = []
+    closers = bytearray()  # one byte each: there may be as many as there are bytes
     waiting = {b"}": 0, b"]": 0}
     for token in _TOKEN.finditer(data, at):
         text = token.group()
         if text in _CLOSER:
-            closers.append(_CLOSER[text])
+            closers += _CLOSER[text]
             waiting[_CLOSER[text]] += 1
         elif waiting.get(text):
-            while (closed := closers.pop()) != text:
+            while (closed := bytes((closers.pop(),))) != text:
                 waiting[closed] -= 1  # one that was forgotten
             waiting[text] -= 1
             if not closers:
                 return token.end()
     return None
+
+
+def has_more_keys(raw: bytes, most: int) -> bool:
+    """Whether a record has more keys than so many, read no further than that."""
+    if len(raw) < most or raw.count(b":") <= most:
+        return False
+    document = _Document(io.BytesIO(raw), "a record")
+    try:
+        document.expect(b"{", "an object")
+        for count, _ in enumerate(document.members(), 1):
+            if count > most:
+                return True
+            document.value()
+    except UnreadableObjectError:
+        pass  # the decoder says what is wrong with it
+    return False
 
 
 def _unreadable(name: str, line: int, text: str) -> UnreadableObjectError:

@@ -10,6 +10,7 @@ from tasks.contracts import Contract
 from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
 from tasks.engine.columns import match_columns
+from tasks.engine.csv_reader import chunks_of
 from tasks.engine.csv_records import read_header
 from tasks.engine.errors import ContractError, Permanent, errors_at
 from tasks.engine.json_records import Record, read_elements, read_lines
@@ -21,6 +22,9 @@ from tasks.engine.warehouse import Connection, has_table
 
 FIRST_RECORDS = 1000
 """Records of JSON whose keys are looked at."""
+
+CSV_BYTES = 1 << 16
+"""How many bytes of CSV are read at once in search of the header."""
 
 FIRST_BYTES = 4 << 20
 """No more records are looked at when they hold this many bytes."""
@@ -171,14 +175,16 @@ def read_names(file: io.BufferedReader, name: str, contract: Contract) -> list[s
     """
     suffix, compression = format_of(name)
     if (suffix, compression) == (".csv", None):
-        return _read_csv_names(file)
+        return read_header(chunks_of(file, CSV_BYTES)).names
     from tasks.engine import arrow_streams  # noqa: PLC0415 - plain CSV does without Arrow
 
     with arrow_streams.errors_of_bytes(name):
         if suffix == ".parquet":
             return _read_parquet_names(file)
         plain = arrow_streams.decompressed(file, compression)
-        return _read_csv_names(plain) if suffix == ".csv" else _read_json_names(plain, name, contract)
+        if suffix == ".csv":
+            return read_header(chunks_of(plain, CSV_BYTES)).names
+        return _read_json_names(plain, name, contract)
 
 
 def _read_parquet_names(file: io.BufferedReader) -> list[str]:
@@ -208,12 +214,3 @@ def _first_of(records: Iterator[Record]) -> Iterator[Record]:
         size += len(record[1])
         if size > FIRST_BYTES:
             return
-
-
-def _read_csv_names(file: io.BufferedReader) -> list[str]:
-    data, header = b"", None
-    while header is None:
-        chunk = file.read(1 << 16)
-        data += chunk
-        header = read_header(data, is_last=not chunk)
-    return header[0]
