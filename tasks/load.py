@@ -13,6 +13,9 @@ from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.policy import step
 from tasks.prefect_texts import show_progress, start_progress
 
+LINES = 50
+"""Log lines about reasons, and about unknown columns: an object may bring any number of them."""
+
 PROGRESS_AFTER = 5.0
 """Seconds after which a load begins to show its progress, and between two updates."""
 
@@ -86,11 +89,18 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
         f"{receipt.rows_read / max(receipt.seconds, 1e-9):,.0f}",
         receipt.load_id,
     )
-    for reason, count in receipt.reasons:
+    for reason, count in receipt.reasons[:LINES]:
         logger.warning(
             "Rejected %s rows: %s (see ledger.rejected_rows, load %d)", f"{count:,}", reason, receipt.load_id
         )
-    for column in receipt.unknown_columns:
+    _log_rest(len(receipt.reasons), "reasons for rejected rows")
+    for column in receipt.unknown_columns[:LINES]:
         kept = f"kept in {contract.unknown_keys_column}" if contract.unknown_keys_column else "not loaded"
         logger.warning("%s brings an unknown column %s; it was %s", source.uri, quoted(column), kept)
+    _log_rest(len(receipt.unknown_columns), "unknown columns")
     return receipt
+
+
+def _log_rest(count: int, what: str) -> None:
+    if count > LINES:
+        get_run_logger().warning("%s more %s are not shown", f"{count - LINES:,}", what)

@@ -9,6 +9,9 @@ from psycopg.types.json import Jsonb
 from tasks.engine.receipts import ExportReceipt, ObjectRef
 from tasks.engine.warehouse import Connection, has_table
 
+REASONS = 1_000
+"""Different reasons of one load that are counted."""
+
 
 @dataclass(frozen=True)
 class LoadEntry:
@@ -125,9 +128,10 @@ def write_rejected(connection: Connection, load_id: int, rows: Iterable[Rejected
 
 
 def count_by_reason(connection: Connection, load_id: int) -> tuple[tuple[str, int], ...]:
-    """Rejected rows of a load by reason, the most frequent first."""
+    """Rejected rows of a load by reason, the most frequent first; of more than `REASONS` the others are left out."""
     rows = connection.execute(
-        "SELECT reason, count(*) FROM ledger.rejected_rows WHERE load_id = %s GROUP BY 1 ORDER BY 2 DESC, 1", [load_id]
+        "SELECT reason, count(*) FROM ledger.rejected_rows WHERE load_id = %s GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %s",
+        [load_id, REASONS],
     )
     return tuple((str(reason), int(count)) for reason, count in rows)
 
