@@ -106,6 +106,20 @@ def batch_of(name: str, texts: Sequence[str | None]) -> Batch:
     return Batch(texts_of(frame), lambda rows: [(row, b"") for row in rows], ColumnMatch({name: 0}, (name,), ()))
 
 
+def wires_of(type_: ColumnType, texts: Sequence[str | None]) -> list[bytes | None]:
+    """The binary form that a column of a type makes of each text; None of nothing, and of what is no value."""
+    rows = RowEncoder(one_column(type_)).encode(batch_of("x", texts))
+    found: list[bytes | None] = []
+    place = 0
+    while place < len(rows.data):
+        (size,) = struct.unpack_from("!i", rows.data, place + 2)
+        found.append(None if size < 0 else rows.data[place + 6 : place + 6 + size])
+        place += 6 + max(size, 0)
+    for bad in rows.bad:
+        found.insert(bad, None)
+    return found
+
+
 def parsed(type_: ColumnType, *texts: str | None) -> list[Any]:
     """What a column of a type makes of texts; None of nothing, and of what is no value."""
     return parsed_by(Column("x", type_, "Any."), *texts)

@@ -1,7 +1,7 @@
 """Texts as frames of polars, and frames as texts."""
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -18,6 +18,11 @@ def texts_of(frame: pl.DataFrame) -> Texts:
     """The columns of a frame, which are strings or lists of strings."""
     arrays = [series.rechunk().to_arrow() for series in frame.get_columns()]
     return Texts(frame.columns, [_column(array) for array in arrays], len(frame), arrays)
+
+
+def texts_of_arrays(names: Sequence[str], arrays: Sequence[Any], row_count: int) -> Texts:
+    """Arrow arrays of large strings, or of large lists of them, as columns of texts."""
+    return Texts(names, [_column(array) for array in arrays], row_count, arrays)
 
 
 def frame_of(texts: Texts, names: Iterable[str] | None = None) -> pl.DataFrame:

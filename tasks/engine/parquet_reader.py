@@ -1,19 +1,22 @@
-"""Parquet: row groups as texts, every value in its ISO spelling."""
+"""Parquet: row groups as texts, every value in its ISO spelling.
+
+Only the columns that the contract wants are read and converted: no other column can matter, whatever its type.
+"""
 
 import io
+import json
 from collections.abc import Iterator, Sequence
-from functools import partial
+from typing import Any
 
-import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.contracts import Contract
-from tasks.contracts.words import WORDS
 from tasks.engine.batches import Batch
-from tasks.engine.columns import match_columns
-from tasks.engine.errors import ContractError
-from tasks.engine.frames import texts_of
+from tasks.engine.columns import ColumnMatch, match_columns
+from tasks.engine.frames import texts_of_arrays
+from tasks.engine.ledger import RejectedRow
+from tasks.engine.parquet_files import ParquetObject, check_counts, open_parquet
+from tasks.engine.parquet_values import invalid_texts, level_count, text_array, wants_lists
 
 PARQUET_ROWS = 131_072
 """The most rows that are read at once."""
@@ -24,38 +27,73 @@ ROW_BYTES = 128
 
 def read_parquet(file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
     """Read parquet; see `tasks.engine.reader.read_batches`."""
-    # Without pre-buffering, which would hold all of the object in memory before the first batch.
-    parquet = pq.ParquetFile(pa.PythonFile(file, "r"), pre_buffer=False)
-    columns = match_columns(contract, parquet.schema_arrow.names, name)
-    first = 1
-    for arrow in parquet.iter_batches(batch_size=min(chunk_bytes // ROW_BYTES, PARQUET_ROWS)):
-        whole = pl.DataFrame(arrow)
-        texts = [
-            _texts(whole.to_series(position).alias(name), contract) for name, position in columns.positions.items()
+    parquet = open_parquet(file)
+    columns = match_columns(contract, parquet.names, name)
+    lists = wants_lists(contract)
+    first, levels = 1, dict.fromkeys(columns.positions.values(), 0)
+    for arrow in _read(parquet, columns, min(chunk_bytes // ROW_BYTES, PARQUET_ROWS)):
+        arrays = [
+            text_array(
+                arrow.column(place),
+                parquet.schema.field(position).type,
+                f"{name}, column {source}",
+                takes_lists=source in lists,
+            )
+            for place, (source, position) in enumerate(columns.positions.items())
         ]
-        yield Batch(texts_of(pl.DataFrame(texts)), partial(_records, whole, first), columns)
-        first += len(whole)
+        for position, array in zip(columns.positions.values(), arrays, strict=True):
+            levels[position] += level_count(array)
+        yield _batch(arrays, first, columns)
+        first += len(arrow)
+    check_counts(parquet, first - 1, levels)
 
 
-def _records(frame: pl.DataFrame, first: int, rows: Sequence[int]) -> list[tuple[int, bytes]]:
-    """Some rows as JSON, with their places in the object."""
-    chosen = frame[rows].with_columns(pl.selectors.binary().bin.encode("hex"))  # JSON has no bytes
-    return list(zip((first + row for row in rows), chosen.write_ndjson().encode().splitlines(), strict=True))
-
-
-def _texts(values: pl.Series, contract: Contract) -> pl.Series:
-    """Values in their ISO spelling; lists of texts as they are, where they are a column's values."""
-    dtype = values.dtype
-    takes_lists = any(column.type == WORDS for column in contract.columns if column.source_name == values.name)
-    if dtype == pl.String or (takes_lists and dtype == pl.List(pl.String)):
-        return values
-    if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
-        lists = ", a list of texts" if takes_lists else ""
-        raise ContractError(
-            f"column {values.name}: expected text{lists}, a time or a number, found {dtype}."
-            " Have the object written with another type"
+def _read(parquet: ParquetObject, columns: ColumnMatch, row_count: int) -> Iterator[pa.RecordBatch]:
+    """Batches of the wanted columns, in the order of the contract's sources."""
+    positions = list(columns.positions.values())
+    order = sorted(positions)
+    leaves = [leaf for position in order for leaf in parquet.leaves[position]]
+    groups = list(range(parquet.file.num_row_groups))
+    # By place: a file may hold several columns of one name, and a name may be the beginning of another one.
+    for batch in parquet.file.reader.iter_batches(row_count, row_groups=groups, column_indices=leaves):
+        batch.validate()
+        yield pa.RecordBatch.from_arrays(
+            [batch.column(order.index(position)) for position in positions], names=list(columns.positions)
         )
-    if isinstance(dtype, pl.Datetime):
-        zone = "%:z" if dtype.time_zone else ""
-        return values.dt.to_string(f"%Y-%m-%dT%H:%M:%S%.6f{zone}")
-    return values.cast(pl.String)
+
+
+def _batch(arrays: Sequence[Any], first: int, columns: ColumnMatch) -> Batch:
+    """Rows of texts; a row that holds a text which is not UTF-8 is rejected."""
+    faults: dict[int, str] = {}
+    for source, array in zip(columns.positions, arrays, strict=True):
+        for row in invalid_texts(array):
+            faults.setdefault(row, source)
+    rejected = [
+        RejectedRow(first + row, source, "not UTF-8", _record(columns, arrays, row))
+        for row, source in sorted(faults.items())
+    ]
+    count = len(arrays[0])
+    places: Sequence[int] = range(count)
+    if faults:
+        places = [row for row in range(count) if row not in faults]
+        arrays = [array.take(pa.array(places, pa.int64())) for array in arrays]
+
+    def records_of(rows: Sequence[int]) -> list[tuple[int, bytes]]:
+        return [(first + places[row], _record(columns, arrays, row)) for row in rows]
+
+    return Batch(texts_of_arrays(list(columns.positions), arrays, len(places)), records_of, columns, rejected)
+
+
+def _record(columns: ColumnMatch, arrays: Sequence[Any], row: int) -> bytes:
+    """A row as a JSON object of texts; bytes that are not UTF-8 stay as they are."""
+    names = [columns.names[position] for position in columns.positions.values()]
+    values = {name: _python(array[row]) for name, array in zip(names, arrays, strict=True)}
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogateescape")
+
+
+def _python(value: Any) -> object:
+    if not value.is_valid:
+        return None
+    if isinstance(value, pa.LargeListScalar):
+        return [_python(one) for one in value]
+    return value.as_buffer().to_pybytes().decode(errors="surrogateescape")

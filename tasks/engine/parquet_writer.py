@@ -72,7 +72,7 @@ class ParquetBlocks:
             for batch in read_batches(file, self._source.uri, self._contract):
                 self._refuse_damaged(batch)
                 rows = self._typed(frame_of(batch.texts)).to_arrow()
-                writer = writer or pq.ParquetWriter(sink, rows.schema, compression="zstd")
+                writer = writer or pq.ParquetWriter(sink, rows.schema, compression="zstd", write_page_checksum=True)
                 writer.write_table(rows)
                 found += len(rows)
                 yield _taken(sink)

@@ -188,10 +188,9 @@ def read_names(file: io.BufferedReader, name: str, contract: Contract) -> list[s
 
 
 def _read_parquet_names(file: io.BufferedReader) -> list[str]:
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    from tasks.engine.parquet_files import open_parquet  # noqa: PLC0415 - slow to import
 
-    return list(pq.read_schema(pa.PythonFile(file, "r")).names)
+    return open_parquet(file).names
 
 
 def _read_json_names(file: io.BufferedReader, name: str, contract: Contract) -> list[str]:

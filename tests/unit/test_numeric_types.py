@@ -32,10 +32,21 @@ def test_what_is_no_value_of_any_is_refused(type_: ColumnType, text: str) -> Non
 
 @pytest.mark.parametrize("type_", [INTEGER, BIGINT, MONEY, EXACT])
 @pytest.mark.parametrize(
-    "text", [" 1", "1 ", "1\n", "+1", "01", "-01", "--1", "-", ".5", "5.", "1e", "e1", "1e+", "1.e1"]
+    "text", ["--1", "+-1", "-", "+", ".", "-.", "1e", "e1", ".e1", "1e+", "1e 1", "1 1", "- 1", "1-", "1\0", "\u00a01"]
 )
 def test_number_of_another_spelling_is_refused(type_: ColumnType, text: str) -> None:
     assert parsed(type_, text) == [None]
+
+
+@pytest.mark.parametrize("type_", [INTEGER, BIGINT, MONEY, EXACT])
+def test_number_may_have_blanks_a_plus_and_leading_zeros(type_: ColumnType) -> None:
+    texts = [" 7", "7\n", "\t+7 ", "007", "+007", "0" * 50 + "7", "-0"]
+    assert parsed(type_, *texts) == [7] * 6 + [0]
+
+
+def test_decimal_may_begin_or_end_with_its_point() -> None:
+    texts = [".5", "5.", "-.5", "5.e1", "05e0001", "1e1073741824"]
+    assert parsed(MONEY, *texts) == [*map(Decimal, ["0.5", "5", "-0.5", "50", "50"]), None]
 
 
 @given(st.integers(-(2**65), 2**65))
@@ -51,9 +62,11 @@ def test_whole_number_has_neither_point_nor_exponent(text: str) -> None:
     assert parsed(INTEGER, text) == parsed(BIGINT, text) == [None]
 
 
-def test_truth_value_has_one_spelling() -> None:
-    texts = ["true", "false", "True", "TRUE", "t", "1", "yes"]
-    assert parsed(BOOLEAN, *texts) == [True, False, None, None, None, None, None]
+def test_truth_value_has_the_spellings_of_postgres() -> None:
+    for value, texts in ((True, "true tru T 1 yes Y on ON"), (False, "false F fals 0 no n off OF")):
+        assert parsed(BOOLEAN, *texts.split(), f" {texts[:4]}") == [value] * 9
+    texts = ["o", "2", "truee", "yess", "01", "ye s", "\u0131", "t\0"]
+    assert parsed(BOOLEAN, *texts) == [None] * len(texts)
 
 
 digits = st.text(alphabet="0123456789", max_size=45)

@@ -38,14 +38,16 @@ def test_text_with_a_nul_is_none(text: str) -> None:
     assert parsed(TEXT, text) == [None]
 
 
-def test_uuid_is_accepted_in_either_case() -> None:
-    assert parsed(UUID, A_UUID, A_UUID.upper()) == [uuid.UUID(A_UUID).bytes] * 2
+def test_uuid_is_accepted_in_either_case_with_braces_and_without_hyphens() -> None:
+    texts = [A_UUID, A_UUID.upper(), A_UUID.replace("-", ""), f"{{{A_UUID}}}", A_UUID.replace("e89b-", "e89b")]
+    assert parsed(UUID, *texts) == [uuid.UUID(A_UUID).bytes] * len(texts)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        A_UUID.replace("-", ""), f"{{{A_UUID}}}", f"urn:uuid:{A_UUID}", A_UUID[:-1], A_UUID + "0", A_UUID + "\n",
+        "{" + A_UUID, A_UUID + "}", "{}", "{", f"{{{{{A_UUID}}}}}", A_UUID + "-",
+        f"urn:uuid:{A_UUID}", A_UUID[:-1], A_UUID + "0", A_UUID + "\n",
         " " + A_UUID, A_UUID.replace("e", "g"), A_UUID.replace("1", "\u0661"), A_UUID.replace("e89b-", "e89-b"),
     ],
 )  # fmt: skip
@@ -54,8 +56,8 @@ def test_uuid_of_another_spelling_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31", "2020-02-29", "2000-02-29", "0999-10-09"])
-def test_date_is_accepted(text: str) -> None:
-    assert parsed(DATE, text) == [date.fromisoformat(text)]
+def test_date_is_accepted_with_blanks_around_it_too(text: str) -> None:
+    assert parsed(DATE, text, f" {text}", f"{text}\n") == [date.fromisoformat(text)] * 3
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,8 @@ def test_date_is_accepted(text: str) -> None:
     [
         "0000-01-01", "10000-01-01", "2021-02-29", "1900-02-29", "2021-04-31", "2021-13-01", "2021-00-01",
         "2021-04-00",
-        "2021-4-1", "21-04-01", "2021/04/01", "20210401", "2021-W14-1", " 2021-04-01", "2021-04-01 ", "2021-04-01\n",
+        "2021-4-1", "21-04-01", "2021/04/01", "20210401", "2021-W14-1", "2021-04-01\0", "2021 -04-01",
+        "\u00a02021-04-01",
         "-2021-04-01", "+2021-04-01", "202\u0661-04-01", "2021-04-01T00:00:00", "01.04.2021", "infinity", "epoch",
     ],
 )  # fmt: skip
@@ -86,6 +89,21 @@ def test_date_of_another_spelling_is_refused(text: str) -> None:
         ("2021-04-01 00:30:00+0200", datetime(2021, 3, 31, 22, 30, tzinfo=UTC)),
         ("2021-04-01T23:30:00-05:45", datetime(2021, 4, 2, 5, 15, tzinfo=UTC)),
         ("2021-04-01T12:00:00+15:59", datetime(2021, 3, 31, 20, 1, tzinfo=UTC)),
+        ("2021-04-01T10:20", datetime(2021, 4, 1, 10, 20, tzinfo=UTC)),
+        ("2021-04-01T10:20Z", datetime(2021, 4, 1, 10, 20, tzinfo=UTC)),
+        ("2021-04-01T10:20+05:30", datetime(2021, 4, 1, 4, 50, tzinfo=UTC)),
+        ("2021-04-01 10:00:00+00", datetime(2021, 4, 1, 10, tzinfo=UTC)),
+        ("2021-04-01T10:00:00-03", datetime(2021, 4, 1, 13, tzinfo=UTC)),
+        ("2021-04-01t10:20:30z", datetime(2021, 4, 1, 10, 20, 30, tzinfo=UTC)),
+        ("2021-04-01T24:00:00", datetime(2021, 4, 2, tzinfo=UTC)),
+        ("2021-04-01T23:59:60", datetime(2021, 4, 2, tzinfo=UTC)),
+        ("2021-04-01T10:20:30.1234567", datetime(2021, 4, 1, 10, 20, 30, 123_456, UTC)),
+        ("2021-04-01T10:20:30.123456999Z", datetime(2021, 4, 1, 10, 20, 30, 123_456, UTC)),
+        ("2021-04-01T10:20:30,5+02", datetime(2021, 4, 1, 8, 20, 30, 500_000, UTC)),
+        ("2021-04-01  10:20:30 +02:00", datetime(2021, 4, 1, 8, 20, 30, tzinfo=UTC)),
+        ("2021-04-01 10:20:30 UTC", datetime(2021, 4, 1, 10, 20, 30, tzinfo=UTC)),
+        ("2021-04-01T10:20:30+02:00\n", datetime(2021, 4, 1, 8, 20, 30, tzinfo=UTC)),
+        ("2021-04-01T10:20:30+00:09:21", datetime(2021, 4, 1, 10, 11, 9, tzinfo=UTC)),
     ],
 )
 def test_timestamp_is_an_instant_and_its_date_is_the_one_written(text: str, instant: datetime) -> None:
@@ -97,13 +115,14 @@ def test_timestamp_is_an_instant_and_its_date_is_the_one_written(text: str, inst
     "text",
     [
         "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00",  # not in the years 1 to 9999 of UTC
-        "2021-04-01T24:00:00", "2021-04-01T23:60:00", "2021-04-01T23:59:60", "2021-04-01T10:20",
-        "2021-04-01T10:20:30.",
-        "2021-04-01T10:20:30.1234567", "2021-04-01T10:20:30z", "2021-04-01t10:20:30", "2021-04-01  10:20:30",
-        "2021-04-01T10:20:30 +02:00", "2021-04-01T10:20:30+2", "2021-04-01T10:20:30+16:00",
-        "2021-04-01T10:20:30+02:60",
-        "2021-02-29T10:20:30", "2021-02-29T10:20:30Z", "2021-04-01T10:20:30 UTC", "1617235200",
-        "2021-04-01T1\u0660:20:30", "2021-04-01T10:20:30\n", "2021-04-01T10:20:30+02:00\n", "yesterday",
+        "2021-04-01T24:00:01", "2021-04-01T24:00:00.1", "2021-04-01T24:00:00.0000001", "2021-04-01T25:00",
+        "2021-04-01T23:60:00", "2021-04-01T23:59:61", "2021-04-01T10", "2021-04-01T10:2", "2021-04-01T", "2021-04-01 x",
+        "2021-04-01T10:20:30.", "2021-04-01T10:20:3", "2021-04-01T10:20:", "2021-04-01T10:20.5", "9999-12-31T24:00",
+        "2021-04-01T10:20:30+", "2021-04-01T10:20:30+16:00", "2021-04-01T10:20:30+02:60", "2021-04-01T10:20:30+1:",
+        "2021-04-01T10:20:30+02:00:60", "2021-04-01T10:20:30+02:00:0", "2021-04-01T10:20:30+020000",
+        "2021-04-01T10:20:30+0200:00", "2021-04-01T10:20:30+00200", "2021-04-01T10:20:30Z+02",
+        "2021-02-29T10:20:30", "2021-02-29T10:20:30Z", "2021-04-01T10:20:30 CET", "1617235200",
+        "2021-04-01T1\u0660:20:30", "2021-04-01\n10:20:30", "2021-04-01T10:20:30\0", "yesterday",
         "infinity", "2021-04-31T10:20:30",
     ],
 )  # fmt: skip
@@ -148,11 +167,19 @@ def test_address_is_accepted(text: str) -> None:
     assert parsed(INET, text) == [wire(text)]
 
 
+def test_address_may_have_a_netmask() -> None:
+    masked = [bytes([2, 24, 0, 4, 1, 2, 3, 4]), bytes([2, 8, 0, 4, 10, 0, 0, 0]), bytes([3, 64, 0, 16, *[0] * 15, 1])]
+    assert parsed(INET, "1.2.3.4/24", "10/8", "::1/64", "1.2.3.4/0") == [*masked, bytes([2, 0, 0, 4, 1, 2, 3, 4])]
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "256.1.1.1", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.4/24", "1.2.3.4 ", " 1.2.3.4", "1.2.3.4\n", "1.2.3.-4",
-        "1.2.3.\u0664", "\u0662\u0660.2.3.4", "0x1.2.3.4", "16909060", "fe80::1%eth0", "fe80::1%", "::1/64",
+        "256.1.1.1", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.4/33",
+        "1.2.3.4/", "1.2.3.4/024", "1.2/24", "1.2.3.4//24", "/24", "1.2.3.4 ", " 1.2.3.4", "1.2.3.4\n",
+        "1.2.3.-4",
+        "1.2.3.\u0664", "\u0662\u0660.2.3.4", "0x1.2.3.4", "16909060", "fe80::1%eth0", "fe80::1%", "::1/129",
+        "::1/", "::/ 1",
         "[::1]", ":::", "1::2::3",
         "::g", "1:2:3:4:5:6:7", "localhost", "1.2.3.4:80",
     ],

@@ -1,11 +1,17 @@
 /* Numbers in their binary form. */
 #include "values.h"
 
-/* Whole numbers without padding, plus or leading zeros. */
+#define LARGEST_EXPONENT 1073741823 /* of Postgres */
+#define MOST_BEHIND_POINT 16383    /* digits, in Postgres */
+
+/* [+-]?[0-9]+ between blanks. */
 static bool whole_of(const char *text, int64_t size, int64_t *value) {
+    trim(&text, &size);
     bool is_negative = size && text[0] == '-';
-    text += is_negative, size -= is_negative;
-    if (size < 1 || size > 19 || (size > 1 && text[0] == '0')) return false;
+    if (size && (text[0] == '-' || text[0] == '+')) text++, size--;
+    if (!size) return false;
+    while (size > 1 && text[0] == '0') text++, size--;
+    if (size > 19) return false;
     uint64_t magnitude = 0;
     for (int64_t i = 0; i < size; i++) {
         if (!is_digit(text[i])) return false;
@@ -30,31 +36,38 @@ int64_t write_bigint(const char *text, int64_t size, uint8_t *out) {
     return 8;
 }
 
-/* -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?; its digits are [whole, point) and [point + 1, end). */
+/* [+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?; its digits are [whole, point) and [point + 1, end). */
 typedef struct {
     int64_t whole, point, end, exponent;
     bool is_negative;
 } Decimal;
 
+/* The exponent behind its e. */
+static bool exponent_of(const char *text, int64_t size, int64_t *exponent) {
+    bool is_negative = size && text[0] == '-';
+    if (size && (text[0] == '-' || text[0] == '+')) text++, size--;
+    if (!size) return false;
+    for (*exponent = 0; size; text++, size--) {
+        if (!is_digit(*text) || (*exponent = *exponent * 10 + *text - '0') > LARGEST_EXPONENT) return false;
+    }
+    if (is_negative) *exponent = -*exponent;
+    return true;
+}
+
 static bool decimal_of(const char *text, int64_t size, Decimal *found) {
-    int64_t at = size && text[0] == '-';
-    *found = (Decimal){.whole = at, .is_negative = at};
+    int64_t at = size && (text[0] == '-' || text[0] == '+');
+    *found = (Decimal){.whole = at, .is_negative = size && text[0] == '-'};
     while (at < size && is_digit(text[at])) at++;
-    if (at == found->whole || (at > found->whole + 1 && text[found->whole] == '0')) return false;
+    bool has_digits = at > found->whole;
     found->point = found->end = at;
     if (at < size && text[at] == '.') {
         for (at++; at < size && is_digit(text[at]);) at++;
-        if (at == found->point + 1) return false;
+        has_digits |= at > found->point + 1;
         found->end = at;
     }
+    if (!has_digits) return false;
     if (at == size) return true;
-    if ((text[at] | 0x20) != 'e') return false;
-    at++;
-    bool is_negative = at < size && text[at] == '-';
-    at += at < size && (text[at] == '-' || text[at] == '+');
-    if (size - at < 1 || size - at > 4 || (found->exponent = number(text + at, (int)(size - at))) < 0) return false;
-    if (is_negative) found->exponent = -found->exponent;
-    return true;
+    return (text[at] | 0x20) == 'e' && exponent_of(text + at + 1, size - at - 1, &found->exponent);
 }
 
 /* A digit of the number by its power of ten. */
@@ -85,8 +98,11 @@ static bool has_more(const char *text, const Decimal *decimal, int64_t power) {
 
 int64_t write_numeric(const Column *column, const char *text, int64_t size, uint8_t *out) {
     Decimal decimal;
+    trim(&text, &size);
     if (!decimal_of(text, size, &decimal)) return NO_VALUE;
     int whole = column->precision - column->scale, scale = column->scale;
+    int64_t behind_point = decimal.end > decimal.point ? decimal.end - decimal.point - 1 : 0;
+    if (behind_point - decimal.exponent > MOST_BEHIND_POINT) return NO_VALUE;
     if (highest_power(text, &decimal) >= whole) return NO_VALUE;
     if (!column->is_rounded && has_more(text, &decimal, -scale)) return NO_VALUE;
     /* Digits in groups of four, as on the wire: `before` groups before the point, then those behind it. One more

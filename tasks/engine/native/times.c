@@ -20,65 +20,105 @@ static bool day_of(const char *text, int32_t *day) {
 
 int64_t write_date(const char *text, int64_t size, uint8_t *out) {
     int32_t day;
+    trim(&text, &size);
     if (size != 10 || !day_of(text, &day)) return NO_VALUE;
     put32(out, (uint32_t)day);
     return 4;
 }
 
-/* A date-time behind its day, [T ]HH:MM:SS(.f{1,6})?, in microseconds; how many bytes it takes, 0: it is none. */
-static int64_t clock_of(const char *text, int64_t size, int64_t *microseconds, int *places) {
-    if (size < 9 || (text[0] != 'T' && text[0] != ' ') || text[3] != ':' || text[6] != ':') return 0;
-    int hour = number(text + 1, 2), minute = number(text + 4, 2), second = number(text + 7, 2), fraction = 0;
-    if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return 0;
-    int64_t end = 9;
-    *places = 0;
-    if (end < size && text[end] == '.') {
-        for (end++; end < size && is_digit(text[end]); end++, ++*places) {
-            if (*places == 6) return 0;
-            fraction = fraction * 10 + text[end] - '0';
-        }
-        if (!*places) return 0;
-        for (int i = *places; i < 6; i++) fraction *= 10;
+/* A time of day, and how many bytes its text takes. */
+typedef struct {
+    int64_t microseconds, size;
+    bool is_cut; /* it has digits beyond the microsecond that are not 0 */
+} Clock;
+
+/* Digits of a fraction; where they end, NULL where there are none. What lies beyond the microsecond is cut off. */
+static const char *fraction_of(const char *at, const char *end, Clock *clock) {
+    int64_t unit = 100000;
+    if (at == end || !is_digit(*at)) return NULL;
+    for (; at < end && is_digit(*at); at++, unit /= 10) {
+        clock->microseconds += unit * (*at - '0');
+        clock->is_cut |= !unit && *at != '0';
     }
-    *microseconds = ((hour * 60 + minute) * 60 + second) * INT64_C(1000000) + fraction;
-    return end;
+    return at;
 }
 
-/* Z, +HH:MM or +HHMM, up to 15:59, in minutes. */
-static bool offset_of(const char *text, int64_t size, int *minutes) {
-    *minutes = 0;
-    if (size == 1 && text[0] == 'Z') return true;
-    if (size != 5 && !(size == 6 && text[3] == ':')) return false;
-    int hour = number(text + 1, 2), minute = number(text + size - 2, 2);
-    if ((text[0] != '+' && text[0] != '-') || hour < 0 || hour > 15 || minute < 0 || minute > 59) return false;
-    *minutes = (text[0] == '-' ? -1 : 1) * (hour * 60 + minute);
+/* The time behind a date: [Tt ]HH:MM(:SS([.,]f+)?)?, up to 24:00:00; a second may be the 60th, as Postgres takes it. */
+static bool clock_of(const char *text, int64_t size, Clock *clock) {
+    const char *at = text + 1, *end = text + size;
+    if (size < 6 || ((text[0] | 0x20) != 't' && text[0] != ' ')) return false;
+    while (text[0] == ' ' && at < end && *at == ' ') at++;
+    if (end - at < 5 || at[2] != ':') return false;
+    int hour = number(at, 2), minute = number(at + 3, 2), second = 0;
+    *clock = (Clock){0};
+    at += 5;
+    if (at < end && *at == ':') {
+        if (end - at < 3 || (second = number(at + 1, 2)) < 0) return false;
+        at += 3;
+        if (at < end && (*at == '.' || *at == ',') && !(at = fraction_of(at + 1, end, clock))) return false;
+    }
+    if (hour < 0 || minute < 0 || minute > 59 || second > 60) return false;
+    if (hour > 23 && (hour > 24 || minute || second || clock->microseconds || clock->is_cut)) return false;
+    clock->microseconds += ((hour * 60 + minute) * 60 + second) * INT64_C(1000000);
+    clock->size = at - text;
     return true;
 }
 
-int64_t write_timestamptz(const char *text, int64_t size, uint8_t *out) {
-    int32_t day;
-    if (size < 10 || !day_of(text, &day)) return NO_VALUE;
-    int64_t microseconds = 0;
-    int places, minutes = 0;
-    if (size > 10) {
-        int64_t end = clock_of(text + 10, size - 10, &microseconds, &places);
-        if (!end || (10 + end < size && !offset_of(text + 10 + end, size - 10 - end, &minutes))) return NO_VALUE;
+/* The offset from UTC in seconds: Z, UTC, or a sign with HH, H, HHMM, HMM, HH:MM or HH:MM:SS, below 16 hours. */
+static bool offset_of(const char *text, int64_t size, int *seconds) {
+    while (size && *text == ' ') text++, size--;
+    *seconds = 0;
+    if (size == 1 && (text[0] | 0x20) == 'z') return true;
+    if (size == 3 && (text[0] | 0x20) == 'u' && (text[1] | 0x20) == 't' && (text[2] | 0x20) == 'c') return true;
+    if (size < 2 || (text[0] != '+' && text[0] != '-')) return false;
+    int count = 1, hour, minute = 0, second = 0;
+    while (count < size && count < 6 && is_digit(text[count])) count++;
+    count--; /* without the sign */
+    if (count < 1 || count > 4) return false;
+    int of_hour = count < 3 ? count : count - 2;
+    hour = number(text + 1, of_hour);
+    if (count > 2) minute = number(text + 1 + of_hour, 2);
+    int64_t rest = size - 1 - count;
+    const char *behind = text + 1 + count;
+    if (rest) {
+        if (count > 2 || (rest != 3 && rest != 6) || behind[0] != ':' || (rest == 6 && behind[3] != ':')) return false;
+        minute = number(behind + 1, 2);
+        if (rest == 6) second = number(behind + 4, 2);
     }
-    microseconds += (int64_t)day * DAY_SECONDS * 1000000 - minutes * INT64_C(60000000);
-    /* An offset can lead out of the years that clients of Postgres can read. */
+    if (hour > 15 || minute < 0 || minute > 59 || second < 0 || second > 59) return false;
+    *seconds = (text[0] == '-' ? -1 : 1) * ((hour * 60 + minute) * 60 + second);
+    return true;
+}
+
+/* Write a moment, counted from 2000-01-01; an offset, or 24:00, can lead out of the years that clients can read. */
+static int64_t write_moment(int64_t microseconds, uint8_t *out) {
     if (microseconds < INT64_C(1000000) * DAY_SECONDS * FIRST_DAY) return NO_VALUE;
     if (microseconds >= INT64_C(1000000) * DAY_SECONDS * (LAST_DAY + 1)) return NO_VALUE;
     put64(out, (uint64_t)microseconds);
     return 8;
 }
 
-/* A local date-time of whole milliseconds: behind them there may be nothing but the zeros of another spelling. */
+int64_t write_timestamptz(const char *text, int64_t size, uint8_t *out) {
+    int32_t day;
+    Clock clock = {0};
+    int seconds = 0;
+    trim(&text, &size);
+    if (size < 10 || !day_of(text, &day)) return NO_VALUE;
+    if (size > 10) {
+        if (!clock_of(text + 10, size - 10, &clock)) return NO_VALUE;
+        int64_t end = 10 + clock.size;
+        if (end < size && !offset_of(text + end, size - end, &seconds)) return NO_VALUE;
+    }
+    return write_moment(((int64_t)day * DAY_SECONDS - seconds) * 1000000 + clock.microseconds, out);
+}
+
+/* A local date-time of whole milliseconds: more digits of the fraction are 0. */
 int64_t write_timestamp_ms(const char *text, int64_t size, uint8_t *out) {
     int32_t day;
-    int64_t microseconds;
-    int places;
-    if (size < 19 || !day_of(text, &day)) return NO_VALUE;
-    if (clock_of(text + 10, size - 10, &microseconds, &places) != size - 10 || microseconds % 1000) return NO_VALUE;
-    put64(out, (uint64_t)(microseconds + (int64_t)day * DAY_SECONDS * 1000000));
-    return 8;
+    Clock clock = {0};
+    trim(&text, &size);
+    if (size < 10 || !day_of(text, &day)) return NO_VALUE;
+    if (size > 10 && (!clock_of(text + 10, size - 10, &clock) || 10 + clock.size != size)) return NO_VALUE;
+    if (clock.microseconds % 1000 || clock.is_cut) return NO_VALUE;
+    return write_moment((int64_t)day * DAY_SECONDS * 1000000 + clock.microseconds, out);
 }

@@ -11,23 +11,34 @@ int64_t write_text(const char *text, int64_t size, uint8_t *out) {
     return size;
 }
 
+/* 32 hexadecimal digits, with or without braces around them, and a hyphen or none behind every four of them. */
 int64_t write_uuid(const char *text, int64_t size, uint8_t *out) {
-    if (size != 36) return NO_VALUE;
-    for (int i = 0; i < 36; i += 2) {
-        if (i == 8 || i == 13 || i == 18 || i == 23) {
-            if (text[i] != '-') return NO_VALUE;
-            i++;
-        }
-        int high = digit_of(text[i]), low = digit_of(text[i + 1]);
+    if (size > 1 && text[0] == '{' && text[size - 1] == '}') text++, size -= 2;
+    for (int i = 0; i < 16; i++) {
+        if (size < 2) return NO_VALUE;
+        int high = digit_of(text[0]), low = digit_of(text[1]);
         if (high < 0 || low < 0) return NO_VALUE;
         *out++ = (uint8_t)(high << 4 | low);
+        text += 2, size -= 2;
+        if (i % 2 && i < 15 && size && text[0] == '-') text++, size--;
     }
-    return 16;
+    return size ? NO_VALUE : 16;
+}
+
+/* Whether a text is the beginning of a word, in either case, and at least so long. */
+static bool begins(const char *word, const char *text, int64_t size, int64_t least) {
+    if (size < least || size > (int64_t)strlen(word)) return false;
+    for (int64_t i = 0; i < size; i++)
+        if ((text[i] | 0x20) != word[i]) return false;
+    return true;
 }
 
 int64_t write_boolean(const char *text, int64_t size, uint8_t *out) {
-    bool is_true = size == 4 && !memcmp(text, "true", 4);
-    if (!is_true && !(size == 5 && !memcmp(text, "false", 5))) return NO_VALUE;
+    trim(&text, &size);
+    bool is_true = begins("true", text, size, 1) || begins("yes", text, size, 1) || begins("on", text, size, 2);
+    bool is_false = begins("false", text, size, 1) || begins("no", text, size, 1) || begins("off", text, size, 2);
+    if (size == 1) is_true |= text[0] == '1', is_false |= text[0] == '0';
+    if (!is_true && !is_false) return NO_VALUE;
     *out = is_true;
     return 1;
 }
@@ -41,27 +52,46 @@ int64_t write_jsonb(const char *text, int64_t size, uint8_t *out) {
 
 /* ---- inet ---- */
 
+/* A whole number of one to three digits without leading zeros; -1 where it is none. */
+static int small_number(const char *text, int64_t size) {
+    if (size < 1 || size > 3 || (size > 1 && text[0] == '0')) return -1;
+    return number(text, (int)size);
+}
+
+/* Octets between points; how many, 0 where they are none. */
+static int octets_of(const char *text, int64_t size, uint8_t *octets) {
+    int count = 0;
+    for (const char *end = text + size;; text++) {
+        const char *point = memchr(text, '.', (size_t)(end - text));
+        int value = small_number(text, (point ? point : end) - text);
+        if (value < 0 || value > 255 || count == 4) return 0;
+        octets[count++] = (uint8_t)value;
+        if (!point) return count;
+        text = point;
+    }
+}
+
+/* An IPv4 or IPv6 address, with a netmask or none: `1.2.3.4/24`. Of an IPv4 network the last octets may be missing. */
 int64_t write_inet(const char *text, int64_t size, uint8_t *out) {
     uint8_t *address = out + 4;
-    int octets = 0;
-    int64_t at = 0;
-    for (; octets < 4; octets++, at++) {
-        int value = 0, digits = 0;
-        for (; at < size && is_digit(text[at]) && digits < 4; at++, digits++) value = value * 10 + text[at] - '0';
-        if (!digits || value > 255 || (digits > 1 && text[at - digits] == '0')) break;
-        address[octets] = (uint8_t)value;
-        if (octets < 3 && (at == size || text[at] != '.')) break;
-        if (octets == 3 && at != size) break;
-    }
-    if (octets == 4) {
+    const char *slash = memchr(text, '/', (size_t)size);
+    int64_t length = slash ? slash - text : size;
+    int bits = slash ? small_number(slash + 1, size - length - 1) : -1;
+    if (slash && bits < 0) return NO_VALUE;
+    int octets = octets_of(text, length, address);
+    if (octets) {
+        if (slash ? bits > 32 || bits / 8 > octets : octets < 4) return NO_VALUE;
+        memset(address + octets, 0, (size_t)(4 - octets));
         memcpy(out, "\2\x20\0\4", 4); /* family, bits, no network, size */
+        if (slash) out[1] = (uint8_t)bits;
         return 8;
     }
     char whole[INET6_ADDRSTRLEN];
-    if (size >= (int64_t)sizeof whole || memchr(text, '\0', (size_t)size)) return NO_VALUE;
-    memcpy(whole, text, (size_t)size);
-    whole[size] = '\0';
+    if (length >= (int64_t)sizeof whole || memchr(text, '\0', (size_t)length) || bits > 128) return NO_VALUE;
+    memcpy(whole, text, (size_t)length);
+    whole[length] = '\0';
     if (inet_pton(AF_INET6, whole, address) != 1) return NO_VALUE;
     memcpy(out, "\3\x80\0\x10", 4);
+    if (slash) out[1] = (uint8_t)bits;
     return 20;
 }

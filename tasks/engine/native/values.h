@@ -1,5 +1,6 @@
-/* What the writers of values share. Each takes one spelling of its type, and knows no leniency: it returns the size of
- * the binary form, or NO_VALUE, or UNCLEAR where only the caller's function can tell.
+/* What the writers of values share. Each takes the spellings that Postgres' own input takes, but for the differences
+ * that ARCHITECTURE.md lists. It returns the size of the binary form, or NO_VALUE, or UNCLEAR where only the caller's
+ * function can tell.
  */
 #ifndef TALLY_VALUES_H
 #define TALLY_VALUES_H
@@ -31,6 +32,16 @@ int64_t write_numeric(const Column *column, const char *text, int64_t size, uint
 /* ---- words.c ---- */
 
 int64_t write_texts(const char *text, int64_t size, uint8_t *out);
+
+/* ---- blanks ---- */
+
+static inline bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+/* Leave out the blanks around a text. */
+static inline void trim(const char **text, int64_t *size) {
+    while (*size && is_blank(**text)) ++*text, --*size;
+    while (*size && is_blank((*text)[*size - 1])) --*size;
+}
 
 /* ---- digits ---- */
 

@@ -1,0 +1,141 @@
+"""Parquet files: the footer, what it says of the columns, and whether the file agrees with it.
+
+A page's checksum covers the body of the page alone, and the footer has none. So the types in the footer are compared
+with the copy of them that Arrow's writer leaves there.
+"""
+
+import base64
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.engine.errors import UnreadableObjectError
+
+MAGIC = b"PAR1"
+_TAIL_BYTES = 8
+"""The length of the footer, and the magic."""
+
+_SCHEMA_KEY = b"ARROW:schema"
+_OTHER_KEY = b"arrow:schema"
+
+
+@dataclass(frozen=True)
+class ParquetObject:
+    """An opened parquet file.
+
+    Attributes:
+        file: Reads the columns in parquet's own types. Arrow's schema is hidden from the file, because Arrow refuses a
+            whole dictionary column for one text that is not UTF-8.
+        schema: The columns with the types that the writer gave them, such as time zones.
+        leaves: Of each column, the places of its leaves in the file.
+    """
+
+    file: pq.ParquetFile
+    schema: pa.Schema
+    leaves: tuple[tuple[int, ...], ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.schema.names)
+
+
+def open_parquet(file: io.BufferedReader) -> ParquetObject:
+    """Open a parquet file whose page checksums are verified while it is read.
+
+    Raises:
+        UnreadableObjectError: The file has no sound footer.
+        pyarrow.ArrowException: The same, in the library's words.
+    """
+    size = file.seek(0, os.SEEK_END)
+    footer = _read_footer(file, size)
+    written = _metadata(footer)
+    plain = _metadata(footer.replace(_SCHEMA_KEY, _OTHER_KEY))
+    # Without pre-buffering, which would hold the whole object in memory before the first batch.
+    parquet = pq.ParquetFile(
+        pa.PythonFile(file, "r"), metadata=plain, pre_buffer=False, page_checksum_verification=True
+    )
+    #    _check_sizes(plain, size)
+    _check_types(parquet.schema_arrow, written)
+    return ParquetObject(parquet, written.schema.to_arrow_schema(), _leaves(parquet.schema_arrow))
+
+
+def check_counts(parquet: ParquetObject, row_count: int, levels: Mapping[int, int]) -> None:
+    """Compare what was read with the counts in the footer.
+
+    Call it after the columns were read. Until then nothing has shown that their part of the footer is sound, and
+    pyarrow ends the process where that part is not.
+
+    Args:
+        parquet: The file.
+        row_count: How many rows were read.
+        levels: How many entries were read of some columns, by the columns' places.
+
+    Raises:
+        UnreadableObjectError: The counts differ.
+    """
+    metadata = parquet.file.metadata
+    if row_count != metadata.num_rows:
+        raise UnreadableObjectError(f"expected the {metadata.num_rows:,} rows of the footer, found {row_count:,}")
+    for position, found in levels.items():
+        leaf = parquet.leaves[position][0]
+        counts = [metadata.row_group(group).column(leaf).num_values for group in range(metadata.num_row_groups)]
+        if sum(counts) != found:
+            raise UnreadableObjectError(
+                f"expected {sum(counts):,} values in column {parquet.names[position]}, found {found:,}"
+            )
+
+
+def _read_footer(file: io.BufferedReader, size: int) -> bytes:
+    if size < _TAIL_BYTES + len(MAGIC):
+        raise UnreadableObjectError(f"expected a parquet file, found {size:,} bytes")
+    file.seek(size - _TAIL_BYTES)
+    tail = file.read(_TAIL_BYTES)
+    if tail[4:] != MAGIC:
+        raise UnreadableObjectError(f"expected {MAGIC!r} at the end of a parquet file, found {tail[4:]!r}")
+    length = int.from_bytes(tail[:4], "little")
+    if length > size - _TAIL_BYTES - len(MAGIC):
+        raise UnreadableObjectError(f"expected a footer within {size:,} bytes, found one of {length:,} bytes")
+    file.seek(size - _TAIL_BYTES - length)
+    return file.read(length)
+
+
+def _metadata(footer: bytes) -> pq.FileMetaData:
+    return pq.read_metadata(io.BytesIO(MAGIC + footer + len(footer).to_bytes(4, "little") + MAGIC))
+
+
+def _check_types(found: pa.Schema, metadata: pq.FileMetaData) -> None:
+    """Refuse a footer whose schema contradicts the copy of it that Arrow's writer left there."""
+    encoded = (metadata.metadata or {}).get(_SCHEMA_KEY)
+    if not encoded:
+        return
+    written = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(encoded, validate=True)))
+    if len(written) != len(found):
+        raise UnreadableObjectError(f"expected the {len(written):,} columns of Arrow's schema, found {len(found):,}")
+    for one, other in zip(written, found, strict=True):
+        if (one.name, one.nullable) != (other.name, other.nullable) or _differ(one.type, other.type):
+            raise UnreadableObjectError(f"expected a column {one} by Arrow's schema, found {other}")
+
+
+def _differ(written: pa.DataType, found: pa.DataType) -> bool:
+    """Whether parquet says something else than Arrow of a type that both know."""
+    if pa.types.is_timestamp(written):
+        return not pa.types.is_timestamp(found) or (written.unit not in ("s", found.unit))
+    same = (pa.types.is_signed_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_date32)
+    is_plain = pa.types.is_decimal128(written) or any(is_one(written) for is_one in same)
+    return is_plain and written != found
+
+
+def _leaves(schema: pa.Schema) -> tuple[tuple[int, ...], ...]:
+    counts = [_leaf_count(field.type) for field in schema]
+    return tuple(tuple(range(sum(counts[:place]), sum(counts[: place + 1]))) for place in range(len(counts)))
+
+
+def _leaf_count(type_: pa.DataType) -> int:
+    if isinstance(type_, pa.BaseExtensionType):
+        return _leaf_count(type_.storage_type)
+    return sum(_leaf_count(type_.field(place).type) for place in range(type_.num_fields)) or 1

@@ -1,0 +1,134 @@
+"""Values of parquet columns as texts."""
+
+import re
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.contracts import Contract
+from tasks.contracts.words import WORDS
+from tasks.engine.errors import ContractError
+
+_TEXT = pa.large_string()
+_LIST = pa.large_list(_TEXT)
+_FIXED_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
+_UUID = "arrow.uuid"
+
+
+def wants_lists(contract: Contract) -> set[str]:
+    """Sources whose values may be lists of texts."""
+    return {column.source_name for column in contract.columns if column.type == WORDS}
+
+
+def text_array(values: Any, written: pa.DataType, column: str, *, takes_lists: bool) -> Any:
+    """Values in their ISO spelling, as large strings; lists of texts as lists, where the column takes them.
+
+    Args:
+        values: In parquet's own type.
+        written: The type that the writer gave them.
+        column: Name of the object and of its column, for the message.
+        takes_lists: Whether a list of texts is a value.
+
+    Raises:
+        ContractError: The values are of a type that has no spelling.
+    """
+    if isinstance(values, pa.ExtensionArray):
+        is_uuid = values.type.extension_name == _UUID
+        values = values.storage
+        if is_uuid:  # its digits are the spelling without hyphens
+            return pl.Series(values.cast(pa.large_binary())).bin.encode("hex").to_arrow().cast(_TEXT)
+    if _is_text(values.type):
+        return values.cast(_TEXT)
+    if takes_lists and _is_list(values.type) and _is_text(values.type.value_type):
+        return values.cast(_LIST)
+    if pa.types.is_decimal(values.type):
+        return values.cast(_TEXT)
+    if pa.types.is_duration(written) or not _has_spelling(values.type):
+        lists = ", a list of texts" if takes_lists else ""
+        raise ContractError(
+            f"{column}: expected text{lists}, a time or a number, found {written}."
+            " Have the object written with another type"
+        )
+    return _spelt(pl.Series(values), written, column).to_arrow().cast(_TEXT)
+
+
+def invalid_texts(array: Any) -> list[int]:
+    """Rows that hold a text which is not UTF-8."""
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        texts = array.values if array.type == _LIST else array
+        bad = _invalid(texts)
+        if array.type != _LIST:
+            return bad
+        lists = pc.list_parent_indices(array).to_pylist()
+        first = array.offsets[0].as_py() if len(array) else 0
+        return sorted({lists[place - first] for place in bad if 0 <= place - first < len(lists)})
+    return []
+
+
+def level_count(array: Any) -> int:
+    """How many entries parquet keeps for the values: one for each text of a list, or for each list without any."""
+    if array.type != _LIST:
+        return len(array)
+    lengths = pc.fill_null(pc.list_value_length(array), 1)
+    return int(pc.sum(pc.max_element_wise(lengths, 1)).as_py() or 0)
+
+
+def _invalid(texts: Any) -> list[int]:
+    """Places of the texts that are not UTF-8, one by one: few batches hold any."""
+    return [place for place, text in enumerate(texts.view(pa.large_binary()).to_pylist()) if not _is_utf8(text)]
+
+
+def _is_utf8(text: bytes | None) -> bool:
+    try:
+        (text or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_)
+
+
+def _is_list(type_: pa.DataType) -> bool:
+    return pa.types.is_list(type_) or pa.types.is_large_list(type_)
+
+
+def _has_spelling(type_: pa.DataType) -> bool:
+    kinds = (
+        pa.types.is_integer,
+        pa.types.is_floating,
+        pa.types.is_boolean,
+        pa.types.is_date,
+        pa.types.is_time,
+        pa.types.is_timestamp,
+        pa.types.is_null,
+    )
+    return any(is_one(type_) for is_one in kinds)
+
+
+def _spelt(values: pl.Series, written: pa.DataType, column: str) -> pl.Series:
+    if not isinstance(values.dtype, pl.Datetime):
+        return values.cast(pl.String)
+    zone = written.tz if pa.types.is_timestamp(written) else None
+    clock = "%Y-%m-%dT%H:%M:%S%.6f"
+    if values.dtype.time_zone is None or zone is None:
+        return values.dt.to_string(clock)
+    local = values.dt.replace_time_zone(None)
+    if fixed := _FIXED_OFFSET.fullmatch(zone):
+        sign, hours, minutes = fixed.groups()
+        offset = int(hours) * 60 + int(minutes)
+        moved = local + pl.duration(minutes=offset if sign == "+" else -offset)
+        shifted = pl.select(moved).to_series()
+        return shifted.dt.to_string(f"{clock}{sign}{hours}:{minutes}")
+    try:
+        # Before time zones had whole minutes, an offset had seconds.
+        return values.dt.convert_time_zone(zone).dt.to_string(f"{clock}%::z")
+    except pl.exceptions.PolarsError as error:
+        raise ContractError(
+            f"{column}: expected times of a known time zone, found {zone!r}. Have the object written in UTC"
+        ) from error

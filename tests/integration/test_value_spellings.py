@@ -1,0 +1,165 @@
+"""Spellings of values, compared with Postgres' own casts: the same ones are taken, and mean the same."""
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+
+import psycopg
+import pytest
+from copied_rows import wires_of
+from psycopg import sql
+
+from tasks.contracts.jsonb import JSONB
+from tasks.contracts.types import (
+    BIGINT,
+    BOOLEAN,
+    DATE,
+    INET,
+    INTEGER,
+    NUMERIC,
+    TEXT,
+    TIMESTAMP_MS,
+    TIMESTAMPTZ,
+    UUID,
+    ColumnType,
+)
+
+MONEY = NUMERIC(14, 2, rounded=True)
+SENDERS = {
+    TEXT: "textsend",
+    UUID: "uuid_send",
+    INET: "inet_send",
+    DATE: "date_send",
+    TIMESTAMPTZ: "timestamptz_send",
+    TIMESTAMP_MS: "timestamp_send",
+    INTEGER: "int4send",
+    BIGINT: "int8send",
+    BOOLEAN: "boolsend",
+    MONEY: "numeric_send",
+    JSONB: "jsonb_send",
+}
+"""Functions that give a value's binary form."""
+
+BLANKS = r"[ \t\n\v\f\r]*"
+GRAMMARS = {
+    INTEGER: rf"{BLANKS}[+-]?\d+{BLANKS}",
+    BIGINT: rf"{BLANKS}[+-]?\d+{BLANKS}",
+    MONEY: rf"{BLANKS}[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?{BLANKS}",
+    DATE: rf"{BLANKS}\d{{4}}-\d\d-\d\d{BLANKS}",
+    TIMESTAMP_MS: rf"{BLANKS}\d{{4}}-\d\d-\d\d(([Tt]| +)\d\d:\d\d(:\d\d([.,]\d{{1,3}}0*)?)?)?{BLANKS}",
+    TIMESTAMPTZ: (
+        rf"{BLANKS}\d{{4}}-\d\d-\d\d(([Tt]| +)\d\d:\d\d(:\d\d([.,]\d+)?)?"
+        rf"( *([Zz]|[Uu][Tt][Cc]|[+-](\d{{1,4}}|\d\d?:\d\d(:\d\d)?)))?)?{BLANKS}"
+    ),
+    INET: r"((0|[1-9]\d*)(\.(0|[1-9]\d*))*|[0-9a-fA-F:]+(:(0|[1-9]\d*)(\.(0|[1-9]\d*)){3})?)(/(0|[1-9]\d*))?",
+}
+"""Deliberate differences, which ARCHITECTURE.md lists: Postgres takes more than this, and a load refuses the rest.
+
+Of the other types a load takes all that Postgres takes.
+"""
+
+SAMPLES = {
+    UUID: ["123e4567-e89b-12d3-a456-426614174000", "{123E4567E89B12D3A456426614174000}"],
+    INET: ["1.2.3.4", "1.2.3.4/24", "10/8", "2001:db8::1", "::ffff:1.2.3.4", "fe80::1/64", "1:2:3:4:5:6:7:8"],
+    DATE: ["2021-04-03", "0001-01-01", "9999-12-31"],
+    TIMESTAMPTZ: [
+        "2021-04-03", "2021-04-03T10:20:30Z", "2021-04-03 10:20:30.123456+02:00", "2021-04-03 10:20+05",
+        "2021-04-03T24:00:00", "2021-04-03T23:59:60", "2021-04-03T10:20:30.123456789-0330", "2021-04-03t10:20 utc",
+        "9999-12-31T23:59:59-01", "0001-01-01 00:00+01:00", "1900-01-01T00:00:00+00:09:21", "2021-04-03 10:00:00+00",
+        "2021-04-03T10:00:00-03", "2021-04-03T10:00+05:30", "2021-04-03T10:00:00+0530", "2021-04-03T10:00:00+15:59:59",
+    ],
+    TIMESTAMP_MS: ["2021-04-03", "2021-04-03T10:20:30.123", "2021-04-03 10:20:30", "9999-12-31 24:00"],
+    INTEGER: ["123", "-2147483648", "2147483647", " 007 ", "+0"],
+    BIGINT: ["9223372036854775807", "-12", "\t-9223372036854775808", "00000000000000000000000001"],
+    BOOLEAN: ["true", "false", "yes", "no", "on", "off", "1", "0", " TRUE ", "T"],
+    MONEY: ["123.456", "1e5", "-12.5E-1", "999999999999.99", ".5", "5.", "+05", "0e100000", "1e-16383", "1e-16384",
+            "0.0e-16383", "NaN"],
+    TEXT: ["", " ", "a"],
+    JSONB: ['{"a":[1,2.5e3,"x\\u00e9\\n"],"b":null}', '"\\u0000"', "1e131071", "1e131073", '"\\ud83d\\ude00"'],
+}  # fmt: skip
+MARKS = '0123456789abcdefgtTzZ+-.,:/{}[]%_"\\eExXnNuU \t\n'
+
+
+@pytest.fixture
+def postgres(database: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database, autocommit=True, options="-c TimeZone=UTC") as connection:
+        for type_, sender in SENDERS.items():
+            connection.execute(
+                f"CREATE FUNCTION pg_temp.{sender}_of(given text) RETURNS bytea LANGUAGE plpgsql AS"
+                f" $$ BEGIN RETURN {sender}(given::{type_.postgres}); EXCEPTION WHEN OTHERS THEN RETURN NULL; END $$"
+            )
+        yield connection
+
+
+def casts_of(connection: psycopg.Connection, type_: ColumnType, texts: Sequence[str]) -> list[bytes | None]:
+    """The binary form that Postgres' own cast makes of each text; None where it refuses one."""
+    function = sql.Identifier("pg_temp", f"{SENDERS[type_]}_of")
+    statement = "SELECT {}(one) FROM unnest(%s::text[]) WITH ORDINALITY AS given (one, place) ORDER BY place"
+    return [row[0] for row in connection.execute(sql.SQL(statement).format(function), [list(texts)])]
+
+
+def asked_of(type_: ColumnType, text: str) -> str:
+    """What Postgres is asked: digits beyond the microsecond cut off, for it rounds; and a point for a comma."""
+    if type_ not in (TIMESTAMPTZ, TIMESTAMP_MS):
+        return text
+    return re.sub(r"(:\d\d)[.,](\d{1,6})\d*", r"\1.\2", text, count=1)
+
+
+def is_left_out(type_: ColumnType, text: str, wire: bytes) -> bool:
+    """Whether a load deliberately refuses a text that Postgres takes."""
+    if type_ in GRAMMARS and not re.fullmatch(GRAMMARS[type_], text, re.ASCII):
+        return True
+    moments = {DATE: 86_400_000_000, TIMESTAMPTZ: 1, TIMESTAMP_MS: 1}
+    years = (-730_119 * 86_400_000_000, 2_921_940 * 86_400_000_000)  # 0001 to 9999, from 2000-01-01
+    return type_ in moments and not years[0] <= int.from_bytes(wire, signed=True) * moments[type_] < years[1]
+
+
+def differences(connection: psycopg.Connection, type_: ColumnType, texts: Sequence[str]) -> list[str]:
+    """Texts that a load and Postgres disagree about, but for the deliberate differences."""
+    taken = wires_of(type_, texts)
+    cast = casts_of(connection, type_, [asked_of(type_, text) for text in texts])
+    found = []
+    for text, one, other in zip(texts, taken, cast, strict=True):
+        if type_ is JSONB:  # which the server takes apart by itself
+            one, other = one and b"JSON", other and b"JSON"  # noqa: PLW2901
+        if one is None and other is not None and is_left_out(type_, text, other):
+            continue
+        if one != other:
+            found.append(text)
+    return found
+
+
+@pytest.mark.parametrize("type_", SENDERS, ids=lambda type_: type_.postgres)
+def test_spellings_are_those_of_postgres(postgres: psycopg.Connection, type_: ColumnType) -> None:
+    assert differences(postgres, type_, SAMPLES[type_]) == []
+
+
+@pytest.mark.parametrize("type_", SENDERS, ids=lambda type_: type_.postgres)
+def test_changed_spellings_are_those_of_postgres(postgres: psycopg.Connection, type_: ColumnType) -> None:
+    numbers = random.Random(12)  # noqa: S311 - the same texts in each run
+    texts = {changed(numbers.choice(SAMPLES[type_]), numbers) for _ in range(3000)}
+    assert differences(postgres, type_, sorted(text for text in texts if text or type_ is TEXT)) == []
+
+
+def changed(text: str, numbers: random.Random) -> str:
+    """A text with some characters inserted, removed or replaced."""
+    for _ in range(numbers.choice([1, 1, 1, 2, 3])):
+        at, edit, mark = numbers.randrange(len(text) + 1), numbers.choice("+-="), numbers.choice(MARKS)
+        text = text[:at] + ("" if edit == "-" else mark) + text[at + (edit != "+") :]
+    return text
+
+
+@pytest.mark.parametrize(
+    ("type_", "text"),
+    [
+        (DATE, "20210403"), (DATE, "April 3, 2021"), (DATE, "4/3/2021"), (DATE, "yesterday"), (DATE, "infinity"),
+        (DATE, "2021-4-3"), (DATE, "10000-01-01"), (DATE, "0044-03-15 BC"), (DATE, "2021-04-03 00:00:00"),
+        (TIMESTAMPTZ, "now"), (TIMESTAMPTZ, "2021-04-03 10:00 PST"), (TIMESTAMPTZ, "2021-04-03 10:00 AM"),
+        (TIMESTAMPTZ, "-infinity"), (TIMESTAMP_MS, "2021-04-03 10:00:00+02"),
+        (TIMESTAMP_MS, "2021-04-03 10:00:00.0001"),
+        (MONEY, "NaN"), (INET, "01.2.3.4"),
+    ],
+)  # fmt: skip
+def test_deliberate_differences_are_refused(postgres: psycopg.Connection, type_: ColumnType, text: str) -> None:
+    assert casts_of(postgres, type_, [text]) != [None]
+    assert wires_of(type_, [text]) == [None]
