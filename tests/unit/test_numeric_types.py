@@ -63,7 +63,7 @@ def test_whole_number_has_neither_point_nor_exponent(text: str) -> None:
 
 
 def test_truth_value_has_the_spellings_of_postgres() -> None:
-    for value, texts in ((True, "true tru T 1 yes Y on ON"), (False, "false F fals 0 no n off OF")):
+    for value, texts in ((True, "true tr T 1 yes Y on ON"), (False, "false F fa 0 no n off OF")):
         assert parsed(BOOLEAN, *texts.split(), f" {texts[:4]}") == [value] * 9
     texts = ["o", "2", "truee", "yess", "01", "ye s", "\u0131", "t\0"]
     assert parsed(BOOLEAN, *texts) == [None] * len(texts)
