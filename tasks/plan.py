@@ -21,6 +21,10 @@ def report_plan(contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
     logger = get_run_logger()
     for table in plan.created:
         logger.info("%s would be created", table)
+    for statement in plan.statements:
+        logger.info("The DDL step would execute: %s", statement)
+    for line in plan.drift:
+        logger.warning("The DDL step would refuse: %s", line.strip())
     for planned in plan.objects:
         logger.info("%s, %s bytes: %s", planned.source.uri, f"{planned.source.size_bytes:,}", outcome(planned))
         for line in drift(planned):
@@ -60,6 +64,10 @@ def plan_text(plan: Plan) -> str:
     parts = [f"# Plan of {plan.dataset}", "Nothing was written."]
     if plan.created:
         parts.append(markdown_table(["would be created"], [(table,) for table in plan.created]))
+    if plan.statements:
+        parts += ["The DDL step would execute:", "```sql\n" + ";\n".join(plan.statements) + ";\n```"]
+    if plan.drift:
+        parts += ["The DDL step would refuse, and the run would fail:", "```\n" + "\n".join(plan.drift) + "\n```"]
     rows = [(x.source.uri, x.source.size_bytes, x.source.version, outcome(x)) for x in plan.objects]
     parts.append(markdown_table(["object", "bytes", "version", f"into {plan.table}"], rows))
     for planned in plan.objects:

@@ -46,6 +46,7 @@ def due_changes(
     connection: Connection, contracts: Sequence[Contract], schemas: Sequence[str], root: Path = ROOT
 ) -> DdlPlan:
     """What `apply_ddl` would do now. The caller rolls its transaction back."""
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(DDL_LOCK_WAIT)))
     wanted = wanted_objects(contracts, schemas, root)
     existing, recorded = _state(connection, wanted)
     pending = pending_migrations(_schemas(wanted), recorded, root)

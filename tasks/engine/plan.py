@@ -7,17 +7,21 @@ from itertools import islice
 from typing import Literal
 
 from tasks.contracts import Contract
+from tasks.contracts.catalog import contracts
 from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
 from tasks.engine.columns import match_columns
 from tasks.engine.csv_reader import chunks_of
 from tasks.engine.csv_records import read_header
+from tasks.engine.ddl import due_changes
 from tasks.engine.errors import ContractError, Permanent, errors_at
 from tasks.engine.json_records import Record, read_elements, read_lines
 from tasks.engine.lake import Lake
+from tasks.engine.lineage import roots_of, tables_in_order
 from tasks.engine.partitions import partition_table
 from tasks.engine.reader import format_of
 from tasks.engine.receipts import ObjectRef
+from tasks.engine.sql_files import ROOT
 from tasks.engine.warehouse import Connection, has_table
 
 FIRST_RECORDS = 1000
@@ -75,16 +79,23 @@ class Plan:
 
     Attributes:
         created: Tables that would be created.
+        statements: What the DDL step would execute first, for the tables that exist.
+        drift: Differences that the DDL step would refuse.
     """
 
     dataset: str
     table: str
     created: tuple[str, ...]
     objects: tuple[ObjectPlan, ...]
+    statements: tuple[str, ...] = ()
+    drift: tuple[str, ...] = ()
 
 
 def plan_loads(connection: Connection, lake: Lake, contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
-    """Plan the load of some objects, by their beginnings and by the ledger, in a transaction that can only read.
+    """Plan the load of some objects, by their beginnings and by the ledger; nothing is written.
+
+    The ledger is read in a transaction that can only read. What the DDL step would do is found in a second one, which
+    is rolled back.
 
     Raises:
         TallyError: The lake or the warehouse does not answer.
@@ -99,7 +110,23 @@ def plan_loads(connection: Connection, lake: Lake, contract: Contract, sources: 
             _plan_object(connection, lake, contract, source, has_ledger="ledger.loads" not in created)
             for source in sources
         )
-    return Plan(contract.dataset, contract.table, created, objects)
+    with errors_at(f"plan of the DDL of {contract.table}"):
+        statements, drift = _plan_ddl(connection, contract)
+    return Plan(contract.dataset, contract.table, created, objects, statements, drift)
+
+
+def _plan_ddl(connection: Connection, contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the DDL step would do to the dataset's table and to what derives from it; it is rolled back."""
+    tables, known = tables_in_order(ROOT), contracts()
+    roots = roots_of(tables, [each.table for each in known.values()])
+    derived = [name for name, table in tables.items() if contract.table in roots[name] and table.text("table.sql")]
+    schemas = list(dict.fromkeys(name.split(".")[0] for name in derived))
+    needed = {root for name in derived for root in roots[name]} - {contract.table}
+    others = [each for each in known.values() if each.table in needed]
+    with connection.transaction(force_rollback=True):
+        plan = due_changes(connection, [contract, *others], schemas)
+        texts = tuple(statement.as_string(connection).strip() for _, statement in plan.statements)
+    return texts, tuple(plan.refused)
 
 
 def _plan_object(

@@ -9,9 +9,10 @@ from psycopg import sql
 from tasks.contracts import Contract
 from tasks.engine.busy_tables import DDL_LOCK_WAIT, retried_while_busy
 from tasks.engine.errors import ResetError, errors_at
+from tasks.engine.lineage import roots_of, tables_in_order
 from tasks.engine.locks import lock
 from tasks.engine.relations import dependent_views
-from tasks.engine.sql_files import ROOT, SqlTable, sql_table
+from tasks.engine.sql_files import ROOT, SqlTable
 from tasks.engine.warehouse import Connection, count_rows, has_table, table_name
 
 
@@ -112,32 +113,11 @@ def _scope(contract: Contract, known: Iterable[Contract], root: Path) -> _Scope:
             " its flow bring as changes of a database: after a reset nothing could load its earlier rows again. Extract"
             " everything instead: run the flow with full=true"
         )
-    staged = {each.table for each in known}
-    tables = _in_order(root)
-    roots: dict[str, set[str]] = {name: {name} for name in staged}
-    for name, table in tables.items():
-        roots[name] = set().union(*(roots.get(source, set()) for source in table.sources))
+    tables = tables_in_order(root)
+    roots = roots_of(tables, [each.table for each in known])
     derived = [table for name, table in tables.items() if contract.table in roots[name] and table.text("table.sql")]
     own = tuple(table for table in derived if roots[table.name] == {contract.table} and not table.is_shared)
     return _Scope(contract, own, tuple(table for table in derived if table not in own))
-
-
-def _in_order(root: Path) -> dict[str, SqlTable]:
-    """All tables under `sql/` by name, each after those that it reads."""
-    names = sorted(f"{path.parent.parent.name}.{path.parent.name}" for path in root.glob("*/*/*.sql"))
-    tables = {name: sql_table(name, root) for name in dict.fromkeys(names)}
-    ordered: dict[str, SqlTable] = {}
-
-    def add(name: str) -> None:
-        if name in tables and name not in ordered:
-            for source in tables[name].sources:
-                if source != name:
-                    add(source)
-            ordered.setdefault(name, tables[name])
-
-    for name in tables:
-        add(name)
-    return ordered
 
 
 def _plan(connection: Connection, scope: _Scope, root: Path) -> ResetPlan:

@@ -168,3 +168,23 @@ def test_plan_leaves_the_connection_as_it_was(postgres: Connection) -> None:
     plan_of(postgres, put(HEADER))
     assert postgres.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
     postgres.execute("CREATE TABLE things_staging.other ()")
+
+
+def test_plan_shows_the_statements_and_the_drift_of_the_ddl_step_and_changes_nothing(
+    database: str, bucket: str
+) -> None:
+    del database, bucket  # they set the environment
+    with ready_connection() as opened:
+        source = put(HEADER + b"a,\n")
+        load(opened, source)
+        grown = replace(THINGS, columns=(*THINGS.columns, Column("place", TEXT, "Place.")))
+        plan = plan_loads(opened, lake(), grown, [source])
+        assert 'ALTER TABLE "things_staging"."things" ADD COLUMN "place" text' in plan.statements
+        assert plan.drift == ()
+        assert plan.statements[0] in plan_text(plan)
+        shrunk = replace(THINGS, columns=THINGS.columns[:1])
+        refused = plan_loads(opened, lake(), shrunk, [source])
+        assert 'DROP COLUMN "seen_date"' in refused.drift[0]
+        assert refused.drift[0] in plan_text(refused)
+        unchanged = plan_loads(opened, lake(), THINGS, [source])
+        assert (unchanged.statements, unchanged.drift) == ((), ())
