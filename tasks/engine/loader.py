@@ -20,6 +20,7 @@ from tasks.engine.lake import Lake
 from tasks.engine.ledger import RejectedRow
 from tasks.engine.partitions import (
     ensure_partition,
+    holds_load,
     open_partition,
     partition_table,
     rows_of_partition,
@@ -120,7 +121,7 @@ def _same_load(connection: Connection, contract: Contract, source: ObjectRef) ->
     """The load of this very version of an object, where its rows are in the table."""
     entry = ledger.find_load(connection, contract.dataset, source)
     is_same = entry and (entry.source_uri, entry.source_version) == (source.uri, source.version)
-    return entry if is_same else None
+    return entry if entry and is_same and holds_load(connection, contract, entry) else None
 
 
 def _delete_superseded(connection: Connection, contract: Contract, earlier: ledger.LoadEntry, load_id: int) -> None:

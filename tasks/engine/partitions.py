@@ -10,6 +10,7 @@ from psycopg import sql
 from tasks.contracts import Contract, Partition
 from tasks.contracts.keys import partition_name, partition_value
 from tasks.engine.errors import errors_at
+from tasks.engine.ledger import LoadEntry
 from tasks.engine.warehouse import (
     LOCK_WAIT,
     Connection,
@@ -144,3 +145,13 @@ def rows_of_partition(contract: Contract, partition: str) -> sql.Composed:
     return sql.SQL("{} WHERE {} = {}").format(
         table_name(partition_table(contract, value)), sql.Identifier(contract.partition.column), sql.Literal(value)
     )
+
+
+def holds_load(connection: Connection, contract: Contract, load: LoadEntry) -> bool:
+    """Whether the rows of a load are still in its table: it was not dropped or emptied outside of Tally."""
+    value = partition_value(load.partition) if contract.partition else None
+    if not has_table(connection, partition_table(contract, value)):
+        return False
+    rows = rows_of_partition(contract, load.partition)
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {} AND load_id = %s)").format(rows)
+    return not load.rows_loaded or connection.execute(query, [load.load_id]).fetchone() == (True,)

@@ -155,3 +155,18 @@ def test_rejected_rows_are_parsed_by_the_types_of_their_table(postgres: Connecti
     postgres.execute("ALTER TABLE ledger.rejected_rows ALTER line_number TYPE numeric(20, 2)")
     old_table(postgres, contract, "plain", b"x\n1\nabc\n")
     assert postgres.execute("SELECT line_number::text, raw FROM ledger.rejected_rows").fetchall() == [("3.00", b"abc")]
+
+
+@pytest.mark.parametrize("span", SPANS)
+@pytest.mark.parametrize("statement", ["DROP TABLE", "TRUNCATE"])
+def test_object_whose_rows_somebody_removed_is_loaded_again(postgres: Connection, span: Span, statement: str) -> None:
+    contract = contract_of(Column(X, INTEGER, "X."), span=span)
+    source = put(b"x\n1\n", partition=partition_of(span))
+    with ready_connection(contract):
+        load(postgres, source, contract=contract)
+    assert load(postgres, source, contract=contract).status == "unchanged"
+    table = {"plain": "things", "month": "things_2021_04", "year": "things_2021"}[span]
+    if span != "plain" or statement == "TRUNCATE":  # the DDL step makes a dropped parent again
+        postgres.execute(f"{statement} things_staging.{table}".encode())
+        assert load(postgres, source, contract=contract).status == "replaced"
+    assert values(postgres) == ["1"]
