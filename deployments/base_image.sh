@@ -36,7 +36,7 @@ root=$(mktemp -d "${TMPDIR:-/tmp}/tally-base.XXXXXX")
 trap 'rm -rf "$root"' EXIT
 trap 'exit 1' INT TERM HUP
 
-say "making $image (about a minute)"
+say "making $image (one to three minutes)"
 debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$root" \
     ${mirror:+"$mirror"} >&2 ||
     die "debootstrap failed: see its last lines above. If it cannot reach the mirror, set DEBIAN_MIRROR to another one."

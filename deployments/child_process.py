@@ -87,7 +87,7 @@ def free_port(preferred: int | None = None) -> int:
 
 
 @contextlib.contextmanager
-def owned_folder(folder: Path, *, patience: float = 30.0) -> Iterator[int]:
+def owned_folder(folder: Path, *, timeout: float = 30.0) -> Iterator[int]:
     """Lock `folder` until the block and every process that inherited the yielded descriptor have ended.
 
     Child processes that inherit the descriptor share the lock. The lock is therefore free only when no process uses
@@ -95,7 +95,7 @@ def owned_folder(folder: Path, *, patience: float = 30.0) -> Iterator[int]:
 
     Args:
         folder: The folder to lock. Its file `owner` is the lock and contains the id of the process that holds it.
-        patience: Seconds to wait for the services of an owner that has already ended. If the owner still runs, the
+        timeout: Seconds to wait for the services of an owner that has already ended. If the owner still runs, the
             function fails at once.
 
     Raises:
@@ -110,7 +110,7 @@ def owned_folder(folder: Path, *, patience: float = 30.0) -> Iterator[int]:
             f"expected {folder} to belong to the current user, found: {error}. Remove it, or choose another folder"
         ) from error
     try:
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -203,32 +203,32 @@ def spawn(
 
 
 def wait_until_ready(
-    process: subprocess.Popen[bytes], probe: Callable[[], bool], *, name: str, log: Path, patience: float = 60.0
+    process: subprocess.Popen[bytes], probe: Callable[[], bool], *, name: str, log: Path, timeout: float = 60.0
 ) -> None:
     """Wait until `probe` returns True.
 
     Raises:
-        ServiceError: The service ended, or did not respond within `patience` seconds. The message contains the end of
+        ServiceError: The service ended, or did not respond within `timeout` seconds. The message contains the end of
             its log.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while not probe():
         if (status := process.poll()) is not None:
             raise ServiceError(
                 f"{name} ended with status {status} during start-up. The end of {log}:\n{last_lines(log)}"
             )
         if time.monotonic() > deadline:
-            raise ServiceError(f"{name} did not respond within {patience:.0f} s. The end of {log}:\n{last_lines(log)}")
+            raise ServiceError(f"{name} did not respond within {timeout:.0f} s. The end of {log}:\n{last_lines(log)}")
         time.sleep(0.05)
 
 
 def stop(
-    process: subprocess.Popen[bytes], with_signal: signal.Signals = signal.SIGTERM, *, patience: float = 20.0
+    process: subprocess.Popen[bytes], with_signal: signal.Signals = signal.SIGTERM, *, timeout: float = 20.0
 ) -> None:
-    """Send the signal and wait; after `patience` seconds, kill all processes of the session."""
+    """Send the signal and wait; after `timeout` seconds, kill all processes of the session."""
     process.send_signal(with_signal)
     try:
-        process.wait(patience)
+        process.wait(timeout)
     except subprocess.TimeoutExpired:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -12,7 +12,7 @@ from deployments.child_process import LOOPBACK, free_port, owned_folder, spawn, 
 from deployments.postgres_server import Postgres
 
 PROJECT = Path(__file__).resolve().parents[1]
-WORKER_PATIENCE = 35.0
+WORKER_TIMEOUT = 35.0
 """Seconds that a worker has to stop its runs before it is killed. Prefect gives each run 30 s."""
 
 
@@ -39,7 +39,7 @@ def prefect_server(
     log_folder: Path | None = None,
     has_ui: bool = True,
     is_durable: bool = True,
-    patience: float = 120.0,
+    timeout: float = 120.0,
 ) -> Iterator[str]:
     """Run a Prefect server until the block or this process ends.
 
@@ -53,7 +53,7 @@ def prefect_server(
         log_folder: An existing folder for the logs; by default `folder`.
         has_ui: Whether the server provides the web interface.
         is_durable: See `Postgres`.
-        patience: Seconds that the server may need to start. The first start creates the database.
+        timeout: Seconds that the server may need to start. The first start creates the database.
 
     Yields:
         The URL of the API, for `PREFECT_API_URL`. The URL without `/api` is the web interface.
@@ -88,7 +88,7 @@ def prefect_server(
         log = log_folder / "prefect-server.log"
         process = spawn(command, environment=environment, log=log, folder=home, keep_open=(owned,))
         stack.callback(stop, process)
-        wait_until_ready(process, lambda: answers(api_url), name="The Prefect server", log=log, patience=patience)
+        wait_until_ready(process, lambda: answers(api_url), name="The Prefect server", log=log, timeout=timeout)
         stack.callback(_flush_logs_and_events)
         yield api_url
 
@@ -138,8 +138,8 @@ def worker(pool: str, kind: str, *, environment: Mapping[str, str], log: Path) -
     own = {"PREFECT_WORKER_WEBSERVER_HOST": LOOPBACK, "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
     process = spawn(command, environment={**environment, **own}, log=log, folder=PROJECT)
     with contextlib.ExitStack() as stack:
-        stack.callback(stop, process, patience=WORKER_PATIENCE)
-        wait_until_ready(process, lambda: _is_ok(health), name="The Prefect worker", log=log, patience=120)
+        stack.callback(stop, process, timeout=WORKER_TIMEOUT)
+        wait_until_ready(process, lambda: _is_ok(health), name="The Prefect worker", log=log, timeout=120)
         yield process.pid
 
 

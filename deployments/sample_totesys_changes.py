@@ -42,16 +42,16 @@ def change_source(
     """
     counts: Counter[str] = Counter()
     for number in range(changes):
-        change = rng.choices(_CHANGES, _WEIGHTS)[0]
-        desk = _Desk(connection, rng, at + timedelta(milliseconds=number), silent_share)
+        action = rng.choices(_ACTIONS, _WEIGHTS)[0]
+        change = _Change(connection, rng, at + timedelta(milliseconds=number), silent_share)
         try:
             with connection.transaction():
                 connection.execute("SET LOCAL lock_timeout = '50ms'")
-                change(desk)
+                action(change)
         except psycopg.errors.LockNotAvailable:
             counts[BLOCKED] += 1
         else:
-            counts += desk.counts
+            counts += change.counts
     return counts
 
 
@@ -84,7 +84,7 @@ class PendingChanges:
         self._connection.close()
 
 
-class _Desk:
+class _Change:
     """The operations that a single change consists of."""
 
     def __init__(self, connection: Connection, rng: random.Random, at: datetime, silent_share: float) -> None:
@@ -181,53 +181,53 @@ class _Desk:
         return dict(zip(_COLUMNS[table], NEW_ROW[table](self.rng, ids, self._at, number), strict=True))
 
 
-def _sell(desk: _Desk) -> None:
-    if (order := desk.insert("sales_order")) is not None:
-        desk.insert("transaction", sales_order=[order], purchase_order=[])
+def _sell(change: _Change) -> None:
+    if (order := change.insert("sales_order")) is not None:
+        change.insert("transaction", sales_order=[order], purchase_order=[])
 
 
-def _buy(desk: _Desk) -> None:
-    if (order := desk.insert("purchase_order")) is not None:
-        desk.insert("transaction", sales_order=[], purchase_order=[order])
+def _buy(change: _Change) -> None:
+    if (order := change.insert("purchase_order")) is not None:
+        change.insert("transaction", sales_order=[], purchase_order=[order])
 
 
-def _pay(desk: _Desk) -> None:
-    desk.insert("payment")
+def _pay(change: _Change) -> None:
+    change.insert("payment")
 
 
-def _correct_fact(desk: _Desk) -> None:
-    desk.correct(desk.rng.choice(("sales_order", "purchase_order", "payment", "transaction")))
+def _correct_fact(change: _Change) -> None:
+    change.correct(change.rng.choice(("sales_order", "purchase_order", "payment", "transaction")))
 
 
-def _correct_dimension(desk: _Desk) -> None:
-    desk.correct(desk.rng.choice(tuple(FIRST_ROWS)))
+def _correct_dimension(change: _Change) -> None:
+    change.correct(change.rng.choice(tuple(FIRST_ROWS)))
 
 
-def _add_dimension(desk: _Desk) -> None:
-    desk.insert(desk.rng.choice(("address", "counterparty", "department", "design", "staff")))
+def _add_dimension(change: _Change) -> None:
+    change.insert(change.rng.choice(("address", "counterparty", "department", "design", "staff")))
 
 
-def _delete_payment(desk: _Desk) -> None:
-    if (key := desk.any_row("payment")) is not None:
-        desk.delete("payment", "payment_id", key)
+def _delete_payment(change: _Change) -> None:
+    if (key := change.any_row("payment")) is not None:
+        change.delete("payment", "payment_id", key)
 
 
-def _cancel_order(desk: _Desk) -> None:
-    table = desk.rng.choice(("sales_order", "purchase_order"))
-    if (order := desk.any_row(table)) is not None:
-        for transaction in desk.rows_of("transaction", f"{table}_id", order):
-            desk.delete("payment", "transaction_id", transaction)
-            desk.delete("transaction", "transaction_id", transaction)
-        desk.delete(table, f"{table}_id", order)
+def _cancel_order(change: _Change) -> None:
+    table = change.rng.choice(("sales_order", "purchase_order"))
+    if (order := change.any_row(table)) is not None:
+        for transaction in change.rows_of("transaction", f"{table}_id", order):
+            change.delete("payment", "transaction_id", transaction)
+            change.delete("transaction", "transaction_id", transaction)
+        change.delete(table, f"{table}_id", order)
 
 
-def _retire(desk: _Desk) -> None:
-    table = desk.rng.choice(("address", "counterparty", "design", "staff"))
-    if (key := desk.any_row(table)) is not None:
-        desk.delete(table, f"{table}_id", key)
+def _retire(change: _Change) -> None:
+    table = change.rng.choice(("address", "counterparty", "design", "staff"))
+    if (key := change.any_row(table)) is not None:
+        change.delete(table, f"{table}_id", key)
 
 
-_WEIGHTED: dict[Callable[[_Desk], None], int] = {
+_WEIGHTED: dict[Callable[[_Change], None], int] = {
     _sell: 25,
     _buy: 10,
     _pay: 20,
@@ -238,4 +238,4 @@ _WEIGHTED: dict[Callable[[_Desk], None], int] = {
     _cancel_order: 4,
     _retire: 3,
 }
-_CHANGES, _WEIGHTS = tuple(_WEIGHTED), tuple(_WEIGHTED.values())
+_ACTIONS, _WEIGHTS = tuple(_WEIGHTED), tuple(_WEIGHTED.values())

@@ -29,8 +29,8 @@ from deployments.postgres_server import write_private
 from deployments.prefect_services import PROJECT, answers, client_environment, prefect_server, without_prefect, worker
 
 UI_PORT = 4200
-START_PATIENCE = 300.0
-STOP_PATIENCE = 90.0
+START_TIMEOUT = 300.0
+STOP_TIMEOUT = 90.0
 
 
 class Stack:
@@ -75,14 +75,14 @@ class Stack:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + START_PATIENCE
+        deadline = time.monotonic() + START_TIMEOUT
         while self.report() | {"process": supervisor.pid, "state": "ready"} != self.report():
             if supervisor.poll() is not None:
                 raise ServiceError(f"the stack did not start. The end of {log}:\n{last_lines(log)}")
             if time.monotonic() > deadline:
                 self.down()
                 raise ServiceError(
-                    f"the stack was not ready after {START_PATIENCE:.0f} s and was stopped: see the logs in {self.logs}"
+                    f"the stack was not ready after {START_TIMEOUT:.0f} s and was stopped: see the logs in {self.logs}"
                 )
             time.sleep(0.2)
 
@@ -90,17 +90,17 @@ class Stack:
         """Stop all services; return False if no supervisor was running.
 
         Raises:
-            ServiceError: The supervisor or a service still runs after `STOP_PATIENCE` seconds.
+            ServiceError: The supervisor or a service still runs after `STOP_TIMEOUT` seconds.
         """
         if not (process := self.process_id):
             return False
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_PATIENCE
+        deadline = time.monotonic() + STOP_TIMEOUT
         while self.process_id:
             if time.monotonic() > deadline:
                 raise ServiceError(
-                    f"process {process} did not stop within {STOP_PATIENCE:.0f} s: see the logs in {self.logs}, "
+                    f"process {process} did not stop within {STOP_TIMEOUT:.0f} s: see the logs in {self.logs}, "
                     "or kill the process"
                 )
             time.sleep(0.1)

@@ -27,7 +27,7 @@ from deployments.child_process import (
 from deployments.s3_service import REGION
 
 PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds for what takes one on an idle machine."""
 
 _CONFIGURATION = """
@@ -92,12 +92,12 @@ def ceph_gateway(folder: Path) -> Iterator[dict[str, str]]:
         cluster.make()
         stack.enter_context(cluster.daemon("ceph-mon", "-i", "a"))
         store = str(uuid.uuid4())
-        cluster.run("ceph", "--connect-timeout", f"{PATIENCE:.0f}", "osd", "new", store)
+        cluster.run("ceph", "--connect-timeout", f"{TIMEOUT:.0f}", "osd", "new", store)
         cluster.run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", store)
         stack.enter_context(cluster.daemon("ceph-osd", "-i", "0"))
         user = json.loads(cluster.run("radosgw-admin", "user", "create", "--uid", "tests", "--display-name", "tests"))
         gateway = stack.enter_context(cluster.daemon("radosgw", "-n", "client.admin"))
-        wait_until_ready(gateway, cluster.answers, name="radosgw", log=cluster.log, patience=PATIENCE)
+        wait_until_ready(gateway, cluster.answers, name="radosgw", log=cluster.log, timeout=TIMEOUT)
         yield {
             "AWS_ENDPOINT_URL": cluster.endpoint_url,
             "AWS_ACCESS_KEY_ID": user["keys"][0]["access_key"],
@@ -162,7 +162,7 @@ class _Cluster:
                 capture_output=True,
                 text=True,
                 check=True,
-                timeout=PATIENCE,
+                timeout=TIMEOUT,
             ).stdout
         except subprocess.SubprocessError as error:
             said = getattr(error, "stderr", "") or ""

@@ -13,7 +13,7 @@ from events_oracle import EventsFile
 from prefect.client.orchestration import get_client
 
 DEPLOYMENT = "events-monthly/events-monthly"
-PATIENCE = 240.0
+TIMEOUT = 240.0
 """Timeout in seconds for operations that take a few seconds on an idle machine."""
 
 T = TypeVar("T")
@@ -30,13 +30,13 @@ def prefect(*arguments: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
     )
     assert done.returncode == 0, f"{arguments}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
-def wait_for(event: str, check: Callable[[], T | None], seconds: float = PATIENCE) -> T:
+def wait_for(event: str, check: Callable[[], T | None], seconds: float = TIMEOUT) -> T:
     """Repeat `check` until it returns a true value, and return that value."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

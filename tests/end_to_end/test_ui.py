@@ -20,7 +20,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.runtime import flow_run
 
-from end_to_end.docker_pool import DEPLOYMENT, PATIENCE, assert_loaded_once
+from end_to_end.docker_pool import DEPLOYMENT, TIMEOUT, assert_loaded_once
 from tasks.report import publish_answers
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -91,7 +91,7 @@ def test_month_is_loaded_and_reported_when_submitted_in_the_form(
         page.locator(f"a[href$='/runs/flow-run/{run}']").first.click()
         page.wait_for_url(re.compile(f"/runs/flow-run/{run}"))
         banner = page.get_by_role("banner")
-        expect(banner.get_by_text(ENDED)).to_have_text("Completed", timeout=PATIENCE * 1000)
+        expect(banner.get_by_text(ENDED)).to_have_text("Completed", timeout=TIMEOUT * 1000)
         assert_loaded_once(database, expected)
 
         open_report(page, prefect_server, "events-monthly", run)

@@ -1,4 +1,4 @@
-"""The Totesys database, its secret and its stores, as the demo and `make up` provide them."""
+"""Test the sample Totesys database of the demo and of `make up`, with its secret and its buckets."""
 
 import os
 import re
@@ -29,13 +29,13 @@ def provided(
     reachable_tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Path]:
-    """The folder of the owner's login; the environment names the rest."""
-    del bucket  # it sets the credentials
+    """Create the database, the secret and the buckets, and yield the folder of the owner's login."""
+    del bucket  # the fixture sets the credentials
     folder = reachable_tmp_path / "services"
     folder.mkdir()
     if services.postgres is None or services.s3 is None:
         assert totesys.provide(services, folder) == {}
-        pytest.skip("nothing is provided in services that are given")
+        pytest.skip("external services have no sample database")
     for name, value in totesys.provide(services, folder).items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("TOTESYS_DSN", raising=False)
@@ -44,18 +44,18 @@ def provided(
         for item in lake_administrator.list_objects_v2(Bucket=store)["Contents"]:
             lake_administrator.delete_object(Bucket=store, Key=item["Key"])
         lake_administrator.delete_bucket(Bucket=store)
-    given = services.administration
-    key = AccessKey(given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"])
-    client("secretsmanager", given["AWS_ENDPOINT_URL"], key).delete_secret(
+    variables = services.administration
+    key = AccessKey(variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"])
+    client("secretsmanager", variables["AWS_ENDPOINT_URL"], key).delete_secret(
         SecretId=totesys.SECRET, ForceDeleteWithoutRecovery=True
     )
-    with psycopg.connect(given["WAREHOUSE_DSN"], autocommit=True) as connection:
+    with psycopg.connect(variables["WAREHOUSE_DSN"], autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(totesys.DATABASE)))
         for role in (totesys.READER, totesys.OWNER):
             connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
-def test_business_is_there_for_the_flows_and_goes_on_after_another_start(
+def test_flows_can_read_the_sample_database_which_another_start_keeps(
     provided: Path,
     services: embedded.Services,
     monkeypatch: pytest.MonkeyPatch,
@@ -84,7 +84,7 @@ def test_business_is_there_for_the_flows_and_goes_on_after_another_start(
         assert inserted == counts["insert sales_order"] - counts.get("delete sales_order", 0)
 
 
-def test_trading_without_a_database_says_so(
+def test_command_fails_without_a_sample_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TALLY_HOME", str(tmp_path))

@@ -43,7 +43,7 @@ def test_child_survives_the_thread_that_started_it(tmp_path: Path) -> None:
 def test_stop_kills_a_process_that_ignores_sigterm(tmp_path: Path) -> None:
     process = spawn(IGNORES_SIGTERM, environment={}, log=tmp_path / "log")
     wait_until_ready(process, lambda: (tmp_path / "log").read_text() == "1\n", name="child", log=tmp_path / "log")
-    stop(process, patience=0.2)
+    stop(process, timeout=0.2)
     assert process.returncode == -signal.SIGKILL
 
 
@@ -57,7 +57,7 @@ def test_wait_until_ready_shows_the_log_of_a_service_that_ends(tmp_path: Path) -
 def test_wait_until_ready_fails_for_a_service_that_does_not_respond(tmp_path: Path) -> None:
     process = spawn(SLEEP, environment={}, log=tmp_path / "log")
     with pytest.raises(ServiceError, match="did not respond within 0 s"):
-        wait_until_ready(process, lambda: False, name="Service", log=tmp_path / "log", patience=0.1)
+        wait_until_ready(process, lambda: False, name="Service", log=tmp_path / "log", timeout=0.1)
     stop(process)
 
 
@@ -80,12 +80,12 @@ def test_lock_waits_for_the_services_of_an_owner_that_has_ended(tmp_path: Path) 
         (tmp_path / "owner").write_text(f"{dead.pid}\n")
     with (
         pytest.raises(ServiceError, match=f"process {dead.pid} or one of its services"),
-        owned_folder(tmp_path, patience=0.1),
+        owned_folder(tmp_path, timeout=0.1),
     ):
         pass
     ending = threading.Timer(0.2, stop, [child])
     ending.start()
-    with owned_folder(tmp_path, patience=20):
+    with owned_folder(tmp_path, timeout=20):
         assert child.poll() is not None
     ending.join()
 
