@@ -136,7 +136,7 @@ def report_builds(
     )
     if warnings := [warning for build in builds for warning in build.warnings]:
         rows = [(x.table, x.name, x.broken_count, "; ".join(x.examples)) for x in warnings]
-        parts.append(markdown_table(["table", "it is not so that", "rows", "for example"], rows))
+        parts.append(markdown_table(["table", "check failed", "rows", "for example"], rows))
     publish_markdown("\n\n".join(parts), key=key, description=title)
 
 
@@ -198,7 +198,7 @@ def figures_of(connection: Connection, table: SqlTable, as_of: date, chart: Char
     if chart and values:
         yield _bar_chart(chart.title, values)
     for broken in run_checks(connection, table, {key: as_of}):
-        yield f"**Note:** it is not so that {broken.name}: {broken.broken_count:,} rows."
+        yield f"**Warning:** check failed: {broken.name}: {broken.broken_count:,} rows."
 
 
 def _shown(value: object) -> object:

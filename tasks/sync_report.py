@@ -66,7 +66,7 @@ def sync_section(receipt: SyncReceipt) -> Iterator[str]:
         yield markdown_table(["table", "operation", "rows"], written)
     for build in receipt.builds:
         for warning in build.warnings:
-            yield f"**Note:** {warning.table}: it is not so that {warning.name}: {warning.broken_count:,} rows."
+            yield f"**Warning:** {warning.table}: check failed: {warning.name}: {warning.broken_count:,} rows."
 
 
 @step(task_run_name="report_sync {key}")

@@ -132,7 +132,7 @@ def test_days_say_what_the_oracle_says_and_are_no_work_again(
     report = str(httpx.get(f"{prefect_server}/artifacts/orders-daily/latest").raise_for_status().json()["data"])
     assert f"| {sample.rows[day]} | {sample.rows[day] - 1} | 1 |" in report
     assert "Unknown columns: `source_note`." in report
-    assert "every line item has an id of its own" in report
+    assert "line items have no id or share one" in report
 
     before = state(s3, bucket, warehouse)
     (found,) = orders_daily(day=day)

@@ -147,7 +147,7 @@ def test_fact_waits_for_its_dimension_with_a_warning_and_is_replayed_by_the_next
     sync(warehouse, source, model)
     (receipt,) = [r for r in warehouse.builds if r.table == "totesys_warehouse.quarantine"]
     (warning,) = receipt.warnings
-    assert (warning.name, warning.broken_count) == ("no fact waits for a dimension", 1)
+    assert (warning.name, warning.broken_count) == ("facts are waiting for a dimension", 1)
     assert "design_id 77" in warning.examples[0]
     standing = {r.table.split("fact_")[1]: r.row_count for r in warehouse.builds if "fact_" in r.table}
     assert standing == {"sales_order": 2, "purchase_order": 3, "payment": 3}

@@ -16,7 +16,7 @@ from tasks.engine.warehouse import Connection
 
 COUNTS = "events_marts/event_counts_by_country"
 TOP = "events_insights/top_countries"
-COUNTED = "every event of the month is counted once"
+COUNTED = "the counts do not add up to the events of the month"
 GOOD: dict[str, Any] = {
     "parameters": {"month": "2021-04-01"},
     "input": {"events_staging.events": 'month | country\n2021-04-01 | Palau\n2021-04-01 |\n2021-04-01 | ""\n'},
@@ -143,7 +143,7 @@ MERGED = {
     "query.sql": "-- key: name\n-- sources: events_staging.events\n-- write disposition: merge by (name)\n"
     "SELECT events.country AS name, count(*)::int AS size FROM events_staging.events"
     " INNER JOIN touched_latest ON events.country = touched_latest.name GROUP BY events.country\n",
-    "checks.sql": "-- warn: no row has size one\nSELECT latest.name FROM shop.latest"
+    "checks.sql": "-- warn: rows have size one\nSELECT latest.name FROM shop.latest"
     " INNER JOIN touched_latest ON latest.name = touched_latest.name WHERE latest.size = 1;\n",
 }
 MERGE: dict[str, Any] = {
@@ -153,7 +153,7 @@ MERGE: dict[str, Any] = {
         "shop.latest": "name | size\nPalau | 5\nGone | 9\nOther | 1\n",
     },
     "expect": "name | size\nPalau | 2\nChad | 1\nOther | 1\n",
-    "broken checks": [{"warn": "no row has size one", "rows": 1}],
+    "broken checks": [{"warn": "rows have size one", "rows": 1}],
 }
 
 

@@ -15,7 +15,7 @@ from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse import Connection, connect
 
 # This check reads the database's locale and no rows. The last test of this file covers it.
-LOCALE_CHECK = "the database's locale knows lower case beyond ASCII (else create it with a UTF-8 locale)"
+LOCALE_CHECK = "the database's locale lower-cases ASCII letters only (create the database with a UTF-8 locale)"
 FOUND = [Case(path) for path in sorted(CASES.glob("*/*/*.yaml"))]
 QUERIES = sorted(".".join(path.parent.parts[-2:]) for path in sql_files.ROOT.glob("*/*/query.sql"))
 CHECKS = sorted(
@@ -54,6 +54,28 @@ def test_query_has_a_case(address: str) -> None:
 def test_check_is_broken_in_a_case(address: str, severity: str, name: str) -> None:
     broken = {check[:2] for case in FOUND if case.address == address for check in case.expected_checks}
     assert (severity, name) in broken, f"no case of {address} breaks {severity}: {name}"
+
+
+UNCOMMENTED = """
+SELECT name FROM unnest(%(tables)s::text[]) AS name WHERE obj_description(name::regclass, 'pg_class') IS NULL
+UNION ALL
+SELECT concat_ws('.', name, attname)
+FROM unnest(%(tables)s::text[]) AS name INNER JOIN pg_attribute ON attrelid = name::regclass
+WHERE attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL
+"""
+
+
+def uncommented(connection: Connection) -> list[str]:
+    """Tables and views under `sql/` and their columns that have no comment."""
+    tables = [".".join(path.parent.parts[-2:]) for path in sql_files.ROOT.glob("*/*/table.sql")]
+    return [name for (name,) in connection.execute(UNCOMMENTED, {"tables": tables}).fetchall()]
+
+
+def test_every_table_and_every_column_has_a_comment(connection: Connection) -> None:
+    assert uncommented(connection) == []
+    connection.execute("COMMENT ON VIEW orders_core.affected_orders IS NULL")
+    connection.execute("COMMENT ON COLUMN ledger.loads.status IS NULL")
+    assert sorted(uncommented(connection)) == ["ledger.loads.status", "orders_core.affected_orders"]
 
 
 def test_locale_check_is_broken_in_a_database_without_locale(create_database: Callable[[str], str]) -> None:

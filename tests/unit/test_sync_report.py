@@ -11,7 +11,7 @@ from tasks.sync_report import OPERATIONS, lag_of, sync_section
 
 NOW = datetime(2022, 11, 3, 14, 30, tzinfo=UTC)
 LOAD = LoadReceipt("totesys_staff", "totesys_staging.staff", "", "s3://b/k", "v", "loaded", 1, 3, 2, 1, 0.1)
-WARNING = CheckResult("totesys_warehouse.quarantine", "no fact waits", "warn", 4)
+WARNING = CheckResult("totesys_warehouse.quarantine", "facts wait", "warn", 4)
 FACT = BuildReceipt("totesys_warehouse.fact_payment", "", "built", 1234, 0.1, (WARNING,))
 UNCHANGED = BuildReceipt("totesys_warehouse.dim_staff", "", "unchanged", 77, 0.0)
 
@@ -35,7 +35,7 @@ def test_section_counts_rows_by_table_and_operation() -> None:
         "| totesys_warehouse.fact_payment | inserted or changed | 1,234 |",
         "| totesys_warehouse.fact_payment | opened again | 2 |",
         "| lag: its age when it arrived in the warehouse | 0:09:10 |",
-        "it is not so that no fact waits: 4 rows",
+        "check failed: facts wait: 4 rows",
     ):
         assert line in text, line
     assert "dim" not in text

@@ -1,10 +1,10 @@
--- fail: the as-of date has one row
+-- fail: the as-of date does not have exactly one row
 SELECT count(*) AS row_count
 FROM commerce_analytics.agg_public_holiday
 WHERE ingestion_date = %(ingestion_date)s
 HAVING count(*) <> 1;
 
--- fail: orders on holidays are some of the staged orders of the year
+-- fail: more orders are on holidays than the year has staged orders
 WITH counted AS (
     SELECT
         tt_order_hol_jan + tt_order_hol_feb + tt_order_hol_mar + tt_order_hol_apr
@@ -27,7 +27,7 @@ FROM counted
 CROSS JOIN staged
 WHERE counted.order_count > staged.order_count;
 
--- fail: no order of the year is outside of the dates of the calendar
+-- fail: orders of the year have dates that the calendar lacks
 SELECT
     orders.order_id,
     orders.order_date
@@ -38,7 +38,7 @@ WHERE
     AND orders.order_date > %(ingestion_date)s::date - interval '1 year'
     AND orders.order_date <= %(ingestion_date)s::date;
 
--- warn: no other order is outside of the dates of the calendar
+-- warn: other orders have dates that the calendar lacks
 SELECT
     orders.order_id,
     orders.order_date

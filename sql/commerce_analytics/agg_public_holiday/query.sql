@@ -3,11 +3,10 @@
 -- parameters: ingestion_date (date, the as-of date)
 -- sources: commerce_staging.orders, if_common.dim_dates
 -- write disposition: replace partition (ingestion_date)
--- rules: a public holiday is a day from Monday to Friday that is no working day (rejected: any day that is no working
---   day);
---   the past year is as-of - 1 year < order_date <= as-of, where 1 year before a 29th of February is the 28th
---   (rejected: the calendar year; all time);
---   the measure is the number of orders (rejected: the sum of their quantities; distinct days);
+-- rules: a public holiday is a day from Monday to Friday that is not a working day (rejected: any non-working day);
+--   the year is as-of - 1 year < order_date <= as-of; 1 year before 29 February is 28 February (rejected: the calendar
+--   year; all orders);
+--   the measure is the number of orders (rejected: the sum of their quantities; the number of distinct days);
 --   an order counts for the month of its own date (rejected: the month of the as-of date)
 WITH holiday_orders AS (
     SELECT date_part('month', orders.order_date) AS month_number

@@ -1,10 +1,10 @@
--- fail: the as-of date has one row
+-- fail: the as-of date does not have exactly one row
 SELECT count(*) AS row_count
 FROM commerce_analytics.agg_shipments
 WHERE ingestion_date = %(ingestion_date)s
 HAVING count(*) <> 1;
 
--- fail: late and undelivered shipments are some of the staged ones
+-- fail: more shipments are late or undelivered than are staged
 WITH staged AS (
     SELECT count(*) AS shipment_count FROM commerce_staging.shipment_deliveries
 )
@@ -19,7 +19,7 @@ WHERE
     counted.ingestion_date = %(ingestion_date)s
     AND counted.tt_late_shipments + counted.tt_undelivered_items > staged.shipment_count;
 
--- warn: every shipment is of a staged order
+-- warn: shipments have no staged order
 SELECT
     shipments.shipment_id,
     shipments.order_id
@@ -27,7 +27,7 @@ FROM commerce_staging.shipment_deliveries AS shipments
 LEFT JOIN commerce_staging.orders ON shipments.order_id = orders.order_id
 WHERE orders.order_id IS NULL;
 
--- warn: every order has one row and at most one shipment
+-- warn: orders are staged more than once or have several shipments
 SELECT
     order_id,
     count(*) AS row_count

@@ -3,12 +3,12 @@
 -- parameters: ingestion_date (date, the as-of date)
 -- sources: commerce_staging.orders, commerce_staging.shipment_deliveries
 -- write disposition: replace partition (ingestion_date)
--- rules: late is shipment_date >= order_date + 6 days while delivery_date is null (rejected: > 6 days; distinct
---   dates);
---   undelivered is both dates null and as-of >= order_date + 15 days (rejected: > 15 days; = 15 days; shipped but not
---   delivered);
---   shipments are counted, and one without a staged order has no order date and counts as neither (rejected: the sum
---   of quantities)
+-- rules: a shipment is late if shipment_date >= order_date + 6 days and delivery_date is null (rejected: > 6 days;
+--   counting distinct dates);
+--   a shipment is undelivered if both dates are null and as-of >= order_date + 15 days (rejected: > 15 days; = 15 days;
+--   shipped but not delivered);
+--   shipments are counted; a shipment without a staged order has no order date and does not count (rejected: the sum of
+--   quantities)
 SELECT
     %(ingestion_date)s::date AS ingestion_date,
     (count(*) FILTER (

@@ -4,18 +4,17 @@
 -- sources: commerce_staging.orders, commerce_staging.reviews, commerce_staging.shipment_deliveries,
 --   if_common.dim_dates, if_common.dim_products
 -- write disposition: replace partition (ingestion_date)
--- rules: the best product has the highest sum of review points; ties: more reviews, then the lower product_id
+-- rules: the best product has the highest sum of review points; ties go to more reviews, then to the lower product_id
 --   (rejected: the number of reviews; the average);
---   repeated reviews all count (rejected: distinct ones);
---   its most ordered day has the most orders of it; ties: the greater quantity, then the earlier day (rejected: the
---   greatest quantity);
---   star percentages are of that product's reviews (rejected: of all reviews);
---   early and late percentages are of that product's shipped orders, those with a shipment_date: late is
---   shipment_date >= order_date + 6 days while delivery_date is null, early is the rest; null where none was shipped
---   (rejected: of all its orders);
---   a public holiday is a day from Monday to Friday that is no working day (rejected: any day that is no working
---   day);
---   without any review there is a row, and nothing in it (rejected: no row)
+--   repeated reviews all count (rejected: distinct reviews);
+--   the most ordered day has the most orders of the product; ties go to the greater quantity, then to the earlier day
+--   (rejected: the greatest quantity);
+--   the star percentages refer to the product's own reviews (rejected: all reviews);
+--   the early and late percentages refer to the product's shipped orders, which have a shipment_date: an order is late
+--   if shipment_date >= order_date + 6 days and delivery_date is null, otherwise early; both are null if no order was
+--   shipped (rejected: all orders of the product);
+--   a public holiday is a day from Monday to Friday that is not a working day (rejected: any non-working day);
+--   without any review the date has a row of nulls (rejected: no row)
 WITH as_of AS (
     SELECT %(ingestion_date)s::date AS ingestion_date
 ),

@@ -1,10 +1,9 @@
--- grain: one event_date, the most frequent of a range of file months
+-- grain: one event_date among the most frequent ones in a range of file months
 -- key: event_date
--- parameters: since (date, first month), until (date, the month after the last), top (how many)
+-- parameters: since (date, first month), until (date, the month after the last one), top (number of rows)
 -- sources: events_marts.event_counts_by_date
 -- write disposition: none; read by the report
--- rules: ties are ordered by value, ascending by code point: the same answer on every run and every engine (rejected:
---   the order of the database's locale; no order)
+-- rules: equal counts are ordered by date, so that every run gives the same answer (rejected: no order)
 SELECT
     event_date,
     sum(event_count)::bigint AS event_count

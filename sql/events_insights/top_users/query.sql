@@ -1,10 +1,10 @@
--- grain: one email, the most frequent of a range of file months
+-- grain: one email among the most frequent ones in a range of file months
 -- key: email
--- parameters: since (date, first month), until (date, the month after the last), top (how many)
+-- parameters: since (date, first month), until (date, the month after the last one), top (number of rows)
 -- sources: events_marts.event_counts_by_user
 -- write disposition: none; read by the report
--- rules: ties are ordered by value, ascending by code point: the same answer on every run and every engine (rejected:
---   the order of the database's locale; no order)
+-- rules: equal counts are ordered by value, ascending by code point, so that every run and every server gives the same
+--   answer (rejected: the order of the database's locale; no order)
 SELECT
     email,
     sum(event_count)::bigint AS event_count

@@ -1,9 +1,10 @@
--- grain: one company in the events of one file month; a range of months is a sum
+-- grain: one company in the events of one file month; the counts of several months can be added
 -- key: month, company
 -- parameters: month (date, first day of the file month)
 -- sources: events_staging.events
 -- write disposition: replace partition (month)
--- rules: the company is resolved when a row is loaded, see the contract; no company counts under unknown
+-- rules: the load finds the company, as the contract describes; events without a company count under unknown (rejected:
+--   leaving them out)
 SELECT
     events.month,
     events.company,

@@ -1,9 +1,9 @@
--- grain: one country in the events of one file month; a range of months is a sum
+-- grain: one country in the events of one file month; the counts of several months can be added
 -- key: month, country
 -- parameters: month (date, first day of the file month)
 -- sources: events_staging.events
 -- write disposition: replace partition (month)
--- rules: a missing or empty country counts under unknown, it is never dropped (rejected: leaving it out)
+-- rules: events with a missing or empty country count under unknown (rejected: leaving them out)
 SELECT
     events.month,
     coalesce(nullif(events.country, ''), 'unknown') AS country,

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS events_marts.event_counts_by_country (
     CONSTRAINT event_counts_by_country_event_count_ck CHECK (event_count > 0)
 );
 
+COMMENT ON TABLE events_marts.event_counts_by_country IS 'Number of events by month of the file and country';
 COMMENT ON COLUMN events_marts.event_counts_by_country.month IS 'First day of the month of the file';
-COMMENT ON COLUMN events_marts.event_counts_by_country.country IS 'The country as delivered';
+COMMENT ON COLUMN events_marts.event_counts_by_country.country IS 'Country as delivered; unknown if it is missing';
 COMMENT ON COLUMN events_marts.event_counts_by_country.event_count IS 'Number of events';

@@ -1,4 +1,4 @@
--- fail: every event of the month is counted once
+-- fail: the counts do not add up to the events of the month
 WITH counted AS (
     SELECT coalesce(sum(event_count), 0) AS event_count
     FROM events_marts.event_counts_by_date
@@ -18,7 +18,7 @@ FROM counted
 CROSS JOIN staged
 WHERE counted.event_count <> staged.event_count;
 
--- warn: dates lie within a month of the file's month
+-- warn: event dates are more than a month away from the file's month
 SELECT
     event_date,
     event_count

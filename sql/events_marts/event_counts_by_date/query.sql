@@ -1,9 +1,9 @@
--- grain: one event_date in the events of one file month; a range of months is a sum
+-- grain: one event_date in the events of one file month; the counts of several months can be added
 -- key: month, event_date
 -- parameters: month (date, first day of the file month)
 -- sources: events_staging.events
 -- write disposition: replace partition (month)
--- rules: the event's own date counts, which may lie outside of the file's month (rejected: the file's month; the date
+-- rules: an event counts for its own date, which may lie outside the file's month (rejected: the file's month; the date
 --   in UTC)
 SELECT
     events.month,

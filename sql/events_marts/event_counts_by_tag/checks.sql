@@ -1,4 +1,4 @@
--- fail: every word of the month, and every event without words, is counted once
+-- fail: the counts do not add up to the tags and the untagged events of the month
 WITH counted AS (
     SELECT coalesce(sum(event_count), 0) AS event_count
     FROM events_marts.event_counts_by_tag

@@ -1,10 +1,10 @@
--- grain: one tag in the events of one file month; a range of months is a sum
+-- grain: one tag in the events of one file month; the counts of several months can be added
 -- key: month, tag
 -- parameters: month (date, first day of the file month)
 -- sources: events_staging.events
 -- write disposition: replace partition (month)
--- rules: repeats are data: a word that an event lists twice counts twice (rejected: once per event); an event without
---   words, and an empty word, count under unknown (rejected: leaving them out)
+-- rules: a tag that an event lists twice counts twice (rejected: once per event);
+--   events without tags and empty tags count under unknown (rejected: leaving them out)
 SELECT
     events.month,
     coalesce(nullif(tags.tag, ''), 'unknown') AS tag,

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS events_marts.event_counts_by_tag (
     CONSTRAINT event_counts_by_tag_event_count_ck CHECK (event_count > 0)
 );
 
+COMMENT ON TABLE events_marts.event_counts_by_tag IS 'Number of events by month of the file and tag';
 COMMENT ON COLUMN events_marts.event_counts_by_tag.month IS 'First day of the month of the file';
-COMMENT ON COLUMN events_marts.event_counts_by_tag.tag IS 'The word';
-COMMENT ON COLUMN events_marts.event_counts_by_tag.event_count IS 'Number of events';
+COMMENT ON COLUMN events_marts.event_counts_by_tag.tag IS 'Tag; unknown for events without tags';
+COMMENT ON COLUMN events_marts.event_counts_by_tag.event_count IS 'Number of times that events have the tag';

@@ -1,4 +1,4 @@
--- fail: every event of the month is counted once
+-- fail: the counts do not add up to the events of the month
 WITH counted AS (
     SELECT coalesce(sum(event_count), 0) AS event_count
     FROM events_marts.event_counts_by_user
@@ -18,6 +18,6 @@ FROM counted
 CROSS JOIN staged
 WHERE counted.event_count <> staged.event_count;
 
--- warn: the database's locale knows lower case beyond ASCII (else create it with a UTF-8 locale)
+-- warn: the database's locale lower-cases ASCII letters only (create the database with a UTF-8 locale)
 SELECT lower('Å') AS lower_case
 WHERE lower('Å') <> 'å';

@@ -1,14 +1,15 @@
--- grain: one email in the events of one file month; a range of months is a sum
+-- grain: one email in the events of one file month; the counts of several months can be added
 -- key: month, email
 -- parameters: month (date, first day of the file month)
 -- sources: events_staging.events
 -- write disposition: replace partition (month)
--- rules: a user is the e-mail, trimmed, lower case (rejected: as delivered); lower case is that of the database's
---   locale, which should be UTF-8; a missing or blank e-mail counts under unknown (rejected: leaving it out)
+-- rules: a user is the e-mail without surrounding blanks, in lower case (rejected: the e-mail as delivered);
+--   the database's locale defines lower case; use a UTF-8 locale;
+--   events with a missing or blank e-mail count under unknown (rejected: leaving them out)
 WITH users AS (
     SELECT
         events.month,
-        -- all that Unicode calls white space; not \v, which is the letter v before Postgres 16
+        -- Every character that Unicode calls white space. Postgres 15 would read \v as the letter v.
         btrim(
             lower(events.email),
             E' \t\n\r\f\u000b\u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a'

@@ -3,7 +3,7 @@
 -- parameters: none
 -- sources: commerce_staging.dim_addresses
 -- write disposition: fill shared table
--- rules: rows that others wrote stay, whatever was delivered (rejected: replacing them; adding to them)
+-- rules: rows that another owner wrote stay, even if rows were delivered (rejected: replacing them; adding to them)
 SELECT
     postal_code,
     country,

@@ -3,10 +3,10 @@
 -- parameters: first_day (date), last_day (date), holidays (list of dates, the country's public holidays)
 -- sources: commerce_staging.dim_dates
 -- write disposition: fill shared table
--- rules: the calendar that was delivered; without one, every day from first_day to last_day, of which Saturdays,
---   Sundays and public holidays are no working days (rejected: adding the library's days to those delivered, two
---   calendars in one);
---   rows that others wrote stay, whatever was delivered (rejected: replacing them; adding to them)
+-- rules: a delivered calendar is used as it is (rejected: adding computed days to it, which would mix two calendars);
+--   without a delivered calendar, every day from first_day to last_day is computed; Saturdays, Sundays and public
+--   holidays are not working days;
+--   rows that another owner wrote stay, even if rows were delivered (rejected: replacing them; adding to them)
 WITH computed AS (
     SELECT days.calendar_dt::date AS calendar_dt
     FROM generate_series(%(first_day)s::date, %(last_day)s::date, interval '1 day') AS days (calendar_dt)

@@ -1,7 +1,7 @@
--- grain: one piece of DDL that was applied
+-- grain: one piece of applied DDL
 -- key: path
 -- sources: none
--- write disposition: merge; DDL whose checksum stands here is not applied again
+-- write disposition: merge; DDL with a recorded checksum is not applied again
 -- access: owner
 CREATE TABLE IF NOT EXISTS ledger.applied_files (
     path text NOT NULL,
@@ -9,3 +9,8 @@ CREATE TABLE IF NOT EXISTS ledger.applied_files (
     applied_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT applied_files_path_pk PRIMARY KEY (path)
 );
+
+COMMENT ON TABLE ledger.applied_files IS 'DDL that was applied';
+COMMENT ON COLUMN ledger.applied_files.path IS 'Address of the DDL: a schema, or schema.table';
+COMMENT ON COLUMN ledger.applied_files.sha256 IS 'Checksum of the DDL; the same DDL is not applied again';
+COMMENT ON COLUMN ledger.applied_files.applied_at IS 'When the DDL was applied';

@@ -13,5 +13,13 @@ CREATE TABLE IF NOT EXISTS ledger.builds (
     CONSTRAINT builds_table_name_partition_pk PRIMARY KEY (table_name, partition)
 );
 
-COMMENT ON COLUMN ledger.builds.inputs IS
-'A digest of each input by name: SQL files, parameters, datasets and tables; null in entries of older versions.';
+COMMENT ON TABLE ledger.builds IS 'Last build of each partition of each table';
+COMMENT ON COLUMN ledger.builds.table_name IS 'Table, as schema.table';
+COMMENT ON COLUMN ledger.builds.partition IS 'Partition that the build was for';
+COMMENT ON COLUMN ledger.builds.fingerprint
+IS 'Digest of the SQL, the parameters and the loads that the rows were built from';
+COMMENT ON COLUMN ledger.builds.row_count IS 'Rows that the build wrote';
+COMMENT ON COLUMN ledger.builds.flow_run_id IS 'Flow run that built the table';
+COMMENT ON COLUMN ledger.builds.built_at IS 'When the table was built';
+COMMENT ON COLUMN ledger.builds.inputs
+IS 'Digest of each input by name: SQL files, parameters, datasets and tables; null in entries of older versions';

@@ -1,5 +1,5 @@
--- grain: one object that was exported and verified
--- key: entry_id; the latest entry of (export_id, name) is what S3 holds
+-- grain: one exported and verified object
+-- key: entry_id; the latest entry of (export_id, name) describes the object in S3
 -- sources: none
 -- write disposition: append
 CREATE TABLE IF NOT EXISTS ledger.exports (
@@ -19,3 +19,17 @@ CREATE TABLE IF NOT EXISTS ledger.exports (
 );
 
 CREATE INDEX IF NOT EXISTS exports_export_id_name_entry_id_ix ON ledger.exports (export_id, name, entry_id);
+
+COMMENT ON TABLE ledger.exports IS 'Objects that were exported and verified';
+COMMENT ON COLUMN ledger.exports.entry_id IS 'Number of the entry';
+COMMENT ON COLUMN ledger.exports.export_id IS 'Name of the export; see the setting EXPORT_ID';
+COMMENT ON COLUMN ledger.exports.name IS 'File name in the export';
+COMMENT ON COLUMN ledger.exports.uri IS 'Address of the object';
+COMMENT ON COLUMN ledger.exports.source_version IS 'Version of the object in S3';
+COMMENT ON COLUMN ledger.exports.row_count IS 'Rows in the object';
+COMMENT ON COLUMN ledger.exports.size_bytes IS 'Size of the object in bytes';
+COMMENT ON COLUMN ledger.exports.sha256 IS 'Checksum of the object''s content';
+COMMENT ON COLUMN ledger.exports.as_of IS 'As-of date of the rows; null if they have none';
+COMMENT ON COLUMN ledger.exports.fingerprint IS 'Digest of the query and the data that were exported';
+COMMENT ON COLUMN ledger.exports.flow_run_id IS 'Flow run that exported the object';
+COMMENT ON COLUMN ledger.exports.exported_at IS 'When the object was exported';

@@ -1,8 +1,7 @@
--- grain: one partition of one dataset whose pipeline's run came to its end
+-- grain: one partition of one dataset with a complete run of its pipeline
 -- key: (dataset, partition)
 -- sources: none
--- write disposition: merge; the loads that the tables were built from, and the SQL that built them, as of the last
---   such run
+-- write disposition: merge; the loads and the SQL of the last complete run
 CREATE TABLE IF NOT EXISTS ledger.finished_partitions (
     dataset text NOT NULL,
     partition text NOT NULL,
@@ -13,3 +12,12 @@ CREATE TABLE IF NOT EXISTS ledger.finished_partitions (
     finished_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT finished_partitions_dataset_partition_pk PRIMARY KEY (dataset, partition)
 );
+
+COMMENT ON TABLE ledger.finished_partitions IS 'Last complete run for each partition of a dataset';
+COMMENT ON COLUMN ledger.finished_partitions.dataset IS 'Dataset of the partition';
+COMMENT ON COLUMN ledger.finished_partitions.partition IS 'Partition that the run was for';
+COMMENT ON COLUMN ledger.finished_partitions.load_ids IS 'Loads that the run built its tables from';
+COMMENT ON COLUMN ledger.finished_partitions.schemas IS 'Schemas that the run built';
+COMMENT ON COLUMN ledger.finished_partitions.sql_digest IS 'Digest of the SQL of these schemas';
+COMMENT ON COLUMN ledger.finished_partitions.flow_run_id IS 'Flow run that finished';
+COMMENT ON COLUMN ledger.finished_partitions.finished_at IS 'When the run finished';

@@ -1,9 +1,10 @@
--- grain: one version of one object that was loaded into one dataset's staging table, or one replay of rows of it that
---   were rejected
--- key: load_id; at most one loaded entry per (dataset, source_uri), and per dataset without partitions, besides replays
+-- grain: one version of one object that was loaded into the staging table of one dataset, or one replay of its rejected
+--   rows
+-- key: load_id; apart from replays, at most one loaded entry per (dataset, source_uri), and per dataset without
+--   partitions
 -- sources: none
--- write disposition: append; an entry turns from loaded to superseded once, or to lost, where its table was dropped
---   outside of Tally
+-- write disposition: append; the status of an entry changes once, from loaded to superseded, or to lost if its table
+--   was dropped outside Tally
 CREATE TABLE IF NOT EXISTS ledger.loads (
     load_id bigint GENERATED ALWAYS AS IDENTITY,
     dataset text NOT NULL,
@@ -39,6 +40,21 @@ CREATE INDEX IF NOT EXISTS loads_dataset_partition_ix ON ledger.loads (dataset, 
 CREATE UNIQUE INDEX IF NOT EXISTS loads_dataset_uk
 ON ledger.loads (dataset) WHERE status = 'loaded' AND partition = '' AND replay_of IS NULL;
 
-COMMENT ON COLUMN ledger.loads.columns IS 'Names of the object''s columns, in its order; null where it has no rows.';
-COMMENT ON COLUMN ledger.loads.replay_of IS
-'The load whose rejected rows this one took; it is superseded together with that one.';
+COMMENT ON TABLE ledger.loads
+IS 'Versions of objects that were loaded, with the number of rows read, loaded and rejected';
+COMMENT ON COLUMN ledger.loads.load_id IS 'Number of the load';
+COMMENT ON COLUMN ledger.loads.dataset IS 'Dataset, whose contract names the staging table';
+COMMENT ON COLUMN ledger.loads.partition IS 'Partition that the rows belong to; empty for a dataset without partitions';
+COMMENT ON COLUMN ledger.loads.source_uri IS 'Address of the object';
+COMMENT ON COLUMN ledger.loads.source_version IS 'Version of the object in S3: its version id or its ETag';
+COMMENT ON COLUMN ledger.loads.size_bytes IS 'Size of the object in bytes';
+COMMENT ON COLUMN ledger.loads.status IS 'loaded, superseded by a later load, or lost with its staging table';
+COMMENT ON COLUMN ledger.loads.rows_read IS 'Rows in the object';
+COMMENT ON COLUMN ledger.loads.rows_loaded IS 'Rows in the staging table';
+COMMENT ON COLUMN ledger.loads.rows_rejected IS 'Rows in ledger.rejected_rows';
+COMMENT ON COLUMN ledger.loads.columns
+IS 'Names of the object''s columns in their order; null if the object has no rows';
+COMMENT ON COLUMN ledger.loads.replay_of IS 'Load whose rejected rows this replay loaded; both are superseded together';
+COMMENT ON COLUMN ledger.loads.flow_run_id IS 'Flow run that loaded the object';
+COMMENT ON COLUMN ledger.loads.loaded_at IS 'When the object was loaded';
+COMMENT ON COLUMN ledger.loads.superseded_by IS 'Load that replaced this one; null unless the status is superseded';

@@ -1,8 +1,8 @@
--- grain: one run of a pipeline that copies what changed in a database, from the draw of its number on
--- key: run_number; at most one run of a pipeline is not finished
+-- grain: one run of a pipeline that copies changed rows from a database
+-- key: run_number; at most one run of a pipeline is unfinished
 -- sources: none
--- write disposition: append; a run goes from extracting over exported and converted to loaded, or ends as unchanged
---   (the snapshot held no change) or as superseded (it died before all of its tables were exported)
+-- write disposition: append; the status of a run goes from extracting to exported, converted and loaded, or ends as
+--   unchanged (the source had no change) or superseded (the run died before it exported all tables)
 CREATE TABLE IF NOT EXISTS ledger.sync_runs (
     run_number bigint GENERATED ALWAYS AS IDENTITY,
     pipeline text NOT NULL,
@@ -26,8 +26,16 @@ CREATE TABLE IF NOT EXISTS ledger.sync_runs (
 CREATE UNIQUE INDEX IF NOT EXISTS sync_runs_pipeline_uk ON ledger.sync_runs (pipeline) WHERE finished_at IS NULL;
 CREATE INDEX IF NOT EXISTS sync_runs_pipeline_run_number_ix ON ledger.sync_runs (pipeline, run_number);
 
-COMMENT ON COLUMN ledger.sync_runs.watermark IS
-'Where the snapshot of the run stood: the next run takes what came after. That of a superseded run is never used.';
-COMMENT ON COLUMN ledger.sync_runs.row_counts IS 'Rows by table, of the tables that changed.';
-COMMENT ON COLUMN ledger.sync_runs.finished_at IS
-'When all of it was done, its files moved; null for a run to be completed.';
+COMMENT ON TABLE ledger.sync_runs IS 'Runs of pipelines that copy changed rows from a database';
+COMMENT ON COLUMN ledger.sync_runs.run_number IS 'Number of the run, which its objects have in their keys';
+COMMENT ON COLUMN ledger.sync_runs.pipeline IS 'Name of the pipeline';
+COMMENT ON COLUMN ledger.sync_runs.is_full IS 'Whether the run copied every row';
+COMMENT ON COLUMN ledger.sync_runs.status
+IS 'Step that the run has reached: extracting, exported, converted, loaded, unchanged or superseded';
+COMMENT ON COLUMN ledger.sync_runs.watermark
+IS 'Snapshot that the run read; the next run copies later changes. The snapshot of a superseded run is ignored';
+COMMENT ON COLUMN ledger.sync_runs.row_counts IS 'Rows by table, for the tables that changed';
+COMMENT ON COLUMN ledger.sync_runs.flow_run_id IS 'Flow run that started the run';
+COMMENT ON COLUMN ledger.sync_runs.started_at IS 'When the run started';
+COMMENT ON COLUMN ledger.sync_runs.finished_at
+IS 'When the run ended and its files were moved; null while it is incomplete';

@@ -1,4 +1,4 @@
--- fail: an order of the files has one row, another none
+-- fail: orders in the files have no row, or rows have no order in the files
 SELECT
     touched.order_id,
     count(DISTINCT latest_orders.order_id) AS row_count,
@@ -9,7 +9,7 @@ LEFT JOIN orders_staging.orders_raw AS versions ON touched.order_id = versions.i
 GROUP BY touched.order_id
 HAVING (count(latest_orders.order_id) > 0) <> (count(versions.id) > 0);
 
--- fail: the row is a version that stands in a file, and no version is later
+-- fail: rows equal no version in their file, or a later version exists
 SELECT
     latest_orders.order_id,
     latest_orders.file_date,
@@ -30,7 +30,7 @@ HAVING
         (versions.updated_at, versions.file_date) > (latest_orders.updated_at, latest_orders.file_date)
     );
 
--- warn: an order stands once in a file
+-- warn: orders appear more than once in the file
 SELECT
     orders_raw.id,
     count(*) AS row_count
@@ -39,14 +39,14 @@ WHERE orders_raw.file_date = %(day)s
 GROUP BY orders_raw.id
 HAVING count(*) > 1;
 
--- warn: no order is of a later day than its file
+-- warn: orders have a later date than their file
 SELECT
     orders_raw.id,
     orders_raw.order_date
 FROM orders_staging.orders_raw
 WHERE orders_raw.file_date = %(day)s AND orders_raw.order_date > orders_raw.file_date;
 
--- warn: subtotal and taxes make the total, which the subtotal alone is where it includes them
+-- warn: totals differ from subtotal plus taxes
 SELECT
     latest_orders.order_id,
     latest_orders.subtotal_price,

@@ -1,42 +1,44 @@
--- grain: one order: of all its versions in the files of all days, the one that counts
+-- grain: one order: its current version among the files of all days
 -- key: order_id
--- parameters: day (date, of the file that was loaded)
+-- parameters: day (date of the loaded file)
 -- sources: orders_staging.orders_raw
 -- write disposition: merge by (order_id)
--- rules: of an order the version with the latest updated_at counts, then that of the latest file (rejected: the first
---   delivery; the last one, whatever its updated_at; all of them);
---   an order that the day's file has lost falls back to the version of another file, and is gone where there is none;
---   versions of the same instant in the same file are told apart by what they hold, so that every run takes the same
+-- rules: the current version has the latest updated_at; ties go to the latest file (rejected: the first delivery; the
+--   last delivery, whatever its updated_at; every version);
+--   an order that the day's new file lacks takes its version from another file, and is removed if no file holds it
+--   (rejected: keeping the lost version);
+--   of versions with the same updated_at in the same file, the content decides, so that every run selects the same
+--   version (rejected: any of them)
 SELECT
-    counting.order_id,
-    counting.file_date,
-    counting.load_id,
-    counting.updated_at,
-    counting.is_test,
-    counting.user_id,
-    counting.created_at,
-    counting.order_date,
-    counting.processed_at,
-    counting.cancelled_at,
-    counting.cancel_reason,
-    counting.order_number,
-    counting.name,
-    counting.email,
-    counting.phone,
-    counting.buyer_accepts_marketing,
-    counting.location_id,
-    counting.checkout_id,
-    counting.gateway,
-    counting.processing_method,
-    counting.subtotal_price,
-    counting.total_discounts,
-    counting.total_line_items_price,
-    counting.total_price,
-    counting.total_price_usd,
-    counting.total_tax,
-    counting.taxes_included,
-    counting.total_weight,
-    counting.line_items
+    latest.order_id,
+    latest.file_date,
+    latest.load_id,
+    latest.updated_at,
+    latest.is_test,
+    latest.user_id,
+    latest.created_at,
+    latest.order_date,
+    latest.processed_at,
+    latest.cancelled_at,
+    latest.cancel_reason,
+    latest.order_number,
+    latest.name,
+    latest.email,
+    latest.phone,
+    latest.buyer_accepts_marketing,
+    latest.location_id,
+    latest.checkout_id,
+    latest.gateway,
+    latest.processing_method,
+    latest.subtotal_price,
+    latest.total_discounts,
+    latest.total_line_items_price,
+    latest.total_price,
+    latest.total_price_usd,
+    latest.total_tax,
+    latest.taxes_included,
+    latest.total_weight,
+    latest.line_items
 FROM touched_latest_orders AS touched
 CROSS JOIN LATERAL (
     SELECT
@@ -77,4 +79,4 @@ CROSS JOIN LATERAL (
         to_jsonb(versions) - 'load_id' DESC,
         versions.load_id DESC
     LIMIT 1
-) AS counting
+) AS latest

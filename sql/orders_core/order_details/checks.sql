@@ -1,4 +1,4 @@
--- fail: line items and their quantities are those of the orders as delivered
+-- fail: line items or quantities differ from the delivered orders
 WITH delivered AS (
     SELECT
         latest_orders.order_id AS transaction_id,
@@ -31,7 +31,7 @@ FROM delivered
 FULL JOIN built ON delivered.transaction_id = built.transaction_id
 WHERE delivered IS DISTINCT FROM built;
 
--- warn: every line item has an id of its own
+-- warn: line items have no id or share one
 SELECT
     order_details.line_item_id,
     count(*) AS row_count

@@ -1,10 +1,10 @@
--- grain: one line item of the latest version of an order that is no test
+-- grain: one line item of the current version of an order that is not a test
 -- key: transaction_id, position
--- parameters: day (date, of the file that was loaded)
+-- parameters: day (date of the loaded file)
 -- sources: orders_core.latest_orders
 -- write disposition: merge by (transaction_id)
--- rules: a line item is told by its place in the order (rejected: by its id, which nothing makes unique);
---   what an earlier version of the order held is gone (rejected: line items of all versions);
+-- rules: the position in the order identifies a line item (rejected: its id, which may repeat);
+--   line items that only an earlier version of the order holds are removed (rejected: line items of all versions);
 --   an order whose line_items are null or empty has no rows; test orders are left out
 SELECT
     latest_orders.order_id AS transaction_id,

@@ -1,4 +1,4 @@
--- fail: one row per order that is no test
+-- fail: orders do not have exactly one row
 SELECT
     touched.transaction_id,
     count(orders_table.transaction_id) AS row_count
@@ -8,7 +8,7 @@ LEFT JOIN orders_core.orders_table ON touched.transaction_id = orders_table.tran
 GROUP BY touched.transaction_id
 HAVING count(orders_table.transaction_id) <> count(latest_orders.order_id);
 
--- fail: totals are those of the orders as delivered
+-- fail: totals differ from the delivered orders
 WITH delivered AS (
     SELECT
         count(*) AS order_count,

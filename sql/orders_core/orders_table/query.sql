@@ -1,12 +1,14 @@
--- grain: one order that is no test
+-- grain: one order that is not a test
 -- key: transaction_id
--- parameters: day (date, of the file that was loaded)
+-- parameters: day (date of the loaded file)
 -- sources: orders_core.latest_orders
 -- write disposition: merge by (transaction_id)
--- rules: the version that counts is that of orders_core.latest_orders (rejected: do nothing on conflict; the last order
---   of the file);
---   test orders are left out; an order is online where it has a checkout_id (rejected: by source_name);
---   totals never pass through a join with line items (rejected: sums that fan out)
+-- rules: orders_core.latest_orders decides the version of an order (rejected: keeping the first version on conflict;
+--   the last order of the file);
+--   test orders are left out;
+--   an order is online if it has a checkout_id (rejected: by source_name);
+--   totals come from the orders, without a join with the line items (rejected: sums that repeat an order for each line
+--   item)
 SELECT
     latest_orders.order_id AS transaction_id,
     latest_orders.order_number,

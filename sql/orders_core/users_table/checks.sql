@@ -1,4 +1,4 @@
--- fail: the orders of the users are all there are
+-- fail: order counts differ from the users' orders
 SELECT
     touched.user_id,
     users_table.num_orders,
@@ -9,7 +9,7 @@ LEFT JOIN orders_core.latest_orders AS orders ON touched.user_id = orders.user_i
 GROUP BY touched.user_id, users_table.num_orders
 HAVING coalesce(users_table.num_orders, 0) <> count(orders.order_id);
 
--- fail: the first order of a user is not after the last
+-- fail: first orders are later than last orders
 SELECT
     users_table.user_id,
     users_table.first_order_timestamp,

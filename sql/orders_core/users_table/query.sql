@@ -1,13 +1,15 @@
--- grain: one member of the staff who took an order at the till
+-- grain: one staff member who took an order at the till
 -- key: user_id
--- parameters: day (date, of the file that was loaded)
+-- parameters: day (date of the loaded file)
 -- sources: orders_core.latest_orders
 -- write disposition: merge by (user_id)
--- rules: all orders count, test orders included, also as the first and the last one (rejected: leaving them out, for a
---   user whose only order is a test is a user);
---   the first and the last order are told by created_at, ties by the order's id (rejected: any of them);
---   contact fields are those of the last order, null and empty as they are (rejected: the last that are not null);
---   an order without user_id is nobody's
+-- rules: all orders count, including test orders, also as the first and the last order (rejected: leaving test orders
+--   out, which would lose a user whose only order is a test);
+--   created_at decides the first and the last order; ties go to the lower and the higher order id (rejected: any of
+--   them);
+--   contact fields come from the last order, even if they are null or empty there (rejected: the last values that are
+--   not null);
+--   an order without user_id belongs to no user
 SELECT
     touched.user_id,
     last_order.email,

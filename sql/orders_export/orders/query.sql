@@ -1,9 +1,11 @@
--- grain: one order in the file of one day, as it was delivered
+-- grain: one order in the file of one day, as delivered
 -- key: file_date, id
--- parameters: first_day (date, of the first file), last_day (date, of the last one)
+-- parameters: first_day (date of the first file), last_day (date of the last file)
 -- sources: orders_staging.orders_raw
 -- write disposition: none; read by the export
--- rules: every version of an order, test orders included, as the files have them (rejected: the latest version alone);
+-- rules: every version of an order is exported, including test orders, as the files hold them (rejected: only the
+--   current version);
+--   rows are ordered by their content, so that the same files give the same bytes (rejected: the order of the loads)
 --   the order of the rows is told by what they hold: the same files give the same bytes (rejected: the order of the
 --   loads)
 SELECT

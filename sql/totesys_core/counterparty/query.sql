@@ -1,10 +1,10 @@
--- grain: one business partner, as it is now
+-- grain: one business partner
 -- key: counterparty_id
 -- parameters: none
 -- sources: totesys_staging.counterparty
 -- write disposition: merge by (counterparty_id)
--- rules: the row of the latest run that brought it counts; a row that is gone from the source stays (rejected: deleting
---   it, which would take the key from facts)
+-- rules: a staged row replaces the earlier row; a row that the source deleted stays (rejected: deleting it, which would
+--   break the foreign keys of facts)
 SELECT
     counterparty_id,
     counterparty_legal_name,

@@ -1,10 +1,10 @@
--- grain: one department, as it is now
+-- grain: one department
 -- key: department_id
 -- parameters: none
 -- sources: totesys_staging.department
 -- write disposition: merge by (department_id)
--- rules: the row of the latest run that brought it counts; a row that is gone from the source stays (rejected: deleting
---   it, which would take the key from facts)
+-- rules: a staged row replaces the earlier row; a row that the source deleted stays (rejected: deleting it, which would
+--   break the foreign keys of facts)
 SELECT
     department_id,
     department_name,

@@ -1,4 +1,4 @@
--- grain: one department, as it is now
+-- grain: one department
 -- key: department_id
 -- sources: none
 -- write disposition: merge by (department_id)
@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS totesys_core.department (
     CONSTRAINT department_department_id_pk PRIMARY KEY (department_id)
 );
 
+COMMENT ON TABLE totesys_core.department IS 'Departments';
 COMMENT ON COLUMN totesys_core.department.department_id IS 'Identifier of the department';
-COMMENT ON COLUMN totesys_core.department.department_name IS 'Its name';
-COMMENT ON COLUMN totesys_core.department.location IS 'Where it sits';
+COMMENT ON COLUMN totesys_core.department.department_name IS 'Name of the department';
+COMMENT ON COLUMN totesys_core.department.location IS 'Location of the department';

@@ -1,4 +1,4 @@
--- grain: one department to be decided again
+-- grain: one department that was staged
 -- sources: totesys_staging.department
 SELECT department_id
 FROM totesys_staging.department

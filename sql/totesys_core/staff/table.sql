@@ -1,4 +1,4 @@
--- grain: one member of staff, as it is now
+-- grain: one staff member
 -- key: staff_id
 -- sources: none
 -- write disposition: merge by (staff_id)
@@ -12,8 +12,9 @@ CREATE TABLE IF NOT EXISTS totesys_core.staff (
     CONSTRAINT staff_staff_id_pk PRIMARY KEY (staff_id)
 );
 
-COMMENT ON COLUMN totesys_core.staff.staff_id IS 'Identifier of the member';
+COMMENT ON TABLE totesys_core.staff IS 'Staff members';
+COMMENT ON COLUMN totesys_core.staff.staff_id IS 'Identifier of the staff member';
 COMMENT ON COLUMN totesys_core.staff.first_name IS 'First name';
 COMMENT ON COLUMN totesys_core.staff.last_name IS 'Last name';
 COMMENT ON COLUMN totesys_core.staff.department_id IS 'Department; see totesys_core.department';
-COMMENT ON COLUMN totesys_core.staff.email_address IS 'Address of electronic mail';
+COMMENT ON COLUMN totesys_core.staff.email_address IS 'E-mail address';

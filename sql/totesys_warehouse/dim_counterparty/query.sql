@@ -1,10 +1,11 @@
--- grain: one business partner, with the registered address
+-- grain: one business partner with the registered address
 -- key: counterparty_id
 -- parameters: none
 -- sources: totesys_core.counterparty, totesys_warehouse.dim_location
 -- write disposition: merge by (counterparty_id)
--- rules: every partner is decided again, for an address changes without them (rejected: those of this run only);
---   a partner without an address stays (rejected: inner join)
+-- rules: every business partner is recomputed, because an address may change without them (rejected: only those that
+--   this run staged);
+--   a business partner without an address stays (rejected: inner join)
 SELECT
     counterparty.counterparty_id,
     counterparty.counterparty_legal_name,

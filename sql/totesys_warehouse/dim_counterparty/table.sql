@@ -1,4 +1,4 @@
--- grain: one business partner, with the registered address
+-- grain: one business partner with the registered address
 -- key: counterparty_id
 -- sources: none
 -- write disposition: merge by (counterparty_id)
@@ -15,7 +15,8 @@ CREATE TABLE IF NOT EXISTS totesys_warehouse.dim_counterparty (
     CONSTRAINT dim_counterparty_counterparty_id_pk PRIMARY KEY (counterparty_id)
 );
 
-COMMENT ON COLUMN totesys_warehouse.dim_counterparty.counterparty_id IS 'Identifier of the partner';
+COMMENT ON TABLE totesys_warehouse.dim_counterparty IS 'Business partners with their registered addresses';
+COMMENT ON COLUMN totesys_warehouse.dim_counterparty.counterparty_id IS 'Identifier of the business partner';
 COMMENT ON COLUMN totesys_warehouse.dim_counterparty.counterparty_legal_name IS 'Registered name';
 COMMENT ON COLUMN totesys_warehouse.dim_counterparty.counterparty_legal_address_line_1
 IS 'First line of the registered address';

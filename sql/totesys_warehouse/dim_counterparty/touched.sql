@@ -1,4 +1,4 @@
--- grain: one counterparty to be decided again
+-- grain: one business partner
 -- sources: totesys_core.counterparty
 SELECT counterparty_id
 FROM totesys_core.counterparty

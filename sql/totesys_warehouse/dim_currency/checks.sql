@@ -1,4 +1,4 @@
--- warn: every currency has a name in ISO 4217
+-- warn: currencies have no name in ISO 4217
 SELECT
     currency_id,
     currency_code

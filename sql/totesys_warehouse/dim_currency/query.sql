@@ -3,10 +3,10 @@
 -- parameters: currency_names (JSON, the English names of ISO 4217 by code)
 -- sources: totesys_staging.currency
 -- write disposition: merge by (currency_id)
--- rules: the row of the latest run that brought it counts; a row that is gone from the source stays (rejected:
---   deleting it, which would take the key from facts);
---   the name is that of ISO 4217, of each currency again, for another edition may name it otherwise (rejected: a list
---   of our own; the names of the day when a currency came)
+-- rules: a staged row replaces the earlier row; a row that the source deleted stays (rejected: deleting it, which would
+--   break the foreign keys of facts);
+--   every currency gets its current ISO 4217 name, because another edition may change a name (rejected: a list made by
+--   hand; the name from the day when the currency was staged)
 WITH known AS (
     SELECT
         currency_id,

@@ -1,4 +1,4 @@
--- grain: one currency to be decided again
+-- grain: one currency
 -- sources: totesys_staging.currency
 SELECT currency_id
 FROM totesys_staging.currency

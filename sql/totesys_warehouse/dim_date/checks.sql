@@ -1,4 +1,4 @@
--- fail: no day is missing between the first and the last
+-- fail: days are missing between the first and the last
 SELECT
     count(*) AS day_count,
     min(date_id) AS first_day,
@@ -6,7 +6,7 @@ SELECT
 FROM totesys_warehouse.dim_date
 HAVING count(*) <> max(date_id) - min(date_id) + 1;
 
--- warn: the days span no more than 200 years
+-- warn: the days span more than 200 years
 SELECT
     min(date_id) AS first_day,
     max(date_id) AS last_day

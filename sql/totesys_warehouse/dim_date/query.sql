@@ -4,10 +4,10 @@
 -- sources: totesys_warehouse.sales_order_arrivals, totesys_warehouse.purchase_order_arrivals,
 --   totesys_warehouse.payment_arrivals
 -- write disposition: append
--- rules: every day from the earliest to the latest date that a fact uses, gap-free (rejected: used days only; a fixed
---   span);
---   day_of_week is ISO's, Monday = 1 to Sunday = 7 (rejected: Monday = 0);
---   names are English, whatever the locale (rejected: to_char with TM)
+-- rules: the calendar holds every day from the earliest to the latest date that a fact uses, without gaps (rejected:
+--   only the used days; a fixed span);
+--   day_of_week follows ISO 8601, Monday = 1 to Sunday = 7 (rejected: Monday = 0);
+--   names are English in every locale (rejected: to_char with TM)
 WITH used AS (
     SELECT
         least(

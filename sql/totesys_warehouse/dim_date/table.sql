@@ -14,11 +14,12 @@ CREATE TABLE IF NOT EXISTS totesys_warehouse.dim_date (
     CONSTRAINT dim_date_date_id_pk PRIMARY KEY (date_id)
 );
 
-COMMENT ON COLUMN totesys_warehouse.dim_date.date_id IS 'The day';
-COMMENT ON COLUMN totesys_warehouse.dim_date.year IS 'Its year';
-COMMENT ON COLUMN totesys_warehouse.dim_date.month IS 'Its month, 1 to 12';
-COMMENT ON COLUMN totesys_warehouse.dim_date.day IS 'Its day of the month, 1 to 31';
-COMMENT ON COLUMN totesys_warehouse.dim_date.day_of_week IS 'Its day of the week, 1 = Monday to 7 = Sunday';
+COMMENT ON TABLE totesys_warehouse.dim_date IS 'Calendar from the first to the last date that a fact uses';
+COMMENT ON COLUMN totesys_warehouse.dim_date.date_id IS 'Day';
+COMMENT ON COLUMN totesys_warehouse.dim_date.year IS 'Year of the day';
+COMMENT ON COLUMN totesys_warehouse.dim_date.month IS 'Month of the day, 1 to 12';
+COMMENT ON COLUMN totesys_warehouse.dim_date.day IS 'Day of the month, 1 to 31';
+COMMENT ON COLUMN totesys_warehouse.dim_date.day_of_week IS 'Day of the week, 1 = Monday to 7 = Sunday';
 COMMENT ON COLUMN totesys_warehouse.dim_date.day_name IS 'English name of the day of the week';
 COMMENT ON COLUMN totesys_warehouse.dim_date.month_name IS 'English name of the month';
-COMMENT ON COLUMN totesys_warehouse.dim_date.quarter IS 'Its quarter, 1 to 4';
+COMMENT ON COLUMN totesys_warehouse.dim_date.quarter IS 'Quarter of the day, 1 to 4';

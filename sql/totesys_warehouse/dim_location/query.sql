@@ -3,8 +3,8 @@
 -- parameters: none
 -- sources: totesys_staging.address
 -- write disposition: merge by (location_id)
--- rules: the row of the latest run that brought it counts; a row that is gone from the source stays (rejected: deleting
---   it, which would take the key from facts)
+-- rules: a staged row replaces the earlier row; a row that the source deleted stays (rejected: deleting it, which would
+--   break the foreign keys of facts)
 SELECT
     address_id AS location_id,
     address_line_1,

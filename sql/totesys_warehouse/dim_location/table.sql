@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS totesys_warehouse.dim_location (
     CONSTRAINT dim_location_location_id_pk PRIMARY KEY (location_id)
 );
 
+COMMENT ON TABLE totesys_warehouse.dim_location IS 'Addresses';
 COMMENT ON COLUMN totesys_warehouse.dim_location.location_id IS 'Identifier of the address in the source';
 COMMENT ON COLUMN totesys_warehouse.dim_location.address_line_1 IS 'First line';
 COMMENT ON COLUMN totesys_warehouse.dim_location.address_line_2 IS 'Second line';

@@ -1,4 +1,4 @@
--- grain: one kind of payments
+-- grain: one kind of payment
 -- key: payment_type_id
 -- sources: none
 -- write disposition: merge by (payment_type_id)
@@ -8,5 +8,6 @@ CREATE TABLE IF NOT EXISTS totesys_warehouse.dim_payment_type (
     CONSTRAINT dim_payment_type_payment_type_id_pk PRIMARY KEY (payment_type_id)
 );
 
-COMMENT ON COLUMN totesys_warehouse.dim_payment_type.payment_type_id IS 'Identifier of the kind';
-COMMENT ON COLUMN totesys_warehouse.dim_payment_type.payment_type_name IS 'Its name';
+COMMENT ON TABLE totesys_warehouse.dim_payment_type IS 'Kinds of payments';
+COMMENT ON COLUMN totesys_warehouse.dim_payment_type.payment_type_id IS 'Identifier of the kind of payment';
+COMMENT ON COLUMN totesys_warehouse.dim_payment_type.payment_type_name IS 'Name of the kind of payment';

@@ -1,10 +1,11 @@
--- grain: one member of staff, with the department
+-- grain: one staff member with the department
 -- key: staff_id
 -- parameters: none
 -- sources: totesys_core.staff, totesys_core.department
 -- write disposition: merge by (staff_id)
--- rules: every member is decided again, for a department changes without them (rejected: those of this run only);
---   a member without a department stays (rejected: inner join)
+-- rules: every staff member is recomputed, because a department may change without them (rejected: only those that this
+--   run staged);
+--   a staff member without a department stays (rejected: inner join)
 SELECT
     staff.staff_id,
     staff.first_name,

@@ -1,4 +1,4 @@
--- grain: one member of staff, with the department
+-- grain: one staff member with the department
 -- key: staff_id
 -- sources: none
 -- write disposition: merge by (staff_id)
@@ -12,9 +12,10 @@ CREATE TABLE IF NOT EXISTS totesys_warehouse.dim_staff (
     CONSTRAINT dim_staff_staff_id_pk PRIMARY KEY (staff_id)
 );
 
-COMMENT ON COLUMN totesys_warehouse.dim_staff.staff_id IS 'Identifier of the member';
+COMMENT ON TABLE totesys_warehouse.dim_staff IS 'Staff members with their departments';
+COMMENT ON COLUMN totesys_warehouse.dim_staff.staff_id IS 'Identifier of the staff member';
 COMMENT ON COLUMN totesys_warehouse.dim_staff.first_name IS 'First name';
 COMMENT ON COLUMN totesys_warehouse.dim_staff.last_name IS 'Last name';
 COMMENT ON COLUMN totesys_warehouse.dim_staff.department_name IS 'Name of the department';
-COMMENT ON COLUMN totesys_warehouse.dim_staff.location IS 'Where the department sits';
-COMMENT ON COLUMN totesys_warehouse.dim_staff.email_address IS 'Address of electronic mail';
+COMMENT ON COLUMN totesys_warehouse.dim_staff.location IS 'Location of the department';
+COMMENT ON COLUMN totesys_warehouse.dim_staff.email_address IS 'E-mail address';

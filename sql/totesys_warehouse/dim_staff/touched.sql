@@ -1,4 +1,4 @@
--- grain: one staff to be decided again
+-- grain: one staff member
 -- sources: totesys_core.staff
 SELECT staff_id
 FROM totesys_core.staff

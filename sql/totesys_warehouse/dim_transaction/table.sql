@@ -10,7 +10,8 @@ CREATE TABLE IF NOT EXISTS totesys_warehouse.dim_transaction (
     CONSTRAINT dim_transaction_transaction_id_pk PRIMARY KEY (transaction_id)
 );
 
+COMMENT ON TABLE totesys_warehouse.dim_transaction IS 'Transactions: sales and purchases';
 COMMENT ON COLUMN totesys_warehouse.dim_transaction.transaction_id IS 'Identifier of the transaction';
 COMMENT ON COLUMN totesys_warehouse.dim_transaction.transaction_type IS 'SALE or PURCHASE';
-COMMENT ON COLUMN totesys_warehouse.dim_transaction.sales_order_id IS 'The sales order, of a sale';
-COMMENT ON COLUMN totesys_warehouse.dim_transaction.purchase_order_id IS 'The purchase order, of a purchase';
+COMMENT ON COLUMN totesys_warehouse.dim_transaction.sales_order_id IS 'Sales order of a sale';
+COMMENT ON COLUMN totesys_warehouse.dim_transaction.purchase_order_id IS 'Purchase order of a purchase';

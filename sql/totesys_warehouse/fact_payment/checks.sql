@@ -1,4 +1,4 @@
--- fail: every staged version stands or waits
+-- fail: staged versions are neither in the table nor waiting
 SELECT
     staged.payment_id,
     staged.last_updated

@@ -2,7 +2,7 @@
 -- key: payment_id, last_updated_date, last_updated_time
 -- sources: totesys_warehouse.dim_date, totesys_warehouse.dim_transaction, totesys_warehouse.dim_counterparty,
 --   totesys_warehouse.dim_currency, totesys_warehouse.dim_payment_type
--- write disposition: append, change all but (deleted_at), which is the comparison of keys'
+-- write disposition: append, change all but (deleted_at), which the search for deleted rows sets
 CREATE TABLE IF NOT EXISTS totesys_warehouse.fact_payment (
     payment_record_id bigint GENERATED ALWAYS AS IDENTITY,
     payment_id integer NOT NULL,
@@ -38,20 +38,23 @@ CREATE TABLE IF NOT EXISTS totesys_warehouse.fact_payment (
     REFERENCES totesys_warehouse.dim_date (date_id)
 );
 
+COMMENT ON TABLE totesys_warehouse.fact_payment IS 'Every version of every payment';
 COMMENT ON COLUMN totesys_warehouse.fact_payment.payment_record_id IS 'Key of the version';
 COMMENT ON COLUMN totesys_warehouse.fact_payment.payment_id IS 'Identifier of the payment in the source';
-COMMENT ON COLUMN totesys_warehouse.fact_payment.created_date IS 'Day of the creation';
-COMMENT ON COLUMN totesys_warehouse.fact_payment.created_time IS 'Time of the creation, by the source''s clock';
-COMMENT ON COLUMN totesys_warehouse.fact_payment.last_updated_date IS 'Day of the change that made this version';
-COMMENT ON COLUMN totesys_warehouse.fact_payment.last_updated_time IS 'Time of that change, by the source''s clock';
-COMMENT ON COLUMN totesys_warehouse.fact_payment.transaction_id IS 'What it is for';
-COMMENT ON COLUMN totesys_warehouse.fact_payment.counterparty_id IS 'The business partner';
-COMMENT ON COLUMN totesys_warehouse.fact_payment.payment_amount IS 'How much, in the currency';
-COMMENT ON COLUMN totesys_warehouse.fact_payment.currency_id IS 'Currency of the price';
-COMMENT ON COLUMN totesys_warehouse.fact_payment.payment_type_id IS 'Kind of the payment';
-COMMENT ON COLUMN totesys_warehouse.fact_payment.paid IS 'Whether it was made';
-COMMENT ON COLUMN totesys_warehouse.fact_payment.payment_date IS 'Day of the payment; null where there is none yet';
+COMMENT ON COLUMN totesys_warehouse.fact_payment.created_date IS 'Date when the source created the row';
+COMMENT ON COLUMN totesys_warehouse.fact_payment.created_time
+IS 'Time when the source created the row, by the source''s clock';
+COMMENT ON COLUMN totesys_warehouse.fact_payment.last_updated_date IS 'Date of the change that made this version';
+COMMENT ON COLUMN totesys_warehouse.fact_payment.last_updated_time
+IS 'Time of the change that made this version, by the source''s clock';
+COMMENT ON COLUMN totesys_warehouse.fact_payment.transaction_id IS 'Transaction that is paid';
+COMMENT ON COLUMN totesys_warehouse.fact_payment.counterparty_id IS 'Business partner who pays or is paid';
+COMMENT ON COLUMN totesys_warehouse.fact_payment.payment_amount IS 'Amount in the currency';
+COMMENT ON COLUMN totesys_warehouse.fact_payment.currency_id IS 'Currency of the amount';
+COMMENT ON COLUMN totesys_warehouse.fact_payment.payment_type_id IS 'Kind of payment';
+COMMENT ON COLUMN totesys_warehouse.fact_payment.paid IS 'Whether the payment was made';
+COMMENT ON COLUMN totesys_warehouse.fact_payment.payment_date IS 'Date of the payment; null if there is none yet';
 COMMENT ON COLUMN totesys_warehouse.fact_payment.deleted_at
-IS 'When this version was found to be gone from the source; null for one that was not';
+IS 'When this version was found to be missing from the source; null if it was not';
 COMMENT ON COLUMN totesys_warehouse.fact_payment.load_id
-IS 'The load that brought it last, by which the current version is told; see ledger.loads';
+IS 'Load that brought this version last; the version with the latest load is current; see ledger.loads';

@@ -1,5 +1,5 @@
--- grain: one payment that is in the source, as it is now: the version that came last, whatever the
---   source's clock said, where it is not deleted
+-- grain: one payment that is in the source: the version that was loaded last, whatever its last_updated, unless it is
+--   deleted
 -- key: payment_id
 -- sources: totesys_warehouse.fact_payment
 -- write disposition: none; a view
@@ -26,3 +26,22 @@ SELECT
     payment_date
 FROM latest
 WHERE deleted_at IS NULL;
+
+COMMENT ON VIEW totesys_warehouse.fact_payment_current IS 'The current version of each payment that is in the source';
+COMMENT ON COLUMN totesys_warehouse.fact_payment_current.payment_record_id IS 'Key of the version';
+COMMENT ON COLUMN totesys_warehouse.fact_payment_current.payment_id IS 'Identifier of the payment in the source';
+COMMENT ON COLUMN totesys_warehouse.fact_payment_current.created_date IS 'Date when the source created the row';
+COMMENT ON COLUMN totesys_warehouse.fact_payment_current.created_time
+IS 'Time when the source created the row, by the source''s clock';
+COMMENT ON COLUMN totesys_warehouse.fact_payment_current.last_updated_date
+IS 'Date of the change that made this version';
+COMMENT ON COLUMN totesys_warehouse.fact_payment_current.last_updated_time
+IS 'Time of the change that made this version, by the source''s clock';
+COMMENT ON COLUMN totesys_warehouse.fact_payment_current.transaction_id IS 'Transaction that is paid';
+COMMENT ON COLUMN totesys_warehouse.fact_payment_current.counterparty_id IS 'Business partner who pays or is paid';
+COMMENT ON COLUMN totesys_warehouse.fact_payment_current.payment_amount IS 'Amount in the currency';
+COMMENT ON COLUMN totesys_warehouse.fact_payment_current.currency_id IS 'Currency of the amount';
+COMMENT ON COLUMN totesys_warehouse.fact_payment_current.payment_type_id IS 'Kind of payment';
+COMMENT ON COLUMN totesys_warehouse.fact_payment_current.paid IS 'Whether the payment was made';
+COMMENT ON COLUMN totesys_warehouse.fact_payment_current.payment_date
+IS 'Date of the payment; null if there is none yet';

@@ -3,12 +3,13 @@
 -- parameters: none
 -- sources: totesys_warehouse.purchase_order_arrivals
 -- write disposition: append, change all but (deleted_at)
--- rules: one row per version of a source row; the same version arriving twice is one row (rejected: truncate and
+-- rules: each version of a source row is one row; a version that arrives twice is one row (rejected: truncate and
 --   append);
---   it says what the source said last, which may change a row without another last_updated; the lake keeps what it said
---   before (rejected: what it said first, which the source denies);
---   a version whose dimension has not come waits in the quarantine (rejected: dropping it; loading it without its key);
---   a version that was gone from the source before it could stand comes closed (rejected: ignoring the deletion)
+--   if the source changes a row without a new last_updated, the version takes the new values; the lake keeps the old
+--   ones (rejected: keeping the first values, which the source no longer has);
+--   a version whose dimension rows are missing waits in the quarantine (rejected: dropping it; loading it without its
+--   key);
+--   a version that the source deleted while it waited is loaded with its deleted_at (rejected: ignoring the deletion)
 SELECT
     purchase_order_id,
     created_at::date AS created_date,

@@ -1,4 +1,4 @@
--- fail: every staged version stands or waits
+-- fail: staged versions are neither in the table nor waiting
 SELECT
     staged.sales_order_id,
     staged.last_updated

@@ -2,7 +2,7 @@
 -- key: sales_order_id, last_updated_date, last_updated_time
 -- sources: totesys_warehouse.dim_date, totesys_warehouse.dim_staff, totesys_warehouse.dim_counterparty,
 --   totesys_warehouse.dim_currency, totesys_warehouse.dim_design, totesys_warehouse.dim_location
--- write disposition: append, change all but (deleted_at), which is the comparison of keys'
+-- write disposition: append, change all but (deleted_at), which the search for deleted rows sets
 CREATE TABLE IF NOT EXISTS totesys_warehouse.fact_sales_order (
     sales_record_id bigint GENERATED ALWAYS AS IDENTITY,
     sales_order_id integer NOT NULL,
@@ -44,22 +44,25 @@ CREATE TABLE IF NOT EXISTS totesys_warehouse.fact_sales_order (
     REFERENCES totesys_warehouse.dim_location (location_id)
 );
 
+COMMENT ON TABLE totesys_warehouse.fact_sales_order IS 'Every version of every sales order';
 COMMENT ON COLUMN totesys_warehouse.fact_sales_order.sales_record_id IS 'Key of the version';
 COMMENT ON COLUMN totesys_warehouse.fact_sales_order.sales_order_id IS 'Identifier of the sales order in the source';
-COMMENT ON COLUMN totesys_warehouse.fact_sales_order.created_date IS 'Day of the creation';
-COMMENT ON COLUMN totesys_warehouse.fact_sales_order.created_time IS 'Time of the creation, by the source''s clock';
-COMMENT ON COLUMN totesys_warehouse.fact_sales_order.last_updated_date IS 'Day of the change that made this version';
-COMMENT ON COLUMN totesys_warehouse.fact_sales_order.last_updated_time IS 'Time of that change, by the source''s clock';
-COMMENT ON COLUMN totesys_warehouse.fact_sales_order.sales_staff_id IS 'Who sold';
-COMMENT ON COLUMN totesys_warehouse.fact_sales_order.counterparty_id IS 'The business partner';
-COMMENT ON COLUMN totesys_warehouse.fact_sales_order.units_sold IS 'How many pieces';
-COMMENT ON COLUMN totesys_warehouse.fact_sales_order.unit_price IS 'Price of one piece, in the currency';
+COMMENT ON COLUMN totesys_warehouse.fact_sales_order.created_date IS 'Date when the source created the row';
+COMMENT ON COLUMN totesys_warehouse.fact_sales_order.created_time
+IS 'Time when the source created the row, by the source''s clock';
+COMMENT ON COLUMN totesys_warehouse.fact_sales_order.last_updated_date IS 'Date of the change that made this version';
+COMMENT ON COLUMN totesys_warehouse.fact_sales_order.last_updated_time
+IS 'Time of the change that made this version, by the source''s clock';
+COMMENT ON COLUMN totesys_warehouse.fact_sales_order.sales_staff_id IS 'Staff member who made the sale';
+COMMENT ON COLUMN totesys_warehouse.fact_sales_order.counterparty_id IS 'Business partner who buys';
+COMMENT ON COLUMN totesys_warehouse.fact_sales_order.units_sold IS 'Number of pieces';
+COMMENT ON COLUMN totesys_warehouse.fact_sales_order.unit_price IS 'Price of one piece in the currency';
 COMMENT ON COLUMN totesys_warehouse.fact_sales_order.currency_id IS 'Currency of the price';
-COMMENT ON COLUMN totesys_warehouse.fact_sales_order.design_id IS 'What was sold';
-COMMENT ON COLUMN totesys_warehouse.fact_sales_order.agreed_payment_date IS 'Day of the payment, as agreed';
-COMMENT ON COLUMN totesys_warehouse.fact_sales_order.agreed_delivery_date IS 'Day of the delivery, as agreed';
-COMMENT ON COLUMN totesys_warehouse.fact_sales_order.agreed_delivery_location_id IS 'Where to, as agreed';
+COMMENT ON COLUMN totesys_warehouse.fact_sales_order.design_id IS 'Design that was sold';
+COMMENT ON COLUMN totesys_warehouse.fact_sales_order.agreed_payment_date IS 'Agreed date of the payment';
+COMMENT ON COLUMN totesys_warehouse.fact_sales_order.agreed_delivery_date IS 'Agreed date of the delivery';
+COMMENT ON COLUMN totesys_warehouse.fact_sales_order.agreed_delivery_location_id IS 'Agreed place of the delivery';
 COMMENT ON COLUMN totesys_warehouse.fact_sales_order.deleted_at
-IS 'When this version was found to be gone from the source; null for one that was not';
+IS 'When this version was found to be missing from the source; null if it was not';
 COMMENT ON COLUMN totesys_warehouse.fact_sales_order.load_id
-IS 'The load that brought it last, by which the current version is told; see ledger.loads';
+IS 'Load that brought this version last; the version with the latest load is current; see ledger.loads';

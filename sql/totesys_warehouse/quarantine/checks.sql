@@ -1,4 +1,4 @@
--- warn: no fact waits for a dimension
+-- warn: facts are waiting for a dimension
 SELECT
     source_table,
     source_id,

@@ -1,4 +1,4 @@
--- grain: one version of a fact that waits for its dimensions, or was released by this build
+-- grain: one fact version that waits for its dimension rows, or that this build releases
 -- key: source_table, source_id, last_updated
 -- parameters: none
 -- sources: totesys_staging.sales_order, totesys_staging.purchase_order, totesys_staging.payment,
@@ -6,181 +6,151 @@
 --   totesys_warehouse.dim_design, totesys_warehouse.dim_location, totesys_warehouse.dim_transaction,
 --   totesys_warehouse.dim_payment_type
 -- write disposition: merge by (source_table)
--- rules: a version waits as long as one of its dimensions has not come (rejected: dropping it; a null key; a made-up
---   dimension);
---   one that waited and is complete is released, for its fact to take in the same build, and leaves with the next build
---   (rejected: forgetting it before it stands);
---   of a version that arrives again, the latest row counts, under the load that brought it first, and it is not deleted
---   (rejected: the first row)
-WITH sales_order_arrived AS (
-    SELECT sales_order.*
-    FROM totesys_staging.sales_order
-    UNION ALL
-    SELECT source_row.*
-    FROM totesys_warehouse.quarantine
-    CROSS JOIN LATERAL jsonb_populate_record(NULL::totesys_staging.sales_order, quarantine.source_row) AS source_row
-    WHERE
-        quarantine.source_table = 'sales_order' AND quarantine.is_waiting
-        AND NOT EXISTS (
-            SELECT 1
-            FROM totesys_staging.sales_order
-            WHERE
-                sales_order.sales_order_id = quarantine.source_id
-                AND sales_order.last_updated = quarantine.last_updated
-        )
-),
-
-sales_order_decided AS (
+-- rules: a version waits while any of its dimension rows is missing (rejected: dropping it; a null key; an invented
+--   dimension row);
+--   a waiting version that is complete is released: the fact table loads it in the same build, and the next build
+--   removes it from the quarantine (rejected: removing it before the fact table has it);
+--   if a waiting version arrives again, the new row replaces the old one, keeps its first load and loses its deleted_at
+--   (rejected: keeping the old row)
+WITH staged AS (
     SELECT
         'sales_order' AS source_table,
-        arrived.sales_order_id AS source_id,
-        arrived.last_updated,
-        arrived.load_id,
-        to_jsonb(arrived) AS source_row,
-        concat_ws(
-            ', ',
-            CASE WHEN dim_staff.staff_id IS NULL THEN 'staff_id ' || arrived.staff_id END,
-            CASE WHEN dim_counterparty.counterparty_id IS NULL THEN 'counterparty_id ' || arrived.counterparty_id END,
-            CASE WHEN dim_currency.currency_id IS NULL THEN 'currency_id ' || arrived.currency_id END,
-            CASE WHEN dim_design.design_id IS NULL THEN 'design_id ' || arrived.design_id END,
-            CASE
-                WHEN dim_location.location_id IS NULL
-                    THEN 'agreed_delivery_location_id ' || arrived.agreed_delivery_location_id
-            END
-        ) AS missing
-    FROM sales_order_arrived AS arrived
-    LEFT JOIN totesys_warehouse.dim_staff ON arrived.staff_id = dim_staff.staff_id
-    LEFT JOIN totesys_warehouse.dim_counterparty ON arrived.counterparty_id = dim_counterparty.counterparty_id
-    LEFT JOIN totesys_warehouse.dim_currency ON arrived.currency_id = dim_currency.currency_id
-    LEFT JOIN totesys_warehouse.dim_design ON arrived.design_id = dim_design.design_id
-    LEFT JOIN totesys_warehouse.dim_location ON arrived.agreed_delivery_location_id = dim_location.location_id
-),
-
-purchase_order_arrived AS (
-    SELECT purchase_order.*
-    FROM totesys_staging.purchase_order
+        sales_order.sales_order_id AS source_id,
+        sales_order.last_updated,
+        sales_order.load_id,
+        NULL::integer AS transaction_id,
+        sales_order.staff_id,
+        sales_order.counterparty_id,
+        sales_order.currency_id,
+        NULL::integer AS payment_type_id,
+        sales_order.design_id,
+        sales_order.agreed_delivery_location_id,
+        to_jsonb(sales_order) AS source_row
+    FROM totesys_staging.sales_order
     UNION ALL
-    SELECT source_row.*
-    FROM totesys_warehouse.quarantine
-    CROSS JOIN LATERAL jsonb_populate_record(NULL::totesys_staging.purchase_order, quarantine.source_row) AS source_row
-    WHERE
-        quarantine.source_table = 'purchase_order' AND quarantine.is_waiting
-        AND NOT EXISTS (
-            SELECT 1
-            FROM totesys_staging.purchase_order
-            WHERE
-                purchase_order.purchase_order_id = quarantine.source_id
-                AND purchase_order.last_updated = quarantine.last_updated
-        )
-),
-
-purchase_order_decided AS (
     SELECT
         'purchase_order' AS source_table,
-        arrived.purchase_order_id AS source_id,
-        arrived.last_updated,
-        arrived.load_id,
-        to_jsonb(arrived) AS source_row,
-        concat_ws(
-            ', ',
-            CASE WHEN dim_staff.staff_id IS NULL THEN 'staff_id ' || arrived.staff_id END,
-            CASE WHEN dim_counterparty.counterparty_id IS NULL THEN 'counterparty_id ' || arrived.counterparty_id END,
-            CASE WHEN dim_currency.currency_id IS NULL THEN 'currency_id ' || arrived.currency_id END,
-            CASE
-                WHEN dim_location.location_id IS NULL
-                    THEN 'agreed_delivery_location_id ' || arrived.agreed_delivery_location_id
-            END
-        ) AS missing
-    FROM purchase_order_arrived AS arrived
-    LEFT JOIN totesys_warehouse.dim_staff ON arrived.staff_id = dim_staff.staff_id
-    LEFT JOIN totesys_warehouse.dim_counterparty ON arrived.counterparty_id = dim_counterparty.counterparty_id
-    LEFT JOIN totesys_warehouse.dim_currency ON arrived.currency_id = dim_currency.currency_id
-    LEFT JOIN totesys_warehouse.dim_location ON arrived.agreed_delivery_location_id = dim_location.location_id
-),
-
-payment_arrived AS (
-    SELECT payment.*
-    FROM totesys_staging.payment
+        purchase_order.purchase_order_id AS source_id,
+        purchase_order.last_updated,
+        purchase_order.load_id,
+        NULL::integer AS transaction_id,
+        purchase_order.staff_id,
+        purchase_order.counterparty_id,
+        purchase_order.currency_id,
+        NULL::integer AS payment_type_id,
+        NULL::integer AS design_id,
+        purchase_order.agreed_delivery_location_id,
+        to_jsonb(purchase_order) AS source_row
+    FROM totesys_staging.purchase_order
     UNION ALL
-    SELECT source_row.*
-    FROM totesys_warehouse.quarantine
-    CROSS JOIN LATERAL jsonb_populate_record(NULL::totesys_staging.payment, quarantine.source_row) AS source_row
-    WHERE
-        quarantine.source_table = 'payment' AND quarantine.is_waiting
-        AND NOT EXISTS (
-            SELECT 1
-            FROM totesys_staging.payment
-            WHERE
-                payment.payment_id = quarantine.source_id
-                AND payment.last_updated = quarantine.last_updated
-        )
-),
-
-payment_decided AS (
     SELECT
         'payment' AS source_table,
-        arrived.payment_id AS source_id,
-        arrived.last_updated,
-        arrived.load_id,
-        to_jsonb(arrived) AS source_row,
+        payment.payment_id AS source_id,
+        payment.last_updated,
+        payment.load_id,
+        payment.transaction_id,
+        NULL::integer AS staff_id,
+        payment.counterparty_id,
+        payment.currency_id,
+        payment.payment_type_id,
+        NULL::integer AS design_id,
+        NULL::integer AS agreed_delivery_location_id,
+        to_jsonb(payment) AS source_row
+    FROM totesys_staging.payment
+),
+
+waiting AS (
+    SELECT
+        source_table,
+        source_id,
+        last_updated,
+        load_id,
+        first_load_id,
+        deleted_at,
+        source_row,
+        (source_row ->> 'transaction_id')::integer AS transaction_id,
+        (source_row ->> 'staff_id')::integer AS staff_id,
+        (source_row ->> 'counterparty_id')::integer AS counterparty_id,
+        (source_row ->> 'currency_id')::integer AS currency_id,
+        (source_row ->> 'payment_type_id')::integer AS payment_type_id,
+        (source_row ->> 'design_id')::integer AS design_id,
+        (source_row ->> 'agreed_delivery_location_id')::integer AS agreed_delivery_location_id
+    FROM totesys_warehouse.quarantine
+    WHERE is_waiting
+),
+
+-- A version that was staged again replaces the waiting one. A key that its table does not have is null in both.
+versions AS (
+    SELECT
+        waiting.load_id AS waiting_load_id,
+        waiting.deleted_at,
+        coalesce(staged.source_table, waiting.source_table) AS source_table,
+        coalesce(staged.source_id, waiting.source_id) AS source_id,
+        coalesce(staged.last_updated, waiting.last_updated) AS last_updated,
+        coalesce(staged.load_id, waiting.load_id) AS load_id,
+        coalesce(waiting.first_load_id, staged.load_id) AS first_load_id,
+        coalesce(staged.transaction_id, waiting.transaction_id) AS transaction_id,
+        coalesce(staged.staff_id, waiting.staff_id) AS staff_id,
+        coalesce(staged.counterparty_id, waiting.counterparty_id) AS counterparty_id,
+        coalesce(staged.currency_id, waiting.currency_id) AS currency_id,
+        coalesce(staged.payment_type_id, waiting.payment_type_id) AS payment_type_id,
+        coalesce(staged.design_id, waiting.design_id) AS design_id,
+        coalesce(staged.agreed_delivery_location_id, waiting.agreed_delivery_location_id) AS location_id,
+        coalesce(staged.source_row, waiting.source_row) AS source_row
+    FROM staged
+    FULL JOIN waiting
+        ON
+            staged.source_table = waiting.source_table
+            AND staged.source_id = waiting.source_id
+            AND staged.last_updated = waiting.last_updated
+),
+
+checked AS (
+    SELECT
+        versions.source_table,
+        versions.source_id,
+        versions.last_updated,
+        versions.load_id,
+        versions.first_load_id,
+        versions.source_row,
+        versions.waiting_load_id IS NOT NULL AS has_waited,
+        CASE WHEN versions.load_id = versions.waiting_load_id THEN versions.deleted_at END AS deleted_at,
         concat_ws(
             ', ',
-            CASE WHEN dim_transaction.transaction_id IS NULL THEN 'transaction_id ' || arrived.transaction_id END,
-            CASE WHEN dim_counterparty.counterparty_id IS NULL THEN 'counterparty_id ' || arrived.counterparty_id END,
-            CASE WHEN dim_currency.currency_id IS NULL THEN 'currency_id ' || arrived.currency_id END,
-            CASE WHEN dim_payment_type.payment_type_id IS NULL THEN 'payment_type_id ' || arrived.payment_type_id END
+            CASE WHEN dim_transaction.transaction_id IS NULL THEN 'transaction_id ' || versions.transaction_id END,
+            CASE WHEN dim_staff.staff_id IS NULL THEN 'staff_id ' || versions.staff_id END,
+            CASE WHEN dim_counterparty.counterparty_id IS NULL THEN 'counterparty_id ' || versions.counterparty_id END,
+            CASE WHEN dim_currency.currency_id IS NULL THEN 'currency_id ' || versions.currency_id END,
+            CASE WHEN dim_payment_type.payment_type_id IS NULL THEN 'payment_type_id ' || versions.payment_type_id END,
+            CASE WHEN dim_design.design_id IS NULL THEN 'design_id ' || versions.design_id END,
+            CASE WHEN dim_location.location_id IS NULL THEN 'agreed_delivery_location_id ' || versions.location_id END
         ) AS missing
-    FROM payment_arrived AS arrived
-    LEFT JOIN totesys_warehouse.dim_transaction ON arrived.transaction_id = dim_transaction.transaction_id
-    LEFT JOIN totesys_warehouse.dim_counterparty ON arrived.counterparty_id = dim_counterparty.counterparty_id
-    LEFT JOIN totesys_warehouse.dim_currency ON arrived.currency_id = dim_currency.currency_id
-    LEFT JOIN totesys_warehouse.dim_payment_type ON arrived.payment_type_id = dim_payment_type.payment_type_id
+    FROM versions
+    LEFT JOIN totesys_warehouse.dim_transaction ON versions.transaction_id = dim_transaction.transaction_id
+    LEFT JOIN totesys_warehouse.dim_staff ON versions.staff_id = dim_staff.staff_id
+    LEFT JOIN totesys_warehouse.dim_counterparty ON versions.counterparty_id = dim_counterparty.counterparty_id
+    LEFT JOIN totesys_warehouse.dim_currency ON versions.currency_id = dim_currency.currency_id
+    LEFT JOIN totesys_warehouse.dim_payment_type ON versions.payment_type_id = dim_payment_type.payment_type_id
+    LEFT JOIN totesys_warehouse.dim_design ON versions.design_id = dim_design.design_id
+    LEFT JOIN totesys_warehouse.dim_location ON versions.location_id = dim_location.location_id
 ),
 
 decided AS (
     SELECT
-        source_table,
-        source_id,
-        last_updated,
-        load_id,
-        source_row,
-        missing
-    FROM sales_order_decided
-    UNION ALL
-    SELECT
-        source_table,
-        source_id,
-        last_updated,
-        load_id,
-        source_row,
-        missing
-    FROM purchase_order_decided
-    UNION ALL
-    SELECT
-        source_table,
-        source_id,
-        last_updated,
-        load_id,
-        source_row,
-        missing
-    FROM payment_decided
+        *,
+        missing <> '' AS is_waiting
+    FROM checked
 )
 
 SELECT
-    decided.source_table,
-    decided.source_id,
-    decided.last_updated,
-    decided.missing,
-    decided.load_id,
-    decided.source_row,
-    decided.missing <> '' AS is_waiting,
-    coalesce(standing.first_load_id, decided.load_id) AS first_load_id,
-    CASE WHEN decided.load_id = standing.load_id THEN standing.deleted_at END AS deleted_at
+    source_table,
+    source_id,
+    last_updated,
+    missing,
+    is_waiting,
+    load_id,
+    first_load_id,
+    deleted_at,
+    source_row
 FROM decided
-LEFT JOIN totesys_warehouse.quarantine AS standing
-    ON
-        decided.source_table = standing.source_table
-        AND decided.source_id = standing.source_id
-        AND decided.last_updated = standing.last_updated
-        AND standing.is_waiting
-WHERE decided.missing <> '' OR standing.is_waiting
+WHERE is_waiting OR has_waited

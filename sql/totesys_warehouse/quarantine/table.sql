@@ -1,7 +1,7 @@
--- grain: one version of a fact that waits for its dimensions, or was released by the last build
+-- grain: one fact version that waits for its dimension rows, or that the last build released
 -- key: source_table, source_id, last_updated
 -- sources: none
--- write disposition: merge by (source_table); deleted_at by the comparison of keys
+-- write disposition: merge by (source_table); the search for deleted rows sets deleted_at
 -- access: loader
 CREATE TABLE IF NOT EXISTS totesys_warehouse.quarantine (
     source_table text NOT NULL,
@@ -16,11 +16,18 @@ CREATE TABLE IF NOT EXISTS totesys_warehouse.quarantine (
     CONSTRAINT quarantine_source_table_source_id_last_updated_pk PRIMARY KEY (source_table, source_id, last_updated)
 );
 
+COMMENT ON TABLE totesys_warehouse.quarantine
+IS 'Fact versions that wait for a dimension row, and those that the last build released';
+COMMENT ON COLUMN totesys_warehouse.quarantine.source_table IS 'Table of the source';
+COMMENT ON COLUMN totesys_warehouse.quarantine.source_id IS 'Identifier of the row in the source';
+COMMENT ON COLUMN totesys_warehouse.quarantine.last_updated
+IS 'When the source changed the row last, by the source''s clock';
 COMMENT ON COLUMN totesys_warehouse.quarantine.missing
-IS 'Why it waits: the keys whose dimensions have not come; empty where it was released';
+IS 'Keys whose dimension rows are missing; empty for a released version';
 COMMENT ON COLUMN totesys_warehouse.quarantine.is_waiting
-IS 'Whether it waits; one that does not stands in its fact, and leaves with the next build';
-COMMENT ON COLUMN totesys_warehouse.quarantine.first_load_id IS 'The load that brought it first; see ledger.loads';
-COMMENT ON COLUMN totesys_warehouse.quarantine.load_id IS 'The load that brought it last; see ledger.loads';
-COMMENT ON COLUMN totesys_warehouse.quarantine.deleted_at IS 'When its row was found to be gone from the source';
-COMMENT ON COLUMN totesys_warehouse.quarantine.source_row IS 'The staged row';
+IS 'Whether the version waits; false for a released version, which the next build removes';
+COMMENT ON COLUMN totesys_warehouse.quarantine.first_load_id IS 'Load that brought the version first; see ledger.loads';
+COMMENT ON COLUMN totesys_warehouse.quarantine.load_id IS 'Load that brought the version last; see ledger.loads';
+COMMENT ON COLUMN totesys_warehouse.quarantine.deleted_at
+IS 'When the version was found to be missing from the source; null if it was not';
+COMMENT ON COLUMN totesys_warehouse.quarantine.source_row IS 'Staged row';

@@ -1,4 +1,4 @@
--- grain: one table of facts; the quarantine is small, all of it is decided again
+-- grain: one fact table; each build recomputes the whole quarantine, which is small
 -- sources: none
 SELECT source_table
 FROM (VALUES ('sales_order'), ('purchase_order'), ('payment')) AS facts (source_table)

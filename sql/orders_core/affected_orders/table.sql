@@ -1,0 +1,19 @@
+-- grain: one order that a build for one file date recomputes
+-- key: file_date, order_id
+-- sources: orders_staging.orders_raw, orders_core.latest_orders
+-- write disposition: none; a view
+CREATE OR REPLACE VIEW orders_core.affected_orders AS
+SELECT
+    orders_raw.file_date,
+    orders_raw.id AS order_id
+FROM orders_staging.orders_raw
+UNION
+SELECT
+    latest_orders.file_date,
+    latest_orders.order_id
+FROM orders_core.latest_orders;
+
+COMMENT ON VIEW orders_core.affected_orders IS
+'The orders that a build for one file date recomputes: orders in the file, and orders whose current version it brought';
+COMMENT ON COLUMN orders_core.affected_orders.file_date IS 'Date of the file';
+COMMENT ON COLUMN orders_core.affected_orders.order_id IS 'Identifier of the order';
