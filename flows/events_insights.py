@@ -5,24 +5,26 @@ from prefect import flow
 from tasks.contracts.events import EVENTS
 from tasks.engine.receipts import TopValues
 from tasks.export import export_tables
-from tasks.parameters import FIRST, LAST, Month, Top, month_start
+from tasks.parameters import AllowEmpty, Since, Top, Until, month_range
 from tasks.report import report_answers
 from tasks.transform import Parameters, build_schemas
 
 
 @flow(name="events-insights")
-def events_insights(since: Month | None = None, until: Month | None = None, top: Top = 10) -> dict[str, TopValues]:
+def events_insights(
+    since: Since | None = None, until: Until | None = None, top: Top = 10, allow_empty: AllowEmpty = False
+) -> dict[str, TopValues]:
     """Answer the four questions for a month, a range of months, or all that was ever loaded.
 
     Args:
-        since: First month; by default the first there is.
-        until: The month after the last, which is not included; by default there is no end.
+        since: First month, YYYY-MM, which is included; by default the first there is.
+        until: Last month, YYYY-MM, which is included; by default the last there is.
         top: How many values each question lists.
+        allow_empty: Let an answer without rows replace an export that has rows.
     """
+    first, end = month_range(since, until)
     build_schemas([EVENTS], ["events_staging", "events_marts"])
-    answers: Parameters = {"since": month_start(since, FIRST), "until": month_start(until, LAST), "top": top}
-    exports = export_tables("events_insights", answers)
-    title = (
-        f"Events {f'since {since}' if since else 'since the first month'}{f' until before {until}' if until else ''}"
-    )
+    answers: Parameters = {"since": first, "until": end, "top": top}
+    exports = export_tables("events_insights", answers, allow_empty=allow_empty)
+    title = f"Events from {since or 'the first month'} to {until or 'the last month'}"
     return report_answers("events_insights", "events-insights", title, answers, exports=exports)

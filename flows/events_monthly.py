@@ -24,7 +24,7 @@ def events_monthly(month: Month | None = None, force: bool = False) -> list[Load
 
     Args:
         month: Month of the file, YYYY-MM; by default the month of the scheduled start - 1 day.
-        force: Load and build again even where nothing changed.
+        force: Load and build again even where nothing changed, and let an export without rows replace one that has.
     """
     month = month_or_default(month)
     first, end = month_start(month, date.min), month_start(next_month(month), date.max)
@@ -33,7 +33,7 @@ def events_monthly(month: Month | None = None, force: bool = False) -> list[Load
     loads = [load_object(EVENTS, source, force=force) for source in list_objects(EVENTS, month)]
     check_loads(EVENTS, loads)
     builds = build_tables("events_marts", [EVENTS], month, {"month": first}, force=force)
-    exports = export_tables("events_marts")
+    exports = export_tables("events_marts", allow_empty=force)
     answers: Parameters = {"since": first, "until": end, "top": 10}
     report_answers("events_insights", "events-monthly", f"Events of {month}", answers, loads, exports)
     report_finished(EVENTS, month, builds)

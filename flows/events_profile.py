@@ -13,7 +13,7 @@ from tasks.profile import read_top_values
 from tasks.report import report_profile
 
 Source = Annotated[
-    str, Field(min_length=1, description="s3://bucket/key or a local path", examples=["s3://lake/2021/04/events.csv"])
+    str, Field(min_length=1, description="s3://bucket/key; a local path where PROFILE_FOLDER allows it", examples=["s3://lake/2021/04/events.csv"])
 ]
 
 
@@ -22,7 +22,7 @@ def events_profile(source: Source, top: Top = 10) -> dict[str, TopValues]:
     """Answer the four questions from one file of events, as it stands, without loading it.
 
     Args:
-        source: `s3://bucket/key` or a local path.
+        source: `s3://bucket/key`. A path of a local file only below `PROFILE_FOLDER`, or outside of a deployment.
         top: How many values each question lists.
     """
     profile = read_top_values(EVENTS, QUESTIONS, source, top)

@@ -87,7 +87,16 @@ def _lake_settings(bucket: str | None) -> LakeSettings:
         if not bucket:
             raise
         return read_lake({**os.environ, "LAKE_BUCKET": bucket}, _lake_block)
-    return settings.model_copy(update={"bucket": bucket}) if bucket else settings
+    if not bucket or bucket == settings.bucket:
+        return settings
+    return settings.model_copy(update={"bucket": bucket, "named_by": _setting_of(bucket)})
+
+
+def _setting_of(bucket: str) -> str:
+    """What names a bucket that is not the lake's, for errors."""
+    run = run_settings()
+    stores = {run.totesys_csv_bucket: "TOTESYS_CSV_BUCKET", run.totesys_parquet_bucket: "TOTESYS_PARQUET_BUCKET"}
+    return stores.get(bucket, "the object's address")
 
 
 def _lake_block() -> Mapping[str, Any]:

@@ -17,7 +17,12 @@ from tasks.transform import Parameters
 
 @step(task_run_name="export_tables {schema}")
 def export_tables(
-    schema: str, parameters: Parameters | None = None, *, as_of: date | None = None, export_id: str | None = None
+    schema: str,
+    parameters: Parameters | None = None,
+    *,
+    as_of: date | None = None,
+    export_id: str | None = None,
+    allow_empty: bool = False,
 ) -> list[ExportReceipt]:
     """Write every table of a schema to `{EXPORT_PREFIX}{EXPORT_ID}/<table>.csv`, then the manifest.
 
@@ -26,6 +31,10 @@ def export_tables(
         parameters: Values of such queries' parameters.
         as_of: Of tables that are partitioned by as-of date, the one to write; None for whole tables.
         export_id: In place of `EXPORT_ID`.
+        allow_empty: Let an export without rows replace one that has rows.
+
+    Raises:
+        EmptyExportError: An export without rows would replace one that has rows; nothing was written.
     """
     with open_warehouse() as connection, open_lake() as lake:
         exports = [
@@ -35,7 +44,7 @@ def export_tables(
             for table in tables_of(schema)
             if table.text("query.sql")
         ]
-        return _written(connection, lake, exports, export_id)
+        return _written(connection, lake, exports, export_id, allow_empty=allow_empty)
 
 
 def write_page(name: str, page: str, as_of: date, export_id: str | None = None) -> list[ExportReceipt]:
@@ -52,7 +61,12 @@ def write_page(name: str, page: str, as_of: date, export_id: str | None = None) 
 
 
 def _written(
-    connection: Connection, lake: Lake, exports: Sequence[Export], export_id: str | None
+    connection: Connection,
+    lake: Lake,
+    exports: Sequence[Export],
+    export_id: str | None,
+    *,
+    allow_empty: bool = False,
 ) -> list[ExportReceipt]:
     settings = run_settings()
     receipts = write_exports(
@@ -62,6 +76,7 @@ def _written(
         prefix=settings.export_prefix,
         export_id=export_id or settings.export_id,
         flow_run_id=flow_run_id(),
+        allow_empty=allow_empty,
     )
     log_exports(receipts)
     return receipts

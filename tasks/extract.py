@@ -1,11 +1,8 @@
 """List what the lake holds for a partition."""
 
 import difflib
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
 
 from prefect.logging import get_run_logger
 
@@ -78,27 +75,6 @@ def _fixed_objects(lake: Lake, contract: Contract, prefix: str) -> list[ObjectRe
 
 def _distance(one: date, other: date) -> int:
     return abs((one - other).days)
-
-
-@contextmanager
-def open_source(source: str) -> Iterator[io.BufferedReader]:
-    """A file over `s3://bucket/key`, pinned to its present version, or over a local path.
-
-    Raises:
-        MissingObjectError: There is no such object or file.
-    """
-    if not source.startswith("s3://"):
-        path = Path(source)
-        if not path.is_file():
-            raise MissingObjectError(f"no file {path.absolute()}: expected s3://bucket/key or the path of a local file")
-        with path.open("rb") as file:
-            yield file
-        return
-    bucket, _, key = source.removeprefix("s3://").partition("/")
-    with open_lake(bucket) as lake:
-        stored = lake.head(key)
-        with lake.open(ObjectRef(source, stored.version, stored.size_bytes, ""), lambda _: None) as file:
-            yield file
 
 
 @step(task_run_name="list_objects {contract.dataset} {partition}")

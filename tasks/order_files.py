@@ -16,7 +16,7 @@ GROUP = "orders-daily/"
 
 
 @step(task_run_name="export_orders_range {start} {end}")
-def export_orders_range(start: date, end: date) -> ExportReceipt:
+def export_orders_range(start: date, end: date, *, allow_empty: bool = False) -> ExportReceipt:
     """Write the orders of the files of some days, as they were delivered, to one CSV below `ORDERS_OUTPUT_PREFIX`.
 
     It is called `{day}.csv` for one day, and `{start}_{end}.csv` for more; days without a file have no rows in it. The
@@ -25,8 +25,10 @@ def export_orders_range(start: date, end: date) -> ExportReceipt:
     Args:
         start: First day.
         end: Last day, which is included.
+        allow_empty: Let a file without rows replace one that has rows.
 
     Raises:
+        EmptyExportError: A file without rows would replace one that has rows.
         ValueError: The last day is before the first.
     """
     if end < start:
@@ -44,6 +46,7 @@ def export_orders_range(start: date, end: date) -> ExportReceipt:
             prefix=run_settings().orders_output_prefix,
             group=GROUP,
             flow_run_id=flow_run_id(),
+            allow_empty=allow_empty,
         )
     log_exports([receipt])
     return receipt

@@ -10,12 +10,15 @@ from pydantic import Field
 
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts
-from tasks.engine.errors import ContractError
+from tasks.engine.errors import ContractError, ParameterError
 from tasks.engine.quoting import quoted, shown
+from tasks.engine.settings import EXPORT_ID_PATTERN
+
+MONTH_PATTERN = r"^[12][0-9]{3}-(0[1-9]|1[0-2])$"
 
 Month = Annotated[
     str,
-    Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$", description="A month, YYYY-MM", examples=["2021-04"]),
+    Field(pattern=MONTH_PATTERN, description="A month, YYYY-MM", examples=["2021-04"]),
 ]
 Dataset = Annotated[str, Field(min_length=1, description="A dataset of the ledger", examples=["events"])]
 PartitionName = Annotated[
@@ -31,10 +34,19 @@ Day = Annotated[date, Field(description="A day, YYYY-MM-DD", examples=["2021-04-
 ExportId = Annotated[
     str,
     Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._=@+-]*$",
+        pattern=EXPORT_ID_PATTERN,
         description="Where the exports go, below EXPORT_PREFIX",
         examples=["default"],
     ),
+]
+AllowEmpty = Annotated[bool, Field(description="Let an export without rows replace one that has rows")]
+Since = Annotated[
+    str,
+    Field(pattern=MONTH_PATTERN, description="The first month, YYYY-MM, which is included", examples=["2021-01"]),
+]
+Until = Annotated[
+    str,
+    Field(pattern=MONTH_PATTERN, description="The last month, YYYY-MM, which is included", examples=["2021-12"]),
 ]
 Full = Annotated[bool, Field(description="Everything, whether it changed or not")]
 Top = Annotated[int, Field(ge=1, le=1000, description="How many values each question lists")]
@@ -68,6 +80,24 @@ def day_or_default(day: date | None) -> date:
 def month_start(month: str | None, default: date) -> date:
     """First day of a month; `default` for no month."""
     return date.fromisoformat(f"{month}-01") if month else default
+
+
+def month_range(since: str | None, until: str | None) -> tuple[date, date]:
+    """The first day of a range of months, and the day after its last one: half-open, as queries take it.
+
+    Args:
+        since: First month, which is included; None for no bound.
+        until: Last month, which is included; None for no bound.
+
+    Raises:
+        ParameterError: The last month is before the first.
+    """
+    if since and until and until < since:
+        raise ParameterError(
+            f"expected an `until` that is no earlier than `since`, found since {since} until {until}. Both months are"
+            " included: the same month twice is one month"
+        )
+    return month_start(since, FIRST), month_start(next_month(until) if until else None, LAST)
 
 
 def named_by_file_day(name: str) -> Callable[[], str]:

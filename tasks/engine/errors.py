@@ -12,6 +12,7 @@ import psycopg
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as LakeConnectionError
 
+from tasks.engine.lake_hints import LAKE_BUCKET, hint_of_answer, hint_of_client, is_distrusted
 from tasks.engine.quoting import printable
 from tasks.engine.sqlstates import fault_of
 
@@ -41,6 +42,14 @@ class SettingsError(Permanent):
 
 class ContractError(Permanent):
     """An object's structure does not fit its contract: columns missing, unknown or doubled."""
+
+
+class ParameterError(Permanent):
+    """A run was asked for something that makes no sense, or that it may not do."""
+
+
+class EmptyExportError(Permanent):
+    """An export without rows would replace one that has rows."""
 
 
 class MissingObjectError(Permanent):
@@ -165,39 +174,46 @@ def from_postgres(error: psycopg.Error, where: str, origin: str = "the DSN") -> 
     return WarehouseUnavailableError(text) if fault.is_transient else WarehouseError(text)
 
 
-def _from_s3(error: ClientError, where: str) -> TallyError:
+def _from_s3(error: ClientError, where: str, named_by: str) -> TallyError:
     code, status = s3_code_of(error)
     text = f"S3 [{code or status}] {error.response.get('Error', {}).get('Message', '')} ({where})"
     if code in {"PreconditionFailed", "412"} or status == 412:
         return ObjectChangedError(f"{text}: the object was replaced during the run; it is read again")
     if code in RETRIED_S3_CODES or status >= 500 or status == 429:
         return LakeUnavailableError(text)
-    return LakeError(text)
+    return LakeError(text + hint_of_answer(code, status, named_by))
 
 
-def translate(error: Exception, where: str) -> TallyError | None:
+def translate(error: Exception, where: str, named_by: str = LAKE_BUCKET) -> TallyError | None:
     """The `TallyError` that stands for a driver's error, or None for an error that is not a driver's.
 
     Args:
         error: What psycopg or botocore raised.
         where: The object, table or step that was being worked on, for the message.
+        named_by: The setting that names the bucket, where that is about S3.
     """
     if isinstance(error, TallyError):
         return error
     if isinstance(error, psycopg.Error):
         return from_postgres(error, where)
     if isinstance(error, ClientError):
-        return _from_s3(error, where)
+        return _from_s3(error, where, named_by)
+    if is_distrusted(error):
+        return LakeError(f"no TLS connection to S3 ({where}): {error}{hint_of_client(error)}")
     if isinstance(error, LakeConnectionError | HTTPClientError | IncompleteReadError):
-        return LakeUnavailableError(f"S3 did not answer ({where}): {error}")
+        return LakeUnavailableError(f"S3 did not answer ({where}): {error}{hint_of_client(error)}")
     if isinstance(error, BotoCoreError):
-        return LakeError(f"S3 client refused ({where}): {error}")
+        return LakeError(f"S3 client refused ({where}): {error}{hint_of_client(error)}")
     return None
 
 
 @contextmanager
-def errors_at(where: str) -> Iterator[None]:
+def errors_at(where: str, named_by: str = LAKE_BUCKET) -> Iterator[None]:
     """Translate driver errors that leave the block into typed ones that say where they happened.
+
+    Args:
+        where: As for `translate`.
+        named_by: As for `translate`.
 
     Raises:
         TallyError: In place of the psycopg or botocore error, which stays its cause.
@@ -207,7 +223,7 @@ def errors_at(where: str) -> Iterator[None]:
     except TallyError:
         raise
     except Exception as error:
-        typed = translate(error, where)
+        typed = translate(error, where, named_by)
         if typed is None:
             raise
         raise typed from error

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from psycopg import sql
+from psycopg import ClientCursor, sql
 from psycopg.sql import Composable
 
 from tasks.engine import ledger
 from tasks.engine.copy import CopyOut
-from tasks.engine.errors import BalanceError, MissingObjectError, errors_at
+from tasks.engine.errors import BalanceError, EmptyExportError, MissingObjectError, errors_at
 from tasks.engine.lake import Lake
 from tasks.engine.locks import snapshot_transaction
 from tasks.engine.receipts import ExportReceipt
@@ -104,26 +104,49 @@ def write_exports(
     prefix: str,
     export_id: str,
     flow_run_id: str | None = None,
+    allow_empty: bool = False,
 ) -> list[ExportReceipt]:
     """Write files under `{prefix}{export_id}/`, then the manifest of all that stands there.
 
     One writer per export id; all files of a call show the same state of the warehouse.
 
+    Args:
+        connection: To the warehouse.
+        lake: Where to.
+        exports: What.
+        prefix: What the keys begin with.
+        export_id: The folder below it.
+        flow_run_id: For the ledger.
+        allow_empty: Let an export without rows replace one that has rows.
+
     Raises:
         BalanceError: What S3 holds is not what was sent.
+        EmptyExportError: An export without rows would replace one that has rows; nothing was written.
     """
     with errors_at(f"export {export_id}"), snapshot_transaction(connection, f"export {export_id}"):
         lake.abort_uploads(f"{prefix}{export_id}/")
-        receipts = []
-        for export in exports:
-            key = f"{prefix}{export_id}/{export.file_name}"
-            receipts.append(_exported(connection, lake, export, export_id, key, flow_run_id))
+        keys = [f"{prefix}{export_id}/{export.file_name}" for export in exports]
+        current = [_current(connection, lake, one, export_id, key) for one, key in zip(exports, keys, strict=True)]
+        if not allow_empty:
+            due = [export for export, receipt in zip(exports, current, strict=True) if receipt is None]
+            _refuse_empty(connection, due, export_id)
+        receipts = [
+            receipt or _written(connection, lake, export, export_id, key, flow_run_id)
+            for export, key, receipt in zip(exports, keys, current, strict=True)
+        ]
         _write_manifest(connection, lake, prefix, export_id)
     return receipts
 
 
 def write_file(
-    connection: Connection, lake: Lake, export: Export, *, prefix: str, group: str, flow_run_id: str | None = None
+    connection: Connection,
+    lake: Lake,
+    export: Export,
+    *,
+    prefix: str,
+    group: str,
+    flow_run_id: str | None = None,
+    allow_empty: bool = False,
 ) -> ExportReceipt:
     """Write a file that stands for itself to `{prefix}{name}.csv`: no manifest lists it, others are written meanwhile.
 
@@ -134,25 +157,57 @@ def write_file(
         prefix: What the key begins with.
         group: What the ledger enters in place of an export id.
         flow_run_id: For the ledger.
+        allow_empty: Let an export without rows replace one that has rows.
 
     Raises:
         BalanceError: What S3 holds is not what was sent.
+        EmptyExportError: An export without rows would replace one that has rows; nothing was written.
     """
     key = f"{prefix}{export.file_name}"
     with errors_at(f"export {key}"), snapshot_transaction(connection, f"export {lake.uri(key)}"):
         lake.abort_uploads(key)
-        return _exported(connection, lake, export, group, key, flow_run_id)
+        if receipt := _current(connection, lake, export, group, key):
+            return receipt
+        if not allow_empty:
+            _refuse_empty(connection, [export], group)
+        return _written(connection, lake, export, group, key, flow_run_id)
 
 
-def _exported(
+def _written(
     connection: Connection, lake: Lake, export: Export, export_id: str, key: str, flow_run_id: str | None
 ) -> ExportReceipt:
-    """Write a file, where it does not stand as it is, and enter it into the ledger."""
-    receipt = _current(connection, lake, export, export_id, key)
-    if receipt is None:
-        receipt = _write(connection, lake, export, key)
-        ledger.write_export(connection, export_id, receipt, export.fingerprint or "", flow_run_id)
+    """Write a file, and enter it into the ledger."""
+    receipt = _write(connection, lake, export, key)
+    ledger.write_export(connection, export_id, receipt, export.fingerprint or "", flow_run_id)
     return receipt
+
+
+def _refuse_empty(connection: Connection, exports: Sequence[Export], export_id: str) -> None:
+    """Refuse to replace an export that has rows by one without, before any file is written.
+
+    An empty answer is more often a wrong range or a missing load than the truth. A first export may be empty.
+
+    Raises:
+        EmptyExportError: Some of the exports would; the message names them all.
+    """
+    emptied = []
+    for export in exports:
+        earlier = ledger.find_export(connection, export_id, export.name)
+        if earlier and earlier[1].row_count and _is_empty(connection, export):
+            emptied.append(f"{earlier[1].uri} holds {earlier[1].row_count:,} rows, the new export holds 0")
+    if emptied:
+        raise EmptyExportError(
+            f"{'; '.join(emptied)}. Nothing was written. See whether the range is right and its data is loaded; if the"
+            " export is to be empty, run again with allow_empty, or with force where the flow has no allow_empty"
+        )
+
+
+def _is_empty(connection: Connection, export: Export) -> bool:
+    if isinstance(export.content, bytes):
+        return False
+    query = sql.SQL("SELECT EXISTS (SELECT FROM (\n{}\n) AS content)").format(export.content)
+    with ClientCursor(connection) as cursor:  # as the COPY that follows
+        return cursor.execute(query, dict(export.parameters) or None).fetchone() == (False,)
 
 
 def _current(connection: Connection, lake: Lake, export: Export, export_id: str, key: str) -> ExportReceipt | None:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -75,7 +75,7 @@ class Lake:
     """
 
     def __init__(self, settings: LakeSettings) -> None:
-        self.bucket = settings.bucket
+        self.bucket, self._named_by = settings.bucket, settings.named_by
         secret = settings.secret_access_key
         token = settings.session_token
         core = botocore.session.Session()
@@ -109,6 +109,9 @@ class Lake:
         """The client, for the engine's own modules."""
         return self._client
 
+    def _errors_at(self, where: str) -> AbstractContextManager[None]:
+        return errors_at(where, self._named_by)
+
     def uri(self, key: str) -> str:
         """`s3://bucket/key`."""
         return f"s3://{self.bucket}/{key}"
@@ -119,7 +122,7 @@ class Lake:
         Raises:
             TallyError: The bucket does not exist, may not be listed, or does not answer.
         """
-        with errors_at(f"list of {self.uri(prefix)}"):
+        with self._errors_at(f"list of {self.uri(prefix)}"):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
                 for item in page.get("Contents", []):
                     yield StoredObject(item["Key"], item["ETag"].strip('"'), item["Size"], item["LastModified"])
@@ -130,13 +133,13 @@ class Lake:
         Raises:
             MissingObjectError: There is none.
         """
-        with errors_at(self.uri(key)):
+        with self._errors_at(self.uri(key)):
             try:
                 item = self._client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
                 if s3_code_of(error)[1] == 404:
                     raise MissingObjectError(
-                        f"no object {self.uri(key)}: expected an object there; check LAKE_BUCKET and the key"
+                        f"no object {self.uri(key)}: expected an object there; check {self._named_by} and the key"
                     ) from error
                 raise
         return StoredObject(key, item["ETag"].strip('"'), item["ContentLength"], item["LastModified"])
@@ -166,7 +169,7 @@ class Lake:
         position, fruitless = start, 0
         while end is None or position < end:
             try:
-                with errors_at(self.uri(key)):
+                with self._errors_at(self.uri(key)):
                     answer = self._get(key, version, position, end)
                     if answer is None:
                         return
@@ -231,7 +234,7 @@ class Lake:
             TallyError: The blocks or S3 failed; an object that stood there still stands.
         """
         config = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=2)
-        with errors_at(self.uri(key)):
+        with self._errors_at(self.uri(key)):
             self._client.upload_fileobj(
                 io.BufferedReader(BlockFile(blocks), READ_BYTES),
                 self.bucket,
@@ -246,7 +249,7 @@ class Lake:
 
         The caller is the only writer there.
         """
-        with errors_at(self.uri(prefix)):
+        with self._errors_at(self.uri(prefix)):
             pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=prefix)
             for upload in [upload for page in pages for upload in page.get("Uploads", [])]:
                 self._client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])

@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from tasks.engine.errors import SettingsError
+from tasks.engine.lake_hints import LAKE_BUCKET
 
 Block = Callable[[], Mapping[str, Any]]
 """Loads one Prefect block as values by field name; raises `SettingsError` where the block does not exist."""
@@ -31,6 +32,9 @@ PROCESS_MB, CHUNK_COPIES = 280, 24
 another: texts, their rows, pieces on their way. The most of any format; CSV takes no more than a MB at once anyway."""
 
 SMALLEST_CHUNK = 1 << 18
+
+EXPORT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._=@+-]*$"
+"""What an export id may be, as a parameter of a flow and as `EXPORT_ID`: one level of a key, no slash."""
 
 
 class _Group(BaseModel):
@@ -70,6 +74,7 @@ class LakeSettings(_Group):
     secret_access_key: SecretStr | None = Field(default=None, description="AWS_SECRET_ACCESS_KEY")
     session_token: SecretStr | None = Field(default=None, description="AWS_SESSION_TOKEN")
     region: str | None = Field(default=None, description="AWS_REGION, else AWS_DEFAULT_REGION")
+    named_by: str = Field(default=LAKE_BUCKET, description="What names the bucket, for errors")
 
     @field_validator("endpoint_url")
     @classmethod
@@ -92,10 +97,11 @@ class RunSettings(_Group):
     totesys_csv_bucket: str = Field(default="totesys-csv", min_length=3)
     totesys_parquet_bucket: str = Field(default="totesys-parquet", min_length=3)
     export_prefix: str = "analytics_export/"
-    export_id: str = Field(default="default", min_length=1)
+    export_id: str = Field(default="default", pattern=EXPORT_ID_PATTERN)
     max_rejected_rows: int = Field(default=100, ge=0)
     max_rejected_share: float = Field(default=0.01, ge=0, le=1)
     load_memory_mb: int = Field(default=400, ge=256)
+    profile_folder: str = ""
 
     @property
     def chunk_bytes(self) -> int:

@@ -168,7 +168,7 @@ def test_driver_error_becomes_typed_and_stays_the_cause() -> None:
 
 
 def test_typed_error_passes_as_it_is_with_the_innermost_place() -> None:
-    with pytest.raises(LakeError, match=r"\(inner\)$"), errors_at("outer"), errors_at("inner"):
+    with pytest.raises(LakeError, match=r"\(inner\)"), errors_at("outer"), errors_at("inner"):
         raise refused("AccessDenied", 403)
 
 

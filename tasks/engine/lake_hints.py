@@ -1,0 +1,81 @@
+"""What to do about an error of S3: which variable, block or right to look at."""
+
+from botocore.exceptions import (
+    BotoCoreError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    InvalidRegionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ProxyConnectionError,
+    SSLError,
+    UnknownRegionError,
+)
+from botocore.exceptions import ConnectionError as LakeConnectionError
+
+LAKE_BUCKET = "LAKE_BUCKET or block `lake`"
+"""What names the bucket of the lake."""
+
+_KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the credentials of block `lake`"
+_REGION = "AWS_REGION, or the region in the credentials of block `lake`"
+_ENDPOINT = "AWS_ENDPOINT_URL, or the endpoint in the credentials of block `lake`"
+
+_HINTS = {
+    "NoSuchBucket": "Create the bucket, or correct {named_by}",
+    "InvalidBucketName": "Correct {named_by}",
+    "InvalidAccessKeyId": f"Correct {_KEYS}",
+    "SignatureDoesNotMatch": f"Correct the secret key: {_KEYS}",
+    "ExpiredToken": f"Renew the temporary credentials: AWS_SESSION_TOKEN with {_KEYS}",
+    "ExpiredTokenException": f"Renew the temporary credentials: AWS_SESSION_TOKEN with {_KEYS}",
+    "InvalidToken": f"Correct AWS_SESSION_TOKEN, or unset it for a permanent key ({_KEYS})",
+    "AccessDenied": f"Give the key the right to do this in the bucket of {{named_by}}, or set another key: {_KEYS}",
+    "AllAccessDisabled": f"Give the key the right to use the bucket, or set another key: {_KEYS}",
+    "PermanentRedirect": f"The bucket is in another region or at another endpoint: correct {_REGION}; or {_ENDPOINT}",
+    "AuthorizationHeaderMalformed": f"The region is wrong: correct {_REGION}",
+    "IllegalLocationConstraintException": f"The region is wrong: correct {_REGION}",
+    "RequestTimeTooSkewed": "Set the clock of this machine",
+}
+_OF_STATUS = {301: "PermanentRedirect", 401: "InvalidAccessKeyId", 403: "AccessDenied"}
+"""Answers to a HEAD request have no code, only a status."""
+
+
+def hint_of_answer(code: str, status: int, named_by: str = LAKE_BUCKET) -> str:
+    """What to do about a request that S3 refused; empty where the answer says it all.
+
+    Args:
+        code: S3's error code.
+        status: HTTP status.
+        named_by: The setting that names the bucket.
+    """
+    hint = _HINTS.get(code) or _HINTS.get(_OF_STATUS.get(status, ""), "")
+    return f". {hint.format(named_by=named_by)}" if hint else ""
+
+
+def hint_of_client(error: Exception) -> str:
+    """What to do about a request that never reached S3; empty where nothing is known."""
+    match error:
+        case NoCredentialsError():
+            hint = f"Set {_KEYS}, or give this machine a role"
+        case PartialCredentialsError():
+            hint = f"Set both: {_KEYS}"
+        case CredentialRetrievalError() | ProfileNotFound():
+            hint = f"Correct the profile or the role of this machine (AWS_PROFILE), or set {_KEYS}"
+        case NoRegionError() | InvalidRegionError() | UnknownRegionError():
+            hint = f"Set {_REGION}"
+        case SSLError():
+            hint = f"Correct {_ENDPOINT}, or name the authority of its certificate by AWS_CA_BUNDLE"
+        case ProxyConnectionError():
+            hint = "Correct HTTPS_PROXY or HTTP_PROXY"
+        case EndpointConnectionError() | LakeConnectionError():
+            hint = f"See whether the server runs and is reachable; the address is that of {_ENDPOINT}"
+        case _:
+            hint = ""
+    return f". {hint}" if hint else ""
+
+
+def is_distrusted(error: BotoCoreError | Exception) -> bool:
+    """Whether TLS failed for a reason that stays: a certificate that is not trusted, or a server without TLS."""
+    text = str(error).lower()
+    return isinstance(error, SSLError) and ("certificate" in text or "wrong_version_number" in text)
