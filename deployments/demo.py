@@ -198,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
             loads = run_months(objects)
             from flows.events_insights import events_insights  # noqa: PLC0415 - Prefect reads its settings when imported
 
-            print_answers(events_insights(since=f"{YEAR}-01", until=f"{YEAR + 1}-01"))
+            print_answers(events_insights(since=f"{YEAR}-01", until=f"{YEAR}-12"))
             differences = find_differences(objects, loads)
             shop_loads, shop_differences = run_shop(put_shop())
             differences += shop_differences

@@ -10,7 +10,7 @@ from tasks.engine.receipts import LoadReceipt
 from tasks.export import export_tables
 from tasks.extract import list_datasets
 from tasks.load import load_object
-from tasks.parameters import AsOf, ExportId, named_by_day, scheduled_day
+from tasks.parameters import AllowEmpty, AsOf, ExportId, named_by_day, scheduled_day
 from tasks.report import Chart, report_figures
 from tasks.transform import build_schemas, build_tables
 
@@ -21,7 +21,9 @@ CHARTS = {
 
 
 @flow(name="commerce-analytics", flow_run_name=named_by_day("commerce-analytics"))
-def commerce_analytics(as_of: AsOf | None = None, export_id: ExportId | None = None) -> list[LoadReceipt]:
+def commerce_analytics(
+    as_of: AsOf | None = None, export_id: ExportId | None = None, allow_empty: AllowEmpty = False
+) -> list[LoadReceipt]:
     """Load the shop's files, build the three tables as of a day, check them, export them and publish the report.
 
     The same files and the same day give the same exports, whenever that is. Files that stand as they are are no work.
@@ -29,6 +31,7 @@ def commerce_analytics(as_of: AsOf | None = None, export_id: ExportId | None = N
     Args:
         as_of: The day that the answers are as of; by default the day of the scheduled start.
         export_id: Where the exports go, below `EXPORT_PREFIX`; by default `EXPORT_ID`.
+        allow_empty: Let an export without rows replace one that has rows.
     """
     as_of = as_of or scheduled_day()
     calendar = calendar_of(run_settings().commerce_country)
@@ -40,7 +43,7 @@ def commerce_analytics(as_of: AsOf | None = None, export_id: ExportId | None = N
         check_loads(contract, [load])
     build_tables("if_common", COMMERCE, "", calendar)
     build_tables("commerce_analytics", COMMERCE, f"{as_of}", {"ingestion_date": as_of})
-    exports = export_tables("commerce_analytics", as_of=as_of, export_id=export_id)
+    exports = export_tables("commerce_analytics", as_of=as_of, export_id=export_id, allow_empty=allow_empty)
     title = f"Shop as of {as_of}"
     report_figures(
         "commerce_analytics", "commerce-analytics", title, as_of, CHARTS, loads, exports, export_id=export_id

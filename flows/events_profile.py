@@ -13,7 +13,12 @@ from tasks.profile import read_top_values
 from tasks.report import report_profile
 
 Source = Annotated[
-    str, Field(min_length=1, description="s3://bucket/key; a local path where PROFILE_FOLDER allows it", examples=["s3://lake/2021/04/events.csv"])
+    str,
+    Field(
+        min_length=1,
+        description="s3://bucket/key; a local path where PROFILE_FOLDER allows it",
+        examples=["s3://lake/2021/04/events.csv"],
+    ),
 ]
 
 

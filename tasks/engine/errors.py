@@ -198,9 +198,7 @@ def translate(error: Exception, where: str, named_by: str = LAKE_BUCKET) -> Tall
         return from_postgres(error, where)
     if isinstance(error, ClientError):
         return _from_s3(error, where, named_by)
-    if is_distrusted(error):
-        return LakeError(f"no TLS connection to S3 ({where}): {error}{hint_of_client(error)}")
-    if isinstance(error, LakeConnectionError | HTTPClientError | IncompleteReadError):
+    if isinstance(error, LakeConnectionError | HTTPClientError | IncompleteReadError) and not is_distrusted(error):
         return LakeUnavailableError(f"S3 did not answer ({where}): {error}{hint_of_client(error)}")
     if isinstance(error, BotoCoreError):
         return LakeError(f"S3 client refused ({where}): {error}{hint_of_client(error)}")

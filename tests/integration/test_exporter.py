@@ -15,7 +15,7 @@ from things import client, connection, lake, ready_connection
 
 from tasks.engine import exporter
 from tasks.engine import lake as lake_module
-from tasks.engine.errors import BalanceError, LakeError, PartitionBusyError, WarehouseError
+from tasks.engine.errors import BalanceError, EmptyExportError, LakeError, PartitionBusyError, WarehouseError
 from tasks.engine.exporter import Export, export_of_query, export_of_table, write_exports
 from tasks.engine.lake import Lake
 from tasks.engine.ledger import write_build
@@ -253,3 +253,16 @@ def test_export_waits_for_the_one_that_runs_and_says_who_it_is(
     ):
         export(postgres, query("SELECT 1 AS a"))
     assert export(postgres, query("SELECT 1 AS a"))[0].status == "exported"
+
+
+def test_answer_without_rows_replaces_an_export_with_rows_only_where_that_is_allowed(postgres: Connection) -> None:
+    empty, full = "SELECT name FROM marts.counts WHERE name = 'none'", "SELECT name FROM marts.counts"
+    export(postgres, query(empty, "first"))  # the first export may be empty
+    export(postgres, query(full, "first"), query(full, "second"))
+    before = held("out/default/first.csv"), manifest(), entries(postgres)
+    with pytest.raises(EmptyExportError, match=r"second.csv holds 3 rows, the new export holds 0"):
+        export(postgres, query("SELECT 1", "first"), query(empty, "second"))
+    assert before == (held("out/default/first.csv"), manifest(), entries(postgres))
+    write_exports(postgres, lake(), [query(empty, "second")], prefix="out/", export_id="default", allow_empty=True)
+    assert held("out/default/second.csv") == b"name\n"
+    export(postgres, query(empty, "second"))
