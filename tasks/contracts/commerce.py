@@ -1,4 +1,4 @@
-"""Contracts of `commerce`: a shop's orders, reviews and shipments, and the reference tables that it may bring along."""
+"""Contracts of `commerce`: a shop's orders, reviews and shipments, and its optional reference tables."""
 
 from tasks.contracts import Column, Contract
 from tasks.contracts.types import DATE, INTEGER, NUMERIC, TEXT, ColumnType
@@ -12,7 +12,7 @@ def points_of(text: str) -> str | None:
 
 
 def flag_of(text: str) -> str | None:
-    """A truth value in the spellings of Postgres and of Python."""
+    """A truth value as Postgres and Python write it."""
     return _FLAGS.get(text.lower())
 
 
@@ -39,28 +39,28 @@ ORDERS = _staged(
     "orders",
     "One row per order.",
     Column("order_id", INTEGER, "Identifier of the order.", nullable=False),
-    Column("customer_id", INTEGER, "Who ordered; see if_common.dim_customers."),
+    Column("customer_id", INTEGER, "Customer; see if_common.dim_customers."),
     Column("order_date", DATE, "Day of the order.", nullable=False),
-    Column("product_id", INTEGER, "What was ordered; see if_common.dim_products.", nullable=False),
+    Column("product_id", INTEGER, "Product; see if_common.dim_products.", nullable=False),
     Column("unit_price", PRICE, "Price of one piece, in the shop's currency."),
-    Column("quantity", INTEGER, "How many pieces."),
+    Column("quantity", INTEGER, "Number of pieces."),
     Column("total_price", PRICE, "Price of all pieces, in the shop's currency.", aliases=("amount",)),
     keys=("orders.csv",),
 )
 REVIEWS = _staged(
     "reviews",
-    "One row per review; reviews have no key, repeats are data.",
-    Column("review", POINTS, "Points from 1, the worst, to 5.", nullable=False),
-    Column("product_id", INTEGER, "What was reviewed.", nullable=False),
+    "One row per review; reviews have no key and may repeat.",
+    Column("review", POINTS, "Points from 1 (worst) to 5 (best).", nullable=False),
+    Column("product_id", INTEGER, "Product that was reviewed.", nullable=False),
     keys=("reviews.csv",),
 )
 SHIPMENT_DELIVERIES = _staged(
     "shipment_deliveries",
-    "One row per shipment, of which each order has one.",
+    "One row per shipment; each order has one shipment.",
     Column("shipment_id", INTEGER, "Identifier of the shipment.", nullable=False),
-    Column("order_id", INTEGER, "The order that it is of.", nullable=False),
-    Column("shipment_date", DATE, "Day of the shipment; nothing before that."),
-    Column("delivery_date", DATE, "Day of the delivery; nothing before that."),
+    Column("order_id", INTEGER, "Order of the shipment.", nullable=False),
+    Column("shipment_date", DATE, "Day of the shipment; null until then."),
+    Column("delivery_date", DATE, "Day of the delivery; null until then."),
     keys=("shipment_deliveries.csv", "shipments_deliveries.csv"),
 )
 DIM_CUSTOMERS = _staged(
@@ -68,7 +68,7 @@ DIM_CUSTOMERS = _staged(
     "One row per customer, as delivered.",
     Column("customer_id", INTEGER, "Identifier of the customer.", nullable=False),
     Column("customer_name", TEXT, "Name of the customer."),
-    Column("postal_code", INTEGER, "Where the customer lives; see if_common.dim_addresses."),
+    Column("postal_code", INTEGER, "Postal code of the customer; see if_common.dim_addresses."),
     keys=("dim_customers.csv",),
     is_optional=True,
 )
@@ -84,26 +84,26 @@ DIM_PRODUCTS = _staged(
 DIM_ADDRESSES = _staged(
     "dim_addresses",
     "One row per postal code, as delivered.",
-    Column("postal_code", INTEGER, "The postal code.", nullable=False),
+    Column("postal_code", INTEGER, "Postal code.", nullable=False),
     Column("country", TEXT, "Country of the address."),
     Column("region", TEXT, "Region of the address."),
     Column("state", TEXT, "State of the address."),
-    Column("address", TEXT, "The address."),
+    Column("address", TEXT, "Address."),
     keys=("dim_addresses.csv",),
     is_optional=True,
 )
 DIM_DATES = _staged(
     "dim_dates",
     "One row per day of a calendar, as delivered.",
-    Column("calendar_dt", DATE, "The day.", nullable=False),
-    Column("year_num", INTEGER, "Its year."),
-    Column("month_of_the_year_num", INTEGER, "Its month, 1 to 12."),
-    Column("day_of_the_month_num", INTEGER, "Its day of the month, 1 to 31."),
-    Column("day_of_the_week_num", INTEGER, "Its day of the week, 1 = Monday to 7 = Sunday.", nullable=False),
-    Column("working_day", FLAG, "Whether it is a working day; weekends are none.", nullable=False),
+    Column("calendar_dt", DATE, "Day.", nullable=False),
+    Column("year_num", INTEGER, "Year of the day."),
+    Column("month_of_the_year_num", INTEGER, "Month of the day, 1 to 12."),
+    Column("day_of_the_month_num", INTEGER, "Day of the month, 1 to 31."),
+    Column("day_of_the_week_num", INTEGER, "Day of the week, 1 = Monday to 7 = Sunday.", nullable=False),
+    Column("working_day", FLAG, "Whether the day is a working day; weekends are not.", nullable=False),
     keys=("dim_dates.csv",),
     is_optional=True,
 )
 
 COMMERCE = (ORDERS, REVIEWS, SHIPMENT_DELIVERIES, DIM_CUSTOMERS, DIM_PRODUCTS, DIM_ADDRESSES, DIM_DATES)
-"""All of them: the objects that a run needs before those that it can do without."""
+"""All contracts: the required objects come first, then the optional ones."""

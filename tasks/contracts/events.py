@@ -22,9 +22,9 @@ def _suffixes() -> PublicSuffixList:
 def company_of_domain(domain: str | None) -> str:
     """The label left of the public suffix of a domain, lower case: `Mail.Acme.co.uk` -> `acme`.
 
-    By the bundled Public Suffix List, its ICANN section: the private section names hosting providers, whose customers'
-    sites it keeps apart, while mail at such a domain is the provider's. A domain that is itself a suffix, an address
-    literal, an empty domain or none at all is `unknown`.
+    The suffixes come from the ICANN section of the bundled Public Suffix List. The private section is not used. It
+    lists domains of hosting providers as suffixes, but mail at such a domain belongs to the provider. A domain that is
+    itself a suffix, an address literal, an empty domain and None give `unknown`.
     """
     name = (domain or "").strip()
     name = name.lower() if len(name) <= LONGEST_DOMAIN else ""
@@ -34,7 +34,7 @@ def company_of_domain(domain: str | None) -> str:
 
 def _is_address(name: str) -> bool:
     if not (":" in name or name[-1:].isdigit()):
-        return False  # as most are told, in a tenth of the time
+        return False  # decides most domains in a tenth of the time
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -45,20 +45,25 @@ def _is_address(name: str) -> bool:
 EVENTS = Contract(
     dataset="events",
     table="events_staging.events",
-    description="One row per event as delivered; ids may repeat, repeats are data.",
+    description="One row per event as delivered; ids may repeat.",
     columns=(
-        Column("id", UUID, "Identifier of the event as delivered; may repeat within and across files.", nullable=False),
+        Column(
+            "id",
+            UUID,
+            "Identifier of the event as delivered; it may repeat within a file and across files.",
+            nullable=False,
+        ),
         Column(
             "occurred_at",
             TIMESTAMPTZ,
-            "Instant of the event; UTC where the source names no zone, midnight where it is a date.",
+            "Instant of the event; UTC if the source names no zone, midnight if the source has a date only.",
             source="timestamp",
             nullable=False,
         ),
         Column(
             "event_date",
             DATE,
-            "The event's own date, as written in the source.",
+            "Date of the event as the source states it.",
             source="timestamp",
             first=10,
             nullable=False,
@@ -67,7 +72,7 @@ EVENTS = Contract(
         Column(
             "company",
             TEXT,
-            "Label left of the public suffix of the e-mail's domain, lower case; unknown where there is none.",
+            "Label left of the public suffix of the e-mail's domain, in lower case; unknown if there is none.",
             source="email",
             after="@",
             derive=company_of_domain,
@@ -75,9 +80,9 @@ EVENTS = Contract(
         ),
         Column("country", TEXT, "Country of the user as delivered."),
         Column("ip", INET, "Address that the event came from, IPv4 or IPv6."),
-        Column("uri", TEXT, "What was acted upon."),
-        Column("action", TEXT, "What was done."),
-        Column("tags", WORDS, "Words that the event was tagged with."),
+        Column("uri", TEXT, "Page or resource of the event."),
+        Column("action", TEXT, "Action of the user."),
+        Column("tags", WORDS, "Tags of the event."),
     ),
     prefix_setting="events_prefix",
     key_setting="events_key",

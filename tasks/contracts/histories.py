@@ -1,4 +1,4 @@
-"""What a history is: a table that keeps every version of a source's rows, of which the latest is current."""
+"""Histories: tables that keep every version of a source's rows. The latest version of a row is current."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,15 @@ from tasks.contracts import Contract
 class History:
     """A table with one row per version of a source's row.
 
-    A version is told by the source's id and `last_updated`, which the table holds as `last_updated_date` and
-    `last_updated_time`. `deleted_at` says when a version was found to be gone from the source.
+    The source's id and `last_updated` identify a version. The table holds `last_updated` as `last_updated_date` and
+    `last_updated_time`. `deleted_at` says when a version was found to be missing from the source.
 
     Attributes:
-        contract: Of the staging table that its rows come from.
+        contract: Contract of the staging table that the rows come from.
         table: `schema.table` of the history.
-        source_id: Column of the source's id, in both.
+        source_id: Column of the source's id, in the staging table and in the history.
         row_id: Column of the history's own key.
-        quarantine: `schema.table` where versions wait that cannot stand in the history yet.
+        quarantine: `schema.table` of the versions that wait for a dimension row.
     """
 
     contract: Contract

@@ -30,7 +30,7 @@ def _refuse_large(text: str) -> None:
 
 
 def sound_json(text: str) -> str | None:
-    r"""JSON that jsonb can hold, as it is: no `\u0000` in it, no number beyond numeric."""
+    r"""Return a JSON text unchanged if jsonb can hold it, else None: `\u0000` and numbers beyond numeric do not fit."""
     try:
         _check(text)
         if "\\u0000" in text and _NUL.search(text):

@@ -1,7 +1,7 @@
 """Contract of `orders`: a shop's orders as the daily JSON files deliver them (specs: pipeline `orders`).
 
-What tables are built from, identifiers and times are of strict types; what nobody computes with is text as delivered,
-so that it costs no order.
+Identifiers, times and the columns that other tables derive from have strict types. The other columns are text as
+delivered, so that an unexpected value in them rejects no order.
 """
 
 import re
@@ -15,7 +15,7 @@ from tasks.contracts.types import BIGINT, BOOLEAN, DATE, NUMERIC, TEXT, TIMESTAM
 
 _OFFSET = re.compile(r"[T ][0-9:.]+(?:Z|([+-][0-9]{2}):?([0-9]{2}))\Z")
 
-# In quotes as well, as everywhere in an order.
+# Numbers in quotes are valid, too, as in the other fields of an order.
 _Int32 = (
     Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)] | Annotated[str, msgspec.Meta(pattern="^-?[0-9]{1,9}$")]
 )
@@ -25,7 +25,7 @@ _Int64 = (
 
 
 class _LineItem(msgspec.Struct):
-    """What `sql/orders_core/order_details` takes out of a line item; other keys are kept as they are."""
+    """The keys of a line item that `sql/orders_core/order_details` reads. Other keys stay in the JSON."""
 
     id: _Int64 | None = None
     variant_id: _Int64 | None = None
@@ -37,7 +37,7 @@ _decode_line_items = msgspec.json.Decoder(list[_LineItem]).decode
 
 
 def sound_line_items(text: str) -> str | None:
-    """A JSON array of line items whose ids and quantity are whole numbers or null, as it is."""
+    """Return a JSON array of line items unchanged if its ids and quantities are whole numbers or null, else None."""
     try:
         _decode_line_items(text)
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
@@ -46,7 +46,7 @@ def sound_line_items(text: str) -> str | None:
 
 
 def offset_of(text: str) -> str | None:
-    """The offset from UTC that a date-time is written with, such as `-05:00`."""
+    """The offset from UTC in the text of a date-time, such as `-05:00`; None if the text has none."""
     found = _OFFSET.search(text)
     return found and (f"{found[1]}:{found[2]}" if found[1] else "+00:00")
 
@@ -61,16 +61,16 @@ LINE_ITEMS = ColumnType(
 ORDERS = Contract(
     dataset="orders",
     table="orders_staging.orders_raw",
-    description="One row per order per file, as delivered: every version of an order, test orders included.",
+    description="One row per order and file, as delivered: every version of an order, including test orders.",
     columns=(
         Column("id", BIGINT, "Identifier of the order.", nullable=False),
         Column("email", TEXT, "E-mail address of the customer; may be null or empty."),
         Column("closed_at", TIMESTAMPTZ, "Instant when the order was closed."),
-        Column("created_at", TIMESTAMPTZ, "Instant when the order was made.", nullable=False),
+        Column("created_at", TIMESTAMPTZ, "Instant when the order was placed.", nullable=False),
         Column(
             "order_date",
             DATE,
-            "Local date of the order: that of created_at, as written, in its own offset.",
+            "Local date of the order: the date in the text of created_at.",
             source="created_at",
             first=10,
             nullable=False,
@@ -78,57 +78,62 @@ ORDERS = Contract(
         Column(
             "utc_offset",
             OFFSET,
-            "Offset that created_at was written with: created_at AT TIME ZONE utc_offset::interval is the local time.",
+            "Offset in the text of created_at: created_at AT TIME ZONE utc_offset::interval is the local time.",
             source="created_at",
         ),
-        Column("updated_at", TIMESTAMPTZ, "Instant of this version of the order.", nullable=False),
+        Column(
+            "updated_at",
+            TIMESTAMPTZ,
+            "Instant of the last change to the order, which identifies the version.",
+            nullable=False,
+        ),
         Column("number", BIGINT, "Number of the order in the shop."),
         Column("note", TEXT, "Note of the customer."),
         Column("token", TEXT, "Token of the order."),
-        Column("gateway", TEXT, "How it was paid."),
+        Column("gateway", TEXT, "Payment gateway."),
         Column("test", BOOLEAN, "Whether it is a test order.", nullable=False),
-        Column("total_price", MONEY, "What the order costs: subtotal, and taxes where they are not in it."),
+        Column("total_price", MONEY, "Price of the order: the subtotal, plus taxes that it does not include."),
         Column("subtotal_price", MONEY, "Price of the line items after discounts."),
         Column("total_weight", WEIGHT, "Weight of the line items, in grams."),
         Column("total_tax", MONEY, "Taxes."),
-        Column("taxes_included", BOOLEAN, "Whether the taxes are in the subtotal."),
+        Column("taxes_included", BOOLEAN, "Whether the subtotal includes the taxes."),
         Column("currency", TEXT, "Currency of the prices, ISO 4217."),
-        Column("financial_status", TEXT, "State of the payment."),
+        Column("financial_status", TEXT, "Status of the payment."),
         Column("confirmed", BOOLEAN, "Whether the order was confirmed."),
         Column("total_discounts", MONEY, "Discounts on the order."),
         Column("total_line_items_price", MONEY, "Price of the line items before discounts."),
         Column("cart_token", TEXT, "Token of the cart."),
-        Column("buyer_accepts_marketing", BOOLEAN, "Whether the customer agreed to advertisements."),
+        Column("buyer_accepts_marketing", BOOLEAN, "Whether the customer accepts marketing."),
         Column("name", TEXT, "Name of the order."),
         Column("referring_site", TEXT, "Site that the customer came from."),
-        Column("landing_site", TEXT, "Page that the customer came to."),
+        Column("landing_site", TEXT, "Page where the customer arrived."),
         Column("cancelled_at", TIMESTAMPTZ, "Instant when the order was cancelled."),
-        Column("cancel_reason", TEXT, "Why it was cancelled."),
-        Column("total_price_usd", MONEY, "What the order costs, in US dollars."),
+        Column("cancel_reason", TEXT, "Reason for the cancellation."),
+        Column("total_price_usd", MONEY, "Price of the order in US dollars."),
         Column("checkout_token", TEXT, "Token of the checkout."),
         Column("reference", TEXT, "Reference, as delivered."),
-        Column("user_id", BIGINT, "Member of the staff who took the order at the till."),
-        Column("location_id", BIGINT, "Shop that the order was made in."),
-        Column("source_identifier", TEXT, "Identifier at the source of the order."),
+        Column("user_id", BIGINT, "Staff member who took the order at the till."),
+        Column("location_id", BIGINT, "Shop that took the order."),
+        Column("source_identifier", TEXT, "Identifier of the order in its source."),
         Column("source_url", TEXT, "Address of the source of the order."),
         Column("processed_at", TIMESTAMPTZ, "Instant when the order was processed."),
-        Column("device_id", BIGINT, "Device that the order was made on."),
+        Column("device_id", BIGINT, "Device that took the order."),
         Column("phone", TEXT, "Telephone number of the customer; may be null or empty."),
         Column("customer_locale", TEXT, "Language of the customer."),
-        Column("app_id", BIGINT, "Program that the order was made with."),
+        Column("app_id", BIGINT, "Program that took the order."),
         Column("browser_ip", TEXT, "Address of the customer's browser, as delivered."),
-        Column("landing_site_ref", TEXT, "Reference in the page that the customer came to."),
+        Column("landing_site_ref", TEXT, "Reference in the page where the customer arrived."),
         Column("order_number", BIGINT, "Number of the order as the customer sees it."),
         Column("processing_method", TEXT, "How the payment was processed."),
         Column("checkout_id", BIGINT, "Checkout of an online order; null at the till."),
-        Column("source_name", TEXT, "Where the order comes from, such as pos or web."),
-        Column("fulfillment_status", TEXT, "State of the delivery."),
+        Column("source_name", TEXT, "Source of the order, such as pos or web."),
+        Column("fulfillment_status", TEXT, "Status of the delivery."),
         Column("tags", TEXT, "Tags of the order, as delivered."),
         Column("contact_email", TEXT, "E-mail address for questions about the order."),
-        Column("order_status_url", TEXT, "Page with the state of the order."),
-        Column("line_items", LINE_ITEMS, "What was ordered: an array of line items."),
+        Column("order_status_url", TEXT, "Page with the status of the order."),
+        Column("line_items", LINE_ITEMS, "Array of line items."),
         Column("total_discount", MONEY, "Discount on the order, as delivered."),
-        Column("unknown_keys", JSONB, "Keys that this contract does not know, with their values.", source=UNKNOWN_KEYS),
+        Column("unknown_keys", JSONB, "Keys that this contract does not name, with their values.", source=UNKNOWN_KEYS),
     ),
     prefix_setting="orders_input_prefix",
     key_setting="orders_key",

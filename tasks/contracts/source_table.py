@@ -1,4 +1,4 @@
-"""What is extracted of a table in an operational database."""
+"""Tables of an operational database that a pipeline extracts."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ class SourceTable:
     """A table of an operational database.
 
     Attributes:
-        name: Its name, and that of its objects in the lake.
+        name: Name of the table and of its objects in the lake.
         key: Column that identifies a row.
-        columns: What is extracted, in this order.
-        changed_at: Column that says when its row was changed last.
-        schema: Where it stands.
+        columns: Columns to extract, in this order.
+        changed_at: Column that says when a row was changed last.
+        schema: Schema of the table.
     """
 
     name: str

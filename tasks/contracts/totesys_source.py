@@ -73,4 +73,4 @@ SOURCE_TABLES = (
     _table("payment_type", "payment_type_id", "payment_type_name"),
     _table("transaction", "transaction_id", "transaction_type", "sales_order_id", "purchase_order_id"),
 )
-"""All of them, in the order of the specification. `_prisma_migrations` is none of them and is never read."""
+"""All tables, in the order of the specification. `_prisma_migrations` is not among them and is never read."""

@@ -11,12 +11,12 @@ Python prints it does not need the parser, and may have any length."""
 
 
 def python_words(text: str) -> str | None:
-    """A list that is written in another way than Python prints it, as Python prints it; None where it is none."""
+    """Rewrite a list of words as Python prints it; None if the text is not a list of words."""
     if len(text) > LONGEST:
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a backslash that escapes nothing, here in other people's data
+            warnings.simplefilter("ignore")  # about invalid escapes, which the data may contain
             value = ast.literal_eval(text)
         if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
             return None

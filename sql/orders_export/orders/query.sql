@@ -6,8 +6,6 @@
 -- rules: every version of an order is exported, including test orders, as the files hold them (rejected: only the
 --   current version);
 --   rows are ordered by their content, so that the same files give the same bytes (rejected: the order of the loads)
---   the order of the rows is told by what they hold: the same files give the same bytes (rejected: the order of the
---   loads)
 SELECT
     orders.file_date,
     orders.id,
