@@ -111,6 +111,7 @@ def _lake_block() -> Mapping[str, Any]:
         "secret_access_key": credentials.aws_secret_access_key,
         "session_token": credentials.aws_session_token,
         "region": credentials.region_name,
+        "ca_bundle": credentials.aws_client_parameters.verify_cert_path or os.environ.get("AWS_CA_BUNDLE") or None,
     }
 
 
@@ -131,7 +132,7 @@ def _totesys_secret(name: str | None) -> str | bytes:
             aws_secret_access_key=settings.secret_access_key,
             aws_session_token=token.get_secret_value() if token else None,
             region_name=settings.region,
-            aws_client_parameters=AwsClientParameters(endpoint_url=endpoint),
+            aws_client_parameters=AwsClientParameters(endpoint_url=endpoint, verify_cert_path=settings.ca_bundle),
         )
         block = AwsSecret(aws_credentials=credentials, secret_name=name)
     logging.getLogger("botocore.parsers").setLevel(logging.INFO)  # at DEBUG it writes answers down, this one as well

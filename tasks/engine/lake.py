@@ -87,6 +87,7 @@ class Lake:
             aws_access_key_id=settings.access_key_id,
             aws_secret_access_key=secret.get_secret_value() if secret else None,
             aws_session_token=token.get_secret_value() if token else None,
+            verify=str(settings.ca_bundle) if settings.ca_bundle else None,  # None: the authorities of the system
             config=Config(
                 retries={"mode": "standard", "total_max_attempts": 4},
                 connect_timeout=CONNECT_TIMEOUT,

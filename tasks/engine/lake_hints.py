@@ -2,6 +2,7 @@
 
 from botocore.exceptions import (
     BotoCoreError,
+    ConnectionClosedError,
     CredentialRetrievalError,
     EndpointConnectionError,
     InvalidRegionError,
@@ -66,6 +67,8 @@ def hint_of_client(error: Exception) -> str:
             hint = f"Set {_REGION}"
         case SSLError():
             hint = f"Correct {_ENDPOINT}, or name the authority of its certificate by AWS_CA_BUNDLE"
+        case ConnectionClosedError():
+            hint = f"Check http:// or https:// in {_ENDPOINT}"
         case ProxyConnectionError():
             hint = "Correct HTTPS_PROXY or HTTP_PROXY"
         case EndpointConnectionError() | LakeConnectionError():

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, ValidationError, field_validator
 
 from tasks.engine.errors import SettingsError
 from tasks.engine.lake_hints import LAKE_BUCKET
@@ -75,6 +75,7 @@ class LakeSettings(_Group):
     session_token: SecretStr | None = Field(default=None, description="AWS_SESSION_TOKEN")
     region: str | None = Field(default=None, description="AWS_REGION, else AWS_DEFAULT_REGION")
     named_by: str = Field(default=LAKE_BUCKET, description="What names the bucket, for errors")
+    ca_bundle: FilePath | None = Field(default=None, description="AWS_CA_BUNDLE")
 
     @field_validator("endpoint_url")
     @classmethod
@@ -131,6 +132,7 @@ _LAKE_VARIABLES = {
     "secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
     "session_token": ("AWS_SESSION_TOKEN",),
     "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+    "ca_bundle": ("AWS_CA_BUNDLE",),
 }
 _SECRET_KEYS = {
     "user": ("user", "username"),

@@ -57,6 +57,7 @@ _CONNECTING: tuple[tuple[str, str, str], ...] = (
         "The server wants TLS from this host: set sslmode=verify-full and sslrootcert in {origin}, or let pg_hba.conf"
         " admit this user without TLS",
     ),
+    ("ssl required", "TLS", "Set sslmode=verify-full and sslrootcert in {origin}"),
     ("no pg_hba.conf entry", "28000", "Admit this host, user and database in the server's pg_hba.conf"),
     (
         "root certificate file",
