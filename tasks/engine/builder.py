@@ -80,7 +80,7 @@ def build_tables(
             table, entry, started = recipe.table, recipe.entry(partition), time.monotonic()
             row_count = write_query(connection, table, parameters)
             results = run_checks(connection, table, parameters)
-            _refuse_failed(results)
+            refuse_failed(results)
             name = fingerprint_of(inputs)
             ledger.write_build(connection, table.name, entry, name, row_count, flow_run_id, inputs)
             seconds = time.monotonic() - started
@@ -144,7 +144,12 @@ def run_checks(connection: Connection, table: SqlTable, parameters: Mapping[str,
     return broken
 
 
-def _refuse_failed(results: Iterable[CheckResult]) -> None:
+def refuse_failed(results: Iterable[CheckResult]) -> None:
+    """Stop a build whose checks marked `fail` found rows.
+
+    Raises:
+        CheckError: There are some.
+    """
     failed = [result for result in results if result.severity == "fail"]
     if failed:
         lines = [f"  {r.table}: {r.name}: {r.broken_count:,} rows, e.g. {'; '.join(r.examples)}" for r in failed]

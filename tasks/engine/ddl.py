@@ -7,6 +7,7 @@ from psycopg import sql
 
 from tasks.contracts import Contract
 from tasks.engine import ledger
+from tasks.engine.builder import refuse_failed, run_checks
 from tasks.engine.busy_tables import DDL_LOCK_WAIT, retried_while_busy
 from tasks.engine.ddl_plan import DdlPlan, plan_ddl
 from tasks.engine.desired import WantedObject, wanted_objects
@@ -74,9 +75,12 @@ def _apply(connection: Connection, wanted: Sequence[WantedObject], root: Path) -
         due = _due(connection, wanted, existing, recorded, {each.schema for each in to_run})
         plan = plan_ddl(connection, wanted, due, root)
         plan.refuse()
+        for schema in dict.fromkeys(rebuild.table.name.split(".")[0] for rebuild in plan.rebuilds):
+            lock(connection, f"schema {schema}")  # no build writes to the old table meanwhile
         for name, statement in plan.statements:
             with errors_at(f"DDL of {name}"):
                 connection.execute(statement)
+        _check_rebuilt(connection, plan)
         forget_lost(connection, [each for each in due if each.name not in existing])
         check_known_rows(connection, [each for each in due if each.name in existing - recorded.keys()])
         _verify(connection, wanted, [each for each in due if each.name in existing], root)
@@ -96,6 +100,13 @@ def _to_run(pending: Sequence[Migration], existing: Collection[str], recorded: M
         check_recorded(schema, tables, recorded, own)
         to_run += own if tables else []
     return to_run
+
+
+def _check_rebuilt(connection: Connection, plan: DdlPlan) -> None:
+    """Run the checks of the tables that were made anew; a failing one takes everything back."""
+    for rebuild in plan.rebuilds:
+        for parameters in rebuild.parameters:
+            refuse_failed(run_checks(connection, rebuild.table, parameters))
 
 
 def _verify(connection: Connection, wanted: Sequence[WantedObject], due: Sequence[WantedObject], root: Path) -> None:

@@ -8,6 +8,7 @@ from psycopg import sql
 
 from tasks.engine.desired import WantedObject, desired_relations
 from tasks.engine.errors import SchemaDriftError
+from tasks.engine.rebuilds import Rebuild, rebuild_of
 from tasks.engine.relations import Relation, dependent_views, read_relations
 from tasks.engine.schema_changes import Changes, comment_changes, table_changes
 from tasks.engine.sql_files import sql_table
@@ -24,10 +25,12 @@ class DdlPlan:
     Attributes:
         statements: In their order.
         refused: Differences that the step does not resolve by itself, each with the statements that would.
+        rebuilds: Tables that are made anew; their statements are among the others.
     """
 
     statements: list[Statement] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    rebuilds: list[Rebuild] = field(default_factory=list)
 
     def refuse(self) -> None:
         """Stop where something is refused.
@@ -64,7 +67,11 @@ def plan_ddl(
         if each.name in found and not each.is_view
     }
     for each in due:
-        plan.refused += _refusals(connection, each, changes.get(each.name))
+        if refused := list(_refusals(connection, each, changes.get(each.name))):
+            table = sql_table(each.name, root)
+            rebuild = rebuild_of(connection, each, table, found[each.name], desired[each.name])
+            plan.rebuilds += [rebuild] if rebuild else []
+            plan.refused += [] if rebuild else refused
     views = [each.name for each in due if each.is_view and each.name in found]
     replaced = [name for name in views if not _may_replace(found[name], desired[name])]
     retyped = [name for name, change in changes.items() if change.is_retyped]
@@ -74,8 +81,11 @@ def plan_ddl(
 
     old = read_relations(connection, dropped)
     plan.statements += [(name, sql.SQL("DROP VIEW {}").format(table_name(name))) for name in reversed(dropped)]
+    anew = {rebuild.table.name: rebuild for rebuild in plan.rebuilds}
     for each in due:
-        if each.name in changes:
+        if each.name in anew:
+            plan.statements += [(each.name, statement) for statement in anew[each.name].statements]
+        elif each.name in changes:
             plan.statements += [(each.name, statement) for statement in changes[each.name].statements()]
         elif not each.is_view:
             plan.statements.append((each.name, each.ddl))

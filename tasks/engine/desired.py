@@ -101,3 +101,10 @@ def desired_relations(connection: Connection, wanted: Iterable[WantedObject]) ->
                 connection.execute(sql.SQL(pattern.sub(to_scratch, each.ddl.as_string(connection))))
         names = [f"{SCRATCH}_{schemas.index(each.schema)}.{each.name.split('.')[1]}" for each in wanted]
         return read_relations(connection, names, from_scratch)
+
+
+def moved_ddl(connection: Connection, each: WantedObject, schema: str) -> sql.SQL:
+    """The DDL of a table with another schema for the table itself; what else it names stays."""
+    own, name = each.name.split(".")
+    pattern = re.compile(rf'(?<![\w.])"?{own}"?\."?{name}"?(?!\w)')
+    return sql.SQL(pattern.sub(f'{schema}."{name}"', each.ddl.as_string(connection)))

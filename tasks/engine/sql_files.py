@@ -21,8 +21,9 @@ from tasks.engine.errors import SqlFileError
 ROOT = Path(__file__).parents[2] / "sql"
 FILES = ("table.sql", "query.sql", "touched.sql", "checks.sql")
 HEADER_KEYS = ("grain", "key", "parameters", "sources", "write disposition", "rules")
-OPTIONAL_KEYS = ("access",)
-"""`access: loader` in a `table.sql` keeps a table from analysts, `access: owner` lets the loader only read it."""
+OPTIONAL_KEYS = ("access", "rebuild")
+"""`access: loader` in a `table.sql` keeps a table from analysts, `access: owner` lets the loader only read it.
+`rebuild: from query` lets the DDL step make a table anew, see `tasks.engine.rebuilds`."""
 
 _HEADER_LINE = re.compile(r"^-- ([a-z ]+): *(.*)$")
 _DISPOSITION = re.compile(

@@ -15,7 +15,7 @@ from tasks.contracts.types import BIGINT, DATE, INTEGER, NUMERIC, TEXT, TIMESTAM
 from tasks.engine import busy_tables, sql_files
 from tasks.engine.builder import build_tables
 from tasks.engine.ddl import apply_ddl
-from tasks.engine.errors import SchemaDriftError, WarehouseBusyError, WarehouseError, is_transient
+from tasks.engine.errors import CheckError, SchemaDriftError, WarehouseBusyError, WarehouseError, is_transient
 from tasks.engine.warehouse import Connection
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
@@ -406,3 +406,65 @@ def test_older_ledger_gains_what_its_files_gained(postgres: Connection) -> None:
     postgres.execute("UPDATE ledger.applied_files SET sha256 = 'older' WHERE path = 'ledger.loads'")
     assert apply_ddl(postgres, [], []) == ["ledger.loads"]
     assert "columns" in {name for _, name, _, _ in shape(postgres, "ledger.loads")}
+
+
+# Tables that are made anew
+
+NAMES = """\
+-- grain: one name
+-- key: month, name
+-- sources: none
+-- write disposition: replace partition (month)
+-- rebuild: from query
+CREATE TABLE IF NOT EXISTS shop.names (
+    month date NOT NULL,
+    name text NOT NULL,
+    CONSTRAINT names_month_name_pk PRIMARY KEY (month, name)
+);
+COMMENT ON COLUMN shop.names.name IS 'Name.';
+"""
+NAMES_QUERY = """\
+-- grain: one name
+-- key: month, name
+-- parameters: month
+-- sources: things_staging.things
+-- write disposition: replace partition (month)
+SELECT month, x AS {column}, 5 AS number FROM things_staging.things WHERE month = %(month)s
+"""
+
+
+def test_declared_table_is_made_anew_while_readers_go_on(
+    postgres: Connection, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = contract_of(Column("x", TEXT, "X."), span="month")
+    deploy(postgres, contract, b"x\na\nb\n", "month")
+    load(postgres, put(b"x\nc\n", "5.csv", "2021-05"), contract=contract)
+    folder = root / "shop" / "names"
+    folder.mkdir(parents=True)
+    (folder / "table.sql").write_text(NAMES)
+    (folder / "query.sql").write_text(NAMES_QUERY.format(column="name").replace(", 5 AS number", ""))
+    apply_ddl(postgres, [contract], ["shop"], root)
+    for month in ("2021-04", "2021-05"):
+        build_tables(postgres, "shop", {"month": f"{month}-01"}, partition=month, datasets=["things"], root=root)
+    postgres.execute("GRANT SELECT ON shop.names TO PUBLIC")
+
+    renamed = NAMES.replace("    name text", "    label text").replace("(month, name)\n)", "(month, label)\n)")
+    renamed = renamed.replace("names.name", "names.label").replace(
+        "CONSTRAINT", "number integer NOT NULL,\n    CONSTRAINT"
+    )
+    (folder / "table.sql").write_text(renamed)
+    (folder / "query.sql").write_text(NAMES_QUERY.format(column="label"))
+    (folder / "checks.sql").write_text(
+        "-- fail: no c\nSELECT 1 FROM shop.names WHERE month = %(month)s AND label = 'c'\n"
+    )
+    with pytest.raises(CheckError, match="no c"):
+        apply_ddl(postgres, [contract], ["shop"], root)
+    assert rows(postgres, "name", "shop.names") == [("a",), ("b",), ("c",)]
+    (folder / "checks.sql").unlink()
+    assert apply_ddl(postgres, [contract], ["shop"], root) == ["shop.names"]
+    assert rows(postgres, "label, number", "shop.names") == [("a", 5), ("b", 5), ("c", 5)]
+    assert rows(postgres, "count(*)", "ledger.builds") == [(0,)]
+    right = postgres.execute("SELECT count(*) FROM pg_class, aclexplode(relacl) AS a WHERE a.grantee = 0"
+                             " AND oid = 'shop.names'::regclass")  # fmt: skip
+    assert right.fetchone() == (1,)
+    assert apply_ddl(postgres, [contract], ["shop"], root) == []

@@ -8,6 +8,7 @@ import pytest
 from sqlfluff.core import FluffConfig, Linter
 
 from tasks.engine.errors import SqlFileError
+from tasks.engine.rebuilds import rebuild_faults
 from tasks.engine.sql_files import FILES, HEADER_KEYS, OPTIONAL_KEYS, ROOT, SqlTable, sql_table
 
 REQUIRED = {
@@ -108,6 +109,12 @@ def disposition_faults(table: SqlTable) -> Iterator[str]:
         yield str(error)
 
 
+def rebuild_lines(table: SqlTable) -> Iterator[str]:
+    """A table that says it can be made anew from its query must be one."""
+    if "rebuild" in table.header("table.sql"):
+        yield from rebuild_faults(table)
+
+
 def check_faults(text: str) -> Iterator[str]:
     if not re.match(r"-- (?:fail|warn): \S", text):
         yield "expected `-- fail: name` or `-- warn: name` in the first line"
@@ -150,6 +157,7 @@ def faults(table: SqlTable) -> list[str]:
             rules.append(value_faults(text))
         found += [f"{table.name}/{file}: {fault}" for rule in rules for fault in rule]
     found += [f"{table.name}/query.sql: {fault}" for fault in disposition_faults(table)]
+    found += [f"{table.name}/table.sql: {fault}" for fault in rebuild_lines(table)]
     return found
 
 
@@ -315,3 +323,24 @@ def test_foreign_file_is_a_fault(tmp_path: Path) -> None:
 
 def test_folder_without_sql_is_a_fault(tmp_path: Path) -> None:
     assert faults(sample(tmp_path, {})) == [f"shop.sales: expected one of {FILES}"]
+
+
+@pytest.mark.parametrize(
+    ("header", "query", "fault"),
+    [
+        ("from query", "SELECT %(day)s::date AS day", None),
+        ("yes", "SELECT %(day)s::date AS day", "expected `rebuild: from query`"),
+        ("from query", "SELECT %(day)s::date AS day, %(top)s AS top", "found top"),
+    ],
+)
+def test_table_that_is_made_anew_has_no_parameter_but_its_partition(
+    tmp_path: Path, header: str, query: str, fault: str | None
+) -> None:
+    folder = tmp_path / "shop" / "sales"
+    folder.mkdir(parents=True)
+    disposition = "-- write disposition: replace partition (day)\n"
+    ddl = "CREATE TABLE IF NOT EXISTS shop.sales (day date);"
+    (folder / "table.sql").write_text(f"{disposition}-- rebuild: {header}\n{ddl}\n")
+    (folder / "query.sql").write_text(f"{disposition}{query}\n")
+    found = list(rebuild_lines(sql_table("shop.sales", tmp_path)))
+    assert not found if fault is None else fault in found[0]

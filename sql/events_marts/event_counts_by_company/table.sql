@@ -2,6 +2,7 @@
 -- key: month, company
 -- sources: none
 -- write disposition: replace partition (month)
+-- rebuild: from query
 CREATE TABLE IF NOT EXISTS events_marts.event_counts_by_company (
     month date NOT NULL,
     company text NOT NULL,

@@ -2,6 +2,7 @@
 -- key: month, country
 -- sources: none
 -- write disposition: replace partition (month)
+-- rebuild: from query
 CREATE TABLE IF NOT EXISTS events_marts.event_counts_by_country (
     month date NOT NULL,
     country text NOT NULL,

@@ -2,6 +2,7 @@
 -- key: month, event_date
 -- sources: none
 -- write disposition: replace partition (month)
+-- rebuild: from query
 CREATE TABLE IF NOT EXISTS events_marts.event_counts_by_date (
     month date NOT NULL,
     event_date date NOT NULL,

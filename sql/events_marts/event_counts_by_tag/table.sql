@@ -2,6 +2,7 @@
 -- key: month, tag
 -- sources: none
 -- write disposition: replace partition (month)
+-- rebuild: from query
 CREATE TABLE IF NOT EXISTS events_marts.event_counts_by_tag (
     month date NOT NULL,
     tag text NOT NULL,

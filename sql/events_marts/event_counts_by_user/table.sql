@@ -2,6 +2,7 @@
 -- key: month, email
 -- sources: none
 -- write disposition: replace partition (month)
+-- rebuild: from query
 CREATE TABLE IF NOT EXISTS events_marts.event_counts_by_user (
     month date NOT NULL,
     email text NOT NULL,
