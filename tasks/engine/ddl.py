@@ -6,7 +6,7 @@ from pathlib import Path
 from psycopg import sql
 
 from tasks.contracts import Contract
-from tasks.engine import ledger
+from tasks.engine.applied_ddl import applied_files, write_applied
 from tasks.engine.builder import refuse_failed, run_checks
 from tasks.engine.busy_tables import DDL_LOCK_WAIT, retried_while_busy
 from tasks.engine.ddl_plan import DdlPlan, plan_ddl
@@ -85,9 +85,9 @@ def _apply(connection: Connection, wanted: Sequence[WantedObject], root: Path) -
         check_known_rows(connection, [each for each in due if each.name in existing - recorded.keys()])
         _verify(connection, wanted, [each for each in due if each.name in existing], root)
         for each in due:
-            ledger.write_applied(connection, each.name, each.digest(connection))
+            write_applied(connection, each.name, each.digest(connection))
         for migration in pending:
-            ledger.write_applied(connection, migration.path, migration.digest)
+            write_applied(connection, migration.path, migration.digest)
     return [*schemas, *(each.path for each in to_run), *(each.name for each in due)]
 
 
@@ -123,7 +123,7 @@ def _verify(connection: Connection, wanted: Sequence[WantedObject], due: Sequenc
 def _state(connection: Connection, wanted: Sequence[WantedObject]) -> tuple[set[str], dict[str, str]]:
     """What exists of what is wanted, and what the ledger recorded of it: two queries."""
     existing = _existing(connection, wanted)
-    return existing, ledger.applied_files(connection) if "ledger.applied_files" in existing else {}
+    return existing, applied_files(connection) if "ledger.applied_files" in existing else {}
 
 
 def _due(

@@ -284,20 +284,3 @@ def latest_exports(connection: Connection, export_id: str) -> list[ExportReceipt
         [export_id],
     )
     return [ExportReceipt(row[0], row[1], "exported", *row[2:]) for row in rows]
-
-
-def applied_files(connection: Connection) -> dict[str, str]:
-    """Checksums of the DDL that was applied, by address."""
-    rows = connection.execute("SELECT path, sha256 FROM ledger.applied_files")
-    return {str(path): str(digest) for path, digest in rows}
-
-
-def write_applied(connection: Connection, path: str, digest: str) -> None:
-    """Enter DDL that was just applied."""
-    connection.execute(
-        sql.SQL(
-            "INSERT INTO ledger.applied_files (path, sha256) VALUES (%s, %s)"
-            " ON CONFLICT (path) DO UPDATE SET sha256 = excluded.sha256, applied_at = DEFAULT"
-        ),
-        [path, digest],
-    )
