@@ -41,11 +41,13 @@ def retried_while_busy(connection: Connection, tables: Sequence[str], change: Ca
     raise AssertionError("the last attempt returns or raises")
 
 
-def busy_error(connection: Connection, tables: Sequence[str], what: str) -> WarehouseBusyError:
-    """The error of a lock that was not granted in time."""
+def busy_error(
+    connection: Connection, tables: Sequence[str], what: str, wait: str = DDL_LOCK_WAIT
+) -> WarehouseBusyError:
+    """The error of a lock that was not granted in time; the connection must be able to ask who holds it."""
     holders = lock_holders(connection, tables)
     return WarehouseBusyError(
-        f"{what}. Expected the lock within {DDL_LOCK_WAIT}, but found it held by"
+        f"{what}. Expected the lock within {wait}, but found it held by"
         f" {'; '.join(holders) or 'a session that ended meanwhile'}. Nothing was changed. Wait until that session"
         " ends its transaction, or end it with pg_terminate_backend, and run again"
     )

@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
+import psycopg
 from psycopg import sql
 
 from tasks.contracts import Contract, Partition
 from tasks.contracts.keys import partition_name, partition_value
+from tasks.engine.busy_tables import busy_error
 from tasks.engine.errors import errors_at
 from tasks.engine.ledger import LoadEntry
 from tasks.engine.warehouse import (
@@ -86,7 +88,7 @@ def open_partition(connection: Connection, contract: Contract, value: date | Non
         load_id: Of the load.
 
     Raises:
-        WarehouseUnavailableError: Somebody has held a lock on the parent that forbids it for all of `LOCK_WAIT`.
+        WarehouseBusyError: Another session held a lock on the parent that forbids it for all of `LOCK_WAIT`.
     """
     target = target_of(contract, value, load_id)
     if contract.partition is None or value is None or has_table(connection, target.table):
@@ -106,10 +108,15 @@ def open_partition(connection: Connection, contract: Contract, value: date | Non
     ]
     # What is added holds for the rows that are there, not for those to come.
     dropped = [sql.SQL("ALTER COLUMN {} DROP DEFAULT").format(sql.Identifier(key)) for key in shared]
-    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_WAIT)))
-    for changes in (added, dropped):
-        connection.execute(sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(", ").join(changes)))
-    connection.execute(attach_partition(contract, contract.partition, value))
+    try:
+        with connection.transaction():  # a savepoint: after an error the connection can ask who holds the lock
+            connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_WAIT)))
+            for changes in (added, dropped):
+                connection.execute(sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(", ").join(changes)))
+            connection.execute(attach_partition(contract, contract.partition, value))
+    except psycopg.errors.LockNotAvailable as error:
+        what = f"Postgres [55P03] {error.diag.message_primary} ({target.table} becomes a partition of {contract.table})"
+        raise busy_error(connection, [contract.table], what, LOCK_WAIT) from error
 
 
 def attach_partition(contract: Contract, partition: Partition, value: date) -> sql.Composed:

@@ -14,7 +14,7 @@ from things import HEADER, STRICT, THINGS, connection, load, names, put, ready_c
 
 from tasks.contracts import Contract, Partition
 from tasks.engine import partitions
-from tasks.engine.errors import ErrorBudgetError, WarehouseUnavailableError, is_transient
+from tasks.engine.errors import ErrorBudgetError, WarehouseBusyError, is_transient
 from tasks.engine.partitions import ensure_partition, rows_of_partition
 from tasks.engine.warehouse import Connection, staging_ddl
 
@@ -135,7 +135,9 @@ def test_load_that_may_not_attach_its_month_says_so_in_time_and_leaves_nothing(
     source = put(ROWS)
     with connection() as other, other.transaction():
         other.execute("LOCK TABLE things_staging.things IN SHARE UPDATE EXCLUSIVE MODE")
-        with pytest.raises(WarehouseUnavailableError, match=r"things_staging\.things") as caught:
+        with pytest.raises(
+            WarehouseBusyError, match=rf"partition of things_staging\.things.*process {other.info.backend_pid}"
+        ) as caught:
             load(postgres, source)
     assert is_transient(caught.value)
     assert (tables(postgres), state(postgres)["loads"]) == ([], [])
