@@ -11,6 +11,7 @@ import inspect
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ def faults(config: Mapping[str, Any], *, root: Path, environ: Mapping[str, str])
         if not deployment.get("pull", config.get("pull")):
             found.append(f"deployments.{deployment.get('name') or number}.pull: expected a step, found none; {_COPIES}")
         found.extend(_deployment(deployment, f"deployments.{deployment.get('name') or number}"))
+    found.extend(_names(deployments))
     if not found:
         # What the checks above do not know by name: Prefect's own reading of the types.
         found.extend(_pydantic(PrefectYamlModel, {k: v for k, v in config.items() if k != _SHARED}, "prefect.yaml"))
@@ -119,14 +121,12 @@ def _deployment(deployment: Mapping[str, Any], at: str) -> Iterator[str]:
     yield from _work_pool(deployment.get("work_pool"), f"{at}.work_pool")
     yield from _concurrency(deployment.get("concurrency_limit"), f"{at}.concurrency_limit")
     yield from _schedules(deployment, at)
+    given = deployment.get("parameters") or {}
     try:
         flow = flow_of(deployment)
     except Exception as error:  # importing runs other people's code, which may raise anything
         yield f"{at}.entrypoint: {deployment.get('entrypoint')!r} is no flow: {type(error).__name__}: {error}"
         return
-    if deployment.get("name") != flow.name:
-        yield f"{at}.name: expected the flow's name {flow.name!r}, found {deployment.get('name')!r}"
-    given = deployment.get("parameters") or {}
     yield from _parameters(given, flow, f"{at}.parameters")
     for schedule in deployment.get("schedules") or []:
         if isinstance(schedule, Mapping):
@@ -135,6 +135,17 @@ def _deployment(deployment: Mapping[str, Any], at: str) -> Iterator[str]:
             missing = set(parameter_schema(flow).model_dump().get("required") or []) - {*given, *own}
             if missing:
                 yield f"{at}.schedules: expected values for {_listed(missing)}, which have no default; found none"
+
+
+def _names(deployments: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """One deployment of each flow has the flow's name, by which runs are started; more may have other names."""
+    named: dict[str, list[Any]] = {}
+    for deployment in deployments:
+        with suppress(Exception):  # an entrypoint that is no flow is a fault of its own
+            named.setdefault(flow_of(deployment).name, []).append(deployment.get("name"))
+    for flow, names in named.items():
+        if flow not in names:
+            yield f"deployments.{names[0]}.name: expected the flow's name {flow!r}, found {', '.join(map(repr, names))}"
 
 
 def _parameters(given: Mapping[str, Any], flow: Flow[..., Any], at: str) -> Iterator[str]:

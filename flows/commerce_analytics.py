@@ -5,12 +5,14 @@ from prefect import flow
 from tasks.check import check_loads
 from tasks.connections import run_settings
 from tasks.contracts.commerce import COMMERCE
+from tasks.contracts.keys import partition_value
+from tasks.engine.build_inputs import Build
 from tasks.engine.calendars import calendar_of
 from tasks.engine.receipts import LoadReceipt
 from tasks.export import export_tables
 from tasks.extract import list_datasets
 from tasks.load import load_object
-from tasks.parameters import AllowEmpty, AsOf, ExportId, named_by_day, scheduled_day
+from tasks.parameters import AllowEmpty, AsOf, ExportId, Force, named_by_day, scheduled_day
 from tasks.report import Chart, report_figures
 from tasks.transform import build_schemas, build_tables
 
@@ -19,10 +21,13 @@ CHARTS = {
     "best_performing_product": Chart("Reviews of the best product by stars, per cent", r"pct_(\w+)_star_review"),
 }
 
+REFERENCE = Build("if_common", COMMERCE, lambda _: calendar_of(run_settings().commerce_country))
+ANALYTICS = Build("commerce_analytics", COMMERCE, lambda as_of: {"ingestion_date": partition_value(as_of)})
+
 
 @flow(name="commerce-analytics", flow_run_name=named_by_day("commerce-analytics"))
 def commerce_analytics(
-    as_of: AsOf | None = None, export_id: ExportId | None = None, allow_empty: AllowEmpty = False
+from tasks.parameters import AllowEmpty, AsOf, ExportId, Force, named_by_day, scheduled_day
 ) -> list[LoadReceipt]:
     """Load the shop's files, build the three tables as of a day, check them, export them and publish the report.
 
@@ -31,19 +36,16 @@ def commerce_analytics(
     Args:
         as_of: The day that the answers are as of; by default the day of the scheduled start.
         export_id: Where the exports go, below `EXPORT_PREFIX`; by default `EXPORT_ID`.
-        allow_empty: Let an export without rows replace one that has rows.
+from tasks.parameters import AllowEmpty, AsOf, ExportId, Force, named_by_day, scheduled_day
     """
     as_of = as_of or scheduled_day()
-    calendar = calendar_of(run_settings().commerce_country)
 
     build_schemas(COMMERCE, ["if_common", "commerce_analytics"])
     found = list_datasets(COMMERCE)
-    loads = [load_object(contract, source) for contract, source in found]
+    loads = [load_object(contract, source, force=force) for contract, source in found]
     for (contract, _), load in zip(found, loads, strict=True):
         check_loads(contract, [load])
-    build_tables("if_common", COMMERCE, "", calendar)
-    build_tables("commerce_analytics", COMMERCE, f"{as_of}", {"ingestion_date": as_of})
-    exports = export_tables("commerce_analytics", as_of=as_of, export_id=export_id, allow_empty=allow_empty)
+from tasks.parameters import AllowEmpty, AsOf, ExportId, Force, named_by_day, scheduled_day
     title = f"Shop as of {as_of}"
     report_figures(
         "commerce_analytics", "commerce-analytics", title, as_of, CHARTS, loads, exports, export_id=export_id

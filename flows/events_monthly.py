@@ -7,24 +7,30 @@ from prefect import flow
 from tasks.backfill import report_finished
 from tasks.check import check_loads
 from tasks.contracts.events import EVENTS
+from tasks.contracts.keys import partition_value
+from tasks.engine.build_inputs import Build
 from tasks.engine.receipts import LoadReceipt
+from tasks.engine.staleness import PipelineInputs
 from tasks.export import export_tables
 from tasks.extract import list_objects
 from tasks.load import load_object
-from tasks.parameters import Month, month_or_default, month_start, named_by_month, next_month
+from tasks.parameters import Force, Month, month_or_default, month_start, named_by_month, next_month
 from tasks.report import report_answers
 from tasks.transform import Parameters, build_schemas, build_tables
 
+MARTS = Build("events_marts", (EVENTS,), lambda month: {"month": partition_value(month)})
+INPUTS = PipelineInputs(EVENTS, builds=(MARTS,))
+
 
 @flow(name="events-monthly", flow_run_name=named_by_month("events-monthly"))
-def events_monthly(month: Month | None = None, force: bool = False) -> list[LoadReceipt]:
+def events_monthly(month: Month | None = None, force: Force = False) -> list[LoadReceipt]:
     """Load one month of events, rebuild its marts, check them, export them and publish the insights.
 
-    A month that stands as it is in the lake is no work; new content replaces the month.
+    A month that is loaded as it is in the lake is no work; new content replaces the month.
 
     Args:
         month: Month of the file, YYYY-MM; by default the month of the scheduled start - 1 day.
-        force: Load and build again even where nothing changed, and let an export without rows replace one that has.
+        force: Load and build again even if nothing changed, and let an export without rows replace one that has rows.
     """
     month = month_or_default(month)
     first, end = month_start(month, date.min), month_start(next_month(month), date.max)
@@ -32,8 +38,7 @@ def events_monthly(month: Month | None = None, force: bool = False) -> list[Load
     build_schemas([EVENTS], ["events_staging", "events_marts"])
     loads = [load_object(EVENTS, source, force=force) for source in list_objects(EVENTS, month)]
     check_loads(EVENTS, loads)
-    builds = build_tables("events_marts", [EVENTS], month, {"month": first}, force=force)
-    exports = export_tables("events_marts", allow_empty=force)
+        force: Load and build again even if nothing changed, and let an export without rows replace one that has rows.
     answers: Parameters = {"since": first, "until": end, "top": 10}
     report_answers("events_insights", "events-monthly", f"Events of {month}", answers, loads, exports)
     report_finished(EVENTS, month, builds)

@@ -6,6 +6,7 @@ from tasks.check import check_loads
 from tasks.contracts.totesys import HISTORIES, TOTESYS
 from tasks.contracts.totesys_source import SOURCE_TABLES
 from tasks.deletions import merge_returned
+from tasks.engine.build_inputs import Build
 from tasks.engine.currencies import currency_names
 from tasks.engine.receipts import SyncReceipt
 from tasks.engine.sync_runs import SyncRun
@@ -15,6 +16,9 @@ from tasks.sync import check_stores, extract_changes, land_parquet, land_process
 from tasks.sync_report import report_sync
 from tasks.transform import build_schemas, build_tables
 
+CORE = Build("totesys_core", tuple(TOTESYS), lambda _: {})
+WAREHOUSE = Build("totesys_warehouse", tuple(TOTESYS), lambda _: currency_names())
+
 
 def complete_run(run: SyncRun) -> SyncReceipt:
     """Take an extracted run from where it stands to the warehouse."""
@@ -22,8 +26,7 @@ def complete_run(run: SyncRun) -> SyncReceipt:
     loads = [load_object(contract, source) for contract, source in objects]
     for (contract, _), load in zip(objects, loads, strict=True):
         check_loads(contract, [load])
-    builds = build_tables("totesys_core", TOTESYS, "", {})
-    builds += build_tables("totesys_warehouse", TOTESYS, "", currency_names())
+    builds = build_tables(CORE) + build_tables(WAREHOUSE)
     reopened = merge_returned(HISTORIES, loads) if loads else []
     return land_processed("totesys", run, loads, builds, reopened)
 

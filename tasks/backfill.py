@@ -8,12 +8,14 @@ from prefect.logging import get_run_logger
 from tasks.connections import flow_run_id, open_lake, open_warehouse, run_settings
 from tasks.contracts import Contract
 from tasks.contracts.keys import partition_name, partition_value
-from tasks.engine import ledger
-from tasks.engine.backfill import MEANINGS, BackfillPlan, plan_backfill, read_standing
-from tasks.engine.errors import BackfillError
+from tasks.engine.backfill import MEANINGS, BackfillPlan, plan_backfill
+from tasks.engine.errors import BackfillError, MissingObjectError
+from tasks.engine.finished_partitions import write_finished
+from tasks.engine.lake import Lake
 from tasks.engine.receipts import BuildReceipt, ObjectRef
 from tasks.engine.sql_files import sql_digest
-from tasks.extract import key_template
+from tasks.engine.staleness import read_standing
+from tasks.extract import key_template, objects_of
 from tasks.parameters import partition_of
 from tasks.partition_runs import Outcome, Pipeline
 from tasks.policy import step
@@ -48,32 +50,46 @@ def _day_of(contract: Contract, name: str) -> date:
         ) from error
 
 
-@step(task_run_name="list_partitions {contract.dataset} {start} {end}")
-def list_partitions(contract: Contract, start: str | None, end: str | None) -> BackfillPlan:
-    """Hold one listing of the lake against one query of the ledger; nothing is written.
+@step(task_run_name="list_partitions {pipeline.name} {start} {end}")
+def list_partitions(pipeline: Pipeline, start: str | None, end: str | None) -> BackfillPlan:
+    """Compare a listing of each dataset with the ledger; nothing is written.
 
     Args:
-        contract: Whose partitions.
-        start: The first; None for the first that is delivered or stands.
-        end: The last, which is included; None for the last that is delivered or stands.
+        pipeline: Whose partitions.
+        start: The first; None for the first that is delivered or loaded.
+        end: The last, which is included; None for the last that is delivered or loaded.
     """
+    contract = pipeline.contract
     first, last = range_of(contract, start, end)
     unit = contract.partition.unit if contract.partition else "month"
-    template = key_template(contract, run_settings())
-    objects = []
     with open_lake() as lake, open_warehouse() as connection:
-        for stored in lake.list(template.range_prefix(first, last, unit)):
-            name = partition_name(day, unit) if (day := template.date_of(stored.key)) else ""
-            if name and (start or name) <= name <= (end or name):
-                objects.append(ObjectRef(lake.uri(stored.key), stored.version, stored.size_bytes, name))
-        standing = read_standing(connection, contract.dataset, start, end)
+        objects = objects_between(lake, contract, start, end)
+        secondary = {other.dataset: objects_between(lake, other, start, end) for other in pipeline.secondary}
+        standing = read_standing(connection, pipeline.inputs, start, end, secondary)
     plan = plan_backfill(contract.dataset, unit, first, last, objects, standing)
     for state, meaning in MEANINGS.items():
         if names := plan.of(state):
-            get_run_logger().info(
-                "%s, %s: %s partitions, %s", state, meaning, f"{len(names):,}", _spelt(plan.spans(state))
-            )
+            get_run_logger().info("%s, %s: %s, %s", state, meaning, counted(len(names)), _spelt(plan.spans(state)))
+    if plan.changes:
+        get_run_logger().info("Changed inputs: %s", ", ".join(plan.changes))
     return plan
+
+
+def objects_between(lake: Lake, contract: Contract, start: str | None, end: str | None) -> list[ObjectRef]:
+    """Objects of the partitions of a range, or the one object of a dataset without partitions."""
+    if contract.partition is None:
+        try:
+            return objects_of(lake, contract, run_settings())[:1]
+        except MissingObjectError as error:  # a run says so as well, if there is one
+            get_run_logger().warning("%s", error)
+            return []
+    unit, template = contract.partition.unit, key_template(contract, run_settings())
+    objects = []
+    for stored in lake.list(template.range_prefix(*range_of(contract, start, end), unit)):
+        name = partition_name(day, unit) if (day := template.date_of(stored.key)) else ""
+        if name and (start or name) <= name <= (end or name):
+            objects.append(ObjectRef(lake.uri(stored.key), stored.version, stored.size_bytes, name))
+    return objects
 
 
 @step(task_run_name="report_backfill {pipeline.name}")
@@ -99,17 +115,21 @@ def report_backfill(
     failed = [outcome for outcome in outcomes if outcome.fault]
     if failed:
         reasons = "".join(f"\n  {outcome.partition}: {outcome.fault}" for outcome in failed[:SHOWN_FAILURES])
+        if len(failed) > SHOWN_FAILURES:
+            reasons += f"\n  and {len(failed) - SHOWN_FAILURES:,} more, see the artifact"
         raise BackfillError(
-            f"{len(failed):,} of {len(outcomes):,} partitions of {pipeline.name} failed, the others stand; run the same"
-            f" backfill again when the reasons are gone:{reasons}"
-            + (
-                f"\n  and {len(failed) - SHOWN_FAILURES:,} more, see the artifact"
-                if len(failed) > SHOWN_FAILURES
-                else ""
-            )
+            f"{len(failed):,} of {counted(len(outcomes))} of {pipeline.name} failed,"
+            f" {len(outcomes) - len(failed):,} succeeded; remove the reasons and run the same backfill again:{reasons}"
         )
     if left and left.due:
         get_run_logger().warning("Due again: %s. Run the same backfill again", ", ".join(left.due[:SHOWN_SPANS]))
+    elif left and not outcomes:
+        get_run_logger().info("Nothing was due: no run of %s was started", pipeline.name)
+
+
+def counted(count: int) -> str:
+    """A number of partitions in words: `1 partition`, `2 partitions`."""
+    return f"{count:,} partition{'' if count == 1 else 's'}"
 
 
 def backfill_text(
@@ -118,15 +138,21 @@ def backfill_text(
     """The account of a backfill, in paragraphs of Markdown."""
     yield f"# Backfill of {name}"
     if not plan.partitions:
-        yield "Nothing is delivered, and nothing stands."
+        yield "Nothing is delivered, and nothing is loaded."
     if left is None:
-        yield f"{len(plan.due):,} of {len(plan.partitions):,} partitions are due. Nothing was written."
+        verb = "is" if len(plan.due) == 1 else "are"
+        yield f"{len(plan.due):,} of {counted(len(plan.partitions))} {verb} due. Nothing was written."
+    elif not outcomes:
+        yield f"Nothing was due: no run of {name} was started."
     else:
         failed = sum(bool(outcome.fault) for outcome in outcomes)
-        yield f"{len(outcomes) - failed:,} partitions were run, {failed:,} failed."
+        verb = "was" if len(outcomes) == 1 else "were"
+        yield f"{counted(len(outcomes))} {verb} run: {len(outcomes) - failed:,} succeeded, {failed:,} failed."
         if failed:
             faults = [(outcome.partition, outcome.fault) for outcome in outcomes if outcome.fault]
             yield markdown_table(["failed", "because"], faults)
+    if plan.changes:
+        yield f"Changed inputs: {', '.join(plan.changes[:SHOWN_SPANS])}."
     for title, found in (("Plan", plan), ("Afterwards", left)):
         if found and found.partitions:
             yield f"## {title}"
@@ -134,7 +160,7 @@ def backfill_text(
             yield markdown_table(["state", "partitions", "which", "that is"], [row for row in rows if row[1]])
     orphans = [uri for planned in plan.partitions for uri in planned.orphans]
     if orphans:
-        yield f"Gone from the lake, {len(orphans):,} objects whose rows stand: {', '.join(orphans[:SHOWN_SPANS])}"
+        yield f"Gone from the lake, {len(orphans):,} objects whose rows stay: {', '.join(orphans[:SHOWN_SPANS])}"
 
 
 def _spelt(spans: Sequence[tuple[str, str]]) -> str:
@@ -146,16 +172,18 @@ def _spelt(spans: Sequence[tuple[str, str]]) -> str:
 def report_finished(contract: Contract, partition: str, builds: Sequence[BuildReceipt]) -> None:
     """Enter into the ledger that a partition's run came to its end: the last step of a pipeline with partitions.
 
-    A backfill runs a partition again that was loaded without this, as by a run that was killed before its exports.
+    A backfill runs a partition again that was loaded without this entry, as by a run that was killed before its
+    exports, and one whose tables would have other fingerprints now.
 
     Args:
         contract: Of the dataset.
-        partition: Which one.
-        builds: Of everything that was built from it.
+        partition: The partition.
+        builds: Receipts of all steps that built tables for the partition.
     """
     schemas = sorted({build.table.split(".")[0] for build in builds})
     loads = sorted({load for build in builds for load in build.loads})
+    marks = {build.table: build.fingerprint for build in builds if not build.is_whole}
     with open_warehouse() as connection:
-        ledger.write_finished(
-            connection, contract.dataset, partition, loads, schemas, sql_digest(schemas), flow_run_id()
+        write_finished(
+            connection, contract.dataset, partition, loads, schemas, sql_digest(schemas), flow_run_id(), marks
         )

@@ -46,7 +46,7 @@ def objects_of(lake: Lake, contract: Contract, settings: RunSettings, partition:
         for stored in lake.list(template.listing_prefix(value, unit))
         if (day := template.date_of(stored.key)) and partition_name(day, unit) == partition
     ]
-    if found:
+    if found or contract.is_optional:
         return found
     days = (template.date_of(stored.key) for stored in lake.list(template.listing_prefix(None)))
     existing = {partition_name(day, unit) for day in days if day}
@@ -87,11 +87,20 @@ def list_objects(contract: Contract, partition: str = "") -> list[ObjectRef]:
         return _listed(lake, contract, partition)
 
 
-@step(task_run_name="list_datasets")
-def list_datasets(contracts: Sequence[Contract]) -> list[tuple[Contract, ObjectRef]]:
-    """List the objects of datasets without partitions, each with its contract; optional ones may be missing."""
+@step(task_run_name="list_datasets {partition}")
+def list_datasets(contracts: Sequence[Contract], partition: str = "") -> list[tuple[Contract, ObjectRef]]:
+    """List the objects of some datasets, each with its contract; those of optional datasets may be missing.
+
+    Args:
+        contracts: Of the datasets.
+        partition: Which partition of the datasets that have partitions; of any other dataset, its one object.
+    """
     with open_lake() as lake:
-        return [(contract, source) for contract in contracts for source in _listed(lake, contract)]
+        return [
+            (contract, source)
+            for contract in contracts
+            for source in _listed(lake, contract, partition if contract.partition else "")
+        ]
 
 
 def _listed(lake: Lake, contract: Contract, partition: str = "") -> list[ObjectRef]:

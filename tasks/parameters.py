@@ -39,6 +39,7 @@ ExportId = Annotated[
         examples=["default"],
     ),
 ]
+Force = Annotated[bool, Field(description="Load and build again even if nothing changed")]
 AllowEmpty = Annotated[bool, Field(description="Let an export without rows replace one that has rows")]
 Since = Annotated[
     str,

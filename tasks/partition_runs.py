@@ -22,6 +22,7 @@ from prefect.runtime import flow_run
 from tasks.contracts import Contract
 from tasks.engine.errors import BackfillError
 from tasks.engine.quoting import printable, quoted
+from tasks.engine.staleness import PipelineInputs
 from tasks.policy import step
 from tasks.prefect_texts import show_progress, start_progress
 
@@ -45,17 +46,28 @@ class Pipeline:
     """A pipeline that a backfill can run.
 
     Attributes:
-        contract: Of its dataset, which is partitioned.
-        flow: What brings one partition up to date, from the load to `report_finished`. Its deployment has its name.
+        inputs: Contracts of everything that a run loads, and the steps that build tables from it.
+        flow: What brings one partition up to date, from the load to `report_finished`. It takes `force`. Its deployment
+            has its name.
         parameter: The flow's parameter that names the partition.
-        after: What follows a backfill that did not fail, with the first and the last day of the range; the same range
-            again may be no work.
+        after: What follows a backfill of a range that did not fail, with the first and the last day of the range; the
+            same range again may be no work.
     """
 
-    contract: Contract
+    inputs: PipelineInputs
     flow: Flow[..., Any]
     parameter: str
     after: Callable[[date, date], object] | None = None
+
+    @property
+    def contract(self) -> Contract:
+        """Contract of the dataset whose partitions are run."""
+        return self.inputs.contract
+
+    @property
+    def secondary(self) -> tuple[Contract, ...]:
+        """Contracts of the other datasets that a run loads."""
+        return self.inputs.secondary
 
     @property
     def name(self) -> str:
@@ -87,38 +99,47 @@ def pipeline_of(pipelines: Iterable[Pipeline], name: str) -> Pipeline:
     return known[name]
 
 
-def load_partitions(pipeline: Pipeline, due: Sequence[str]) -> list[Outcome]:
+def load_partitions(pipeline: Pipeline, due: Sequence[str], *, force: bool = False) -> list[Outcome]:
     """Run a pipeline for some partitions, in their order; one that fails stops no other.
 
-    Through the pipeline's deployment, as many at once as that allows, where there is one; else one after another here.
+    Through the pipeline's deployment, as many at once as that allows, if there is one; else one after another here.
+
+    Args:
+        pipeline: Which pipeline.
+        due: The partitions.
+        force: Whether each run loads and builds again even if nothing changed.
     """
     if not due:
         return []
     with get_client(sync_client=True) as client:
         deployment = _deployment_of(client, pipeline)
-        ended = _deployed(client, deployment, pipeline, due) if deployment else _in_process(pipeline, due)
+        ended = _deployed(client, deployment, pipeline, due, force) if deployment else _in_process(pipeline, due, force)
         where = f"deployment {pipeline.name} on {deployment.work_pool_name}" if deployment else "this process"
-        get_run_logger().info("Running %s for %d partitions by %s", pipeline.name, len(due), where)
+        get_run_logger().info("Partitions for which %s runs by %s: %d", pipeline.name, where, len(due))
         return list(_watched(pipeline, len(due), ended))
 
 
 @step(task_run_name="load_partition {partition}")
-def load_partition(pipeline: Pipeline, partition: str) -> Outcome:
+def load_partition(pipeline: Pipeline, partition: str, *, force: bool = False) -> Outcome:
     """Run a pipeline for one partition in this process.
 
     A task, for Prefect may answer the n-th sub-run of a flow that is run again by the n-th of the try before, which was
     for another partition; under a task each is a run of its own.
     """
-    state = pipeline.flow(**{pipeline.parameter: partition}, return_state=True)
+    state = pipeline.flow(**_parameters(pipeline, partition, force), return_state=True)
     return _outcome(partition, cast("State[Any]", state))
 
 
-def _in_process(pipeline: Pipeline, due: Sequence[str]) -> Iterator[Outcome]:
-    return (load_partition(pipeline, partition) for partition in due)
+def _parameters(pipeline: Pipeline, partition: str, force: bool) -> dict[str, Any]:
+    return {pipeline.parameter: partition} | ({"force": True} if force else {})
+
+
+def _in_process(pipeline: Pipeline, due: Sequence[str], force: bool) -> Iterator[Outcome]:
+    return (load_partition(pipeline, partition, force=force) for partition in due)
 
 
 def _deployed(
-    client: SyncPrefectClient, deployment: DeploymentResponse, pipeline: Pipeline, due: Sequence[str]
+    client: SyncPrefectClient, deployment: DeploymentResponse, pipeline: Pipeline, due: Sequence[str], force: bool
 ) -> Iterator[Outcome]:
     limit = deployment.global_concurrency_limit
     most = min(max(limit.limit, 1) if limit else IN_FLIGHT, MOST_IN_FLIGHT)
@@ -129,7 +150,7 @@ def _deployed(
             partition = waiting.popleft()
             started = run_deployment(
                 deployment.id,
-                parameters={pipeline.parameter: partition},
+                parameters=_parameters(pipeline, partition, force),
                 timeout=0,
                 idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{partition}",
             )

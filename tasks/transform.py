@@ -8,6 +8,7 @@ from prefect.logging import get_run_logger
 from tasks.connections import flow_run_id, open_warehouse, warehouse_slot
 from tasks.contracts import Contract
 from tasks.engine import builder
+from tasks.engine.build_inputs import Build
 from tasks.engine.ddl import apply_ddl
 from tasks.engine.receipts import BuildReceipt
 from tasks.policy import step
@@ -25,34 +26,26 @@ def build_schemas(contracts: Sequence[Contract], schemas: Sequence[str]) -> list
     return applied
 
 
-@step(task_run_name="build_tables {schema} {partition}")
-def build_tables(
-    schema: str,
-    contracts: Sequence[Contract],
-    partition: str,
-    parameters: Parameters,
-    *,
-    force: bool = False,
-) -> list[BuildReceipt]:
+@step(task_run_name="build_tables {build.schema} {partition}")
+def build_tables(build: Build, partition: str = "", *, force: bool = False) -> list[BuildReceipt]:
     """Build and check all tables of a schema for one partition, all of them or none.
 
     Args:
-        schema: Whose tables.
-        contracts: Staged datasets that they derive from.
-        partition: Name of the partition, for the ledger.
-        parameters: Values of the queries' parameters.
-        force: Build even where nothing changed.
+        build: The schema, and what its tables are built from.
+        partition: Name of the partition; empty for a schema that is built as a whole.
+        force: Build even if nothing changed.
     """
     logger = get_run_logger()
     with warehouse_slot(), open_warehouse() as connection:
         receipts = builder.build_tables(
             connection,
-            schema,
-            parameters,
+            build.schema,
+            build.parameters(partition),
             partition=partition,
-            contracts=contracts,
+            contracts=build.contracts,
             force=force,
             flow_run_id=flow_run_id(),
+            root=build.root,
         )
     for receipt in receipts:
         if receipt.status == "unchanged":

@@ -92,7 +92,8 @@ class Contract:
         partition: None for a table that one object fills as a whole.
         keys: For a dataset without partitions: the key of its object below the prefix, and the others under which it is
             delivered, too. The one that was written last counts.
-        is_optional: Whether such an object may be missing; its table stands as it is then.
+        is_optional: Whether the dataset's object, or those of a partition, may be missing; the rows stay as they are
+            then.
         unknown_columns: What a column of the object that the contract does not know does to the load.
         records_key: Key of the array that holds a JSON document's records; empty where the document is the array.
         absent_keys: What a key that no record of a JSON object has does to the load: fails it, or is null.

@@ -1,43 +1,28 @@
 """The plan of a backfill: what the lake holds against what the ledger knows, partition by partition."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import lru_cache
 from itertools import groupby
-from pathlib import Path
 from typing import Literal
 
 from tasks.contracts.keys import Unit, partition_name, partition_value
-from tasks.engine import ledger
 from tasks.engine.receipts import ObjectRef
-from tasks.engine.sql_files import ROOT, sql_digest
-from tasks.engine.warehouse import Connection
+from tasks.engine.staleness import Standing
 
-State = Literal["new", "changed", "unfinished", "unchanged", "missing", "orphaned"]
+State = Literal["new", "changed", "unfinished", "stale", "unchanged", "missing", "orphaned"]
 MEANINGS: dict[State, str] = {
     "new": "in the lake, not in the database",
     "changed": "the lake holds another content",
-    "unfinished": "loaded, but no run that followed came to its end with these loads and today's SQL",
-    "unchanged": "stands: no work",
+    "unfinished": "loaded, but no run came to its end with these loads",
+    "stale": "another input of its tables changed",
+    "unchanged": "up to date: no work",
     "missing": "not in the lake",
     "orphaned": "in the database, gone from the lake: its rows stay",
 }
-DUE: tuple[State, ...] = ("new", "changed", "unfinished")
+DUE: tuple[State, ...] = ("new", "changed", "unfinished", "stale")
 """States of which a run makes `unchanged`."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What the database holds of a partition.
-
-    Attributes:
-        versions: ETag of each object that stands, by its URI.
-        is_finished: Whether a run of the pipeline came to its end with these loads, by the SQL of today.
-    """
-
-    versions: Mapping[str, str]
-    is_finished: bool
 
 
 @dataclass(frozen=True)
@@ -47,7 +32,8 @@ class PartitionPlan:
     Attributes:
         object_count: Objects in the lake.
         size_bytes: Their size.
-        orphans: URIs of objects that are gone from the lake, while their rows stand.
+        orphans: URIs of objects that are gone from the lake, while their rows stay.
+        changes: Of a stale partition: the inputs that changed, such as `dataset rates`.
     """
 
     partition: str
@@ -55,6 +41,7 @@ class PartitionPlan:
     object_count: int = 0
     size_bytes: int = 0
     orphans: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +55,17 @@ class BackfillPlan:
     def due(self) -> list[str]:
         """Partitions that a run has work for."""
         return [planned.partition for planned in self.partitions if planned.state in DUE]
+
+    @property
+    def delivered(self) -> list[str]:
+        """Partitions that the lake holds: those that a run can load, whatever their state."""
+        return [planned.partition for planned in self.partitions if planned.object_count]
+
+    @property
+    def changes(self) -> list[str]:
+        """Inputs that changed for the stale partitions, the most frequent first."""
+        counted = Counter(name for planned in self.partitions for name in planned.changes)
+        return [name for name, _ in counted.most_common()]
 
     @property
     def days(self) -> tuple[date, date]:
@@ -98,27 +96,6 @@ def partitions_between(unit: Unit, first: date, last: date) -> Iterator[str]:
             return
 
 
-def read_standing(
-    connection: Connection, dataset: str, first: str | None, last: str | None, root: Path = ROOT
-) -> dict[str, Standing]:
-    """What the database holds of the partitions of a range, by one query.
-
-    Args:
-        connection: To the warehouse.
-        dataset: Whose partitions.
-        first: Partition that the range begins with; None for the first there is.
-        last: The last one; None for the last there is.
-        root: Where the SQL is.
-    """
-    digest_of = lru_cache(lambda schemas: sql_digest(schemas, root))
-    return {
-        entry.partition: Standing(
-            entry.versions, entry.load_ids == entry.finished_ids and digest_of(entry.schemas) == entry.sql_digest
-        )
-        for entry in ledger.standing_partitions(connection, dataset, first, last)
-    }
-
-
 def plan_backfill(
     dataset: str,
     unit: Unit,
@@ -127,15 +104,15 @@ def plan_backfill(
     objects: Iterable[ObjectRef],
     standing: Mapping[str, Standing],
 ) -> BackfillPlan:
-    """Hold a listing against what stands.
+    """Compare a listing with what the database holds.
 
     Args:
         dataset: Whose partitions.
         unit: What one of them holds.
-        first: A day of the first partition; None for the first that is delivered or stands.
-        last: A day of the last one, which is included; None for the last that is delivered or stands.
+        first: A day of the first partition; None for the first that is delivered or loaded.
+        last: A day of the last one, which is included; None for the last that is delivered or loaded.
         objects: Of the range, as the lake lists them.
-        standing: Of the range, by partition.
+        standing: What the database holds of the range, by partition.
     """
     listed: dict[str, list[ObjectRef]] = {}
     for source in objects:
@@ -152,9 +129,9 @@ def plan_backfill(
 def _planned(partition: str, sources: list[ObjectRef], standing: Standing | None) -> PartitionPlan:
     versions = standing.versions if standing else {}
     orphans = tuple(sorted(versions.keys() - {source.uri for source in sources}))
-    return PartitionPlan(
-        partition, _state(sources, standing), len(sources), sum(source.size_bytes for source in sources), orphans
-    )
+    state, size = _state(sources, standing), sum(source.size_bytes for source in sources)
+    changes = standing.changes if standing and state == "stale" else ()
+    return PartitionPlan(partition, state, len(sources), size, orphans, changes)
 
 
 def _state(sources: list[ObjectRef], standing: Standing | None) -> State:
@@ -164,4 +141,6 @@ def _state(sources: list[ObjectRef], standing: Standing | None) -> State:
         return "new"
     if any(standing.versions.get(source.uri) != source.version for source in sources):
         return "changed"
-    return "unchanged" if standing.is_finished else "unfinished"
+    if not standing.is_finished:
+        return "unfinished"
+    return "stale" if standing.changes else "unchanged"

@@ -36,11 +36,18 @@ class Build:
         schema: The schema; all its tables are built in one transaction.
         contracts: Contracts of the staging tables that the schema's tables read.
         parameters: Gives the values of the queries' parameters for the name of a partition.
+        root: Where the SQL is.
     """
 
     schema: str
     contracts: tuple[Contract, ...]
     parameters: Callable[[str], Parameters]
+    root: Path = ROOT
+
+    @property
+    def recipes(self) -> "list[Recipe]":
+        """Recipes of the schema's tables, in the order of the build."""
+        return recipes_of(self.schema, (), self.contracts, self.root)
 
 
 @dataclass

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,8 @@ def build_tables(
             receipts[table.name] = BuildReceipt(
                 table.name, partition, "built", row_count, seconds, tuple(results), loads, name
             )
-    return [receipt for receipt in receipts.values() if receipt]
+    whole = {recipe.table.name: recipe.table.is_whole for recipe in recipes}
+    return [replace(receipt, is_whole=whole[name]) for name, receipt in receipts.items() if receipt]
 
 
 @contextmanager

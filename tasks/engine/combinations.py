@@ -26,8 +26,8 @@ def combination_faults(recipes: Iterable[Recipe]) -> Iterator[str]:
     """What is wrong with the combination of some tables, one sentence for each fault.
 
     A later partition may change a table that is merged or appended to, and a table that is built as a whole from
-    partitions. A `replace partition` table that reads such a table, directly or through others, would be built again
-    for that later partition alone.
+    partitions. A table of partitions that reads such a table, directly or through others, would be built again for
+    that later partition alone. A merge may read another merge: its `touched.sql` says what else it decides again.
 
     A table that is built as a whole must not depend on the partition of the build: each partition would write another
     table.
@@ -39,9 +39,9 @@ def combination_faults(recipes: Iterable[Recipe]) -> Iterator[str]:
     columns = {recipe.table.replaced_column for recipe in recipes} - {None}
     for recipe in recipes:
         table = recipe.table
-        if table.replaced_column:
+        if not table.is_whole:
             yield from _stale_reads(recipe)
-        if table.is_whole and (used := recipe.placeholders & columns):
+        elif used := recipe.placeholders & columns:
             yield (
                 f"{table.address('query.sql')}: `{_written(table)}` uses %({min(map(str, used))})s, the parameter of a"
                 f" partition: each partition would write another table; use `replace partition ({min(map(str, used))})`"
@@ -50,18 +50,19 @@ def combination_faults(recipes: Iterable[Recipe]) -> Iterator[str]:
 
 def _stale_reads(recipe: Recipe) -> Iterator[str]:
     reader = recipe.table
+    own = f"replace partition ({reader.replaced_column})" if reader.replaced_column else reader.disposition.kind
     for source in _all_sources(recipe):
-        if source.disposition.kind != "replace":
+        if source.disposition.kind != "replace" and reader.replaced_column:
             why = f"which is {_KINDS[source.disposition.kind]}"
         elif source.is_whole and _is_of_partitions(source, recipe):
             why = "which is built as a whole from partitions"
         else:
             continue
         yield (
-            f"{reader.address('query.sql')}: `replace partition ({reader.replaced_column})` reads {source.name}, {why}:"
-            f" a later file may change rows that earlier partitions of {reader.name} were made from, and these would"
-            f" keep their old rows. Make {reader.name} `replace table`, or `merge by (...)` with a touched.sql in"
-            f" schema {source.schema}, or read the staging tables"
+            f"{reader.address('query.sql')}: `{own}` reads {source.name}, {why}: a later file may change rows that"
+            f" earlier partitions of {reader.name} were made from, and these would keep their old rows. Make"
+            f" {reader.name} `replace table`, or `merge by (...)` with a touched.sql in schema {source.schema}, or read"
+            " the staging tables"
         )
 
 

@@ -24,26 +24,12 @@ class LoadEntry:
     rows_read: int
     rows_loaded: int
     rows_rejected: int
+    contract_digest: str | None = None
 
-
-@dataclass(frozen=True)
-class PartitionEntry:
-    """The loads that stand of one partition, and the last run of it that came to its end.
-
-    Attributes:
-        load_ids: Of the loads, replays included.
-        versions: Version of each object, by its URI.
-        finished_ids: Loads that the run's tables were built from; none where no run came to its end.
-        schemas: Of those tables.
-        sql_digest: Names the SQL that built them.
-    """
-
-    partition: str
-    load_ids: tuple[int, ...]
-    versions: Mapping[str, str]
-    finished_ids: tuple[int, ...]
-    schemas: tuple[str, ...]
-    sql_digest: str | None
+    def is_of(self, source: ObjectRef, digest: str) -> bool:
+        """Whether the rows are those that a contract makes of an object; entries of older versions name no contract."""
+        is_same = (self.source_uri, self.source_version) == (source.uri, source.version)
+        return is_same and self.contract_digest in (None, digest)
 
 
 @dataclass(frozen=True)
@@ -70,8 +56,8 @@ def find_load(connection: Connection, dataset: str, source: ObjectRef) -> LoadEn
     """The entry of what stands in the table now in an object's place; None where there is nothing."""
     row = connection.execute(
         sql.SQL(
-            "SELECT load_id, partition, source_uri, source_version, rows_read, rows_loaded, rows_rejected"
-            " FROM ledger.loads WHERE {} AND replay_of IS NULL"
+            "SELECT load_id, partition, source_uri, source_version, rows_read, rows_loaded, rows_rejected,"
+            " contract_digest FROM ledger.loads WHERE {} AND replay_of IS NULL"
         ).format(_IN_ITS_PLACE),
         [dataset, source.uri, source.partition],
     ).fetchone()
@@ -87,7 +73,9 @@ def count_standing(connection: Connection, load_id: int) -> int:
     return int(row[0]) if row and row[0] is not None else 0
 
 
-def open_load(connection: Connection, dataset: str, source: ObjectRef, flow_run_id: str | None) -> int:
+def open_load(
+    connection: Connection, dataset: str, source: ObjectRef, flow_run_id: str | None, contract_digest: str | None = None
+) -> int:
     """Enter a new load, superseding the one in its place with its replays, in the transaction that holds its rows."""
     row = connection.execute("SELECT nextval(pg_get_serial_sequence('ledger.loads', 'load_id'))").fetchone()
     load_id = int(row[0]) if row else 0
@@ -96,9 +84,18 @@ def open_load(connection: Connection, dataset: str, source: ObjectRef, flow_run_
         [load_id, dataset, source.uri, source.partition],
     )
     connection.execute(
-        "INSERT INTO ledger.loads (load_id, dataset, partition, source_uri, source_version, size_bytes, flow_run_id)"
-        " OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        [load_id, dataset, source.partition, source.uri, source.version, source.size_bytes, flow_run_id],
+        "INSERT INTO ledger.loads (load_id, dataset, partition, source_uri, source_version, size_bytes, flow_run_id,"
+        " contract_digest) OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        [
+            load_id,
+            dataset,
+            source.partition,
+            source.uri,
+            source.version,
+            source.size_bytes,
+            flow_run_id,
+            contract_digest,
+        ],
     )
     return load_id
 
@@ -194,53 +191,6 @@ def write_build(
         " inputs = excluded.inputs, built_at = DEFAULT",
         [table, partition, fingerprint, row_count, flow_run_id, Jsonb(dict(inputs)) if inputs else None],
     )
-
-
-def write_finished(
-    connection: Connection,
-    dataset: str,
-    partition: str,
-    load_ids: Sequence[int],
-    schemas: Sequence[str],
-    sql_digest: str,
-    flow_run_id: str | None,
-) -> None:
-    """Enter that a run of a partition came to its end, with which of its loads, by which SQL."""
-    connection.execute(
-        "INSERT INTO ledger.finished_partitions (dataset, partition, load_ids, schemas, sql_digest, flow_run_id)"
-        " SELECT %s, %s, coalesce(array_agg(load_id ORDER BY load_id), '{}'), %s, %s, %s FROM ledger.loads"
-        " WHERE load_id = ANY(%s) AND dataset = %s AND partition = %s"
-        " ON CONFLICT (dataset, partition) DO UPDATE SET load_ids = excluded.load_ids, schemas = excluded.schemas,"
-        " sql_digest = excluded.sql_digest, flow_run_id = excluded.flow_run_id, finished_at = DEFAULT",
-        [dataset, partition, list(schemas), sql_digest, flow_run_id, list(load_ids), dataset, partition],
-    )
-
-
-def standing_partitions(
-    connection: Connection, dataset: str, first: str | None, last: str | None
-) -> list[PartitionEntry]:
-    """What stands of the partitions from one to another, both included; None where there is no bound."""
-    if not has_table(connection, "ledger.loads"):
-        return []
-    finished = sql.SQL("(SELECT NULL::bigint[] AS load_ids, NULL::text[] AS schemas, NULL AS sql_digest) AS f ON true")
-    if has_table(connection, "ledger.finished_partitions"):
-        finished = sql.SQL("ledger.finished_partitions AS f ON l.dataset = f.dataset AND l.partition = f.partition")
-    rows = connection.execute(
-        sql.SQL(
-            "SELECT l.partition, array_agg(l.load_id ORDER BY l.load_id),"
-            " jsonb_object_agg(l.source_uri, l.source_version) FILTER (WHERE l.replay_of IS NULL),"
-            " f.load_ids, f.schemas, f.sql_digest FROM ledger.loads AS l LEFT JOIN {}"
-            " WHERE l.dataset = %s AND l.status = 'loaded'"
-            ' AND (%s::text IS NULL OR l.partition COLLATE "C" >= %s)'
-            ' AND (%s::text IS NULL OR l.partition COLLATE "C" <= %s)'
-            " GROUP BY l.partition, f.load_ids, f.schemas, f.sql_digest"
-        ).format(finished),
-        [dataset, first, first, last, last],
-    )
-    return [
-        PartitionEntry(partition, tuple(ids), versions or {}, tuple(done or ()), tuple(schemas or ()), digest)
-        for partition, ids, versions, done, schemas, digest in rows
-    ]
 
 
 def find_export(connection: Connection, export_id: str, name: str) -> tuple[str, ExportReceipt] | None:

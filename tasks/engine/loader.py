@@ -8,6 +8,7 @@ from typing import Literal
 from psycopg import sql
 
 from tasks.contracts import Contract
+from tasks.contracts.digests import contract_digest
 from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
 from tasks.engine.attempts import Reconnect, recorded
@@ -52,9 +53,10 @@ def load_object(
 ) -> LoadReceipt:
     """Load one object into its staging table, exactly once.
 
-    The same content again is no work. New content under the same name replaces the object's rows when the transaction
-    commits; readers see the old rows until then. A table without partitions holds one object: the next one replaces it,
-    whatever its name. Each attempt with work to do has its entry in `ledger.load_attempts`.
+    The same content again is no work, unless the contract makes other rows of it now. New content under the same name
+    replaces the object's rows when the transaction commits; readers see the old rows until then. A table without
+    partitions holds one object: the next one replaces it, whatever its name. Each attempt with work to do has its entry
+    in `ledger.load_attempts`.
 
     Args:
         connection: To the warehouse, outside of a transaction.
@@ -91,7 +93,7 @@ def load_object(
                 return _receipt(connection, contract, source, loaded, "unchanged", started)
             earlier = ledger.find_load(connection, contract.dataset, source)
             check_target(connection, contract, value)
-            load_id = ledger.open_load(connection, contract.dataset, source, flow_run_id)
+            load_id = ledger.open_load(connection, contract.dataset, source, flow_run_id, contract_digest(contract))
             run = _Run(connection, attempt.budget, load_id, on_progress)
             with lake.open(source, run.count_bytes) as file:  # which is read ahead from here on
                 if earlier:
@@ -118,9 +120,9 @@ def load_object(
 
 @errors_at("ledger.loads")
 def _same_load(connection: Connection, contract: Contract, source: ObjectRef) -> ledger.LoadEntry | None:
-    """The load of this very version of an object, where its rows are in the table."""
+    """The load of this very version of an object under this very contract, if its rows are in the table."""
     entry = ledger.find_load(connection, contract.dataset, source)
-    is_same = entry and (entry.source_uri, entry.source_version) == (source.uri, source.version)
+    is_same = entry and entry.is_of(source, contract_digest(contract))
     return entry if entry and is_same and holds_load(connection, contract, entry) else None
 
 

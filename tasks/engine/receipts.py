@@ -76,6 +76,7 @@ class BuildReceipt:
             wrote: inserted, changed and removed.
         loads: Ids of the loads that the rows derive from.
         fingerprint: Names the inputs that the rows were built from; empty for rows of others.
+        is_whole: Whether each build writes the whole table, whichever partition it is for.
     """
 
     table: str
@@ -86,6 +87,7 @@ class BuildReceipt:
     warnings: tuple[CheckResult, ...] = ()
     loads: tuple[int, ...] = ()
     fingerprint: str = ""
+    is_whole: bool = False
 
 
 @dataclass(frozen=True)

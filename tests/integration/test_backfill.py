@@ -19,9 +19,10 @@ from flows.events_monthly import events_monthly
 from tasks import partition_runs
 from tasks.contracts.events import EVENTS
 from tasks.contracts.orders import ORDERS
-from tasks.engine import ledger
 from tasks.engine.backfill import BackfillPlan
+from tasks.engine.ddl import apply_ddl
 from tasks.engine.errors import BackfillError, ContractError
+from tasks.engine.finished_partitions import write_finished
 from tasks.engine.sql_files import sql_digest
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
@@ -56,11 +57,12 @@ def stand(warehouse: psycopg.Connection) -> Callable[..., None]:
 
     def run(*names: str) -> None:
         with ready_connection(EVENTS) as connection:
+            apply_ddl(connection, [EVENTS], ["events_staging", "events_marts"])
             for month in names:
                 deliver(month)
                 loaded = load(connection, ref(f"{month.replace('-', '/')}/events.csv", month), contract=EVENTS)
                 digest = sql_digest(["events_marts"])
-                ledger.write_finished(connection, "events", month, [loaded.load_id], ["events_marts"], digest, None)
+                write_finished(connection, "events", month, [loaded.load_id], ["events_marts"], digest, None)
 
     del warehouse
     return run
@@ -70,8 +72,8 @@ def remove(bucket: str, month: str) -> None:
     client().delete_object(Bucket=bucket, Key=f"{month.replace('-', '/')}/events.csv")
 
 
-def fill(start: str | None = "2021-01", end: str | None = "2021-06", *, dry_run: bool = False) -> BackfillPlan:
-    return backfill(pipeline="events-monthly", start=start, end=end, dry_run=dry_run)
+def fill(start: str | None = "2021-01", end: str | None = "2021-06", **options: bool) -> BackfillPlan:
+    return backfill(pipeline="events-monthly", start=start, end=end, **options)
 
 
 def states(plan: BackfillPlan) -> dict[str, str]:
@@ -124,7 +126,7 @@ def test_every_state_is_told_and_only_what_is_due_is_run(
     assert loads(warehouse) == before + 2  # 2021-06 stood, and only what follows was missing
     assert months(warehouse) == [("2021-01", "Fiji"), ("2021-05", "Palau"), ("2021-06", "Palau")]
     report = artifact("backfill-events-monthly")
-    assert "3 partitions were run, 0 failed" in report
+    assert "3 partitions were run: 3 succeeded, 0 failed." in report
     assert f"s3://{bucket}/2021/02/events\\.csv".replace("\\", "") in report.replace("\\", "")
     assert float(artifact("backfill-events-monthly-progress")) == 100
     ran.clear()
@@ -140,7 +142,7 @@ def test_dry_run_writes_nothing_and_needs_no_ledger(warehouse: psycopg.Connectio
     deliver("2021-02")
     assert states(fill(dry_run=True))["02"] == "new"
     assert warehouse.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'ledger'").fetchone() == (0,)
-    assert "1 of 6 partitions are due" in artifact("backfill-events-monthly")
+    assert "1 of 6 partitions is due" in artifact("backfill-events-monthly")
 
 
 def test_partition_that_fails_stops_no_other_and_fails_the_run_and_its_retry(warehouse: psycopg.Connection) -> None:
@@ -150,9 +152,11 @@ def test_partition_that_fails_stops_no_other_and_fails_the_run_and_its_retry(war
     deliver("2021-03")
     with pytest.raises(BackfillError) as failure:
         backfill.with_options(retries=1)(pipeline="events-monthly", start="2021-01", end="2021-03")
-    assert re.match(r"1 of 1 partitions of events-monthly failed.*\n  2021-02: Failed: .*missing", str(failure.value))
+    assert re.match(
+        r"1 of 1 partition of events-monthly failed, 0 succeeded.*\n  2021-02: Failed: .*missing", str(failure.value)
+    )
     assert [month for month, _ in months(warehouse)] == ["2021-01", "2021-03"]
-    assert "0 partitions were run, 1 failed" in artifact("backfill-events-monthly")
+    assert "1 partition was run: 0 succeeded, 1 failed." in artifact("backfill-events-monthly")
     assert fill(dry_run=True).due == ["2021-02"]
 
 
@@ -178,6 +182,45 @@ def test_open_range_is_that_of_what_is_delivered_or_stands(stand: Callable[..., 
     ]
 
 
+def test_force_runs_every_delivered_month_of_the_range(
+    warehouse: psycopg.Connection, bucket: str, stand: Callable[..., None]
+) -> None:
+    stand("2021-01", "2021-02", "2021-03")
+    remove(bucket, "2021-02")
+    assert fill("2021-01", "2021-02", force=True).of("unchanged") == ["2021-01"]
+    # The load of a month that was there is another one; the month that is gone and the one beyond the range stay.
+    superseded = warehouse.execute("SELECT partition FROM ledger.loads WHERE status = 'superseded'").fetchall()
+    assert superseded == [("2021-01",)]
+    assert months(warehouse) == [("2021-01", "Palau")]
+    assert "1 partition was run: 1 succeeded, 0 failed." in artifact("backfill-events-monthly")
+
+
+def test_catch_up_restates_a_corrected_month_and_says_when_there_is_nothing(warehouse: psycopg.Connection) -> None:
+    for month in ("2021-01", "2021-02"):
+        deliver(month)
+    fill(None, None)
+    deliver("2021-01", b"Fiji")
+    assert fill(None, None).of("unchanged") == ["2021-01", "2021-02"]
+    assert months(warehouse) == [("2021-01", "Fiji"), ("2021-02", "Palau")]
+    before = loads(warehouse)
+    fill(None, None)
+    assert loads(warehouse) == before
+    assert "Nothing was due: no run of events-monthly was started." in artifact("backfill-events-monthly")
+
+
+def test_catch_up_beside_a_scheduled_run_loads_once(warehouse: psycopg.Connection) -> None:
+    deliver("2021-01")
+    contexts = [copy_context() for _ in range(3)]
+    runs = [lambda: fill(None, None), lambda: fill(None, None), lambda: events_monthly(month="2021-01")]
+    with ThreadPoolExecutor(3) as pool:
+        ended = [pool.submit(context.run, run) for context, run in zip(contexts, runs, strict=True)]
+        for future in ended:
+            future.result(timeout=120)
+    assert loads(warehouse) == 1
+    assert months(warehouse) == [("2021-01", "Palau")]
+    assert fill(None, None, dry_run=True).due == []
+
+
 def test_empty_lake_is_no_work() -> None:
     assert fill(None, None).partitions == ()
 
@@ -193,7 +236,7 @@ def test_changed_sql_and_replayed_rows_make_a_month_due(
     )
     warehouse.execute("UPDATE ledger.finished_partitions SET sql_digest = 'of before' WHERE partition = '2021-02'")
     found = states(fill(dry_run=True))
-    assert (found["01"], found["02"], found["03"]) == ("unfinished", "unfinished", "unchanged")
+    assert (found["01"], found["02"], found["03"]) == ("unfinished", "stale", "unchanged")
 
 
 def test_month_that_ran_by_itself_is_finished(warehouse: psycopg.Connection) -> None:
@@ -225,7 +268,8 @@ def test_every_pipeline_with_partitions_can_be_backfilled() -> None:
     assert {pipeline.contract.dataset for pipeline in PIPELINES} == {EVENTS.dataset, ORDERS.dataset}
     for pipeline in PIPELINES:
         assert pipeline.contract.partition
-        assert pipeline.parameter in pipeline.flow.parameters.properties
+        assert {pipeline.parameter, "force"} <= pipeline.flow.parameters.properties.keys()
+        assert pipeline.inputs.builds
     assert flow_module.backfill.parameters.properties["pipeline"]["enum"] == [pipeline.name for pipeline in PIPELINES]
 
 

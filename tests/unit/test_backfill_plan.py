@@ -10,9 +10,10 @@ from tasks.contracts.commerce import COMMERCE
 from tasks.contracts.events import EVENTS
 from tasks.contracts.keys import KeyTemplate, Unit
 from tasks.contracts.orders import ORDERS
-from tasks.engine.backfill import BackfillPlan, Standing, partitions_between, plan_backfill
+from tasks.engine.backfill import BackfillPlan, partitions_between, plan_backfill
 from tasks.engine.errors import BackfillError, ContractError
 from tasks.engine.receipts import ObjectRef
+from tasks.engine.staleness import Standing
 
 JANUARY, APRIL = date(2021, 1, 1), date(2021, 4, 1)
 
@@ -21,8 +22,8 @@ def source(partition: str, version: str = "v1", name: str = "events.csv") -> Obj
     return ObjectRef(f"s3://lake/{partition}/{name}", version, 10, partition)
 
 
-def standing(*sources: ObjectRef, is_finished: bool = True) -> Standing:
-    return Standing({one.uri: one.version for one in sources}, is_finished)
+def standing(*sources: ObjectRef, is_finished: bool = True, changes: tuple[str, ...] = ()) -> Standing:
+    return Standing({one.uri: one.version for one in sources}, is_finished, changes)
 
 
 def plan(
@@ -41,6 +42,10 @@ OLD, NEW, OTHER = source("2021-01"), source("2021-01", "v2"), source("2021-01", 
         ([OLD], None, "new", 0),
         ([OLD], standing(OLD), "unchanged", 0),
         ([OLD], standing(OLD, is_finished=False), "unfinished", 0),
+        ([OLD], standing(OLD, changes=("sql",)), "stale", 0),
+        ([OLD], standing(OLD, is_finished=False, changes=("sql",)), "unfinished", 0),
+        ([NEW], standing(OLD, changes=("sql",)), "changed", 0),
+        ([], standing(OLD, changes=("sql",)), "orphaned", 1),
         ([NEW], standing(OLD), "changed", 0),
         ([NEW], standing(OLD, is_finished=False), "changed", 0),
         ([OLD, OTHER], standing(OLD), "changed", 0),

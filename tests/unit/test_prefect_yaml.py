@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from deployments import lint, register
+from flows.backfill import PIPELINES, backfill
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -238,6 +239,22 @@ def test_lint_is_silent_when_there_is_no_fault(config: dict[str, Any], tmp_path:
 
 def test_projects_file_has_no_fault_in_a_bare_environment() -> None:
     assert lint.faults(lint.load(ROOT / "prefect.yaml"), root=ROOT, environ={}) == []
+
+
+def test_flow_may_have_more_deployments_under_other_names(config: dict[str, Any], tmp_path: Path) -> None:
+    again = copy.deepcopy(config["deployments"][0]) | {"name": "sample-of-the-night"}
+    config["deployments"].append(again)
+    assert lint.faults(config, root=tmp_path, environ={}) == []
+
+
+def test_every_pipeline_with_partitions_has_a_daily_catch_up() -> None:
+    deployments = lint.load(ROOT / "prefect.yaml")["deployments"]
+    catch_ups = [one for one in deployments if one["name"].startswith("catch-up-")]
+    assert [one["parameters"] for one in catch_ups] == [{"pipeline": pipeline.name} for pipeline in PIPELINES]
+    for one in catch_ups:
+        assert lint.flow_of(one) is backfill
+        assert [schedule["cron"].split()[2:] for schedule in one["schedules"]] == [["*", "*", "*"]]
+        assert one["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
 
 
 def test_projects_file_has_no_fault_once_moved_to_the_process_pool() -> None:

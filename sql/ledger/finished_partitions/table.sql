@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS ledger.finished_partitions (
     sql_digest text NOT NULL,
     flow_run_id uuid,
     finished_at timestamptz NOT NULL DEFAULT now(),
+    builds jsonb,
     CONSTRAINT finished_partitions_dataset_partition_pk PRIMARY KEY (dataset, partition)
 );
 
@@ -21,3 +22,5 @@ COMMENT ON COLUMN ledger.finished_partitions.schemas IS 'Schemas that the run bu
 COMMENT ON COLUMN ledger.finished_partitions.sql_digest IS 'Digest of the SQL of these schemas';
 COMMENT ON COLUMN ledger.finished_partitions.flow_run_id IS 'Flow run that finished';
 COMMENT ON COLUMN ledger.finished_partitions.finished_at IS 'When the run finished';
+COMMENT ON COLUMN ledger.finished_partitions.builds IS
+'Fingerprint of each table that was built for the partition, by table; null in entries of older versions.';

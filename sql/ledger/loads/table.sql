@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS ledger.loads (
     flow_run_id uuid,
     loaded_at timestamptz NOT NULL DEFAULT now(),
     superseded_by bigint,
+    contract_digest text,
     CONSTRAINT loads_load_id_pk PRIMARY KEY (load_id),
     CONSTRAINT loads_status_ck CHECK (status IN ('loaded', 'superseded', 'lost')),
     CONSTRAINT loads_superseded_by_ck CHECK ((status = 'superseded') = (superseded_by IS NOT NULL)),
@@ -58,3 +59,5 @@ COMMENT ON COLUMN ledger.loads.replay_of IS 'Load whose rejected rows this repla
 COMMENT ON COLUMN ledger.loads.flow_run_id IS 'Flow run that loaded the object';
 COMMENT ON COLUMN ledger.loads.loaded_at IS 'When the object was loaded';
 COMMENT ON COLUMN ledger.loads.superseded_by IS 'Load that replaced this one; null unless the status is superseded';
+COMMENT ON COLUMN ledger.loads.contract_digest IS
+'Names the contract that made the rows; an object is loaded again when it changes; null in older entries';

@@ -1,0 +1,78 @@
+"""The digest of a contract: it changes with everything that decides how an object becomes rows."""
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import CodeType, FunctionType
+from typing import Any
+
+from tasks.contracts import Column, Contract
+
+_OURS = {"tasks"}
+
+
+@lru_cache
+def contract_digest(contract: Contract) -> str:
+    """Names how a contract makes rows of an object: the same bytes give other rows only under another digest.
+
+    Names, types, sources, nullability and derivations of columns count, a derivation by its source text and that of
+    everything of this project that it uses. Descriptions, aliases, indexes and the names of objects do not count.
+    """
+    partition = contract.partition.column if contract.partition else ""
+    parts = [partition, contract.records_key, *map(_column, contract.columns)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _column(column: Column) -> list[Any]:
+    kind = column.type
+    derived = [_source(function) for function in (column.derive, kind.derive, kind.derive_unclear)]
+    taken = [column.source_name, column.nullable, column.first, column.after]
+    return [column.name, kind.postgres, kind.is_rounded, *taken, *derived]
+
+
+def _source(function: Callable[..., Any] | None) -> list[str]:
+    """Source texts of a function, and of the functions, classes and constants of this project that it uses, by name."""
+    found: dict[str, str] = {}
+    waiting: list[tuple[str, Any]] = [("", function)] if function else []
+    while waiting:
+        name, value = waiting.pop()
+        plain = inspect.unwrap(value) if callable(value) else value
+        if name in found:
+            continue
+        found[name] = _text(plain)
+        if isinstance(plain, FunctionType) and (plain.__module__.split(".")[0] in _OURS or not name):
+            used = sorted(_names(plain.__code__) & plain.__globals__.keys())
+            waiting += [(one, plain.__globals__[one]) for one in used]
+            waiting += [(f"{name} cell {n}", cell.cell_contents) for n, cell in enumerate(plain.__closure__ or ())]
+    return [f"{name}: {text}" for name, text in sorted(found.items())]
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return set(code.co_names).union(*map(_names, inner))
+
+
+def _text(value: Any) -> str:
+    """A text that is the same in every process; of what belongs to a library no more than its name."""
+    if isinstance(value, FunctionType | type):
+        return _code(value)
+    if isinstance(value, str | bytes | int | float | re.Pattern | None):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return str([(_text(key), _text(item)) for key, item in value.items()])
+    if isinstance(value, list | tuple | set | frozenset):
+        texts = [_text(item) for item in value]
+        return str(sorted(texts) if isinstance(value, set | frozenset) else texts)
+    return type(value).__qualname__
+
+
+def _code(value: FunctionType | type) -> str:
+    if value.__module__.split(".")[0] not in _OURS and isinstance(value, type):
+        return value.__qualname__
+    try:
+        return inspect.getsource(value)
+    except (OSError, TypeError):  # no file has it
+        return value.__code__.co_code.hex() if isinstance(value, FunctionType) else value.__qualname__
