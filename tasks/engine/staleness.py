@@ -223,7 +223,6 @@ class _Comparison:
                 causes.update(self._differences(known) or [name])
         return sorted(causes)
 
-
     @cached_property
     def _stored(self) -> dict[tuple[str, str], Inputs | None]:
         """The inputs that the ledger holds of every build; None in entries of older versions."""
