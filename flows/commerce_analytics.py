@@ -27,7 +27,10 @@ ANALYTICS = Build("commerce_analytics", COMMERCE, lambda as_of: {"ingestion_date
 
 @flow(name="commerce-analytics", flow_run_name=named_by_day("commerce-analytics"))
 def commerce_analytics(
-from tasks.parameters import AllowEmpty, AsOf, ExportId, Force, named_by_day, scheduled_day
+    as_of: AsOf | None = None,
+    export_id: ExportId | None = None,
+    allow_empty: AllowEmpty = False,
+    force: Force = False,
 ) -> list[LoadReceipt]:
     """Load the shop's files, build the three tables as of a day, check them, export them and publish the report.
 
@@ -36,7 +39,8 @@ from tasks.parameters import AllowEmpty, AsOf, ExportId, Force, named_by_day, sc
     Args:
         as_of: The day that the answers are as of; by default the day of the scheduled start.
         export_id: Where the exports go, below `EXPORT_PREFIX`; by default `EXPORT_ID`.
-from tasks.parameters import AllowEmpty, AsOf, ExportId, Force, named_by_day, scheduled_day
+        allow_empty: Let an export without rows replace one that has rows.
+        force: Load and build again even if nothing changed. Reference tables with rows of others stay as they are.
     """
     as_of = as_of or scheduled_day()
 
@@ -45,7 +49,9 @@ from tasks.parameters import AllowEmpty, AsOf, ExportId, Force, named_by_day, sc
     loads = [load_object(contract, source, force=force) for contract, source in found]
     for (contract, _), load in zip(found, loads, strict=True):
         check_loads(contract, [load])
-from tasks.parameters import AllowEmpty, AsOf, ExportId, Force, named_by_day, scheduled_day
+    build_tables(REFERENCE, force=force)
+    build_tables(ANALYTICS, f"{as_of}", force=force)
+    exports = export_tables("commerce_analytics", as_of=as_of, export_id=export_id, allow_empty=allow_empty)
     title = f"Shop as of {as_of}"
     report_figures(
         "commerce_analytics", "commerce-analytics", title, as_of, CHARTS, loads, exports, export_id=export_id

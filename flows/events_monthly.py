@@ -38,7 +38,8 @@ def events_monthly(month: Month | None = None, force: Force = False) -> list[Loa
     build_schemas([EVENTS], ["events_staging", "events_marts"])
     loads = [load_object(EVENTS, source, force=force) for source in list_objects(EVENTS, month)]
     check_loads(EVENTS, loads)
-        force: Load and build again even if nothing changed, and let an export without rows replace one that has rows.
+    builds = build_tables(MARTS, month, force=force)
+    exports = export_tables("events_marts", allow_empty=force)
     answers: Parameters = {"since": first, "until": end, "top": 10}
     report_answers("events_insights", "events-monthly", f"Events of {month}", answers, loads, exports)
     report_finished(EVENTS, month, builds)

@@ -21,7 +21,7 @@ INPUTS = PipelineInputs(ORDERS, builds=(CORE,))
 
 
 @flow(name="orders-daily", flow_run_name=named_by_file_day("orders-daily"))
-from tasks.parameters import AllowEmpty, Day, Force, day_or_default, named_by_file_day
+def orders_daily(day: Day | None = None, allow_empty: AllowEmpty = False, force: Force = False) -> list[LoadReceipt]:
     """Load one day's file of orders, bring the tables up to date with it, check them, and write the day's CSV.
 
     A day that is loaded as it is in the lake is no work; new content replaces the day, and the orders that it touches
@@ -29,14 +29,16 @@ from tasks.parameters import AllowEmpty, Day, Force, day_or_default, named_by_fi
 
     Args:
         day: Day of the file; by default the day before that of the scheduled start.
-from tasks.parameters import AllowEmpty, Day, Force, day_or_default, named_by_file_day
+        allow_empty: Let a CSV without rows replace one that has rows.
+        force: Load and build again even if nothing changed, and let a CSV without rows replace one that has rows.
     """
     day = day_or_default(day)
 
     build_schemas([ORDERS], ["orders_core"])
     loads = [load_object(ORDERS, source, force=force) for source in list_objects(ORDERS, f"{day}")]
     check_loads(ORDERS, loads)
-from tasks.parameters import AllowEmpty, Day, Force, day_or_default, named_by_file_day
+    builds = build_tables(CORE, f"{day}", force=force)
+    export = export_orders_range(day, day, allow_empty=allow_empty or force)
     report_builds("orders-daily", f"Orders of {day}", loads, builds, [export])
     report_finished(ORDERS, f"{day}", builds)
     return loads
