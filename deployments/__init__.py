@@ -1,1 +1,1 @@
-"""What runs around the flows: local services, the demo, registration of deployments."""
+"""Installation of Tally: registration, deployment and rights; local services, sample data and the demo."""
