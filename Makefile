@@ -9,7 +9,9 @@ BIN := .venv/bin
 NATIVE := tasks/engine/native/native.so
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
 
-.PHONY: help install demo test check bench bench-peers up down deploy lock
+SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
+
+.PHONY: help install demo test test-random check bench bench-peers up down deploy lock
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -36,6 +38,10 @@ demo: install ## Run all pipelines on sample data and check that every row is ac
 
 test: install ## Run the whole test suite on services that it starts itself
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
+test-random: install ## Run the property tests with a random seed; SEED=... repeats a run
+	@echo "SEED=$(SEED)"
+	$(BIN)/python -m pytest -q --hypothesis-profile=random --hypothesis-seed=$(SEED) $$(grep -l '^@given' tests/unit/*.py)
 
 check: install ## Check types, style, spelling, SQL and prefect.yaml
 	$(BIN)/ruff check

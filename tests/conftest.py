@@ -23,6 +23,7 @@ import ceph_gateway
 import pgbouncer_pooler
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 TIERS = ("unit", "sql_cases", "integration", "faults", "end_to_end")
+
+# `make test` draws the same examples each time; `make test-random` draws others, by a seed that it prints.
+settings.register_profile("repeatable", derandomize=True, database=None)
+settings.register_profile("random", derandomize=False, database=None, print_blob=True)
+settings.load_profile("repeatable")
 
 _numbers = itertools.count(1)
 

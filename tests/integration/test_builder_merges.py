@@ -183,7 +183,7 @@ delivered = st.dictionaries(
 )
 
 
-@settings(max_examples=12, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(st.tuples(st.sampled_from(DAYS), delivered), min_size=3, max_size=8))
 def test_merged_tables_are_what_one_build_of_everything_would_make(
     shop: Connection, root: Path, history: list[tuple[date, dict[int, Row]]]

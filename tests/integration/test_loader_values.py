@@ -39,7 +39,7 @@ VALUES = Contract(
 )
 MONTH = date(2021, 4, 1)
 FROM_DATABASE = settings(
-    max_examples=40, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 Row = tuple[Any, ...]
 

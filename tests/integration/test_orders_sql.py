@@ -101,7 +101,7 @@ def built(connection: Connection) -> dict[str, list[Any]]:
     }
 
 
-@settings(max_examples=40, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(delivered=deliveries)
 def test_tables_are_those_of_the_files_that_stand_whatever_stood_before(
     warehouse: Connection, delivered: list[tuple[date, dict[int, dict[str, Any]]]]

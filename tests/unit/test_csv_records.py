@@ -53,7 +53,7 @@ def outcomes(data: bytes, width: int, cuts: list[int]) -> list[tuple[int, bytes,
     return sorted(found)
 
 
-@settings(max_examples=600, derandomize=True, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(anything, st.integers(1, 3), st.lists(st.integers(0, 60), max_size=8), st.integers(1, 4), st.integers(1, 40))
 def test_every_record_has_its_outcome_wherever_the_bytes_are_cut(
     data: bytes, width: int, cuts: list[int], most_records: int, most_bytes: int
@@ -85,14 +85,14 @@ def test_more_bytes_than_places_can_tell_are_refused_before_one_is_read() -> Non
         assert not library.csv_read(binding.CsvInput(data=ctypes.addressof(ctypes.c_char()), size=size))
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(anything, st.integers(1, 3))
 def test_sound_records_have_the_fields_that_were_written(data: bytes, width: int) -> None:
     expected = [tuple(record.fields) for record in read_plain(data, width) if record.fields is not None]
     assert frame_of(CsvRecords(data, columns_of(width)).batch().texts).rows() == expected
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(anything, st.permutations(range(3)), st.integers(1, 3))
 def test_wanted_fields_are_found_wherever_they_stand(data: bytes, order: list[int], wanted: int) -> None:
     positions = {f"c{place}": place for place in order[:wanted]}

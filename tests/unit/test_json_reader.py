@@ -21,7 +21,7 @@ from tasks.engine.frames import frame_of
 from tasks.engine.reader import read_batches
 
 NAMES = ("a", "b", "c")
-FAST = settings(max_examples=150, derandomize=True, deadline=None)
+FAST = settings(max_examples=150, deadline=None)
 
 
 def contract_of(*names: str, key: str = "", **options: Any) -> Contract:

@@ -12,7 +12,7 @@ from tasks.contracts.catalog import contracts
 from tasks.contracts.jsonb import JSONB
 from tasks.contracts.types import BIGINT, BOOLEAN, INTEGER, NUMERIC, ColumnType
 
-FAST = settings(max_examples=300, derandomize=True, deadline=None)
+FAST = settings(max_examples=300, deadline=None)
 MONEY, EXACT = NUMERIC(14, 2, rounded=True), NUMERIC(14, 2)
 
 

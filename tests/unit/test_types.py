@@ -18,7 +18,7 @@ from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID, ColumnTyp
 from tasks.contracts.words import WORDS
 
 A_UUID = "123e4567-e89b-12d3-a456-426614174000"
-FAST = settings(max_examples=200, derandomize=True, deadline=None)
+FAST = settings(max_examples=200, deadline=None)
 
 
 @pytest.mark.parametrize("type_", [TEXT, UUID, DATE, TIMESTAMPTZ, INET, WORDS])
