@@ -1,0 +1,140 @@
+"""Peak memory of a load stays within `LOAD_MEMORY_MB` when the object is made to take more."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from things import lake, ready_connection
+
+from deployments.sample_events import COLUMNS
+from tasks.contracts.events import EVENTS
+
+pytestmark = [
+    pytest.mark.usefixtures("database", "bucket"),
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory of a process is read from /proc"),
+]
+
+SMALL_MB, DEFAULT_MB = 256, 400
+LONG = (16 << 20) - 500
+"""Bytes of a value in a record that is just short enough to be read."""
+
+LOAD = """
+import sys
+from pathlib import Path
+from tasks.contracts.events import EVENTS
+from tasks.engine.errors import Permanent
+from tasks.engine.settings import RunSettings
+from things import connection, load, ref
+settings = RunSettings(load_memory_mb=sys.argv[2], max_rejected_rows=10**9)
+with connection("memory") as warehouse:
+    try:
+        receipt = load(warehouse, ref(sys.argv[1]), contract=EVENTS, settings=settings)
+        print(receipt.rows_loaded, receipt.rows_rejected)
+    except Permanent as error:
+        print(type(error).__name__)
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
+
+
+def record(**values: object) -> dict[str, object]:
+    usual = {"id": "123e4567-e89b-12d3-a456-426614174000", "timestamp": "2021-04-03 10:00:00"}
+    return dict.fromkeys(COLUMNS) | usual | values
+
+
+def row(**values: object) -> bytes:
+    return ",".join("" if value is None else str(value) for value in record(**values).values()).encode() + b"\n"
+
+
+def line(**values: object) -> bytes:
+    return json.dumps(record(**values)).encode() + b"\n"
+
+
+HEADER = ",".join(COLUMNS).encode() + b"\n"
+
+
+def csv_open_quote() -> Iterator[bytes]:
+    yield from (HEADER, b'"\n', b"a\n" * 600_000)
+
+
+def csv_long_records() -> Iterator[bytes]:
+    yield from (HEADER, *[row(uri="x" * LONG)] * 4)
+
+
+def csv_long_rejected_records() -> Iterator[bytes]:
+    yield from (HEADER, *[row(id="none", uri="x" * LONG)] * 4)
+
+
+def csv_long_domains() -> Iterator[bytes]:
+    yield HEADER
+    yield from (row(email="x@" + "ab." * (LONG // 3) + str(number)) for number in range(3))
+
+
+def csv_long_lists() -> Iterator[bytes]:
+    yield from (HEADER, row(tags='"[' + "u'a'," * (LONG // 5) + ']"'))
+
+
+def csv_header_of_millions() -> Iterator[bytes]:
+    yield from (HEADER.rstrip(), b",a" * (LONG // 2), b"\n1,2\n")
+
+
+def csv_blank_beginning() -> Iterator[bytes]:
+    yield from (*[b"\n" * (1 << 20)] * 300, HEADER, row())
+
+
+def csv_gz_of_nothing() -> Iterator[bytes]:
+    yield from (gzip.compress(HEADER), *[gzip.compress(b"\n" * (32 << 20))] * 16, gzip.compress(row()))
+
+
+def csv_distinct_domains() -> Iterator[bytes]:
+    yield HEADER
+    for first in range(0, 300_000, 10_000):
+        yield b"".join(row(email=f"x@{first + place}.co.uk") for place in range(10_000))
+
+
+def ndjson_short_lines() -> Iterator[bytes]:
+    yield from (line(), b"12\n" * 500_000)
+
+
+def ndjson_million_keys() -> Iterator[bytes]:
+    yield line()
+    yield b"{" + ",".join(f'"{number:x}":1' for number in range(1_300_000)).encode() + b"}\n"
+
+
+CASES = [
+    pytest.param(csv_open_quote, "csv", SMALL_MB, "0 600001", id="csv: one open quote and short lines"),
+    pytest.param(csv_long_records, "csv", SMALL_MB, "4 0", id="csv: records of 16 MiB"),
+    pytest.param(csv_long_rejected_records, "csv", SMALL_MB, "0 4", id="csv: rejected records of 16 MiB"),
+    pytest.param(csv_long_domains, "csv", DEFAULT_MB, "3 0", id="csv: domains of 16 MiB"),
+    pytest.param(csv_long_lists, "csv", SMALL_MB, "0 1", id="csv: lists of millions of words"),
+    pytest.param(csv_header_of_millions, "csv", SMALL_MB, "UnreadableObjectError", id="csv: 8 million columns"),
+    pytest.param(csv_blank_beginning, "csv", SMALL_MB, "1 0", id="csv: 300 MB of blank lines before the header"),
+    pytest.param(csv_gz_of_nothing, "csv.gz", SMALL_MB, "1 0", id="csv.gz: 512 MB of blank lines"),
+    pytest.param(csv_distinct_domains, "csv", SMALL_MB, "300000 0", id="csv: 300,000 domains"),
+    pytest.param(ndjson_short_lines, "ndjson", SMALL_MB, "1 500000", id="ndjson: lines of two bytes"),
+    pytest.param(ndjson_million_keys, "ndjson", DEFAULT_MB, "1 1", id="ndjson: a record of a million keys"),
+]
+
+
+@pytest.mark.parametrize(("content", "suffix", "limit_mb", "outcome"), CASES)
+def test_peak_memory_of_a_hostile_object_stays_within_the_limit(
+    content: Callable[[], Iterator[bytes]], suffix: str, limit_mb: int, outcome: str
+) -> None:
+    key = f"hostile/events.{suffix}"
+    with ready_connection(EVENTS):
+        lake().write(key, content(), "binary/octet-stream")
+        done = subprocess.run(
+            [sys.executable, "-c", LOAD, key, str(limit_mb)],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=240,
+        )
+    found, peak = done.stdout.splitlines()
+    assert found == outcome
+    assert int(peak) / 1024 < limit_mb
