@@ -1,6 +1,7 @@
 """Peak memory of a load stays within `LOAD_MEMORY_MB` when the object is made to take more."""
 
 import gzip
+import io
 import json
 import os
 import subprocess
@@ -8,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from things import lake, ready_connection
 
@@ -105,7 +108,25 @@ def ndjson_million_keys() -> Iterator[bytes]:
     yield b"{" + ",".join(f'"{number:x}":1' for number in range(1_300_000)).encode() + b"}\n"
 
 
+def parquet(count: int, size: int) -> bytes:
+    """Rows in one row group, each with a long value."""
+    names = {name: pyarrow.array([value] * count, pyarrow.string()) for name, value in record(uri="x" * size).items()}
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(names), file, use_dictionary=False, compression="zstd")
+    return file.getvalue()
+
+
+def parquet_wide_rows() -> Iterator[bytes]:
+    yield parquet(3_000, 100_000)
+
+
+def parquet_huge_value() -> Iterator[bytes]:
+    yield parquet(1, 200 << 20)
+
+
 CASES = [
+    pytest.param(parquet_wide_rows, "parquet", DEFAULT_MB, "3000 0", id="parquet: a row group of 300 MB"),
+    pytest.param(parquet_huge_value, "parquet", SMALL_MB, "UnreadableObjectError", id="parquet: a value of 200 MB"),
     pytest.param(csv_open_quote, "csv", SMALL_MB, "0 600001", id="csv: one open quote and short lines"),
     pytest.param(csv_long_records, "csv", SMALL_MB, "4 0", id="csv: records of 16 MiB"),
     pytest.param(csv_long_rejected_records, "csv", SMALL_MB, "0 4", id="csv: rejected records of 16 MiB"),
