@@ -12,6 +12,7 @@ from tasks.contracts import Contract
 from tasks.engine.batches import CHUNK_BYTES, Batch
 from tasks.engine.csv_reader import read_csv
 from tasks.engine.errors import ContractError
+from tasks.engine.format_hints import named_causes
 
 if TYPE_CHECKING:
     from tasks.engine.arrow_streams import Compression
@@ -41,13 +42,14 @@ def read_batches(
         raise ContractError(
             f"{name}: expected JSON, for only its records have the keys of {contract.unknown_keys_column}"
         )
-    if (suffix, compression) == (".csv", None):
-        yield from read_csv(file, name, contract, chunk_bytes)
-        return
-    # Plain CSV does without Arrow and polars, which take half a second to import.
-    arrow = import_module("tasks.engine.arrow_streams")
-    with arrow.errors_of_bytes(name):
-        yield from _reader(suffix)(arrow.decompressed(file, compression), name, contract, chunk_bytes)
+    with named_causes(file, name, contract, suffix, compression):
+        if (suffix, compression) == (".csv", None):
+            yield from read_csv(file, name, contract, chunk_bytes)
+            return
+        # Plain CSV does without Arrow and polars, which take half a second to import.
+        arrow = import_module("tasks.engine.arrow_streams")
+        with arrow.errors_of_bytes(name):
+            yield from _reader(suffix)(arrow.decompressed(file, compression), name, contract, chunk_bytes)
 
 
 def _reader(suffix: str) -> Any:

@@ -1,0 +1,79 @@
+import gzip
+import io
+import zipfile
+
+import pytest
+from things import THINGS
+
+from tasks.engine.errors import ContractError, UnreadableObjectError
+from tasks.engine.reader import read_batches
+
+CSV = b"name,day\na,2021-04-01\n" * 20
+LINES = b'{"name": "a", "day": "2021-04-01"}\n' * 20
+
+
+def zipped() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x.csv", CSV)
+    return buffer.getvalue()
+
+
+CASES = {
+    "gzip": (gzip.compress(CSV), ".csv", "a gzip stream", ".gz"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + CSV, ".csv", "a zstd stream", ".zst"),
+    "zip": (zipped(), ".csv", "a zip archive", "delivered by itself"),
+    "zip in gz": (zipped(), ".csv.gz", "a zip archive", "delivered by itself"),
+    "gzip of html": (gzip.compress(b"<html>no</html>"), ".csv.gz", "an HTML page", "the data itself"),
+    "twice gzip": (gzip.compress(gzip.compress(CSV)), ".csv.gz", "a gzip stream", ".gz"),
+    "plain as gzip": (CSV, ".csv.gz", "text", "named as what it is"),
+    "csv as parquet": (CSV, ".parquet", "text", "named as what it is"),
+    "gzip as parquet": (gzip.compress(CSV), ".parquet", "a gzip stream", ".gz"),
+    "parquet": (b"PAR1" + bytes(50) + b"PAR1", ".csv", "a parquet file", ".parquet"),
+    "parquet as json": (b"PAR1" + bytes(50) + b"PAR1", ".json", "a parquet file", ".parquet"),
+    "utf-16": (CSV.decode().encode("utf-16"), ".csv", "text in UTF-16", "UTF-8"),
+    "utf-16-le": (CSV.decode().encode("utf-16-le"), ".csv", "text in UTF-16", "UTF-8"),
+    "utf-16-be": (LINES.decode().encode("utf-16-be"), ".ndjson", "text in UTF-16", "UTF-8"),
+    "utf-32": (CSV.decode().encode("utf-32"), ".csv", "text in UTF-32", "UTF-8"),
+    "utf-32-be": (CSV.decode().encode("utf-32-be"), ".csv", "text in UTF-32", "UTF-8"),
+    "sep": (b"sep=;\nname;day\n", ".csv", "a first line 'sep=;'", "commas"),
+    "semicolons": (CSV.replace(b",", b";"), ".csv", "columns divided by semicolons", "commas"),
+    "tabs": (CSV.replace(b",", b"\t"), ".csv", "columns divided by tabs", "commas"),
+    "returns": (CSV.replace(b"\n", b"\r"), ".csv", "carriage returns as line ends", "line feed"),
+    "html": (b"<!DOCTYPE html><p>502", ".csv", "an HTML page", "error page"),
+    "html as json": (b"<!DOCTYPE html><p>502", ".json", "an HTML page", "error page"),
+    "s3 error": (
+        b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+        ".csv",
+        "an XML error answer",
+        "data",
+    ),
+    "json": (LINES, ".csv", "JSON", ".json or .ndjson"),
+    "lines as document": (LINES, ".json", "one JSON object a line", ".ndjson"),
+    "document as lines": (b"[" + LINES.replace(b"\n", b",\n")[:-2] + b"]", ".ndjson", "a JSON document", ".json"),
+    "csv as lines": (CSV, ".ndjson", "CSV", ".csv"),
+    "csv as document": (CSV, ".json", "CSV", ".csv"),
+    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", ".csv", "a Git LFS pointer", "points to"),
+    "pdf": (b"%PDF-1.7\n", ".csv", "a PDF document", "data itself"),
+    "bzip2": (b"BZh91AY&SY", ".csv", "a bzip2 stream", ".gz or .zst"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_object_under_a_wrong_name_is_recognised(case: str) -> None:
+    data, suffix, found, what = CASES[case]
+    file = io.BufferedReader(io.BytesIO(data))  # type: ignore[arg-type]
+    with pytest.raises((ContractError, UnreadableObjectError)) as caught:
+        list(read_batches(file, f"s3://b/x{suffix}", THINGS))
+    message = str(caught.value)
+    assert f"found {found}" in message
+    assert what in message
+    assert "name, day" in message
+    assert all(line.isprintable() for line in message.split("\n"))
+
+
+@pytest.mark.parametrize("data", [b"name,when\na,b\n", b"name\n", b"a,b;c\n"])
+def test_object_that_is_what_its_name_says_keeps_its_own_error(data: bytes) -> None:
+    file = io.BufferedReader(io.BytesIO(data))  # type: ignore[arg-type]
+    with pytest.raises(ContractError, match=r"^s3://b/x.csv: missing "):
+        list(read_batches(file, "s3://b/x.csv", THINGS))
