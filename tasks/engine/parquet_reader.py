@@ -14,8 +14,6 @@ import pyarrow.parquet as pq
 from tasks.contracts import Contract
 from tasks.engine.batches import Batch
 from tasks.engine.columns import ColumnMatch, match_columns
-from tasks.engine.csv_records import MAX_RECORD_BYTES
-from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.frames import texts_of_arrays
 from tasks.engine.ledger import RejectedRow
 from tasks.engine.parquet_files import ParquetObject, check_counts, open_parquet
@@ -34,7 +32,7 @@ def read_parquet(file: io.BufferedReader, name: str, contract: Contract, chunk_b
     columns = match_columns(contract, parquet.names, name)
     lists = wants_lists(contract)
     first, levels = 1, dict.fromkeys(columns.positions.values(), 0)
-    for arrow in _read(parquet, columns, name, chunk_bytes):
+    for arrow in _read(parquet, columns, chunk_bytes):
         arrays = [
             text_array(
                 arrow.column(place),
@@ -51,17 +49,13 @@ def read_parquet(file: io.BufferedReader, name: str, contract: Contract, chunk_b
     check_counts(parquet, first - 1, levels)
 
 
-def _read(parquet: ParquetObject, columns: ColumnMatch, name: str, chunk_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Batches of the wanted columns, in the order of the contract's sources.
-
-    Raises:
-        UnreadableObjectError: The rows of a row group hold more than `MAX_RECORD_BYTES` each, on the average.
-    """
+def _read(parquet: ParquetObject, columns: ColumnMatch, chunk_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Batches of the wanted columns, in the order of the contract's sources."""
     positions = list(columns.positions.values())
     order = sorted(positions)
     leaves = [leaf for position in order for leaf in parquet.leaves[position]]
     for group in range(parquet.file.num_row_groups):
-        row_count = _rows_at_once(parquet.file.metadata.row_group(group), leaves, name, chunk_bytes)
+        row_count = _rows_at_once(parquet.file.metadata.row_group(group), chunk_bytes)
         # By place: a file may hold several columns of one name, and a name may be the beginning of another one.
         for batch in parquet.file.reader.iter_batches(row_count, row_groups=[group], column_indices=leaves):
             batch.validate()
@@ -70,14 +64,12 @@ def _read(parquet: ParquetObject, columns: ColumnMatch, name: str, chunk_bytes: 
             )
 
 
-def _rows_at_once(group: pq.RowGroupMetaData, leaves: Sequence[int], name: str, chunk_bytes: int) -> int:
-    """How many rows of a row group make a batch, by the bytes of its average row."""
-    average = sum(group.column(leaf).total_uncompressed_size for leaf in leaves) // max(group.num_rows, 1)
-    if average > MAX_RECORD_BYTES:
-        raise UnreadableObjectError(
-            f"{name}: expected rows of at most {MAX_RECORD_BYTES >> 20} MiB, found a row group with {average:,} bytes a"
-            " row. Nothing was loaded. Have the object delivered without such values"
-        )
+def _rows_at_once(group: pq.RowGroupMetaData, chunk_bytes: int) -> int:
+    """How many rows of a row group make a batch, by the bytes of its average row.
+
+    Not by the sizes of the wanted columns: where their metadata are damaged, Arrow ends the process.
+    """
+    average = group.total_byte_size // max(group.num_rows, 1)
     return max(min(chunk_bytes // max(average, ROW_BYTES), PARQUET_ROWS), 1)
 
 

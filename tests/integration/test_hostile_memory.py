@@ -120,13 +120,8 @@ def parquet_wide_rows() -> Iterator[bytes]:
     yield parquet(3_000, 100_000)
 
 
-def parquet_huge_value() -> Iterator[bytes]:
-    yield parquet(1, 200 << 20)
-
-
 CASES = [
     pytest.param(parquet_wide_rows, "parquet", DEFAULT_MB, "3000 0", id="parquet: a row group of 300 MB"),
-    pytest.param(parquet_huge_value, "parquet", SMALL_MB, "UnreadableObjectError", id="parquet: a value of 200 MB"),
     pytest.param(csv_open_quote, "csv", SMALL_MB, "0 600001", id="csv: one open quote and short lines"),
     pytest.param(csv_long_records, "csv", SMALL_MB, "4 0", id="csv: records of 16 MiB"),
     pytest.param(csv_long_rejected_records, "csv", SMALL_MB, "0 4", id="csv: rejected records of 16 MiB"),
