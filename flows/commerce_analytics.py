@@ -40,7 +40,8 @@ def commerce_analytics(
         as_of: The day that the answers are as of; by default the day of the scheduled start.
         export_id: Where the exports go, below `EXPORT_PREFIX`; by default `EXPORT_ID`.
         allow_empty: Let an export without rows replace one that has rows.
-        force: Load and build again even if nothing changed. Reference tables with rows of others stay as they are.
+        force: Load and build again even if nothing changed, and replace rows by fewer or none.
+            Reference tables with rows of others stay as they are.
     """
     as_of = as_of or scheduled_day()
 

@@ -30,7 +30,8 @@ def events_monthly(month: Month | None = None, force: Force = False) -> list[Loa
 
     Args:
         month: Month of the file, YYYY-MM; by default the month of the scheduled start - 1 day.
-        force: Load and build again even if nothing changed, and let an export without rows replace one that has rows.
+        force: Load and build again even if nothing changed, replace rows by fewer or none,
+            and let an export without rows replace one that has rows.
     """
     month = month_or_default(month)
     first, end = month_start(month, date.min), month_start(next_month(month), date.max)

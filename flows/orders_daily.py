@@ -30,7 +30,8 @@ def orders_daily(day: Day | None = None, allow_empty: AllowEmpty = False, force:
     Args:
         day: Day of the file; by default the day before that of the scheduled start.
         allow_empty: Let a CSV without rows replace one that has rows.
-        force: Load and build again even if nothing changed, and let a CSV without rows replace one that has rows.
+        force: Load and build again even if nothing changed, replace rows by fewer or none,
+            and let a CSV without rows replace one that has rows.
     """
     day = day_or_default(day)
 

@@ -54,7 +54,7 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
     Args:
         contract: Of the staging table.
         source: The version to load.
-        force: Load it again even if it stands there.
+        force: Load it again even where this version is in the table, and replace rows by however few.
     """
     logger = get_run_logger()
     progress = _Progress(source)

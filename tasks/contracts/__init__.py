@@ -98,6 +98,7 @@ class Contract:
         records_key: Key of the array that holds a JSON document's records; empty where the document is the array.
         absent_keys: What a key that no record of a JSON object has does to the load: fails it, or is null.
         indexes: Columns of each index that the builds need.
+        may_shrink: Whether an object may replace rows by none, or by any smaller number.
     """
 
     dataset: str
@@ -113,6 +114,7 @@ class Contract:
     records_key: str = ""
     absent_keys: Literal["fail", "null"] = "fail"
     indexes: tuple[tuple[str, ...], ...] = ()
+    may_shrink: bool = False
 
     @cached_property
     def sources(self) -> dict[str, tuple[str, ...]]:

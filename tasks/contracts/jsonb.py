@@ -42,4 +42,4 @@ def sound_json(text: str) -> str | None:
     return text
 
 
-JSONB = ColumnType("jsonb", "JSON", sound_json)
+JSONB = ColumnType("jsonb", r"JSON without \u0000 whose numbers Postgres can hold", sound_json)

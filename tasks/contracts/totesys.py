@@ -30,6 +30,7 @@ def _staged(table: str, description: str, *columns: Column) -> Contract:
             _wanted("last_updated", TIMESTAMP_MS, "When the source changed the row last; identifies the version."),
         ),
         prefix_setting="",
+        may_shrink=True,  # each run brings what changed, which has nothing to do with what changed earlier
     )
 
 

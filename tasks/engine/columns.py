@@ -18,7 +18,7 @@ class ColumnMatch:
 
     Attributes:
         positions: Index in the object of each source.
-        names: All columns of the object, in its order.
+        names: All columns of the object, in its order; those that the contract does not know printable and short.
         unknown: Columns of the object that the contract does not know; they are not loaded.
     """
 
@@ -71,4 +71,6 @@ def match_columns(contract: Contract, found: Sequence[str], name: str) -> Column
             f"{name}: unknown {listed(unknown)}; expected only {', '.join(contract.sources)}."
             f" Add them to the contract of {contract.dataset}, or let it warn"
         )
-    return ColumnMatch(positions, tuple(found), unknown)
+    # Names go into the ledger and into logs, which cannot hold every character that an object can.
+    names = tuple(column if index in positions.values() else shown(column) for index, column in enumerate(found))
+    return ColumnMatch(positions, names, tuple(map(shown, unknown)))

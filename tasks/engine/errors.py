@@ -64,6 +64,10 @@ class ErrorBudgetError(Permanent):
     """More rows were rejected than the error budget allows; the previous state stands."""
 
 
+class ShrinkError(Permanent):
+    """An object would replace rows by none, or by far fewer; the table keeps its previous rows."""
+
+
 class BalanceError(Permanent):
     """Counts that must agree do not: rows were lost, doubled or changed outside of Tally."""
 

@@ -30,11 +30,16 @@ MOST_KEYS = 10_000
 CACHED_KEYS = 200
 """Where the sources are found in a record is remembered for records of no more keys than this."""
 
+JUDGED_RECORDS = 1000
+"""Lines of NDJSON after which an object without any JSON is refused."""
+
+NO_OBJECT = "expected a JSON object"
 REPORTED_KEYS = 100
 """How many keys that the contract does not know are remembered for the report."""
 
 Fields = dict[str, msgspec.Raw]
 
+_check = msgspec.json.Decoder(msgspec.Raw).decode
 _decode = msgspec.json.Decoder(Fields).decode
 _decode_strings = msgspec.json.Decoder(list[str]).decode
 _NULL = msgspec.Raw(b"null")
@@ -47,8 +52,10 @@ def read_ndjson(file: Any, name: str, contract: Contract, chunk_bytes: int) -> I
     keys = RecordKeys(contract, name)
     for records in _batches(read_lines(file, name), chunk_bytes):
         batch = json_batch(records, keys)
-        keys.check_any(records)
+        if keys.record_count >= JUDGED_RECORDS:
+            keys.check_any()
         yield batch
+    keys.check_any()
     keys.check_missing()
 
 
@@ -73,7 +80,9 @@ class RecordKeys:
         self._source_of = {key: source for source, aliases in contract.sources.items() for key in (source, *aliases)}
         self._found: dict[str, str] = {}
         self._unknown: dict[str, None] = {}
-        self.has_records = False
+        self.has_records = self.has_json = False
+        self.record_count = 0
+        self._first: Record | None = None
         self.keeps_unknown = contract.unknown_keys_column is not None
         self._cached_places = lru_cache(maxsize=128)(self._places)
 
@@ -117,16 +126,25 @@ class RecordKeys:
         """
         return match_columns(self._contract, [*self._contract.sources, *self._unknown], self._name)
 
-    def check_any(self, records: Sequence[Record]) -> None:
-        """Behind the first lines of NDJSON, refuse an object that holds something else.
+    def count(self, records: Sequence[Record]) -> None:
+        """Count records, before they are read."""
+        self.record_count += len(records)
+        self._first = self._first or next(iter(records), None)
+
+    def note_bad(self, raw: bytes, reason: str) -> None:
+        """Note a rejected record: one that begins like an object, or is another JSON value, is a sign of JSON."""
+        self.has_json = self.has_json or raw.lstrip().startswith(b"{") or (reason == NO_OBJECT and _is_json(raw))
+
+    def check_any(self) -> None:
+        """Refuse NDJSON that holds something else: so far no line is JSON, nor begins like an object.
 
         Raises:
-            UnreadableObjectError: None of them was a JSON object.
+            UnreadableObjectError: The object holds lines, and none of them is JSON.
         """
-        if records and not self.has_records:
-            line, raw = records[0]
+        if self._first and not (self.has_records or self.has_json):
+            line, raw = self._first
             raise UnreadableObjectError(
-                f"{self._name}: expected one JSON object a line, found none in the first {len(records):,} lines, e.g."
+                f"{self._name}: expected one JSON object a line, found none in {self.record_count:,} lines, e.g."
                 f" line {line:,} {quoted(raw)}. Nothing was loaded; have the object delivered again, or set the"
                 " dataset's key"
             )
@@ -146,10 +164,12 @@ def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
     sound: list[Record] = []
     rows: list[bytes] = []
     rejected: list[RejectedRow] = []
+    keys.count(records)
     for line, raw in records:
         fields = _fields(raw)
         places = fields if isinstance(fields, str) else keys.places(tuple(fields))
         if isinstance(fields, str) or isinstance(places, str):
+            keys.note_bad(raw, str(places))
             rejected.append(RejectedRow(line, None, str(places), raw))
             continue
         row = _SEPARATOR.join([fields.get(place, _NULL) for place in places])
@@ -176,6 +196,14 @@ def _batches(records: Iterator[Record], chunk_bytes: int) -> Iterator[list[Recor
         yield batch
 
 
+def _is_json(raw: bytes) -> bool:
+    try:
+        _check(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
 def _fields(raw: bytes) -> Fields | str:
     """Values of a record by key, or what is wrong with it."""
     try:
@@ -186,7 +214,7 @@ def _fields(raw: bytes) -> Fields | str:
     except RecursionError:
         return "JSON nested too deeply"
     except msgspec.ValidationError:
-        return "expected a JSON object"
+        return NO_OBJECT
     except msgspec.DecodeError as error:
         return f"not JSON: {str(error).removeprefix('JSON is malformed: ').partition(' (byte')[0]}"
 

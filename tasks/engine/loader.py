@@ -30,6 +30,7 @@ from tasks.engine.reader import read_batches
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.rows import Rows
 from tasks.engine.settings import RunSettings
+from tasks.engine.shrink_guard import check_shrink
 from tasks.engine.warehouse import Connection, has_table, lock
 
 REJECTED_BUFFER, REJECTED_BYTES = 10_000, 4 << 20
@@ -64,7 +65,7 @@ def load_object(
         contract: Of the staging table.
         source: The version to load.
         settings: Of the run.
-        force: Load the same content again.
+        force: Load the same content again, and replace rows by however few.
         flow_run_id: For the ledger.
         on_progress: Told how far the load is.
         reconnect: Opens another connection, which records an attempt that lost its own.
@@ -75,6 +76,7 @@ def load_object(
         UnreadableObjectError: Its bytes cannot be told apart into records.
         ObjectChangedError: It was replaced during the read.
         PartitionBusyError: Another run is writing the partition.
+        ShrinkError: It would replace rows by none, or by too few.
         SchemaDriftError: The table's columns differ from the contract's.
     """
     started = time.monotonic()
@@ -92,6 +94,7 @@ def load_object(
                 attempt.succeed(connection, loaded.load_id, is_unchanged=True)
                 return _receipt(connection, contract, source, loaded, "unchanged", started)
             earlier = ledger.find_load(connection, contract.dataset, source)
+            before = ledger.count_standing(connection, earlier.load_id) if earlier else 0
             check_target(connection, contract, value)
             load_id = ledger.open_load(connection, contract.dataset, source, flow_run_id, contract_digest(contract))
             run = _Run(connection, attempt.budget, load_id, on_progress)
@@ -102,6 +105,7 @@ def load_object(
                     batches = read_batches(file, source.uri, contract, settings.chunk_bytes)
                     run.copy_all(CopyEncoder(contract, target), batches)
                     run.budget.check()
+                    check_shrink(contract, source, settings, before=before, after=run.rows_loaded, force=force)
             ledger.close_load(connection, load_id, run.rows_loaded, run.rows_rejected, run.columns)
             attempt.succeed(connection, load_id)
         entry = ledger.LoadEntry(

@@ -228,7 +228,7 @@ def _read_json_names(file: io.BufferedReader, name: str, contract: Contract) -> 
     first, keys = list(_first_of(records)), RecordKeys(contract, name)
     json_batch(first, keys)
     if not is_document:
-        keys.check_any(first)
+        keys.check_any()
     return keys.found
 
 

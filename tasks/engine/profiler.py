@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from tasks.contracts import Column, Contract
+from tasks.contracts.types import TEXT
 from tasks.engine.frames import frame_of
 from tasks.engine.reader import read_batches
 from tasks.engine.receipts import Profile
@@ -53,6 +54,8 @@ def read_profile(
 def _values(given: pl.DataFrame, column: Column) -> pl.Series:
     """The texts of a column, as the rows of a load have them."""
     text = given[column.source_name]
+    if column.first and column.type != TEXT:
+        text = text.str.strip_chars_start(" \t\n\v\f\r")
     if column.first:
         text = text.str.head(column.first)
     if column.after:

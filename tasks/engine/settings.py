@@ -101,6 +101,7 @@ class RunSettings(_Group):
     export_id: str = Field(default="default", pattern=EXPORT_ID_PATTERN)
     max_rejected_rows: int = Field(default=100, ge=0)
     max_rejected_share: float = Field(default=0.01, ge=0, le=1)
+    min_kept_share: float = Field(default=0, ge=0, le=1)
     load_memory_mb: int = Field(default=400, ge=256)
     profile_folder: str = ""
 

@@ -13,7 +13,7 @@ from things import STRICT, load, put, ready_connection
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.jsonb import JSONB
 from tasks.contracts.types import BIGINT, BOOLEAN, INTEGER, NUMERIC, TEXT, TIMESTAMPTZ
-from tasks.engine.errors import ContractError, UnreadableObjectError
+from tasks.engine.errors import ContractError, ShrinkError, UnreadableObjectError
 from tasks.engine.warehouse import Connection
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
@@ -108,12 +108,12 @@ def test_values_arrive_exactly(postgres: Connection) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("id", "9223372036854775808"), ("id", "-9223372036854775809"), ("id", "1.0"), ("id", "1e3"), ("id", '" 1"'),
-        ("id", '"1 "'), ("id", '"007"'), ("id", '"+1"'), ("id", "true"), ("id", "[1]"), ("number", "2147483648"),
+        ("id", "9223372036854775808"), ("id", "-9223372036854775809"), ("id", "1.0"), ("id", "1e3"), ("id", '"1 1"'),
+        ("id", '"+-1"'), ("id", '"0x7"'), ("id", '"1_0"'), ("id", "true"), ("id", "[1]"), ("number", "2147483648"),
         ("price", "999999999999.995"), ("price", "1e400"), ("price", '"NaN"'), ("price", '"Infinity"'),
-        ("price", '" 1"'), ("price", '"1,5"'), ("price", '"0x1"'), ("price", '"1_000"'), ("price", '".5"'),
-        ("price", '"\\u0661"'), ("exact", "0.001"), ("exact", "1e-3"), ("exact", "1000000000000"), ("test", "1"),
-        ("test", '"True"'), ("line_items", '"x"'), ("line_items", '["\\u0000"]'), ("line_items", "[1e131072]"),
+        ("price", '"1 5"'), ("price", '"1,5"'), ("price", '"0x1"'), ("price", '"1_000"'), ("price", '"."'),
+        ("price", '"\\u0661"'), ("exact", "0.001"), ("exact", "1e-3"), ("exact", "1000000000000"), ("test", "2"),
+        ("test", '"truth"'), ("line_items", '"x"'), ("line_items", '["\\u0000"]'), ("line_items", "[1e131072]"),
         ("line_items", "[1e-16384]"), ("note", '"\\u0000"'),
     ],
 )  # fmt: skip
@@ -176,9 +176,12 @@ def test_truncated_document_loads_nothing(postgres: Connection) -> None:
     assert len(rows_of(postgres)) == 3
 
 
-def test_empty_array_replaces_by_nothing(postgres: Connection) -> None:
+def test_empty_array_replaces_by_nothing_with_force(postgres: Connection) -> None:
     load(postgres, put(json.dumps({"orders": [order(1)]}).encode(), f"{DAY}.json", DAY), contract=ORDERS)
-    receipt = load(postgres, put(b'{"orders": []}', f"{DAY}.json", DAY), contract=ORDERS)
+    empty = put(b'{"orders": []}', f"{DAY}.json", DAY)
+    with pytest.raises(ShrinkError, match="found 0 rows"):
+        load(postgres, empty, contract=ORDERS)
+    receipt = load(postgres, empty, contract=ORDERS, force=True)
     assert (receipt.status, receipt.rows_read) == ("replaced", 0)
     assert rows_of(postgres) == []
 

@@ -23,6 +23,7 @@ from tasks.engine.errors import (
     LakeError,
     ObjectChangedError,
     PartitionBusyError,
+    ShrinkError,
     UnreadableObjectError,
     WarehouseUnavailableError,
 )
@@ -139,12 +140,54 @@ def test_force_loads_the_same_content_again(postgres: warehouse.Connection) -> N
 
 
 @pytest.mark.parametrize("data", [b"", HEADER, b"\n", b"\xef\xbb\xbf" + HEADER])
-def test_object_without_rows_is_entered_and_replaces(postgres: warehouse.Connection, data: bytes) -> None:
+def test_object_without_rows_is_entered_and_replaces_with_force(postgres: warehouse.Connection, data: bytes) -> None:
     load(postgres, put(HEADER + b"a,\n"))
-    receipt = load(postgres, put(data), settings=STRICT)
+    before = state(postgres)
+    with pytest.raises(ShrinkError, match=r"at least 1 rows to replace the 1 rows in things.*found 0 rows.*with force"):
+        load(postgres, put(data), settings=STRICT)
+    assert state(postgres) == before
+    receipt = load(postgres, ref(), settings=STRICT, force=True)
     assert (receipt.status, receipt.rows_read, receipt.rows_loaded, receipt.rows_rejected) == ("replaced", 0, 0, 0)
     assert state(postgres)["things"] == []
     assert load(postgres, ref()).status == "unchanged"
+
+
+def test_header_with_a_nul_is_entered_printable(postgres: warehouse.Connection) -> None:
+    assert load(postgres, put(b"name,day,ex\0tra\na,,1\n")).rows_loaded == 1
+    assert postgres.execute("SELECT columns FROM ledger.loads").fetchall() == [(["name", "day", r"ex\x00tra"],)]
+
+
+def test_object_without_rows_is_loaded_where_it_replaces_none(postgres: warehouse.Connection) -> None:
+    assert load(postgres, put(HEADER)).status == "loaded"
+    assert load(postgres, put(b"")).status == "replaced"
+
+
+def test_object_whose_rows_are_all_rejected_replaces_none(postgres: warehouse.Connection) -> None:
+    load(postgres, put(HEADER + b"a,\n"))
+    before = state(postgres)
+    with pytest.raises(ShrinkError, match="found 0 rows"):
+        load(postgres, put(HEADER + b"a,x\n"))
+    assert state(postgres) == before
+
+
+def test_contract_may_allow_an_object_without_rows(postgres: warehouse.Connection) -> None:
+    load(postgres, put(HEADER + b"a,\n"))
+    assert load(postgres, put(HEADER), contract=replace(THINGS, may_shrink=True)).rows_loaded == 0
+
+
+@pytest.mark.parametrize(("share", "rows", "is_taken"), [(0.5, 2, True), (0.5, 1, False), (1, 4, True), (1, 3, False)])
+def test_setting_bounds_how_much_a_replacement_may_shrink(
+    postgres: warehouse.Connection, share: float, rows: int, is_taken: bool
+) -> None:
+    load(postgres, put(HEADER + b"a,\nb,\nc,\nd,\n"))
+    source, kept = put(HEADER + b"x,\n" * rows), RunSettings(min_kept_share=share)
+    if is_taken:
+        assert load(postgres, source, settings=kept).rows_loaded == rows
+        return
+    with pytest.raises(ShrinkError, match=rf"the 4 rows in things.*found {rows} rows.*MIN_KEPT_SHARE"):
+        load(postgres, source, settings=kept)
+    assert names(postgres) == ["a", "b", "c", "d"]
+    assert load(postgres, source, settings=kept, force=True).rows_loaded == rows
 
 
 @pytest.mark.every_store

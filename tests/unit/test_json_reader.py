@@ -274,6 +274,34 @@ def test_lines_that_are_no_json_at_all_are_refused(data: bytes) -> None:
         batches_of(data)
 
 
+@pytest.mark.parametrize(
+    "data", [b'{"a": 1', b'{"a": 1\n{"a" 2}\n{', b'  {"a"', b"[1]", b"null\n", b'"x"', b'<x>\n{"a": \n']
+)
+def test_lines_that_are_bad_records_are_rejected_one_by_one(data: bytes) -> None:
+    batches = batches_of(data)
+    assert [raw for _, raw, _ in faults_of(batches)] == data.removesuffix(b"\n").split(b"\n")
+    assert rows_of(batches) == []
+
+
+def test_lines_without_json_are_refused_before_all_of_them_are_read() -> None:
+    batches = read_batches(io.BufferedReader(io.BytesIO(b"a,b\n" * 100_000)), "x.ndjson", ABC)
+    with pytest.raises(UnreadableObjectError, match="found none in 16,384 lines"):
+        next(batches)
+
+
+def test_json_that_begins_late_is_read() -> None:
+    batches = batches_of(b"<!-- generated -->\n" + b'{"a": 1}\n' * 3)
+    assert len(rows_of(batches)) == 3
+    assert [line for line, _, _ in faults_of(batches)] == [1]
+
+
+def test_key_with_a_nul_costs_nothing_and_is_reported_printable() -> None:
+    batches = batches_of(b'{"a": 1, "x\\u0000y": 2}\n{"a": 2}')
+    assert [row[0] for row in rows_of(batches)] == ["1", "2"]
+    assert batches[0].columns.unknown == (r"x\x00y",)
+    assert faults_of(batches) == []
+
+
 def test_key_that_no_record_has_is_missing_unless_it_may_be_absent() -> None:
     data = b'{"a": 1}\n{"b": 2}\n{"d": 3}'
     with pytest.raises(ContractError, match=r"missing c; .*found a, b, d"):

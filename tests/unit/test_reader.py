@@ -248,6 +248,14 @@ def test_columns_are_found_by_name_in_any_order_among_unknown_ones() -> None:
     assert (batch.texts.names, frame_of(batch.texts).rows()) == (("a", "b", "c"), [("1", "2", "3")])
 
 
+def test_header_with_strange_names_costs_nothing_and_is_reported_printable() -> None:
+    data = b"a,b,c,ex\0tra,\xff,dup,dup\n1,2,3,4,5,6,7\n"
+    (batch,) = batches_of(data)
+    assert batch.columns.names == ("a", "b", "c", r"ex\x00tra", "\ufffd", "dup", "dup")
+    assert batch.columns.unknown == (r"ex\x00tra", "\ufffd", "dup", "dup")
+    assert frame_of(batch.texts).rows() == [("1", "2", "3")]
+
+
 def test_missing_header_is_refused_with_what_was_found() -> None:
     with pytest.raises(ContractError, match=r"x.csv: missing a, b, c; expected a, b, c; found 1, 2, 3"):
         batches_of(b"1,2,3\n4,5,6\n")

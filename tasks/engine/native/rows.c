@@ -78,6 +78,9 @@ static Found find(const Column *column, const TextColumn *texts, int64_t row, ch
     found.is_there = text_of(texts, row, &found.text, &found.size, spare);
     found.is_given = found.is_there && found.size;
     if (!found.is_there) return found;
+    if (column->first && column->kind != KIND_TEXT) { /* blanks before a value do not count */
+        while (found.size && (*found.text == ' ' || (*found.text >= '\t' && *found.text <= '\r'))) found.text++, found.size--;
+    }
     if (column->first && found.size > column->first) found.size = size_of_first(found.text, found.size, column->first);
     if (column->after) {
         const char *cut = found.text + found.size;
