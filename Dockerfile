@@ -52,10 +52,10 @@ RUN python3 -m venv /opt/installer && python3 -m venv --without-pip /opt/venv \
 
 # The native library of the engine: this layer is built again only if its C sources change.
 COPY deployments/compiler.lock /opt/tally/
-COPY tasks/engine/native/*.c tasks/engine/native/*.h tasks/engine/native/build.py /opt/tally/tasks/engine/native/
+COPY tasks/engine/formats/native/*.c tasks/engine/formats/native/*.h tasks/engine/formats/native/build.py /opt/tally/tasks/engine/formats/native/
 RUN python3 -m venv /opt/installer \
     && /opt/installer/bin/pip install --require-hashes --only-binary :all: -r /opt/tally/compiler.lock \
-    && /opt/installer/bin/python /opt/tally/tasks/engine/native/build.py \
+    && /opt/installer/bin/python /opt/tally/tasks/engine/formats/native/build.py \
     && rm -rf /opt/installer /root/.cache
 
 # The project: only what flow runs need. Registration, sample data and local services stay outside the image.

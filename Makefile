@@ -6,7 +6,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c '$(SUPPORTED)' 2>/dev/null && { command -v $$name; break; }; done)
 BIN := .venv/bin
-NATIVE := tasks/engine/native/native.so
+NATIVE := tasks/engine/formats/native/native.so
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
 
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
@@ -28,13 +28,13 @@ install: .venv/installed $(NATIVE) ## Create .venv with the locked dependencies,
 	@touch $@
 
 # Without a C compiler on PATH, a compiler from the package index is installed.
-$(NATIVE): $(wildcard tasks/engine/native/*.[ch]) tasks/engine/native/build.py | .venv/installed
+$(NATIVE): $(wildcard tasks/engine/formats/native/*.[ch]) tasks/engine/formats/native/build.py | .venv/installed
 	@command -v $${CC:-cc} >/dev/null || \
 		$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirements deployments/compiler.lock
-	$(BIN)/python -m tasks.engine.native.build
+	$(BIN)/python -m tasks.engine.formats.native.build
 
 demo: install ## Run all pipelines on sample data and check that every row is accounted for
-	$(BIN)/python -m deployments.demo
+	$(BIN)/python -m deployments.samples.demo
 
 test: install ## Run the whole test suite on services that it starts itself
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
@@ -65,10 +65,10 @@ bench-peers: install .venv-bench/installed ## Compare loads with all peers, meas
 	@touch $@
 
 up: install ## Start Postgres, S3, a Prefect server with its UI and a worker in the background
-	$(BIN)/python -m deployments.stack up
+	$(BIN)/python -m deployments.local.stack up
 
 down: install ## Stop the services of `make up`
-	$(BIN)/python -m deployments.stack down
+	$(BIN)/python -m deployments.local.stack down
 
 deploy: install ## Register the Prefect objects, build the image and deploy all flows (requires Docker)
 	$(BIN)/python -m deployments.register --deploy

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import boto3
 import psycopg
 
-from deployments.postgres_binaries import find_binaries
+from deployments.local.postgres_binaries import find_binaries
 
 if TYPE_CHECKING:
     from tasks.contracts import Contract
@@ -82,11 +82,11 @@ def tally_plain() -> None:
 
 
 def _load(contract: "Contract") -> None:
-    from tasks.engine.lake import Lake
-    from tasks.engine.loader import load_object
+    from tasks.engine.lake.client import Lake
+    from tasks.engine.load.loader import load_object
     from tasks.engine.receipts import ObjectRef
     from tasks.engine.settings import read_lake, read_run, read_warehouse
-    from tasks.engine.warehouse import connect
+    from tasks.engine.warehouse.tables import connect
 
     with connect(read_warehouse(os.environ, dict), "bench") as connection, Lake(read_lake(os.environ, dict)) as lake:
         stored = lake.head(os.environ["BENCH_KEY"])

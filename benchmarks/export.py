@@ -22,10 +22,10 @@ NAMES = {
 
 def export() -> None:
     """Export the query with Tally. The imports are inside the function, so that the measurement includes them."""
-    from tasks.engine.exporter import Export, write_exports
-    from tasks.engine.lake import Lake
+    from tasks.engine.export.exporter import Export, write_exports
+    from tasks.engine.lake.client import Lake
     from tasks.engine.settings import read_lake, read_warehouse
-    from tasks.engine.warehouse import connect
+    from tasks.engine.warehouse.tables import connect
 
     with connect(read_warehouse(os.environ, dict), "bench") as connection, Lake(read_lake(os.environ, dict)) as lake:
         exports = [Export("plain", sql.SQL(QUERY))]

@@ -131,7 +131,7 @@ def keep(folder: Path, section: str, facts: dict[str, Any]) -> None:
 
 def draw(folder: Path, results: Sequence[Result], base: Result) -> None:
     """Write the chart `bench.svg`, with rows per second, to the folder."""
-    from tasks.engine.charts import bar_chart
+    from tasks.engine.export.charts import bar_chart
 
     ranked = sorted(results, key=lambda result: -result.rows_per_second)
     values = [

@@ -15,8 +15,8 @@ import boto3
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from deployments.embedded import running
-from deployments.sample_events import COLUMNS, events_csv, object_key
+from deployments.local.embedded import running
+from deployments.samples.events import COLUMNS, events_csv, object_key
 
 if TYPE_CHECKING:
     from tasks.contracts import Contract
@@ -86,9 +86,9 @@ def _deliver(file: Path, key: str, rows: int) -> Data:
 
 def _ready_rows(file: io.BufferedReader, name: str) -> Iterator[bytes]:
     from tasks.contracts.events import EVENTS
-    from tasks.engine.copy import HEAD, TAIL
-    from tasks.engine.reader import read_batches
-    from tasks.engine.rows import RowEncoder
+    from tasks.engine.formats.reader import read_batches
+    from tasks.engine.formats.rows import RowEncoder
+    from tasks.engine.warehouse.copy import HEAD, TAIL
 
     encoder = RowEncoder(EVENTS)
     yield HEAD
@@ -116,9 +116,9 @@ def plain_contract() -> "Contract":
 def prepare(dsn: str) -> None:
     """Create empty tables before a run, and write the pages of the previous run to disk."""
     from tasks.contracts.events import EVENTS
-    from tasks.engine.ddl import apply_ddl
-    from tasks.engine.sessions import connect
+    from tasks.engine.schema.ddl import apply_ddl
     from tasks.engine.settings import read_warehouse
+    from tasks.engine.warehouse.sessions import connect
 
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(_EMPTY)

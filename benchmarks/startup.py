@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.processes import Measured, run
 from benchmarks.report import facts_of, keep, result_of
 from benchmarks.services import MONTH, count_rows, prepare, prepared
-from deployments.prefect_services import client_environment, prefect_server
+from deployments.local.prefect_services import client_environment, prefect_server
 
 ROWS = 1000
 FLOW = f"from flows.events_monthly import events_monthly; events_monthly('{MONTH}')"

@@ -12,10 +12,10 @@ import psycopg
 
 from benchmarks.processes import run
 from benchmarks.startup import EMPTY_FLOW
-from deployments import totesys
-from deployments.embedded import running
-from deployments.prefect_services import client_environment, prefect_server
-from deployments.sample_totesys_changes import change_source
+from deployments.local import totesys
+from deployments.local.embedded import running
+from deployments.local.prefect_services import client_environment, prefect_server
+from deployments.samples.totesys_changes import change_source
 
 CHANGES = 1000
 SYNC = "from flows.totesys_sync import totesys_sync; totesys_sync()"

@@ -16,12 +16,12 @@ from psycopg import sql
 
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts
-from tasks.engine.ddl import apply_ddl
-from tasks.engine.desired import wanted_objects
+from tasks.engine.build.sql_files import ROOT, SqlTable, tables_of
 from tasks.engine.errors import SettingsError, TallyError, errors_at
+from tasks.engine.schema.ddl import apply_ddl
+from tasks.engine.schema.desired import wanted_objects
 from tasks.engine.settings import read_warehouse
-from tasks.engine.sql_files import ROOT, SqlTable, tables_of
-from tasks.engine.warehouse import Connection, connect, table_name
+from tasks.engine.warehouse.tables import Connection, connect, table_name
 
 LOADER, ANALYST = "tally_loader", "tally_analyst"
 STAGING = "_staging"

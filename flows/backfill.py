@@ -7,8 +7,8 @@ from pydantic import Field
 
 from flows import events_monthly, orders_daily
 from tasks.backfill import list_partitions, report_backfill
-from tasks.engine.backfill import BackfillPlan
-from tasks.order_files import export_orders_range
+from tasks.engine.backfill.planner import BackfillPlan
+from tasks.orders.order_files import export_orders_range
 from tasks.parameters import PartitionName, named_by_range
 from tasks.partition_runs import Pipeline, load_partitions, pipeline_of
 

@@ -3,11 +3,11 @@
 from prefect import flow
 
 from tasks.check import check_loads
+from tasks.commerce.calendars import calendar_of
 from tasks.connections import run_settings
 from tasks.contracts.commerce import COMMERCE
 from tasks.contracts.keys import partition_value
-from tasks.engine.build_inputs import Build
-from tasks.engine.calendars import calendar_of
+from tasks.engine.build.build_inputs import Build
 from tasks.engine.receipts import LoadReceipt
 from tasks.export import export_tables
 from tasks.extract import list_datasets

@@ -8,9 +8,9 @@ from tasks.backfill import report_finished
 from tasks.check import check_loads
 from tasks.contracts.events import EVENTS
 from tasks.contracts.keys import partition_value
-from tasks.engine.build_inputs import Build
+from tasks.engine.backfill.staleness import PipelineInputs
+from tasks.engine.build.build_inputs import Build
 from tasks.engine.receipts import LoadReceipt
-from tasks.engine.staleness import PipelineInputs
 from tasks.export import export_tables
 from tasks.extract import list_objects
 from tasks.load import load_object

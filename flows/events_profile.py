@@ -8,8 +8,8 @@ from pydantic import Field
 from tasks.contracts.event_questions import QUESTIONS
 from tasks.contracts.events import EVENTS
 from tasks.engine.receipts import TopValues
+from tasks.events.profile import read_top_values
 from tasks.parameters import Top
-from tasks.profile import read_top_values
 from tasks.report import report_profile
 
 Source = Annotated[

@@ -6,12 +6,12 @@ from tasks.backfill import report_finished
 from tasks.check import check_loads
 from tasks.contracts.keys import partition_value
 from tasks.contracts.orders import ORDERS
-from tasks.engine.build_inputs import Build
+from tasks.engine.backfill.staleness import PipelineInputs
+from tasks.engine.build.build_inputs import Build
 from tasks.engine.receipts import LoadReceipt
-from tasks.engine.staleness import PipelineInputs
 from tasks.extract import list_objects
 from tasks.load import load_object
-from tasks.order_files import export_orders_range
+from tasks.orders.order_files import export_orders_range
 from tasks.parameters import AllowEmpty, Day, Force, day_or_default, named_by_file_day
 from tasks.report import report_builds
 from tasks.transform import build_schemas, build_tables

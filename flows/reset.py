@@ -5,7 +5,7 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from tasks.engine.reset import ResetPlan
+from tasks.engine.schema.reset import ResetPlan
 from tasks.parameters import Dataset, contract_of, named_by_dataset
 from tasks.reset import reset_tables
 

@@ -6,14 +6,14 @@ from tasks.check import check_loads
 from tasks.contracts.totesys import HISTORIES, TOTESYS
 from tasks.contracts.totesys_source import SOURCE_TABLES
 from tasks.deletions import merge_returned
-from tasks.engine.build_inputs import Build
-from tasks.engine.currencies import currency_names
+from tasks.engine.build.build_inputs import Build
 from tasks.engine.receipts import SyncReceipt
-from tasks.engine.sync_runs import SyncRun
+from tasks.engine.sync.runs import SyncRun
 from tasks.load import load_object
 from tasks.parameters import Full, named_by_start
 from tasks.sync import check_stores, extract_changes, land_parquet, land_processed, list_unfinished_runs, one_at_a_time
 from tasks.sync_report import report_sync
+from tasks.totesys.currencies import currency_names
 from tasks.transform import build_schemas, build_tables
 
 CORE = Build("totesys_core", tuple(TOTESYS), lambda _: {})

@@ -8,13 +8,13 @@ from prefect.logging import get_run_logger
 from tasks.connections import flow_run_id, open_lake, open_warehouse, run_settings
 from tasks.contracts import Contract
 from tasks.contracts.keys import partition_name, partition_value
-from tasks.engine.backfill import MEANINGS, BackfillPlan, plan_backfill
+from tasks.engine.backfill.finished_partitions import write_finished
+from tasks.engine.backfill.planner import MEANINGS, BackfillPlan, plan_backfill
+from tasks.engine.backfill.staleness import read_standing
+from tasks.engine.build.sql_files import sql_digest
 from tasks.engine.errors import BackfillError, MissingObjectError
-from tasks.engine.finished_partitions import write_finished
-from tasks.engine.lake import Lake
+from tasks.engine.lake.client import Lake
 from tasks.engine.receipts import BuildReceipt, ObjectRef
-from tasks.engine.sql_files import sql_digest
-from tasks.engine.staleness import read_standing
 from tasks.extract import key_template, objects_of
 from tasks.parameters import partition_of
 from tasks.partition_runs import Outcome, Pipeline

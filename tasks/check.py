@@ -8,9 +8,9 @@ from psycopg import sql
 from tasks.connections import open_warehouse
 from tasks.contracts import Contract
 from tasks.engine.errors import BalanceError, errors_at
-from tasks.engine.partitions import rows_of_partition
 from tasks.engine.receipts import LoadReceipt
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse.partitions import rows_of_partition
+from tasks.engine.warehouse.tables import Connection
 from tasks.policy import step
 
 

@@ -12,10 +12,10 @@ from prefect.runtime import deployment, flow_run
 
 from tasks.contracts.source_table import SourceTable
 from tasks.engine.errors import SettingsError, errors_at, is_transient, s3_code_of
-from tasks.engine.lake import Lake
+from tasks.engine.lake.client import Lake
 from tasks.engine.settings import LakeSettings, RunSettings, read_lake, read_run, read_source, read_warehouse
-from tasks.engine.source import Snapshot, open_snapshot
-from tasks.engine.warehouse import Connection, connect
+from tasks.engine.sync.source import Snapshot, open_snapshot
+from tasks.engine.warehouse.tables import Connection, connect
 
 
 def run_settings() -> RunSettings:

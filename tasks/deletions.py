@@ -1,4 +1,4 @@
-"""Deletions in a source: close what is gone from it, open what returned; see `tasks.engine.deletions`."""
+"""Deletions in a source: close what is gone from it, open what returned; see `tasks.engine.sync.deletions`."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,8 +8,8 @@ from prefect.logging import get_run_logger
 from tasks.connections import open_source, open_warehouse, warehouse_slot
 from tasks.contracts.histories import History
 from tasks.contracts.source_table import SourceTable
-from tasks.engine.deletions import close_deleted, reopen_returned
 from tasks.engine.receipts import DeletionReceipt, LoadReceipt
+from tasks.engine.sync.deletions import close_deleted, reopen_returned
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table

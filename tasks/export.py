@@ -6,11 +6,11 @@ from datetime import date
 from prefect.logging import get_run_logger
 
 from tasks.connections import flow_run_id, open_lake, open_warehouse, run_settings
-from tasks.engine.exporter import Export, export_of_page, export_of_query, export_of_table, write_exports
-from tasks.engine.lake import Lake
+from tasks.engine.build.sql_files import tables_of
+from tasks.engine.export.exporter import Export, export_of_page, export_of_query, export_of_table, write_exports
+from tasks.engine.lake.client import Lake
 from tasks.engine.receipts import ExportReceipt
-from tasks.engine.sql_files import tables_of
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse.tables import Connection
 from tasks.policy import step
 from tasks.transform import Parameters
 

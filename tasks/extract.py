@@ -10,7 +10,7 @@ from tasks.connections import open_lake, run_settings
 from tasks.contracts import Contract
 from tasks.contracts.keys import KeyTemplate, partition_name, partition_value
 from tasks.engine.errors import ContractError, MissingObjectError
-from tasks.engine.lake import Lake
+from tasks.engine.lake.client import Lake
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import RunSettings
 from tasks.policy import step

@@ -7,8 +7,8 @@ from prefect.logging import get_run_logger
 
 from tasks.connections import open_source, open_warehouse
 from tasks.contracts.source_table import SourceTable
-from tasks.engine import sync_runs
 from tasks.engine.receipts import Freshness
+from tasks.engine.sync import runs as sync_runs
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table

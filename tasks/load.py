@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from tasks.connections import flow_run_id, open_lake, open_warehouse, run_settings, warehouse_slot
 from tasks.contracts import Contract
-from tasks.engine.loader import load_object as load
+from tasks.engine.load.loader import load_object as load
 from tasks.engine.quoting import quoted
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.policy import step

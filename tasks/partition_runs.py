@@ -20,9 +20,9 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from tasks.contracts import Contract
+from tasks.engine.backfill.staleness import PipelineInputs
 from tasks.engine.errors import BackfillError
 from tasks.engine.quoting import printable, quoted
-from tasks.engine.staleness import PipelineInputs
 from tasks.policy import step
 from tasks.prefect_texts import show_progress, start_progress
 

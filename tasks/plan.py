@@ -6,7 +6,7 @@ from prefect.logging import get_run_logger
 
 from tasks.connections import open_lake, open_warehouse
 from tasks.contracts import Contract
-from tasks.engine.plan import ObjectPlan, Plan, plan_loads
+from tasks.engine.load.plan import ObjectPlan, Plan, plan_loads
 from tasks.engine.receipts import ObjectRef
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown

@@ -10,13 +10,13 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from tasks.connections import open_warehouse
-from tasks.engine.builder import run_checks
-from tasks.engine.dispositions import read_query
+from tasks.engine.build.builder import run_checks
+from tasks.engine.build.dispositions import read_query
+from tasks.engine.build.sql_files import SqlTable, tables_of
+from tasks.engine.load.rejections import Rejection, count_rejections
 from tasks.engine.quoting import quoted, shown
 from tasks.engine.receipts import BuildReceipt, ExportReceipt, LoadReceipt, Profile, TopValues
-from tasks.engine.rejections import Rejection, count_rejections
-from tasks.engine.sql_files import SqlTable, tables_of
-from tasks.engine.warehouse import Connection, table_name
+from tasks.engine.warehouse.tables import Connection, table_name
 from tasks.export import write_page
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown, publish_table
@@ -40,7 +40,7 @@ class Chart:
 
 
 def _bar_chart(title: str, values: Sequence[tuple[str, float]]) -> str:
-    from tasks.engine.charts import bar_chart  # noqa: PLC0415 - slow to import
+    from tasks.engine.export.charts import bar_chart  # noqa: PLC0415 - slow to import
 
     return bar_chart(title, values)
 
@@ -238,7 +238,7 @@ def report_figures(
         for table in tables_of(schema):
             parts += figures_of(connection, table, as_of, charts.get(table.name.split(".")[1]))
         rejections = rejections_of(connection, loads)
-    from tasks.engine.pages import html_page  # noqa: PLC0415 - slow to import
+    from tasks.engine.export.pages import html_page  # noqa: PLC0415 - slow to import
 
     page = write_page(schema, html_page(title, "\n\n".join(parts)), as_of, export_id)
     text = "\n\n".join([*parts, "## Account", *account_of(loads, rejections, [*exports, *page])])

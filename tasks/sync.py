@@ -1,4 +1,4 @@
-"""Copy what changed in a source to the lake, and move files that were processed; see `tasks.engine.sync`."""
+"""Copy what changed in a source to the lake, and move files that were processed; see `tasks.engine.sync.steps`."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,12 +8,13 @@ from prefect.logging import get_run_logger
 from tasks.connections import flow_run_id, open_lake, open_source, open_warehouse, run_settings
 from tasks.contracts import Contract
 from tasks.contracts.source_table import SourceTable
-from tasks.engine import sync, sync_runs
-from tasks.engine.lake_setup import check_lake_setup
+from tasks.engine.lake.setup import check_lake_setup
 from tasks.engine.receipts import BuildReceipt, LoadReceipt, ObjectRef, SyncReceipt
-from tasks.engine.run_store import RunStore
-from tasks.engine.sync_runs import SyncRun
-from tasks.engine.warehouse import Connection
+from tasks.engine.sync import runs as sync_runs
+from tasks.engine.sync import steps as sync
+from tasks.engine.sync.run_store import RunStore
+from tasks.engine.sync.runs import SyncRun
+from tasks.engine.warehouse.tables import Connection
 from tasks.policy import step
 
 

@@ -7,10 +7,10 @@ from prefect.logging import get_run_logger
 
 from tasks.connections import flow_run_id, open_warehouse, warehouse_slot
 from tasks.contracts import Contract
-from tasks.engine import builder
-from tasks.engine.build_inputs import Build
-from tasks.engine.ddl import apply_ddl
+from tasks.engine.build import builder
+from tasks.engine.build.build_inputs import Build
 from tasks.engine.receipts import BuildReceipt
+from tasks.engine.schema.ddl import apply_ddl
 from tasks.policy import step
 
 Parameters = Mapping[str, str | int | date | list[date]]

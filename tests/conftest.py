@@ -27,8 +27,9 @@ from hypothesis import settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from deployments import embedded, postgres_binaries, sample_totesys
-from deployments.child_process import ServiceError
+from deployments.local import embedded, postgres_binaries
+from deployments.local.child_process import ServiceError
+from deployments.samples import totesys as sample_totesys
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

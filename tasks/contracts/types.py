@@ -1,6 +1,6 @@
 """Column types: what Postgres calls them, and what their values look like.
 
-Each has one spelling, which the C behind `tasks/engine/native/values.h` knows: what is spelt otherwise is no value, and
+`tasks/engine/formats/native/values.h` declares the C functions that parse each type. A text that they do not accept
 rejects its row.
 """
 

@@ -7,7 +7,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from tasks.engine.receipts import ExportReceipt, ObjectRef
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse.tables import Connection
 
 REASONS = 1_000
 """Different reasons of one load that are counted."""

@@ -2,7 +2,7 @@
 
 Postgres gives most errors an SQLSTATE. Two kinds have none. An error while connecting is known by its text only. Every
 other error without an SQLSTATE comes from the client: `OperationalError` where the connection is lost, else a fault of
-the data or of the code (`tasks.engine.sessions.Session` keeps the two apart).
+the data or of the code (`tasks.engine.warehouse.sessions.Session` keeps the two apart).
 """
 
 from dataclasses import dataclass

@@ -11,8 +11,9 @@ from events_oracle import EventsFile, read_events
 from prefect_session import prefect_session
 from psycopg.conninfo import conninfo_to_dict
 
-from deployments import prefect_services, register
-from deployments.sample_events import events_csv, object_key
+from deployments import register
+from deployments.local import prefect_services
+from deployments.samples.events import events_csv, object_key
 from end_to_end.docker_pool import docker, wait_for
 
 if TYPE_CHECKING:

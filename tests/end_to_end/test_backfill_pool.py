@@ -9,7 +9,7 @@ from events_oracle import EventsFile
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
 
-from deployments.sample_events import object_key
+from deployments.samples.events import object_key
 from end_to_end.docker_pool import assert_loaded_once, docker, prefect, state_of, wait_for
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from things import lake
 
 from deployments import lint
 from deployments.register import ROOT
-from deployments.sample_events import events_csv, object_key
+from deployments.samples.events import events_csv, object_key
 from end_to_end.docker_pool import docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900), pytest.mark.usefixtures("worker_log")]

@@ -17,9 +17,9 @@ from deployments import lint, register
 from deployments.register import ROOT
 from end_to_end.docker_pool import DEPLOYMENT, assert_loaded_once, docker, prefect, state_of, wait_for
 from tasks.contracts.events import EVENTS
-from tasks.engine.ddl import apply_ddl
-from tasks.engine.sessions import connect
+from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import read_warehouse
+from tasks.engine.warehouse.sessions import connect
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
@@ -68,8 +68,8 @@ def prepare(database: str) -> None:
 def test_image_contains_no_generators_services_or_build_tools() -> None:
     code = f"import importlib.util as u; print([name for name in {NOT_IN_IMAGE!r} if u.find_spec(name)])"
     assert docker("run", "--rm", IMAGE, "python", "-c", code) == "[]"
-    assert docker("run", "--rm", IMAGE, "ls", "/opt", "/opt/tally/tasks/engine/native/native.so").split() == [
-        "/opt/tally/tasks/engine/native/native.so",
+    assert docker("run", "--rm", IMAGE, "ls", "/opt", "/opt/tally/tasks/engine/formats/native/native.so").split() == [
+        "/opt/tally/tasks/engine/formats/native/native.so",
         *("/opt:", "tally", "venv"),
     ]
 

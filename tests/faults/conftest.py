@@ -10,9 +10,9 @@ from faults.aftermath import State, ranked_state, watching_query
 from faults.processes import end_spares
 from things import HEADER, load, put, ready_connection
 
-from tasks.engine import csv_reader
+from tasks.engine.formats import csv_reader
 from tasks.engine.receipts import ObjectRef
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse.tables import Connection
 
 OLD = HEADER + b"".join(b"old %d,2021-04-01\n" % number for number in range(300)) + b"old and bad\n"
 NEW = HEADER + b"".join(b"new %d,2021-04-02\nbad %d,soon\n" % (number, number) for number in range(500))

@@ -19,8 +19,8 @@ import psycopg
 from psycopg import sql
 from things import connection, lake, load, ref
 
-from tasks.engine.builder import build_tables
-from tasks.engine.exporter import Export, write_exports
+from tasks.engine.build.builder import build_tables
+from tasks.engine.export.exporter import Export, write_exports
 
 COMMIT = "psycopg:Transaction.__exit__"
 """Counts as a call where it ends a transaction, not a savepoint."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from things import client
 
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse.tables import Connection
 
 PART_BYTES = 5 << 20
 """The least that S3 takes for a part which is not the last."""

@@ -55,7 +55,7 @@ class Driver:
     def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, DRIVER],
-            env={**os.environ, "PYTHONPATH": str(DRIVER.parents[1])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

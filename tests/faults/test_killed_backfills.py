@@ -11,7 +11,7 @@ import pytest
 from faults.processes import Death
 from things import client
 
-from deployments.sample_orders import sample_orders
+from deployments.samples.orders import sample_orders
 from flows.backfill import backfill
 
 EVENTS = b"id,timestamp,email,country,ip,uri,action,tags\n"
@@ -69,7 +69,7 @@ def test_orders_are_complete_when_a_killed_backfill_is_started_again(database: s
         client().put_object(Bucket=bucket, Key=f"Input/{day}.json", Body=content)
     days = [f"{day}" for day in sample.files]
     # The second day is loaded and built, its file is not written.
-    death = Death("tasks.order_files:write_file", "before", count=2)
+    death = Death("tasks.orders.order_files:write_file", "before", count=2)
     run_until_death("orders-daily", f"{FIRST}", f"{LAST}", death)
     with psycopg.connect(database, autocommit=True) as warehouse:
         finished = "SELECT partition FROM ledger.finished_partitions ORDER BY 1"

@@ -9,10 +9,10 @@ from faults.driver import COMMIT
 from faults.processes import Death, Job, drivers, run_until_death
 from things import HEADER, THINGS, connection, load, put
 
-from tasks.engine import sql_files
-from tasks.engine.builder import build_tables
-from tasks.engine.ddl import apply_ddl
-from tasks.engine.warehouse import Connection
+from tasks.engine.build import sql_files
+from tasks.engine.build.builder import build_tables
+from tasks.engine.schema.ddl import apply_ddl
+from tasks.engine.warehouse.tables import Connection
 
 TABLES = {
     "names": "SELECT name FROM things_staging.things",
@@ -26,18 +26,18 @@ BOTH = (
 )
 OLD, NEW = ("a,b", 2), ("c,d,e", 3)
 DEATHS = {
-    "marts locked": Death("tasks.engine.builder:lock"),
+    "marts locked": Death("tasks.engine.build.builder:lock"),
     "first table emptied": Death("psycopg:Connection.execute", containing="DELETE FROM"),
-    "first table written": Death("tasks.engine.builder:write_query"),
-    "first table checked": Death("tasks.engine.builder:run_checks"),
+    "first table written": Death("tasks.engine.build.builder:write_query"),
+    "first table checked": Death("tasks.engine.build.builder:run_checks"),
     "first table entered": Death("tasks.engine.ledger:write_build"),
-    "second table written": Death("tasks.engine.builder:write_query", count=2),
+    "second table written": Death("tasks.engine.build.builder:write_query", count=2),
     "about to commit": Death(COMMIT, "before"),
 }
 
 
 MERGE_DEATHS = {
-    "first table touched": Death("tasks.engine.builder:write_touched"),
+    "first table touched": Death("tasks.engine.build.builder:write_touched"),
     "first table's result there": Death("psycopg:Connection.execute", containing="ANALYZE"),
     "old rows removed": Death("psycopg:Connection.execute", containing="DELETE FROM"),
     "new rows merged": Death("psycopg:Connection.execute", containing="ON CONFLICT"),

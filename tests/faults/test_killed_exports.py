@@ -9,12 +9,12 @@ from faults.exports import NEW, OLD, PART_BYTES, entries, objects, unfinished_up
 from faults.processes import Death, Job, run_until_death
 from things import client
 
-from tasks.engine import lake
-from tasks.engine.warehouse import Connection
+from tasks.engine.lake import client as lake
+from tasks.engine.warehouse.tables import Connection
 
 CALL = "botocore.client:BaseClient._make_api_call"
 DEATHS = {
-    "nothing sent": (Death("tasks.engine.lake:Lake.write", "before"), False),
+    "nothing sent": (Death("tasks.engine.lake.client:Lake.write", "before"), False),
     "upload begun": (Death(CALL, containing="CreateMultipartUpload"), True),
     "first part sent": (Death(CALL, containing="UploadPart"), True),
     "all parts sent": (Death(CALL, "before", containing="CompleteMultipartUpload"), True),
@@ -44,7 +44,7 @@ def test_killed_export_shows_whole_files_and_the_next_run_clears_up(
     assert old != undisturbed
 
     with watching(file_of(bucket)) as seen:
-        run_until_death(Job("export", NEW, death, {"tasks.engine.lake:PART_BYTES": PART_BYTES}))
+        run_until_death(Job("export", NEW, death, {"tasks.engine.lake.client:PART_BYTES": PART_BYTES}))
         assert left_behind(postgres) == {}
         assert bool(unfinished_uploads(bucket)) == leaves_parts
         work("export", NEW, postgres)

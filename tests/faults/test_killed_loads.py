@@ -7,14 +7,14 @@ from faults.driver import COMMIT
 from faults.processes import Death, Job, run_until_death
 from things import load, put, state
 
-from tasks.engine import csv_reader
-from tasks.engine.warehouse import Connection
+from tasks.engine.formats import csv_reader
+from tasks.engine.warehouse.tables import Connection
 
 WRITE = "psycopg:Copy.write"
 EXECUTE = "psycopg:Connection.execute"
-SETTINGS = {"tasks.engine.csv_reader:CHUNK_BYTES": CHUNK_BYTES}
+SETTINGS = {"tasks.engine.formats.csv_reader:CHUNK_BYTES": CHUNK_BYTES}
 DEATHS = {
-    "month locked": Death("tasks.engine.loader:lock"),
+    "month locked": Death("tasks.engine.load.loader:lock"),
     "entry opened": Death("tasks.engine.ledger:open_load"),
     "old rows deleted": Death(EXECUTE, containing="DELETE FROM"),
     "within the first batch": Death(WRITE, count=2),

@@ -18,12 +18,13 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from things import HEADER, THINGS, connection, load, names, put, ready_connection, state
 
-from deployments.child_process import service_account
-from deployments.embedded import Services
-from tasks.engine import csv_reader, sessions
-from tasks.engine.ddl import apply_ddl
+from deployments.local.child_process import service_account
+from deployments.local.embedded import Services
 from tasks.engine.errors import WarehouseError, WarehouseUnavailableError, is_transient
-from tasks.engine.warehouse import Connection
+from tasks.engine.formats import csv_reader
+from tasks.engine.schema.ddl import apply_ddl
+from tasks.engine.warehouse import sessions
+from tasks.engine.warehouse.tables import Connection
 
 SURPLUS = 300
 """Bytes that a measured load may have above a real one, for its savepoint and its rollback."""

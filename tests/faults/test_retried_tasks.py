@@ -11,12 +11,12 @@ from prefect.tasks import Task
 from psycopg.conninfo import make_conninfo
 from things import HEADER, THINGS, client, names, put, ref
 
-from deployments.embedded import Services
+from deployments.local.embedded import Services
 from tasks import load as load_step
 from tasks.connections import open_warehouse
 from tasks.engine.errors import LakeError, WarehouseError, WarehouseUnavailableError
 from tasks.engine.receipts import LoadReceipt
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse.tables import Connection
 from tasks.policy import step
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")

@@ -5,9 +5,9 @@ from faults.conftest import CHUNK_BYTES, Replacement
 from faults.processes import Job, drivers
 from things import HEADER, names, put, state
 
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse.tables import Connection
 
-SETTINGS = {"tasks.engine.csv_reader:CHUNK_BYTES": CHUNK_BYTES}
+SETTINGS = {"tasks.engine.formats.csv_reader:CHUNK_BYTES": CHUNK_BYTES}
 
 
 def load_at_once(keys: dict[str, str]) -> list[str]:

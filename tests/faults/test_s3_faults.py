@@ -18,11 +18,11 @@ from faults.s3_proxy import Answer, Exchange, Fault, s3_proxy
 from faults.tcp_proxy import CutAfter, StallAfter, tcp_proxy
 from things import HEADER, client, lake, load, names, put
 
-from tasks.engine import csv_reader
-from tasks.engine import lake as lake_module
 from tasks.engine.errors import LakeUnavailableError, ObjectChangedError
+from tasks.engine.formats import csv_reader
+from tasks.engine.lake import client as lake_module
 from tasks.engine.receipts import ObjectRef
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse.tables import Connection
 
 SLOW_DOWN = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>'

@@ -11,30 +11,30 @@ from faults.totesys_process import run_until_death
 from things import connection
 from totesys_direct import Star, Stores, run_here
 
-from deployments.sample_totesys import OPENED_AT, fill_source
+from deployments.samples.totesys import OPENED_AT, fill_source
 from flows.totesys_deletions import totesys_deletions
 from flows.totesys_sync import totesys_sync
 from tasks.contracts.totesys_source import SOURCE_TABLES
-from tasks.engine.lake import PART_BYTES
-from tasks.engine.warehouse import Connection
+from tasks.engine.lake.client import PART_BYTES
+from tasks.engine.warehouse.tables import Connection
 
 if TYPE_CHECKING:
     from conftest import TotesysSource, TotesysStores
 
 CALL = "botocore.client:BaseClient._make_api_call"
-WRITE = "tasks.engine.run_store:RunStore.write"
-MARK = "tasks.engine.run_store:RunStore.mark_complete"
-ADVANCE = "tasks.engine.sync_runs:advance_run"
-MOVE = "tasks.engine.run_store:RunStore.move_processed"
-MOVE_ONE = "tasks.engine.run_store:move_object"
+WRITE = "tasks.engine.sync.run_store:RunStore.write"
+MARK = "tasks.engine.sync.run_store:RunStore.mark_complete"
+ADVANCE = "tasks.engine.sync.runs:advance_run"
+MOVE = "tasks.engine.sync.run_store:RunStore.move_processed"
+MOVE_ONE = "tasks.engine.sync.run_store:move_object"
 LOAD = "tasks.load:load"
-BUILD = "tasks.engine.builder:build_tables"
+BUILD = "tasks.engine.build.builder:build_tables"
 
 LARGE = PART_BYTES + 1
 
 DEATHS = {
     "in the lake": {
-        "number drawn": Death("tasks.engine.sync_runs:begin_run"),
+        "number drawn": Death("tasks.engine.sync.runs:begin_run"),
         "first part of a large table sent": Death(CALL, containing="UploadPart"),
         "first table exported": Death(WRITE),
         "all tables exported": Death(MARK, "before"),
@@ -53,7 +53,7 @@ DEATHS = {
         "second table loaded": Death(LOAD, count=2),
         "first schema built": Death(BUILD),
         "star built": Death(BUILD, count=2),
-        "run to be entered": Death("tasks.engine.sync:close_run", "before"),
+        "run to be entered": Death("tasks.engine.sync.steps:close_run", "before"),
         "load entered": Death(ADVANCE, count=3),
         "first parquet file moved": Death(MOVE_ONE, containing=".parquet"),
         "parquet log to be written": Death(CALL, "before", containing="parquet_processed"),

@@ -7,10 +7,10 @@ import importlib
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from multiprocessing import forkserver
-from pathlib import Path
 from typing import Any
 
 from faults.driver import die_at
@@ -37,7 +37,7 @@ def run_until_death(flow: Flow[Any, Any], death: Death) -> None:
 def _start_server() -> None:
     # The server that forks does not take over this process's path, and passes over what it cannot import.
     path = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     try:
         forkserver.ensure_running()
     finally:

@@ -19,11 +19,11 @@ from flows.events_monthly import events_monthly
 from tasks import partition_runs
 from tasks.contracts.events import EVENTS
 from tasks.contracts.orders import ORDERS
-from tasks.engine.backfill import BackfillPlan
-from tasks.engine.ddl import apply_ddl
+from tasks.engine.backfill.finished_partitions import write_finished
+from tasks.engine.backfill.planner import BackfillPlan
+from tasks.engine.build.sql_files import sql_digest
 from tasks.engine.errors import BackfillError, ContractError
-from tasks.engine.finished_partitions import write_finished
-from tasks.engine.sql_files import sql_digest
+from tasks.engine.schema.ddl import apply_ddl
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
 

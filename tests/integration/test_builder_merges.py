@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from tasks.engine import sql_files
-from tasks.engine.builder import build_tables
-from tasks.engine.ddl import apply_ddl
+from tasks.engine.build import sql_files
+from tasks.engine.build.builder import build_tables
 from tasks.engine.errors import CheckError, SqlFileError, WarehouseError, WarehouseUnavailableError
-from tasks.engine.locks import locked
 from tasks.engine.receipts import BuildReceipt
+from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import WarehouseSettings
-from tasks.engine.warehouse import Connection, connect
+from tasks.engine.warehouse.locks import locked
+from tasks.engine.warehouse.tables import Connection, connect
 
 FILES = {
     "raw/table.sql": """\

@@ -14,13 +14,14 @@ from pydantic import SecretStr
 
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.types import TEXT
-from tasks.engine import ledger, sql_files
-from tasks.engine.builder import build_tables
-from tasks.engine.ddl import apply_ddl
+from tasks.engine import ledger
+from tasks.engine.build import sql_files
+from tasks.engine.build.builder import build_tables
 from tasks.engine.errors import SqlFileError
 from tasks.engine.receipts import BuildReceipt, ObjectRef
+from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import WarehouseSettings
-from tasks.engine.warehouse import Connection, connect
+from tasks.engine.warehouse.tables import Connection, connect
 
 FILES = {
     "staging/facts/table.sql": "CREATE TABLE IF NOT EXISTS staging.facts (month date NOT NULL, country text);\n",

@@ -11,9 +11,9 @@ from things import THINGS, load, put, ready_connection
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.types import BIGINT, DATE, INTEGER, NUMERIC, TEXT, TIMESTAMP_MS, TIMESTAMPTZ, UUID, ColumnType
 from tasks.engine.errors import SchemaDriftError
-from tasks.engine.rejections import rejected_loads
-from tasks.engine.replay import replay_load
-from tasks.engine.warehouse import Connection
+from tasks.engine.load.rejections import rejected_loads
+from tasks.engine.load.replay import replay_load
+from tasks.engine.warehouse.tables import Connection
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 

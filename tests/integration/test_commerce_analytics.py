@@ -19,8 +19,8 @@ from prefect.exceptions import ParameterTypeError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
-from deployments import embedded
-from deployments.sample_commerce import SampleShop, sample_shop
+from deployments.local import embedded
+from deployments.samples.commerce import SampleShop, sample_shop
 from flows.commerce_analytics import commerce_analytics
 from tasks.engine.errors import CheckError, ContractError, MissingObjectError
 

@@ -14,12 +14,12 @@ from psycopg.rows import dict_row
 from pydantic import SecretStr
 
 from tasks.contracts.commerce import COMMERCE
-from tasks.engine.builder import run_checks
-from tasks.engine.ddl import apply_ddl
-from tasks.engine.dispositions import write_query
+from tasks.engine.build.builder import run_checks
+from tasks.engine.build.dispositions import write_query
+from tasks.engine.build.sql_files import tables_of
+from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import WarehouseSettings
-from tasks.engine.sql_files import tables_of
-from tasks.engine.warehouse import Connection, connect, table_name
+from tasks.engine.warehouse.tables import Connection, connect, table_name
 
 ADDRESSES = {name: f"{'if_common' if name.startswith('dim') else 'commerce_staging'}.{name}" for name in SCHEMAS}
 FIRST = date(2023, 1, 1)

@@ -20,18 +20,18 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from deployments import embedded, postgres_binaries
-from deployments.child_process import free_port, service_account
-from deployments.s3_service import AccessKey, client
+from deployments.local import embedded, postgres_binaries
+from deployments.local.child_process import free_port, service_account
+from deployments.local.s3_service import AccessKey, client
 
-PROJECT = Path(embedded.__file__).parents[1]
+PROJECT = Path(embedded.__file__).parents[2]
 # Starts both services, writes to each of them, prints their process ids, and waits until it is killed.
 HOST = """
 import json, os, sys, time
 from pathlib import Path
 import psycopg
-from deployments.embedded import running
-from deployments.s3_service import client
+from deployments.local.embedded import running
+from deployments.local.s3_service import client
 with running(Path(sys.argv[1])) as services:
     with psycopg.connect(services.environment["WAREHOUSE_DSN"]) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS kept (at text)")

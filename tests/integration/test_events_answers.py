@@ -12,7 +12,7 @@ import boto3
 import pytest
 from events_oracle import read_events, top
 
-from deployments.sample_events import events_csv, object_key
+from deployments.samples.events import events_csv, object_key
 from flows.events_insights import events_insights
 from flows.events_monthly import events_monthly
 from flows.events_profile import events_profile

@@ -20,13 +20,13 @@ import pytest
 from events_oracle import EventsFile, read_events, top
 from prefect.exceptions import ParameterTypeError
 
-from deployments.sample_events import events_csv, object_key
+from deployments.samples.events import events_csv, object_key
 from flows.events_monthly import events_monthly
 from tasks.connections import open_lake, open_warehouse, run_settings
 from tasks.contracts.events import EVENTS
-from tasks.engine.ddl import apply_ddl
 from tasks.engine.errors import MissingObjectError
-from tasks.engine.loader import load_object
+from tasks.engine.load.loader import load_object
+from tasks.engine.schema.ddl import apply_ddl
 from tasks.extract import objects_of
 
 if TYPE_CHECKING:

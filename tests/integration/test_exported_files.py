@@ -9,14 +9,14 @@ import pytest
 from psycopg import sql
 from things import client, connection, lake, put, ready_connection
 
-from tasks.engine import exporter
-from tasks.engine import lake as lake_module
+from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.errors import PartitionBusyError, WarehouseError
-from tasks.engine.exporter import Export, export_of_query, write_file
-from tasks.engine.locks import locked
+from tasks.engine.export import exporter
+from tasks.engine.export.exporter import Export, export_of_query, write_file
+from tasks.engine.lake import client as lake_module
 from tasks.engine.receipts import ExportReceipt
-from tasks.engine.sql_files import SqlTable
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse.locks import locked
+from tasks.engine.warehouse.tables import Connection
 
 pytestmark = [pytest.mark.usefixtures("database", "bucket"), pytest.mark.every_store]
 
@@ -77,7 +77,7 @@ def test_parts_that_a_killed_run_left_of_the_file_are_removed_and_no_others(post
 
 
 def test_one_writer_per_file_and_other_files_go_on(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.engine.locks.LOCK_WAIT", "100ms")
+    monkeypatch.setattr("tasks.engine.warehouse.locks.LOCK_WAIT", "100ms")
     with connection("the other run") as other:
         with locked(other, f"export {lake().uri('Output/2021-04-01.csv')}"):
             with pytest.raises(PartitionBusyError, match="the other run"):

@@ -13,17 +13,17 @@ import pytest
 from psycopg import sql
 from things import client, connection, lake, ready_connection
 
-from tasks.engine import exporter
-from tasks.engine import lake as lake_module
+from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.errors import BalanceError, EmptyExportError, LakeError, PartitionBusyError, WarehouseError
-from tasks.engine.exporter import Export, export_of_query, export_of_table, write_exports
-from tasks.engine.lake import Lake
+from tasks.engine.export import exporter
+from tasks.engine.export.exporter import Export, export_of_query, export_of_table, write_exports
+from tasks.engine.lake import client as lake_module
+from tasks.engine.lake.client import Lake
 from tasks.engine.ledger import write_build
-from tasks.engine.locks import locked
 from tasks.engine.receipts import ExportReceipt
 from tasks.engine.settings import LakeSettings
-from tasks.engine.sql_files import SqlTable
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse.locks import locked
+from tasks.engine.warehouse.tables import Connection
 
 pytestmark = [pytest.mark.usefixtures("database", "bucket"), pytest.mark.every_store]
 
@@ -245,7 +245,7 @@ def test_exports_at_once_end_with_one_whole_state(postgres: Connection, counts: 
 def test_export_waits_for_the_one_that_runs_and_says_who_it_is(
     postgres: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.engine.locks.LOCK_WAIT", "200ms")
+    monkeypatch.setattr("tasks.engine.warehouse.locks.LOCK_WAIT", "200ms")
     with (
         connection("the other export") as other,
         locked(other, "export default"),

@@ -17,11 +17,12 @@ from pydantic import SecretStr
 from things import client, connection, lake
 from totesys_oracle import SCHEMAS, Source, Warehouse, changes_of
 
-from deployments import embedded, grants
-from deployments.sample_commerce import sample_shop
-from deployments.sample_events import events_csv, object_key
-from deployments.sample_orders import sample_orders
-from deployments.sample_totesys import fill_source
+from deployments import grants
+from deployments.local import embedded
+from deployments.samples.commerce import sample_shop
+from deployments.samples.events import events_csv, object_key
+from deployments.samples.orders import sample_orders
+from deployments.samples.totesys import fill_source
 from flows.commerce_analytics import commerce_analytics
 from flows.events_monthly import events_monthly
 from flows.orders_daily import orders_daily
@@ -29,10 +30,10 @@ from flows.replay_rejected import replay_rejected
 from flows.totesys_deletions import totesys_deletions
 from flows.totesys_sync import totesys_sync
 from tasks.contracts.totesys import TOTESYS
-from tasks.engine.ddl import apply_ddl
 from tasks.engine.errors import WarehouseError
+from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import WarehouseSettings
-from tasks.engine.warehouse import Connection, connect
+from tasks.engine.warehouse.tables import Connection, connect
 
 if TYPE_CHECKING:
     from conftest import TotesysSource

@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 from things import lake, ready_connection
 
-from deployments.sample_events import COLUMNS
+from deployments.samples.events import COLUMNS
 from tasks.contracts.events import EVENTS
 
 pytestmark = [
@@ -145,7 +145,7 @@ def test_peak_memory_of_a_hostile_object_stays_within_the_limit(
         lake().write(key, content(), "binary/octet-stream")
         done = subprocess.run(
             [sys.executable, "-c", LOAD, key, str(limit_mb)],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=subprocess.PIPE,
             text=True,
             check=True,

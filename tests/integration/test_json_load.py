@@ -14,7 +14,7 @@ from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.jsonb import JSONB
 from tasks.contracts.types import BIGINT, BOOLEAN, INTEGER, NUMERIC, TEXT, TIMESTAMPTZ
 from tasks.engine.errors import ContractError, ShrinkError, UnreadableObjectError
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse.tables import Connection
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 

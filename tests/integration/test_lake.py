@@ -11,7 +11,6 @@ import pytest
 from botocore.exceptions import ResponseStreamingError
 from things import client, lake, put, ref
 
-from tasks.engine import lake as lake_module
 from tasks.engine.errors import (
     LakeError,
     LakeUnavailableError,
@@ -19,7 +18,8 @@ from tasks.engine.errors import (
     ObjectChangedError,
     is_transient,
 )
-from tasks.engine.lake import Lake
+from tasks.engine.lake import client as lake_module
+from tasks.engine.lake.client import Lake
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import LakeSettings
 

@@ -6,10 +6,10 @@ import boto3
 import pytest
 from things import client, lake
 
-from deployments.s3_service import REGION, S3Server
+from deployments.local.s3_service import REGION, S3Server
 from tasks.engine.errors import LakeSetupError, is_transient
-from tasks.engine.lake import Lake
-from tasks.engine.lake_setup import check_lake_setup
+from tasks.engine.lake.client import Lake
+from tasks.engine.lake.setup import check_lake_setup
 from tasks.engine.settings import LakeSettings
 
 MARKER = "setup_success_csv_input.txt"

@@ -37,7 +37,7 @@ print([name for name in {HEAVY} if name in sys.modules])
 def output(code: str, *flows: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", code, " ".join(flows)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

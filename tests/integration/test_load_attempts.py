@@ -14,7 +14,6 @@ import psycopg
 import pytest
 from things import HEADER, STRICT, THINGS, TOLERANT, connection, lake, load, put, ready_connection
 
-from tasks.engine import warehouse as warehouse_module
 from tasks.engine.errors import (
     ContractError,
     ErrorBudgetError,
@@ -23,10 +22,11 @@ from tasks.engine.errors import (
     UnreadableObjectError,
     WarehouseUnavailableError,
 )
-from tasks.engine.loader import load_object
+from tasks.engine.load.loader import load_object
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import RunSettings
-from tasks.engine.warehouse import Connection, lock
+from tasks.engine.warehouse import tables as warehouse_module
+from tasks.engine.warehouse.tables import Connection, lock
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 
@@ -151,7 +151,7 @@ def test_attempt_of_a_killed_process_is_ended_by_the_next_one(warehouse: Connect
         "with connection() as opened:\n"
         "    load(opened, ref(), on_progress=lambda *_: os.kill(os.getpid(), signal.SIGKILL))\n"
     )
-    folder = Path(__file__).resolve().parents[1]
+    folder = Path(__file__).resolve().parents[1] / "support"
     ended = subprocess.run([sys.executable, "-c", script], cwd=folder, check=False, capture_output=True)
     assert ended.returncode == -signal.SIGKILL
     assert [attempt["status"] for attempt in attempts()] == ["started"]

@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 from things import lake, ready_connection
 
-from deployments.sample_events import COLUMNS, events_csv
+from deployments.samples.events import COLUMNS, events_csv
 from tasks.contracts.events import EVENTS
 from tasks.engine.settings import RunSettings
 
@@ -98,7 +98,7 @@ def peak_of_load(key: str, rows: int, limit_mb: int) -> float:
     """Peak memory in MB of a process that does nothing but load an object."""
     done = subprocess.run(
         [sys.executable, "-c", LOAD, key, str(limit_mb)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

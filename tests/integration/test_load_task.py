@@ -8,7 +8,7 @@ import pytest
 from prefect import flow
 
 from tasks.contracts.events import EVENTS
-from tasks.engine.lake import Lake
+from tasks.engine.lake.client import Lake
 from tasks.engine.receipts import LoadReceipt
 from tasks.extract import list_objects
 from tasks.load import load_object

@@ -14,9 +14,8 @@ import pytest
 from events_oracle import read_events
 from things import HEADER, STRICT, THINGS, client, connection, lake, load, names, put, ready_connection, ref, state
 
-from deployments.sample_events import events_csv
+from deployments.samples.events import events_csv
 from tasks.contracts.events import EVENTS
-from tasks.engine import csv_reader, loader, locks, parquet_reader, warehouse
 from tasks.engine.errors import (
     ContractError,
     ErrorBudgetError,
@@ -27,8 +26,12 @@ from tasks.engine.errors import (
     UnreadableObjectError,
     WarehouseUnavailableError,
 )
+from tasks.engine.formats import csv_reader, parquet_reader
+from tasks.engine.load import loader
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import RunSettings
+from tasks.engine.warehouse import locks
+from tasks.engine.warehouse import tables as warehouse
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 

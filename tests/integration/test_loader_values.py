@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID
 from tasks.contracts.words import WORDS
-from tasks.engine.batches import Batch
-from tasks.engine.columns import match_columns
-from tasks.engine.copy import CopyEncoder, copy_in
-from tasks.engine.frames import texts_of
-from tasks.engine.partitions import Target
-from tasks.engine.rows import Rows
+from tasks.engine.formats.batches import Batch
+from tasks.engine.formats.columns import match_columns
+from tasks.engine.formats.frames import texts_of
+from tasks.engine.formats.rows import Rows
 from tasks.engine.settings import WarehouseSettings
-from tasks.engine.warehouse import Connection, connect, staging_ddl
+from tasks.engine.warehouse.copy import CopyEncoder, copy_in
+from tasks.engine.warehouse.partitions import Target
+from tasks.engine.warehouse.tables import Connection, connect, staging_ddl
 
 VALUES = Contract(
     dataset="values",

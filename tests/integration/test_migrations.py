@@ -11,10 +11,10 @@ from things import THINGS, connection, load, put
 
 from tasks.contracts import Column
 from tasks.contracts.types import DATE, INTEGER, TEXT
-from tasks.engine import sql_files
-from tasks.engine.ddl import apply_ddl
+from tasks.engine.build import sql_files
 from tasks.engine.errors import SchemaDriftError, SqlFileError, WarehouseError
-from tasks.engine.warehouse import Connection
+from tasks.engine.schema.ddl import apply_ddl
+from tasks.engine.warehouse.tables import Connection
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 

@@ -17,16 +17,16 @@ import psycopg
 import pytest
 from things import connection, lake
 
-from deployments.sample_orders import MISSING_DAY, Order, sample_orders
+from deployments.samples.orders import MISSING_DAY, Order, sample_orders
 from flows.orders_daily import orders_daily
 from tasks import parameters
 from tasks.contracts.orders import ORDERS
-from tasks.engine.ddl import apply_ddl
 from tasks.engine.errors import ErrorBudgetError, MissingObjectError, UnreadableObjectError
-from tasks.engine.loader import load_object
+from tasks.engine.load.loader import load_object
+from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import RunSettings
 from tasks.extract import objects_of
-from tasks.order_files import export_orders_range
+from tasks.orders.order_files import export_orders_range
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

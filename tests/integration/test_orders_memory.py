@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from things import lake
 
-from deployments.sample_orders import new_orders
+from deployments.samples.orders import new_orders
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 
@@ -21,10 +21,10 @@ import sys
 from datetime import date
 from tasks.connections import open_lake, open_warehouse, run_settings
 from tasks.contracts.orders import ORDERS
-from tasks.engine.ddl import apply_ddl
-from tasks.engine.exporter import export_of_query, write_file
-from tasks.engine.loader import load_object
-from tasks.engine.sql_files import sql_table
+from tasks.engine.schema.ddl import apply_ddl
+from tasks.engine.export.exporter import export_of_query, write_file
+from tasks.engine.load.loader import load_object
+from tasks.engine.build.sql_files import sql_table
 from tasks.extract import objects_of
 
 with open_warehouse() as connection, open_lake() as lake:

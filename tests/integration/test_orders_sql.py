@@ -14,13 +14,13 @@ from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from tasks.contracts.orders import ORDERS
-from tasks.engine.builder import run_checks
-from tasks.engine.ddl import apply_ddl
-from tasks.engine.dispositions import write_query, write_touched
-from tasks.engine.partitions import ensure_partition
+from tasks.engine.build.builder import run_checks
+from tasks.engine.build.dispositions import write_query, write_touched
+from tasks.engine.build.sql_files import tables_of
+from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import WarehouseSettings
-from tasks.engine.sql_files import tables_of
-from tasks.engine.warehouse import Connection, connect
+from tasks.engine.warehouse.partitions import ensure_partition
+from tasks.engine.warehouse.tables import Connection, connect
 
 KEYS = {"orders_table": "transaction_id", "order_details": "transaction_id, position", "users_table": "user_id"}
 # Two files of one year, and one of the year before: another partition in Postgres.

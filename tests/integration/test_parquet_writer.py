@@ -11,9 +11,9 @@ from things import lake, put
 
 from tasks.contracts import Column, Contract
 from tasks.contracts.types import BOOLEAN, DATE, INTEGER, NUMERIC, TEXT, TIMESTAMP_MS
-from tasks.engine import csv_reader
 from tasks.engine.errors import BalanceError
-from tasks.engine.parquet_writer import MisfitError, ParquetBlocks
+from tasks.engine.formats import csv_reader
+from tasks.engine.sync.parquet_writer import MisfitError, ParquetBlocks
 
 pytestmark = pytest.mark.usefixtures("bucket")
 

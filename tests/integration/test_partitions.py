@@ -13,10 +13,10 @@ from psycopg import sql
 from things import HEADER, STRICT, THINGS, connection, load, names, put, ready_connection, state
 
 from tasks.contracts import Contract, Partition
-from tasks.engine import partitions
 from tasks.engine.errors import ErrorBudgetError, WarehouseBusyError, is_transient
-from tasks.engine.partitions import ensure_partition, rows_of_partition
-from tasks.engine.warehouse import Connection, staging_ddl
+from tasks.engine.warehouse import partitions
+from tasks.engine.warehouse.partitions import ensure_partition, rows_of_partition
+from tasks.engine.warehouse.tables import Connection, staging_ddl
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 

@@ -11,12 +11,12 @@ import pytest
 from things import DATE, HEADER, TEXT, THINGS, connection, lake, load, put, ready_connection
 
 from tasks.contracts import Column, Contract
-from tasks.engine import plan as planning
-from tasks.engine.plan import ObjectPlan, Plan, plan_loads
+from tasks.engine.load import plan as planning
+from tasks.engine.load.plan import ObjectPlan, Plan, plan_loads
+from tasks.engine.load.rejections import rejected_loads
+from tasks.engine.load.replay import replay_load
 from tasks.engine.receipts import ObjectRef
-from tasks.engine.rejections import rejected_loads
-from tasks.engine.replay import replay_load
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse.tables import Connection
 from tasks.plan import drift, outcome, plan_text
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")

@@ -8,9 +8,9 @@ import pytest
 from pgbouncer_pooler import pooler
 from things import HEADER, connection, load, names, put, ready_connection
 
-from tasks.engine import locks, sessions
 from tasks.engine.errors import PartitionBusyError, PooledSessionError, is_transient
-from tasks.engine.locks import lock, snapshot_transaction
+from tasks.engine.warehouse import locks, sessions
+from tasks.engine.warehouse.locks import lock, snapshot_transaction
 
 pytestmark = [pytest.mark.pooler, pytest.mark.usefixtures("bucket")]
 

@@ -15,13 +15,13 @@ from things import HEADER, THINGS, connection, load, names, put, ready_connectio
 from tasks.contracts import Column, Contract
 from tasks.contracts.events import EVENTS
 from tasks.contracts.types import DATE, TEXT
-from tasks.engine import rejections
 from tasks.engine.errors import ContractError
 from tasks.engine.ledger import loads_of
+from tasks.engine.load import rejections
+from tasks.engine.load.rejections import count_rejections, rejected_loads
+from tasks.engine.load.replay import replay_load
 from tasks.engine.receipts import ReplayReceipt
-from tasks.engine.rejections import count_rejections, rejected_loads
-from tasks.engine.replay import replay_load
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse.tables import Connection
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 

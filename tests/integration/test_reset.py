@@ -14,12 +14,12 @@ from tasks.contracts.commerce import COMMERCE
 from tasks.contracts.events import EVENTS
 from tasks.contracts.orders import ORDERS
 from tasks.contracts.totesys import TOTESYS
-from tasks.engine import sql_files
-from tasks.engine.builder import build_tables
-from tasks.engine.ddl import apply_ddl
+from tasks.engine.build import sql_files
+from tasks.engine.build.builder import build_tables
 from tasks.engine.errors import ResetError
-from tasks.engine.reset import plan_reset, reset_dataset
-from tasks.engine.warehouse import Connection
+from tasks.engine.schema.ddl import apply_ddl
+from tasks.engine.schema.reset import plan_reset, reset_dataset
+from tasks.engine.warehouse.tables import Connection
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 

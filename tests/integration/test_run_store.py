@@ -8,12 +8,12 @@ from botocore.retries.standard import ExponentialBackoff
 from faults.s3_proxy import Answer, Exchange, s3_proxy
 from things import client, lake, no_block
 
-from tasks.engine import lake as lakes
 from tasks.engine.errors import BalanceError, ObjectExistsError
-from tasks.engine.lake import Lake
-from tasks.engine.new_objects import move_object, write_new
-from tasks.engine.run_store import RunStore
+from tasks.engine.lake import client as lakes
+from tasks.engine.lake.client import Lake
+from tasks.engine.lake.write_once import move_object, write_new
 from tasks.engine.settings import read_lake
+from tasks.engine.sync.run_store import RunStore
 
 PART_BYTES = 5 << 20
 """The least that S3 takes for a part which is not the last."""

@@ -12,11 +12,12 @@ from things import THINGS, connection, load, put
 
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.types import BIGINT, DATE, INTEGER, NUMERIC, TEXT, TIMESTAMPTZ, ColumnType
-from tasks.engine import busy_tables, sql_files
-from tasks.engine.builder import build_tables
-from tasks.engine.ddl import apply_ddl
+from tasks.engine.build import sql_files
+from tasks.engine.build.builder import build_tables
 from tasks.engine.errors import CheckError, SchemaDriftError, WarehouseBusyError, WarehouseError, is_transient
-from tasks.engine.warehouse import Connection
+from tasks.engine.schema.ddl import apply_ddl
+from tasks.engine.warehouse import busy_tables
+from tasks.engine.warehouse.tables import Connection
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 
@@ -328,7 +329,7 @@ def test_open_transaction_of_an_analyst_is_named_in_time(
     postgres: Connection, shop: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(busy_tables, "PAUSES", (0.01,))
-    monkeypatch.setattr("tasks.engine.ddl.DDL_LOCK_WAIT", "100ms")
+    monkeypatch.setattr("tasks.engine.schema.ddl.DDL_LOCK_WAIT", "100ms")
     changed = altered("    note", "    tax integer,\n    note")
     with connection("an analyst") as analyst, analyst.transaction():
         analyst.execute("SELECT * FROM shop.sales")
@@ -345,7 +346,7 @@ def test_open_transaction_of_an_analyst_is_named_in_time(
 def test_ddl_goes_on_when_the_analyst_ends_the_transaction(
     postgres: Connection, shop: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.engine.ddl.DDL_LOCK_WAIT", "100ms")
+    monkeypatch.setattr("tasks.engine.schema.ddl.DDL_LOCK_WAIT", "100ms")
     with connection("an analyst") as analyst:
         analyst.execute("BEGIN")
         analyst.execute("SELECT * FROM shop.sales")

@@ -12,11 +12,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sources import BY_NAME, snapshot
 from things import HEADER, STRICT, client, connection, lake, load, names, put, ready_connection
 
-from deployments import embedded, sample_totesys
+from deployments.local import embedded
+from deployments.samples import totesys as sample_totesys
 from tasks.engine.errors import WarehouseError, WarehouseUnavailableError, errors_at, is_transient
-from tasks.engine.exporter import Export, write_exports
-from tasks.engine.sessions import _MEANING, Connection, connect
+from tasks.engine.export.exporter import Export, write_exports
 from tasks.engine.settings import DatabaseSettings, WarehouseSettings, read_source, read_warehouse
+from tasks.engine.warehouse.sessions import _MEANING, Connection, connect
 
 pytestmark = [pytest.mark.usefixtures("bucket"), pytest.mark.xdist_group("roles")]
 

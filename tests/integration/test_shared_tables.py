@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tasks.engine import ledger, sql_files
-from tasks.engine.builder import build_tables
-from tasks.engine.ddl import apply_ddl
+from tasks.engine import ledger
+from tasks.engine.build import sql_files
+from tasks.engine.build.builder import build_tables
 from tasks.engine.receipts import ObjectRef
+from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import WarehouseSettings
-from tasks.engine.warehouse import Connection, connect
+from tasks.engine.warehouse.tables import Connection, connect
 
 FILES = {
     "common/names/table.sql": """\

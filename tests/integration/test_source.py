@@ -12,10 +12,10 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from sources import BY_NAME, Copies, Tables, changed, drawing, extract, rows_of, snapshot, stands
 
-from deployments.sample_totesys import OPENED_AT, create_source, fill_source
-from deployments.sample_totesys_changes import BLOCKED, PendingChanges, change_source
+from deployments.samples.totesys import OPENED_AT, create_source, fill_source
+from deployments.samples.totesys_changes import BLOCKED, PendingChanges, change_source
 from tasks.contracts.totesys_source import SOURCE_TABLES
-from tasks.engine.source import OLDEST_HORIZON
+from tasks.engine.sync.source import OLDEST_HORIZON
 
 if TYPE_CHECKING:
     from conftest import TotesysSource

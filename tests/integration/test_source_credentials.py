@@ -14,8 +14,8 @@ from prefect_aws import AwsSecret, S3Bucket
 from prefect_sqlalchemy import SqlAlchemyConnector
 from psycopg.conninfo import conninfo_to_dict
 
-from deployments import embedded
-from deployments.s3_service import AccessKey, client
+from deployments.local import embedded
+from deployments.local.s3_service import AccessKey, client
 from tasks.connections import open_source
 from tasks.contracts.totesys_source import SOURCE_TABLES
 from tasks.engine.errors import SettingsError

@@ -8,12 +8,12 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from deployments import embedded
-from deployments.sample_totesys import fill_source
+from deployments.local import embedded
+from deployments.samples.totesys import fill_source
 from tasks.contracts.totesys_source import SOURCE_TABLES
 from tasks.engine.errors import TallyError, is_transient
 from tasks.engine.settings import SourceSettings
-from tasks.engine.source import BLOCK_BYTES, open_snapshot
+from tasks.engine.sync.source import BLOCK_BYTES, open_snapshot
 
 if TYPE_CHECKING:
     from conftest import TotesysSource

@@ -10,11 +10,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from sources import Copies, changed, drawing, snapshot, stands
 
-from deployments import postgres_binaries
-from deployments.child_process import service_account, spawn
-from deployments.embedded import Postgres
-from deployments.sample_totesys import OPENED_AT, create_source, fill_source
-from deployments.sample_totesys_changes import change_source
+from deployments.local import postgres_binaries
+from deployments.local.child_process import service_account, spawn
+from deployments.local.embedded import Postgres
+from deployments.samples.totesys import OPENED_AT, create_source, fill_source
+from deployments.samples.totesys_changes import change_source
 
 LAST_ID = (1 << 32) - 1
 IDS_PER_FILE = 1 << 20

@@ -15,16 +15,17 @@ from pydantic import SecretStr
 
 from tasks.contracts.catalog import contracts
 from tasks.contracts.events import EVENTS
-from tasks.engine import ledger, sql_files
-from tasks.engine.builder import build_tables, run_checks
-from tasks.engine.ddl import apply_ddl
-from tasks.engine.dispositions import write_query
+from tasks.engine import ledger
+from tasks.engine.build import sql_files
+from tasks.engine.build.builder import build_tables, run_checks
+from tasks.engine.build.dispositions import write_query
+from tasks.engine.build.sql_files import sql_table, tables_of
 from tasks.engine.errors import CheckError, SqlFileError, WarehouseError
-from tasks.engine.partitions import ensure_partition
 from tasks.engine.receipts import BuildReceipt, ObjectRef
+from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import WarehouseSettings
-from tasks.engine.sql_files import sql_table, tables_of
-from tasks.engine.warehouse import Connection, connect, lock
+from tasks.engine.warehouse.partitions import ensure_partition
+from tasks.engine.warehouse.tables import Connection, connect, lock
 
 DAY = date(2021, 4, 1)
 ORDERS = """\

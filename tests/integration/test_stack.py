@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from deployments import stack
-from deployments.prefect_services import PROJECT
+from deployments.local import stack
+from deployments.local.prefect_services import PROJECT
 
 
 def _stack(command: str, home: Path) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does. It returns because the supervisor does not inherit the output pipes."""
     return subprocess.run(
-        [sys.executable, "-m", "deployments.stack", command],
+        [sys.executable, "-m", "deployments.local.stack", command],
         cwd=PROJECT,
         env={name: value for name, value in os.environ.items() if name not in ("WAREHOUSE_DSN", "AWS_ENDPOINT_URL")}
         | {"TALLY_HOME": str(home)},

@@ -13,15 +13,15 @@ from tasks.backfill import objects_between
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.keys import partition_value
 from tasks.contracts.types import INTEGER, TEXT
-from tasks.engine import sql_files
-from tasks.engine.backfill import BackfillPlan, plan_backfill
-from tasks.engine.build_inputs import Build
-from tasks.engine.builder import build_tables
-from tasks.engine.ddl import apply_ddl
+from tasks.engine.backfill.finished_partitions import write_finished
+from tasks.engine.backfill.planner import BackfillPlan, plan_backfill
+from tasks.engine.backfill.staleness import PipelineInputs, read_standing
+from tasks.engine.build import sql_files
+from tasks.engine.build.build_inputs import Build
+from tasks.engine.build.builder import build_tables
 from tasks.engine.errors import ContractError
-from tasks.engine.finished_partitions import write_finished
-from tasks.engine.staleness import PipelineInputs, read_standing
-from tasks.engine.warehouse import Connection
+from tasks.engine.schema.ddl import apply_ddl
+from tasks.engine.warehouse.tables import Connection
 
 pytestmark = pytest.mark.usefixtures("bucket", "database")
 

@@ -13,16 +13,17 @@ from pydantic import SecretStr
 from things import HEADER, STRICT, THINGS, connection, load, names, put, ready_connection
 from tls import Authority, authority, tls_proxy
 
-from deployments import blocks, embedded
-from deployments.child_process import service_account
+from deployments import blocks
+from deployments.local import embedded
+from deployments.local.child_process import service_account
 from tasks.connections import _warehouse_block
 from tasks.contracts.totesys_source import SOURCE_TABLES
 from tasks.engine.errors import LakeError, LakeUnavailableError, Permanent, SettingsError, WarehouseError, is_transient
-from tasks.engine.lake import Lake
-from tasks.engine.loader import load_object
+from tasks.engine.lake.client import Lake
+from tasks.engine.load.loader import load_object
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import LakeSettings, read_lake, read_source
-from tasks.engine.source import open_snapshot
+from tasks.engine.sync.source import open_snapshot
 
 pytestmark = pytest.mark.usefixtures("bucket")
 

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from deployments import embedded, totesys
-from deployments.s3_service import AccessKey, client
+from deployments.local import embedded, totesys
+from deployments.local.s3_service import AccessKey, client
 from tasks.connections import open_lake, open_source
 from tasks.contracts.totesys_source import SOURCE_TABLES
-from tasks.engine.lake_setup import check_lake_setup
+from tasks.engine.lake.setup import check_lake_setup
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

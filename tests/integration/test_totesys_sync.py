@@ -12,18 +12,18 @@ import pytest
 from things import client, connection
 from totesys_direct import Star, Stores, run_here
 
-from deployments.sample_totesys import OPENED_AT, fill_source
-from deployments.sample_totesys_changes import PendingChanges, change_source
+from deployments.samples.totesys import OPENED_AT, fill_source
+from deployments.samples.totesys_changes import PendingChanges, change_source
 from flows.totesys_deletions import totesys_deletions
 from flows.totesys_freshness import totesys_freshness
 from flows.totesys_sync import totesys_sync
-from tasks.engine import locks
 from tasks.engine.errors import BalanceError, LakeSetupError, ObjectExistsError, PartitionBusyError
-from tasks.engine.lake import StoredObject
+from tasks.engine.lake.client import StoredObject
 from tasks.engine.receipts import Freshness, SyncReceipt
-from tasks.engine.run_store import RunStore
-from tasks.engine.sync_runs import one_at_a_time
-from tasks.engine.warehouse import Connection
+from tasks.engine.sync.run_store import RunStore
+from tasks.engine.sync.runs import one_at_a_time
+from tasks.engine.warehouse import locks
+from tasks.engine.warehouse.tables import Connection
 
 if TYPE_CHECKING:
     from conftest import TotesysSource, TotesysStores

@@ -20,9 +20,9 @@ from totesys_oracle import (
 )
 
 from tasks.contracts.totesys import HISTORIES, TOTESYS
-from tasks.engine.ddl import apply_ddl
-from tasks.engine.deletions import close_deleted
 from tasks.engine.errors import WarehouseError
+from tasks.engine.schema.ddl import apply_ddl
+from tasks.engine.sync.deletions import close_deleted
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 

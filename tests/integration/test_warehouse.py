@@ -10,10 +10,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from things import connection, ready_connection
 
-from deployments import embedded
+from deployments.local import embedded
 from tasks import connections
 from tasks.contracts.events import EVENTS
-from tasks.engine import locks
 from tasks.engine.errors import (
     PartitionBusyError,
     SettingsError,
@@ -23,9 +22,10 @@ from tasks.engine.errors import (
     errors_at,
     is_transient,
 )
-from tasks.engine.locks import locked
 from tasks.engine.settings import WarehouseSettings
-from tasks.engine.warehouse import (
+from tasks.engine.warehouse import locks
+from tasks.engine.warehouse.locks import locked
+from tasks.engine.warehouse.tables import (
     Connection,
     connect,
     lock,

@@ -41,8 +41,8 @@ from typing import Any
 
 import yaml
 
-from tasks.engine import sql_files
-from tasks.engine.sql_files import SqlTable
+from tasks.engine.build import sql_files
+from tasks.engine.build.sql_files import SqlTable
 
 KEYS = {"description", "parameters", "input", "expect", "broken checks"}
 _CELL = re.compile(r'\| *(?:("(?:[^"\\]|\\.)*")|([^|" ](?:[^|]*[^| ])?)?) *(?=\||\Z)')

@@ -13,12 +13,12 @@ from sql_cases.case_files import Case, CaseError, Rows, format_row
 
 import tasks.contracts
 from tasks.contracts import Contract
-from tasks.engine import sql_files
-from tasks.engine.builder import run_checks
-from tasks.engine.ddl import apply_ddl
-from tasks.engine.dispositions import read_query, write_query, write_touched
+from tasks.engine.build import sql_files
+from tasks.engine.build.builder import run_checks
+from tasks.engine.build.dispositions import read_query, write_query, write_touched
 from tasks.engine.errors import errors_at
-from tasks.engine.warehouse import Connection, table_name
+from tasks.engine.schema.ddl import apply_ddl
+from tasks.engine.warehouse.tables import Connection, table_name
 
 CASES = Path(__file__).parent
 NEUTRAL = {

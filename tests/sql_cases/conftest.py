@@ -10,9 +10,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 from sql_cases.case_runner import create_tables
 
-from deployments import embedded
+from deployments.local import embedded
 from tasks.engine.settings import WarehouseSettings
-from tasks.engine.warehouse import Connection, connect
+from tasks.engine.warehouse.tables import Connection, connect
 
 CreateDatabase = Callable[[str], str]
 

@@ -12,7 +12,7 @@ from sql_cases.case_runner import contracts, locale_ordered_columns, run, schema
 
 from tasks.contracts.events import EVENTS
 from tasks.engine.errors import WarehouseError
-from tasks.engine.warehouse import Connection
+from tasks.engine.warehouse.tables import Connection
 
 COUNTS = "events_marts/event_counts_by_country"
 TOP = "events_insights/top_countries"
@@ -49,7 +49,7 @@ def test_wrong_answer_is_shown_as_a_diff(tmp_path: Path, connection: Connection)
     assert str(failure.value).splitlines()[1:] == [
         "--- expect",
         f"+++ sql/{COUNTS}",
-        "@@ -1 +1,2 @@",
+        " -1 +1,2 ",
         "-2021-04-01 | Palau | 3",
         "+2021-04-01 | Palau | 1",
         "+2021-04-01 | unknown | 2",

@@ -8,11 +8,11 @@ from pydantic import SecretStr
 from sql_cases.case_files import Case
 from sql_cases.case_runner import CASES, create_tables, locale_ordered_columns, run
 
-from tasks.engine import sql_files
-from tasks.engine.builder import run_checks
-from tasks.engine.dispositions import write_touched
+from tasks.engine.build import sql_files
+from tasks.engine.build.builder import run_checks
+from tasks.engine.build.dispositions import write_touched
 from tasks.engine.settings import WarehouseSettings
-from tasks.engine.warehouse import Connection, connect
+from tasks.engine.warehouse.tables import Connection, connect
 
 # This check reads the database's locale and no rows. The last test of this file covers it.
 LOCALE_CHECK = "the database's locale lower-cases ASCII letters only (create the database with a UTF-8 locale)"

@@ -10,10 +10,10 @@ from tasks.contracts.commerce import COMMERCE
 from tasks.contracts.events import EVENTS
 from tasks.contracts.keys import KeyTemplate, Unit
 from tasks.contracts.orders import ORDERS
-from tasks.engine.backfill import BackfillPlan, partitions_between, plan_backfill
+from tasks.engine.backfill.planner import BackfillPlan, partitions_between, plan_backfill
+from tasks.engine.backfill.staleness import Standing
 from tasks.engine.errors import BackfillError, ContractError
 from tasks.engine.receipts import ObjectRef
-from tasks.engine.staleness import Standing
 
 JANUARY, APRIL = date(2021, 1, 1), date(2021, 4, 1)
 

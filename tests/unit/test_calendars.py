@@ -2,7 +2,7 @@ from datetime import date
 
 import pytest
 
-from tasks.engine.calendars import calendar_of
+from tasks.commerce.calendars import calendar_of
 from tasks.engine.errors import SettingsError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.child_process import (
+from deployments.local.child_process import (
     Account,
     ServiceError,
     free_port,

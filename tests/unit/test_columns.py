@@ -2,8 +2,8 @@ import pytest
 
 from tasks.contracts import Column, Contract
 from tasks.contracts.types import DATE, TEXT, TIMESTAMPTZ
-from tasks.engine.columns import ColumnMatch, match_columns
 from tasks.engine.errors import ContractError
+from tasks.engine.formats.columns import ColumnMatch, match_columns
 
 COLUMNS = (
     Column("occurred_at", TIMESTAMPTZ, "instant", source="timestamp"),

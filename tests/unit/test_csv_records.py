@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_csv import read_plain
 
-from tasks.engine import csv_records
-from tasks.engine.columns import ColumnMatch
-from tasks.engine.csv_records import CsvRecords, read_records
 from tasks.engine.errors import UnreadableObjectError
-from tasks.engine.frames import frame_of
-from tasks.engine.native import binding
-from tasks.engine.native.binding import library
+from tasks.engine.formats import csv_records
+from tasks.engine.formats.columns import ColumnMatch
+from tasks.engine.formats.csv_records import CsvRecords, read_records
+from tasks.engine.formats.frames import frame_of
+from tasks.engine.formats.native import binding
+from tasks.engine.formats.native.binding import library
 
 PIECES = [
     b"a", b"b", b",", b",", b'"', b'"', b'""', b"\n", b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"\x01",

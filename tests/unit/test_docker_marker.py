@@ -14,7 +14,7 @@ TEST = "import pytest\n\n@pytest.mark.{marker}\ndef test_engine(): pass\n"
 def test_test_without_the_service_of_its_marker_is_skipped_but_fails_in_ci(
     tmp_path: Path, marker: str, ci: dict[str, str], outcome: str
 ) -> None:
-    for name in ("conftest.py", "ceph_gateway.py", "pgbouncer_pooler.py"):
+    for name in ("conftest.py", "support/ceph_gateway.py", "support/pgbouncer_pooler.py"):
         shutil.copy(TESTS / name, tmp_path)
     (tmp_path / "test_marked.py").write_text(TEST.format(marker=marker))
     ran = subprocess.run(

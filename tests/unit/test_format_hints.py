@@ -6,7 +6,7 @@ import pytest
 from things import THINGS
 
 from tasks.engine.errors import ContractError, UnreadableObjectError
-from tasks.engine.reader import read_batches
+from tasks.engine.formats.reader import read_batches
 
 CSV = b"name,day\na,2021-04-01\n" * 20
 LINES = b'{"name": "a", "day": "2021-04-01"}\n' * 20

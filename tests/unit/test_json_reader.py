@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from tasks.contracts import Column, Contract
 from tasks.contracts.types import TEXT
-from tasks.engine import json_reader, json_records
-from tasks.engine.batches import Batch
 from tasks.engine.errors import ContractError, UnreadableObjectError
-from tasks.engine.frames import frame_of
-from tasks.engine.reader import read_batches
+from tasks.engine.formats import json_reader, json_records
+from tasks.engine.formats.batches import Batch
+from tasks.engine.formats.frames import frame_of
+from tasks.engine.formats.reader import read_batches
 
 NAMES = ("a", "b", "c")
 FAST = settings(max_examples=150, deadline=None)
@@ -59,7 +59,7 @@ class Number(str):
 
 
 def spelt(value: Any, *, is_ascii: bool = False) -> str | None:
-    """How a value reaches a contract, by the rules of `tasks.engine.json_reader`; numbers are as written."""
+    """How a value reaches a contract, by the rules of `tasks.engine.formats.json_reader`; numbers are as written."""
     if value is None or (isinstance(value, str) and not isinstance(value, Number)):
         return value
     return compact(value, is_ascii)

@@ -14,9 +14,9 @@ from copied_rows import batch_of, one_column, parsed
 
 from tasks.contracts.types import ColumnType
 from tasks.engine.errors import ContractError
-from tasks.engine.native import binding, build
-from tasks.engine.native.binding import library
-from tasks.engine.rows import RowEncoder
+from tasks.engine.formats.native import binding, build
+from tasks.engine.formats.native.binding import library
+from tasks.engine.formats.rows import RowEncoder
 
 ROOT = Path(__file__).parents[2]
 PROVEN = ("test_csv_records", "test_types", "test_numeric_types", "test_rows", "test_commerce_contracts")
@@ -76,14 +76,14 @@ def test_failed_build_leaves_the_library_that_stands(tmp_path: Path) -> None:
 
 def test_missing_library_says_how_to_make_it(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import tasks.engine.rows"],
+        [sys.executable, "-c", "import tasks.engine.formats.rows"],
         env={**os.environ, "TALLY_NATIVE": str(tmp_path / "none.so")},
         capture_output=True,
         text=True,
         check=False,
     )
     assert "ImportError: expected the compiled part of the engine" in done.stderr
-    assert "python -m tasks.engine.native.build" in done.stderr
+    assert "python -m tasks.engine.formats.native.build" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_memory_of_answers_is_bounded_slots_and_allocator_included() -> None:
     code = """
 from copied_rows import batch_of, one_column
 from tasks.contracts.types import ColumnType
-from tasks.engine.rows import RowEncoder
+from tasks.engine.formats.rows import RowEncoder
 def resident() -> int:
     return int(open("/proc/self/status").read().partition("VmRSS:")[2].split()[0])
 encoder = RowEncoder(one_column(ColumnType("text", "any", lambda text: text[::-1])))
@@ -173,7 +173,7 @@ def test_hash_of_texts_is_siphash_with_the_key() -> None:
 
 
 def test_key_of_the_hash_is_another_one_in_each_process() -> None:
-    code = "from tasks.engine.rows import HASH_KEY; print(list(HASH_KEY))"
+    code = "from tasks.engine.formats.rows import HASH_KEY; print(list(HASH_KEY))"
     keys = {
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for _ in range(3)
@@ -183,7 +183,7 @@ def test_key_of_the_hash_is_another_one_in_each_process() -> None:
 
 def import_with(library_path: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", "import tasks.engine.rows"],
+        [sys.executable, "-c", "import tasks.engine.formats.rows"],
         env={**os.environ, "TALLY_NATIVE": str(library_path)},
         cwd=ROOT,
         capture_output=True,
@@ -211,7 +211,7 @@ def test_library_of_other_sources_is_refused(tmp_path: Path, monkeypatch: pytest
     error = import_with(library_path)
     assert f"ImportError: the compiled part of the engine, {library_path}, does not belong to this version" in error
     assert "expected sources" in error
-    assert "Compile it again: make install, or python -m tasks.engine.native.build" in error
+    assert "Compile it again: make install, or python -m tasks.engine.formats.native.build" in error
 
 
 def test_library_with_another_struct_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

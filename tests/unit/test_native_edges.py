@@ -9,9 +9,9 @@ from copied_rows import parsed, parsed_by
 
 from tasks.contracts import Column
 from tasks.contracts.types import DATE, TEXT, TIMESTAMP_MS, TIMESTAMPTZ
-from tasks.engine.columns import ColumnMatch
-from tasks.engine.csv_records import read_records
 from tasks.engine.errors import ContractError
+from tasks.engine.formats.columns import ColumnMatch
+from tasks.engine.formats.csv_records import read_records
 
 ONE_COLUMN = ColumnMatch({"x": 0}, ("x",), ())
 STRUCTURE = b'\0\n\r,"'

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.contracts.orders import LINE_ITEMS, MONEY, OFFSET, ORDERS
 from tasks.contracts.types import TIMESTAMPTZ
-from tasks.engine.json_reader import RecordKeys, json_batch
+from tasks.engine.formats.json_reader import RecordKeys, json_batch
 
 KEYS = re.findall(
     r"\w+",

@@ -5,8 +5,8 @@ import re
 import subprocess
 import sys
 
-from tasks.engine.charts import bar_chart
-from tasks.engine.pages import html_page
+from tasks.engine.export.charts import bar_chart
+from tasks.engine.export.pages import html_page
 from tasks.report import markdown_table
 
 VALUES = [("jan", 3), ("feb", 0), ("mar", 12.5)]
@@ -19,7 +19,7 @@ def svg_of(chart: str) -> str:
 def test_same_values_give_the_same_chart_in_another_process() -> None:
     chart = bar_chart("Orders", VALUES)
     assert bar_chart("Orders", VALUES) == chart
-    code = f"from tasks.engine.charts import bar_chart; print(bar_chart('Orders', {VALUES!r}))"
+    code = f"from tasks.engine.export.charts import bar_chart; print(bar_chart('Orders', {VALUES!r}))"
     again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert again == chart
 

@@ -21,11 +21,11 @@ from plain_csv import Fields, read_plain
 
 from tasks.contracts import Column, Contract
 from tasks.contracts.types import TEXT
-from tasks.engine import csv_reader, csv_records, parquet_reader
-from tasks.engine.batches import CHUNK_BYTES, Batch
 from tasks.engine.errors import ContractError, UnreadableObjectError
-from tasks.engine.frames import frame_of
-from tasks.engine.reader import read_batches
+from tasks.engine.formats import csv_reader, csv_records, parquet_reader
+from tasks.engine.formats.batches import CHUNK_BYTES, Batch
+from tasks.engine.formats.frames import frame_of
+from tasks.engine.formats.reader import read_batches
 
 BOM = b"\xef\xbb\xbf"
 

@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from things import words_of
 
-from deployments.sample_events import events_csv, planned_bad_rows
+from deployments.samples.events import events_csv, planned_bad_rows
 from tasks.contracts import Column
 from tasks.contracts.events import EVENTS
 from tasks.contracts.types import TEXT
 from tasks.engine.errors import ContractError
+from tasks.engine.formats.reader import read_batches
+from tasks.engine.formats.rows import RowEncoder
 from tasks.engine.ledger import RejectedRow
-from tasks.engine.reader import read_batches
-from tasks.engine.rows import RowEncoder
 
 ID = "d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d"
 WANTED_TIME = "timestamp: expected a date YYYY-MM-DD or an ISO-8601 date-time"

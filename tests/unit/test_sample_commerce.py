@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 from commerce_oracle import SCHEMAS, open_shipments, read_shop
 
-from deployments.sample_commerce import SampleShop, main, sample_shop
+from deployments.samples.commerce import SampleShop, main, sample_shop
 
 AS_OF = date(2021, 12, 31)
 

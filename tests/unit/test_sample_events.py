@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from events_oracle import EventRow, read_events
 
-from deployments.sample_events import events_csv, object_key, planned_bad_rows, write_year
+from deployments.samples.events import events_csv, object_key, planned_bad_rows, write_year
 
 ROWS = 2000
 
@@ -119,7 +119,7 @@ def test_invalid_arguments_are_rejected_before_the_first_chunk(month: str, bad_r
 
 
 def test_command_prints_the_file() -> None:
-    command = [sys.executable, "-m", "deployments.sample_events", "2021-04", "--rows", "200", "--bad-rows", "1"]
+    command = [sys.executable, "-m", "deployments.samples.events", "2021-04", "--rows", "200", "--bad-rows", "1"]
     root = Path(__file__).parents[2]
     printed = subprocess.run(command, check=True, capture_output=True, cwd=root).stdout
     assert printed == sample("2021-04", 200, bad_rows=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import orders_oracle
 import pytest
 
-from deployments.sample_orders import MISSING_DAY, TEST_USER, Order, SampleOrders, document, main, sample_orders
+from deployments.samples.orders import MISSING_DAY, TEST_USER, Order, SampleOrders, document, main, sample_orders
 
 FIRST = date(2021, 4, 1)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlfluff.core import FluffConfig, Linter
 
+from tasks.engine.build.sql_files import FILES, HEADER_KEYS, OPTIONAL_KEYS, ROOT, SqlTable, sql_table
 from tasks.engine.errors import SqlFileError
-from tasks.engine.rebuilds import rebuild_faults
-from tasks.engine.sql_files import FILES, HEADER_KEYS, OPTIONAL_KEYS, ROOT, SqlTable, sql_table
+from tasks.engine.schema.rebuilds import rebuild_faults
 
 REQUIRED = {
     "table.sql": ("grain", "key", "sources", "write disposition"),

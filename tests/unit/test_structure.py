@@ -160,9 +160,9 @@ def test_sound_module_has_no_faults(module: str, text: str) -> None:
         ("tasks.load", "import flows.orders_daily"),
         ("tasks.load", "from deployments import lint"),
         ("tasks.load", "from tests import conftest"),
-        ("tasks.engine.lake", "from tasks import policy"),
-        ("tasks.engine.lake", "import tasks.load"),
-        ("tasks.engine.lake", "def f() -> None:\n    from tasks.load import load_object"),
+        ("tasks.engine.lake.client", "from tasks import policy"),
+        ("tasks.engine.lake.client", "import tasks.load"),
+        ("tasks.engine.lake.client", "def f() -> None:\n    from tasks.load import load_object"),
         ("tasks.contracts.events", "from tasks.engine import errors"),
         ("tasks.contracts.events", "from tasks import engine"),
         ("flows.orders_daily", GOOD_FLOW + "import deployments.lint"),
@@ -175,7 +175,7 @@ def test_import_against_the_direction_is_a_fault(module: str, text: str) -> None
 
 
 @pytest.mark.parametrize("text", ["import prefect", "from prefect.logging import x", "import prefect_aws"])
-@pytest.mark.parametrize("module", ["tasks.engine.lake", "tasks.contracts.events"])
+@pytest.mark.parametrize("module", ["tasks.engine.lake.client", "tasks.contracts.events"])
 def test_prefect_below_the_tasks_is_a_fault(module: str, text: str) -> None:
     (fault,) = module_faults(module, text)
     assert "imports no Prefect" in fault

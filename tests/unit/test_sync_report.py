@@ -5,8 +5,8 @@ from typing import get_args
 
 import pytest
 
+from tasks.engine.build.sql_files import DispositionKind
 from tasks.engine.receipts import BuildReceipt, CheckResult, LoadReceipt, SyncReceipt
-from tasks.engine.sql_files import DispositionKind
 from tasks.sync_report import OPERATIONS, lag_of, sync_section
 
 NOW = datetime(2022, 11, 3, 14, 30, tzinfo=UTC)

@@ -7,7 +7,7 @@ from copied_rows import parsed
 from tasks.contracts.totesys import HISTORIES, TOTESYS
 from tasks.contracts.totesys_source import SOURCE_TABLES
 from tasks.contracts.types import TIMESTAMP_MS
-from tasks.engine.currencies import currency_names
+from tasks.totesys.currencies import currency_names
 
 
 @pytest.mark.parametrize(

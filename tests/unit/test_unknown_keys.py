@@ -13,7 +13,7 @@ from tasks.contracts import UNKNOWN_KEYS, Column, Contract
 from tasks.contracts.jsonb import JSONB
 from tasks.contracts.types import TEXT
 from tasks.engine.errors import ContractError
-from tasks.engine.reader import FORMATS, read_batches
+from tasks.engine.formats.reader import FORMATS, read_batches
 
 KEEPING = Contract(
     dataset="things",

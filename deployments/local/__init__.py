@@ -1,0 +1,1 @@
+"""Services on one machine, without root and without Docker, for development, the demo and the tests."""

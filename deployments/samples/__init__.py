@@ -1,0 +1,1 @@
+"""Generators of sample data, and the demo."""

@@ -1,0 +1,1 @@
+"""Backfills: which partitions of a pipeline are due, and why."""

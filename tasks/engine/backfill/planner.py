@@ -1,0 +1,146 @@
+"""The plan of a backfill: what the lake holds against what the ledger knows, partition by partition."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import groupby
+from typing import Literal
+
+from tasks.contracts.keys import Unit, partition_name, partition_value
+from tasks.engine.backfill.staleness import Standing
+from tasks.engine.receipts import ObjectRef
+
+State = Literal["new", "changed", "unfinished", "stale", "unchanged", "missing", "orphaned"]
+MEANINGS: dict[State, str] = {
+    "new": "in the lake, not in the database",
+    "changed": "the lake holds another content",
+    "unfinished": "loaded, but no run came to its end with these loads",
+    "stale": "another input of its tables changed",
+    "unchanged": "up to date: no work",
+    "missing": "not in the lake",
+    "orphaned": "in the database, gone from the lake: its rows stay",
+}
+DUE: tuple[State, ...] = ("new", "changed", "unfinished", "stale")
+"""States of which a run makes `unchanged`."""
+
+
+@dataclass(frozen=True)
+class PartitionPlan:
+    """One partition of a backfill.
+
+    Attributes:
+        object_count: Objects in the lake.
+        size_bytes: Their size.
+        orphans: URIs of objects that are gone from the lake, while their rows stay.
+        changes: Of a stale partition: the inputs that changed, such as `dataset rates`.
+    """
+
+    partition: str
+    state: State
+    object_count: int = 0
+    size_bytes: int = 0
+    orphans: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BackfillPlan:
+    """All partitions of a range, the oldest first."""
+
+    dataset: str
+    partitions: tuple[PartitionPlan, ...]
+
+    @property
+    def due(self) -> list[str]:
+        """Partitions that a run has work for."""
+        return [planned.partition for planned in self.partitions if planned.state in DUE]
+
+    @property
+    def delivered(self) -> list[str]:
+        """Partitions that the lake holds: those that a run can load, whatever their state."""
+        return [planned.partition for planned in self.partitions if planned.object_count]
+
+    @property
+    def changes(self) -> list[str]:
+        """Inputs that changed for the stale partitions, the most frequent first."""
+        counted = Counter(name for planned in self.partitions for name in planned.changes)
+        return [name for name, _ in counted.most_common()]
+
+    @property
+    def days(self) -> tuple[date, date]:
+        """First days of the first and the last partition."""
+        return partition_value(self.partitions[0].partition), partition_value(self.partitions[-1].partition)
+
+    def of(self, state: State) -> list[str]:
+        """Partitions in a state."""
+        return [planned.partition for planned in self.partitions if planned.state == state]
+
+    def spans(self, state: State) -> list[tuple[str, str]]:
+        """First and last partitions of each unbroken row of partitions in a state."""
+        rows = groupby(self.partitions, key=lambda planned: planned.state)
+        spans = [[planned.partition for planned in row] for found, row in rows if found == state]
+        return [(span[0], span[-1]) for span in spans]
+
+
+def partitions_between(unit: Unit, first: date, last: date) -> Iterator[str]:
+    """Names of the partitions from that of one day to that of another, both included."""
+    value = partition_value(partition_name(first, unit))
+    while value <= last:
+        yield partition_name(value, unit)
+        try:
+            value = (
+                (value.replace(day=1) + timedelta(days=31)).replace(day=1) if unit == "month" else value + timedelta(1)
+            )
+        except OverflowError:  # the end of the calendar
+            return
+
+
+def plan_backfill(
+    dataset: str,
+    unit: Unit,
+    first: date | None,
+    last: date | None,
+    objects: Iterable[ObjectRef],
+    standing: Mapping[str, Standing],
+) -> BackfillPlan:
+    """Compare a listing with what the database holds.
+
+    Args:
+        dataset: Whose partitions.
+        unit: What one of them holds.
+        first: A day of the first partition; None for the first that is delivered or loaded.
+        last: A day of the last one, which is included; None for the last that is delivered or loaded.
+        objects: Of the range, as the lake lists them.
+        standing: What the database holds of the range, by partition.
+    """
+    listed: dict[str, list[ObjectRef]] = {}
+    for source in objects:
+        listed.setdefault(source.partition, []).append(source)
+    known = sorted(listed.keys() | standing.keys())
+    first = first or (partition_value(known[0]) if known else None)
+    last = last or (partition_value(known[-1]) if known else None)
+    if first is None or last is None:
+        return BackfillPlan(dataset, ())
+    names = partitions_between(unit, first, last)
+    return BackfillPlan(dataset, tuple(_planned(name, listed.get(name, []), standing.get(name)) for name in names))
+
+
+def _planned(partition: str, sources: list[ObjectRef], standing: Standing | None) -> PartitionPlan:
+    versions = standing.versions if standing else {}
+    orphans = tuple(sorted(versions.keys() - {source.uri for source in sources}))
+    state, size = _state(sources, standing), sum(source.size_bytes for source in sources)
+    changes = standing.changes if standing and state == "stale" else ()
+    return PartitionPlan(partition, state, len(sources), size, orphans, changes)
+
+
+def _state(sources: list[ObjectRef], standing: Standing | None) -> State:
+    if not sources:
+        return "orphaned" if standing else "missing"
+    if standing is None:
+        return "new"
+    if any(standing.versions.get(source.uri) != source.version for source in sources):
+        return "changed"
+    if not standing.is_finished:
+        return "unfinished"
+    return "stale" if standing.changes else "unchanged"

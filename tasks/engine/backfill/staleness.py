@@ -1,0 +1,238 @@
+"""Which finished partitions are stale: an input of their tables changed since the last run that came to its end."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+
+from tasks.contracts import Contract
+from tasks.contracts.digests import contract_digest
+from tasks.engine.backfill.finished_partitions import LoadedObject, PartitionEntry, loaded_partitions
+from tasks.engine.build.build_inputs import Build, BuildState, Inputs, Recipe, fingerprint_of, read_state, wanted_inputs
+from tasks.engine.build.sql_files import built_sources, sql_digest
+from tasks.engine.errors import ContractError
+from tasks.engine.receipts import ObjectRef
+from tasks.engine.warehouse.tables import Connection, count_rows, has_table
+
+
+@dataclass(frozen=True)
+class PipelineInputs:
+    """Everything that the partitions of a pipeline depend on.
+
+    Attributes:
+        contract: Of the dataset whose partitions the pipeline runs.
+        secondary: Contracts of the other datasets that a run loads: dimensions, and datasets with the same partitions.
+        builds: The steps that build tables, in the order of the flow.
+
+    Raises:
+        ContractError: The dataset has no partitions, or a secondary dataset has partitions of another unit.
+    """
+
+    contract: Contract
+    secondary: tuple[Contract, ...] = ()
+    builds: tuple[Build, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Verify the units."""
+        own = self.contract.partition
+        if own is None:
+            raise ContractError(
+                f"dataset {self.contract.dataset}: expected partitions that a pipeline can run, found none"
+            )
+        for contract in self.secondary:
+            if contract.partition and contract.partition.unit != own.unit:
+                raise ContractError(
+                    f"dataset {contract.dataset}: expected partitions of a {own.unit}, as {self.contract.dataset} has,"
+                    f" found partitions of a {contract.partition.unit}"
+                )
+
+    @cached_property
+    def recipes(self) -> tuple[tuple[Build, tuple[Recipe, ...]], ...]:
+        """The recipes of each step's tables."""
+        return tuple((build, tuple(build.recipes)) for build in self.builds)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the database holds of a partition.
+
+    Attributes:
+        versions: Version of each loaded object, by URI.
+        is_finished: Whether a run of the pipeline came to its end with these loads.
+        changes: Inputs that changed since then, such as `dataset rates`.
+    """
+
+    versions: Mapping[str, str]
+    is_finished: bool
+    changes: tuple[str, ...] = ()
+
+
+def read_standing(
+    connection: Connection,
+    pipeline: PipelineInputs,
+    first: str | None,
+    last: str | None,
+    secondary: Mapping[str, Sequence[ObjectRef]],
+) -> dict[str, Standing]:
+    """What the database holds of the partitions of a range, and which of their inputs changed.
+
+    Args:
+        connection: To the warehouse.
+        pipeline: Whose partitions.
+        first: Partition that the range begins with; None for the first that is loaded.
+        last: The last partition; None for the last that is loaded.
+        secondary: Objects that the lake lists of each secondary dataset.
+    """
+    entries = loaded_partitions(connection, pipeline.contract.dataset, first, last)
+    if not entries:
+        return {}
+    comparison = _Comparison(connection, pipeline, secondary, entries)
+    found = {entry.partition: comparison.standing(entry) for entry in entries}
+    if comparison.of_any_run and all(one.is_finished and not one.changes for one in found.values()):
+        last = max(found)
+        found[last] = replace(found[last], changes=tuple(comparison.of_any_run))
+    return found
+
+
+@dataclass
+class _Comparison:
+    """The inputs of today against those of the finished partitions."""
+
+    connection: Connection
+    pipeline: PipelineInputs
+    listed: Mapping[str, Sequence[ObjectRef]]
+    entries: Sequence[PartitionEntry]
+    _wanted: dict[tuple[str, str], Inputs] = field(default_factory=dict)
+    """By table and the ledger's partition."""
+
+    def __post_init__(self) -> None:
+        recipes = [recipe for _, found in self.pipeline.recipes for recipe in found]
+        self._state = read_state(self.connection, recipes, None) if recipes else BuildState({})
+        built = {(table, name): mark for table, found in self._state.builds.items() for name, mark in found.items()}
+        for number, entry in enumerate(self.entries):
+            # A table that is built as a whole is the same for all partitions: once for those that read it, and once
+            # more when everything that it reads is known.
+            with_whole = number in (0, len(self.entries) - 1)
+            for build, found in self.pipeline.recipes:
+                due = [recipe for recipe in found if with_whole or not recipe.table.is_whole]
+                parameters = build.parameters(entry.partition)
+                for recipe, inputs in wanted_inputs(due, entry.partition, parameters, self._state):
+                    self._wanted[recipe.table.name, recipe.entry(entry.partition)] = inputs
+        self._built = built
+        self._secondary = {
+            contract.dataset: {e.partition: e for e in loaded_partitions(self.connection, contract.dataset, None, None)}
+            for contract in self.pipeline.secondary
+        }
+        self._of_all, self.of_any_run = self._changes_without_partition()
+        self._digest_of = lru_cache(sql_digest)
+
+    def standing(self, entry: PartitionEntry) -> Standing:
+        """What the database holds of one partition."""
+        versions = {uri: loaded.version for uri, loaded in entry.objects.items()}
+        changes = [*self._of_all]
+        if _is_of_another_contract(entry.objects.values(), self.pipeline.contract):
+            changes.append(f"contract of {self.pipeline.contract.dataset}")
+        for contract in self.pipeline.secondary:
+            if contract.partition:
+                changes += self._changed_objects(contract, entry.partition)
+        built, is_built = self._changed_tables(entry)
+        changes += built
+        is_finished = bool(entry.sql_digest) and entry.load_ids == entry.finished_ids and is_built
+        return Standing(versions, is_finished, tuple(dict.fromkeys(changes)))
+
+    def _changed_tables(self, entry: PartitionEntry) -> tuple[list[str], bool]:
+        """Changed inputs of the partition's tables, and whether a run came to its end with what is built now."""
+        if entry.builds is None:  # of an older version, which compared the SQL alone
+            is_same = self._digest_of(entry.schemas) == entry.sql_digest
+            return ([] if is_same or not entry.sql_digest else ["sql"]), True
+        wanted = {
+            name: fingerprint_of(self._wanted[name, entry.partition])
+            for name in {recipe.table.name for _, found in self.pipeline.recipes for recipe in found}
+            if (name, entry.partition) in self._wanted
+        }
+        stale = [name for name, mark in wanted.items() if self._built.get((name, entry.partition)) != mark]
+        changes = self._differences([(name, entry.partition) for name in stale])
+        return changes, bool(stale) or dict(entry.builds) == wanted
+
+    def _changes_without_partition(self) -> tuple[list[str], list[str]]:
+        """Changed inputs that concern all partitions, and those that a run of any partition brings up to date."""
+        of_all: list[str] = []
+        of_any_run: list[str] = []
+        for contract in self.pipeline.secondary:
+            if contract.partition is None and (changed := self._changed_objects(contract, "")):
+                (of_all if self._reaches_partitions(contract) else of_any_run).extend(changed)
+        for _, recipes in self.pipeline.recipes:
+            for recipe in recipes:
+                if recipe.table.is_whole and self._is_stale(recipe):
+                    is_read = any(recipe.table.name in reader.shared_sources for reader in self._partition_recipes)
+                    (of_all if is_read else of_any_run).extend(self._differences([(recipe.table.name, "")]))
+        return of_all, of_any_run
+
+    def _is_stale(self, recipe: Recipe) -> bool:
+        """Whether a build would write a table that is built as a whole; not one that holds rows of others."""
+        name = recipe.table.name
+        if self._built.get((name, "")) == fingerprint_of(self._wanted[name, ""]):
+            return False
+        if not recipe.table.is_shared:
+            return True
+        if not has_table(self.connection, name):
+            return False
+        row = self.connection.execute(
+            "SELECT row_count FROM ledger.builds WHERE table_name = %s AND partition = ''", [name]
+        ).fetchone()
+        return count_rows(self.connection, name) == (row[0] if row else 0)
+
+    @cached_property
+    def _partition_recipes(self) -> list[Recipe]:
+        return [recipe for _, found in self.pipeline.recipes for recipe in found if not recipe.table.is_whole]
+
+    def _reaches_partitions(self, contract: Contract) -> bool:
+        """Whether the tables of a partition depend on a dataset, directly or through other tables."""
+        waiting, seen = list(self._partition_recipes), set[str]()
+        while waiting:
+            recipe = waiting.pop()
+            if contract.dataset in recipe.read_datasets:
+                return True
+            for source in built_sources(recipe.table, recipe.root):
+                if source.name not in seen:
+                    seen.add(source.name)
+                    waiting.append(Recipe(source, recipe.datasets, recipe.contracts, recipe.root))
+        return not self.pipeline.builds
+
+    def _changed_objects(self, contract: Contract, partition: str) -> list[str]:
+        """The name of a secondary dataset whose objects of a partition are not loaded as the lake has them."""
+        entry = self._secondary[contract.dataset].get(partition)
+        loaded: Mapping[str, LoadedObject] = entry.objects if entry else {}
+        found = [source for source in self.listed.get(contract.dataset, ()) if source.partition == partition]
+        if any(source.uri not in loaded or loaded[source.uri].version != source.version for source in found):
+            return [f"dataset {contract.dataset}"]
+        if found and _is_of_another_contract(loaded.values(), contract):
+            return [f"contract of {contract.dataset}"]
+        return []
+
+    def _differences(self, tables: Sequence[tuple[str, str]]) -> list[str]:
+        """Names of the inputs in which tables differ from what they were built from.
+
+        A table that changed is no cause where its own inputs say what changed.
+        """
+        causes: set[str] = set()
+        for table, partition in tables:
+            before, now = self._stored.get((table, partition)) or {}, self._wanted[table, partition]
+            for name in sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name)):
+                source = name.removeprefix("table ")
+                known = [(source, key) for key in ("", partition) if (source, key) in self._wanted and source != table]
+                causes.update(self._differences(known) or [name])
+        return sorted(causes)
+
+    @cached_property
+    def _stored(self) -> dict[tuple[str, str], Inputs | None]:
+        """The inputs that the ledger holds of every build; None in entries of older versions."""
+        rows = self.connection.execute(
+            "SELECT table_name, partition, to_jsonb(b) -> 'inputs' FROM ledger.builds AS b WHERE table_name = ANY(%s)",
+            [sorted({table for table, _ in self._wanted})],
+        )
+        return {(table, partition): inputs for table, partition, inputs in rows}
+
+
+def _is_of_another_contract(objects: Iterable[LoadedObject], contract: Contract) -> bool:
+    digest = contract_digest(contract)
+    return any(loaded.contract_digest not in (None, digest) for loaded in objects)

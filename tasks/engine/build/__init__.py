@@ -1,0 +1,1 @@
+"""Builds: SQL files fill the tables that derive from staging."""

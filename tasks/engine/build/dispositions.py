@@ -1,0 +1,199 @@
+"""Write dispositions: what the runner does with the rows of a table's query, always in the caller's transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from psycopg import sql
+
+from tasks.engine.build.sql_files import SqlTable
+from tasks.engine.errors import SqlFileError, errors_at
+from tasks.engine.warehouse.tables import Connection, table_name
+
+Parameters = Mapping[str, Any]
+
+
+def write_touched(connection: Connection, table: SqlTable, parameters: Parameters) -> None:
+    """Select what a merge decides again into the temporary table `touched_<table>`; nothing for other dispositions.
+
+    Before any table of the schema is written, so that the selection sees what stood before. The temporary table, which
+    the query and the checks may join, ends with the transaction.
+
+    Raises:
+        SqlFileError: `touched.sql` selects other columns than the header names.
+    """
+    if table.disposition.kind != "merge":
+        return
+    columns, selected = table.disposition.columns, table.select("touched.sql")
+    with errors_at(table.address("touched.sql")):
+        found = _columns_of(connection, selected, parameters)
+        if sorted(found) != sorted(columns):
+            raise SqlFileError(
+                f"{table.address('touched.sql')}: expected the columns {', '.join(columns)}, as the write disposition"
+                f" names them, found {', '.join(found)}"
+            )
+        touched = _temporary(connection, table, "touched", columns)
+        for column in columns:
+            connection.execute(sql.SQL("ALTER TABLE {} ALTER {} SET NOT NULL").format(touched, sql.Identifier(column)))
+        connection.execute(
+            sql.SQL("INSERT INTO {} ({names}) SELECT DISTINCT {names} FROM (\n{}\n) AS q").format(
+                touched, selected, names=_names(columns)
+            ),
+            parameters,
+        )
+        connection.execute(sql.SQL("ANALYZE {}").format(touched))
+
+
+def write_query(connection: Connection, table: SqlTable, parameters: Parameters) -> int:
+    """Write the rows of a table's query as its header says.
+
+    Returns:
+        How many rows the table holds of what was replaced; of a merge, how many were inserted, changed and removed; how
+        many were appended, or changed by an upsert.
+
+    Raises:
+        SqlFileError: The query's rows have no sound keys, or a merge's belong to what it does not decide.
+    """
+    with errors_at(table.address("query.sql")):
+        columns = _columns_of(connection, table.query, parameters)
+        if table.disposition.kind == "replace":
+            return _replace(connection, table, columns, parameters)
+        result = _temporary(connection, table, "result", columns)
+        insert = sql.SQL("INSERT INTO {} ({})\n{}").format(result, _names(columns), table.query)
+        connection.execute(insert, parameters)
+        connection.execute(sql.SQL("ANALYZE {}").format(result))
+        _refuse_keys(connection, table, result)
+        if table.disposition.kind == "append":
+            return _insert(connection, table, columns, result, changes=())
+        if table.disposition.kind == "upsert":
+            changes = [column for column in columns if column not in (*table.key, *table.disposition.columns)]
+            return _insert(connection, table, columns, result, changes)
+        _refuse_untouched(connection, table, result)
+        removed = _remove(connection, table, result)
+        changes = [column for column in columns if column not in table.key]
+        return removed + _insert(connection, table, columns, result, changes)
+
+
+def read_query(connection: Connection, table: SqlTable, parameters: Parameters) -> list[tuple[Any, ...]]:
+    """Rows of a query that fills no table."""
+    with errors_at(table.address("query.sql")):
+        return connection.execute(table.query, parameters).fetchall()
+
+
+def _replace(connection: Connection, table: SqlTable, columns: Sequence[str], parameters: Parameters) -> int:
+    name, column = table_name(table.name), table.replaced_column
+    insert = sql.SQL("INSERT INTO {} ({})\n{}").format(name, _names(columns), table.query)
+    if column is None:
+        connection.execute(sql.SQL("DELETE FROM {}").format(name))
+        return connection.execute(insert, parameters).rowcount
+    own, value = sql.Identifier(column), sql.Placeholder(column)
+    connection.execute(sql.SQL("DELETE FROM {} WHERE {} = {}").format(name, own, value), parameters)
+    # Rows of another partition would stay there for ever, and come again with each build.
+    counted = sql.SQL(
+        "WITH written AS ({} RETURNING {}) SELECT count(*), count(*) FILTER (WHERE {} IS DISTINCT FROM {}) FROM written"
+    ).format(insert, own, own, value)
+    row_count, foreign = connection.execute(counted, parameters).fetchone() or (0, 0)
+    if foreign:
+        raise SqlFileError(
+            f"{table.address('query.sql')}: `replace partition ({column})` expects rows whose {column} is"
+            f" {parameters[column]}, found {foreign:,} other rows; add a condition on {column} to the query"
+        )
+    return int(row_count)
+
+
+def _remove(connection: Connection, table: SqlTable, result: sql.Identifier) -> int:
+    """Remove the touched rows that the query does not give any more."""
+    statement = sql.SQL(
+        "DELETE FROM {} AS t USING {} AS d WHERE {} AND NOT EXISTS (SELECT FROM {} AS r WHERE {})"
+    ).format(
+        table_name(table.name),
+        temporary_name(table, "touched"),
+        _equal("t", "d", table.disposition.columns),
+        result,
+        _equal("r", "t", table.key),
+    )
+    return connection.execute(statement).rowcount
+
+
+def _insert(
+    connection: Connection, table: SqlTable, columns: Sequence[str], result: sql.Identifier, changes: Sequence[str]
+) -> int:
+    """Insert the rows whose key is new; of the others, change the columns that are to follow the query."""
+    action: sql.Composable = sql.SQL("NOTHING")
+    if changes:
+        # The comparison of images: a value that is equal, but written otherwise (1.0 and 1.00), follows the query, too.
+        action = sql.SQL("UPDATE SET {} WHERE ROW({})::record *<> ROW({})::record").format(
+            sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in changes),
+            _names(changes, "t"),
+            _names(changes, "excluded"),
+        )
+    statement = sql.SQL("INSERT INTO {} AS t ({names}) SELECT {names} FROM {} ON CONFLICT ({}) DO {}").format(
+        table_name(table.name), result, _names(table.key), action, names=_names(columns)
+    )
+    return connection.execute(statement).rowcount
+
+
+def _refuse_keys(connection: Connection, table: SqlTable, result: sql.Identifier) -> None:
+    """A key that is there twice would lose a row, one with a null be inserted again by each build."""
+    query = sql.SQL("SELECT {key} FROM {} GROUP BY {key} HAVING count(*) > 1 OR num_nulls({key}) > 0 LIMIT 1").format(
+        result, key=_names(table.key)
+    )
+    if row := connection.execute(query).fetchone():
+        raise SqlFileError(
+            f"{table.address('query.sql')}: expected each ({', '.join(table.key)}) once and without nulls, found"
+            f" {row}; make the query's grain the key of its header"
+        )
+
+
+def _refuse_untouched(connection: Connection, table: SqlTable, result: sql.Identifier) -> None:
+    """What this build does not decide, no row of it may write: neither as it is now, nor as it stood."""
+    by = table.disposition.columns
+    untouched = sql.SQL("NOT EXISTS (SELECT FROM {} AS d WHERE {})")
+    touched = temporary_name(table, "touched")
+    rows = {"the query gives": sql.SQL("{} AS o").format(result)}
+    if not set(by) <= set(table.key):
+        rows["it would change"] = sql.SQL("{} AS o INNER JOIN {} AS r ON {}").format(
+            table_name(table.name), result, _equal("o", "r", table.key)
+        )
+    for what, relation in rows.items():
+        query = sql.SQL("SELECT count(*) OVER (), {} FROM {} WHERE {} LIMIT 1").format(
+            _names(by, "o"), relation, untouched.format(touched, _equal("d", "o", by))
+        )
+        if row := connection.execute(query).fetchone():
+            raise SqlFileError(
+                f"{table.address('query.sql')}: expected rows of what touched.sql selects, but {what} {row[0]:,} of"
+                f" others, such as ({', '.join(by)}) = {row[1:]}; select them there, or join {touched.as_string()}"
+            )
+
+
+def temporary_name(table: SqlTable, kind: str) -> sql.Identifier:
+    """Name of a temporary table beside a table, such as `touched_orders`."""
+    return sql.Identifier(f"{kind}_{table.name.split('.')[1]}")
+
+
+def _temporary(connection: Connection, table: SqlTable, kind: str, columns: Sequence[str]) -> sql.Identifier:
+    """An empty temporary table with some columns of a table, of the same types."""
+    name = temporary_name(table, kind)
+    connection.execute(
+        sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(name)
+    )  # of an earlier build in this transaction
+    connection.execute(
+        sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
+            name, _names(columns), table_name(table.name)
+        )
+    )
+    return name
+
+
+def _columns_of(connection: Connection, query: sql.SQL, parameters: Parameters) -> list[str]:
+    described = connection.execute(sql.SQL("SELECT * FROM (\n{}\n) AS q LIMIT 0").format(query), parameters)
+    return [column.name for column in described.description or ()]
+
+
+def _names(columns: Iterable[str], relation: str = "") -> sql.Composed:
+    parts = ((relation, column) if relation else (column,) for column in columns)
+    return sql.SQL(", ").join(sql.Identifier(*part) for part in parts)
+
+
+def _equal(left: str, right: str, columns: Iterable[str]) -> sql.Composed:
+    pairs = ((sql.Identifier(left, column), sql.Identifier(right, column)) for column in columns)
+    return sql.SQL(" AND ").join(sql.SQL("{} = {}").format(*pair) for pair in pairs)

@@ -1,0 +1,225 @@
+"""The files under `sql/`: their headers, their order, and what they ask the runner to write.
+
+A table's address is its path, `sql/<schema>/<table>/`: `table.sql` is idempotent DDL, `query.sql` one SELECT,
+`touched.sql` what a merge decides again, `checks.sql` assertions. Each begins with a header of `-- key: value` lines.
+The query never writes: its header's write disposition says what the runner does with its rows.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Literal
+
+from psycopg import sql
+
+from tasks.engine.errors import SqlFileError
+
+ROOT = Path(__file__).parents[3] / "sql"
+FILES = ("table.sql", "query.sql", "touched.sql", "checks.sql")
+HEADER_KEYS = ("grain", "key", "parameters", "sources", "write disposition", "rules")
+OPTIONAL_KEYS = ("access", "rebuild")
+"""`access: loader` in a `table.sql` keeps a table from analysts, `access: owner` lets the loader only read it.
+`rebuild: from query` lets the DDL step make a table anew, see `tasks.engine.schema.rebuilds`."""
+
+_HEADER_LINE = re.compile(r"^-- ([a-z ]+): *(.*)$")
+_DISPOSITION = re.compile(
+    r"replace table|fill shared table|replace partition \((?P<partition>\w+)\)"
+    r"|merge by \((?P<merge>\w+(?:, *\w+)*)\)"
+    r"|(?P<append>append)\b(?:, change all but \((?P<kept>\w+(?:, *\w+)*)\))?"
+)
+
+DispositionKind = Literal["replace", "merge", "append", "upsert"]
+
+
+@dataclass(frozen=True)
+class Disposition:
+    """What the runner does with the rows of a query.
+
+    Attributes:
+        kind: `replace` the table or a partition by them; `merge` them by key, where they were touched; `append` those
+            whose key is not there; `upsert` them: append, and change those that are there. Only the first two remove.
+        columns: Of a merge, those by which rows are touched; of a partition, its column; of an upsert, those that stay
+            as they stand; none for the whole table.
+    """
+
+    kind: DispositionKind
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SqlTable:
+    """One folder under `sql/`."""
+
+    name: str
+    folder: Path
+
+    def text(self, file: str) -> str:
+        """Text of one of its files; empty where there is none."""
+        path = self.folder / file
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def address(self, file: str) -> str:
+        """Where one of its files is, for messages."""
+        return f"sql/{self.name.replace('.', '/')}/{file}"
+
+    def header(self, file: str) -> dict[str, str]:
+        """Header of one of its files, by key; a line that names no key goes on with the one before."""
+        values: dict[str, str] = {}
+        key = ""
+        for line in self.text(file).splitlines():
+            if not line.startswith("--"):
+                break
+            match = _HEADER_LINE.match(line)
+            if match and match.group(1) in (*HEADER_KEYS, *OPTIONAL_KEYS):
+                key = match.group(1)
+                values[key] = match.group(2).strip()
+            elif key:
+                values[key] = f"{values[key]} {line.removeprefix('--').strip()}"
+        return values
+
+    @property
+    def query(self) -> sql.SQL:
+        """The SELECT of `query.sql`.
+
+        Raises:
+            SqlFileError: There is none.
+        """
+        return self.select("query.sql")
+
+    def select(self, file: str) -> sql.SQL:
+        """The SELECT of one of its files.
+
+        Raises:
+            SqlFileError: There is none.
+        """
+        text = self.text(file).rstrip().removesuffix(";")
+        if not text:
+            raise SqlFileError(f"{self.folder}: expected a {file} with one SELECT, found none")
+        return sql.SQL(text)
+
+    @cached_property
+    def sources(self) -> list[str]:
+        """Tables that this one reads or refers to; those of `touched.sql` are read before any is written."""
+        names = " ".join(self.header(file).get("sources", "") for file in ("table.sql", "query.sql"))
+        return re.findall(r"\w+\.\w+", names)
+
+    @cached_property
+    def key(self) -> list[str]:
+        """Columns of the key, by which exports are ordered."""
+        return re.findall(r"\w+", self.header("query.sql").get("key", ""))
+
+    @cached_property
+    def disposition(self) -> Disposition:
+        """What a build does with the rows of `query.sql`.
+
+        Raises:
+            SqlFileError: The header names none that the runner knows, or what it needs is missing.
+        """
+        found = self.header("query.sql").get("write disposition", "")
+        match = _DISPOSITION.match(found)
+        if match is None:
+            raise SqlFileError(
+                f"{self.address('query.sql')}: write disposition is {found!r}; expected `replace table`,"
+                " `replace partition (column)`, `merge by (column, ...)`, `append`,"
+                " `append, change all but (column, ...)` or `fill shared table` in the header"
+            )
+        kind: DispositionKind = "merge" if match["merge"] else "append" if match["append"] else "replace"
+        kind = "upsert" if match["kept"] else kind
+        columns = tuple(re.findall(r"\w+", match["partition"] or match["merge"] or match["kept"] or ""))
+        if kind != "replace" and not self.key:
+            raise SqlFileError(f"{self.address('query.sql')}: expected a key in the header, by which to {kind}")
+        if (kind == "merge") != bool(self.text("touched.sql")):
+            wanted = "a touched.sql, which selects what to decide again" if kind == "merge" else "no touched.sql"
+            raise SqlFileError(f"{self.address('query.sql')}: {kind} wants {wanted}")
+        return Disposition(kind, columns)
+
+    @cached_property
+    def replaced_column(self) -> str | None:
+        """Column whose partition a build replaces; None where it does not.
+
+        Raises:
+            SqlFileError: As `disposition`.
+        """
+        return next(iter(self.disposition.columns), None) if self.disposition.kind == "replace" else None
+
+    @property
+    def access(self) -> str:
+        """Who else than the owner uses the table: empty for loader and analysts, `loader`, or `owner`."""
+        return self.header("table.sql").get("access", "")
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether each build writes the whole table, whichever partition it is for.
+
+        Raises:
+            SqlFileError: As `disposition`.
+        """
+        return self.disposition.kind == "replace" and not self.disposition.columns
+
+    @property
+    def schema(self) -> str:
+        """Schema of the table."""
+        return self.name.split(".")[0]
+
+    @property
+    def is_built(self) -> bool:
+        """Whether a build fills the table; a view has no query, and the query of a report has no table."""
+        return bool(self.text("table.sql") and self.text("query.sql"))
+
+    @property
+    def reads(self) -> list[str]:
+        """Tables and views that the query reads, or that the view reads; foreign keys do not count."""
+        file = "query.sql" if self.text("query.sql") else "table.sql"
+        names = re.findall(r"\w+\.\w+", self.header(file).get("sources", ""))
+        return [name for name in dict.fromkeys(names) if name != self.name]
+
+    @cached_property
+    def is_shared(self) -> bool:
+        """Whether others may own the table or write to it: where it stands with rows of theirs it is only read."""
+        return self.header("table.sql").get("write disposition", "").startswith("fill shared table")
+
+
+def sql_table(name: str, root: Path = ROOT) -> SqlTable:
+    """The folder of one address, `schema.table`."""
+    return SqlTable(name, root.joinpath(*name.split(".")))
+
+
+def views_of(table: SqlTable, root: Path = ROOT) -> list[SqlTable]:
+    """Views that a table reads, directly or through other views, with plain tables that no build fills."""
+    found: dict[str, SqlTable] = {}
+    waiting = list(table.reads)
+    while waiting:
+        source = sql_table(waiting.pop(), root)
+        if source.name not in found and source.text("table.sql") and not source.text("query.sql"):
+            found[source.name] = source
+            waiting += source.reads
+    return [found[name] for name in sorted(found)]
+
+
+def built_sources(table: SqlTable, root: Path = ROOT) -> list[SqlTable]:
+    """Built tables that a table reads, directly or through views."""
+    names = {name for reader in (table, *views_of(table, root)) for name in reader.reads} - {table.name}
+    return [source for name in sorted(names) if (source := sql_table(name, root)).is_built]
+
+
+def tables_of(schema: str, root: Path = ROOT) -> list[SqlTable]:
+    """Tables of a schema, each after those that it reads."""
+    folders = [folder for folder in (root / schema).glob("*/") if folder.name != "migrations"]
+    names = [f"{schema}.{folder.name}" for folder in folders]
+    tables = {name: sql_table(name, root) for name in names}
+    if not tables:
+        raise SqlFileError(f"no tables under {root / schema}: expected sql/{schema}/<table>/; check the schema's name")
+    graph = {name: [source for source in table.sources if source in tables] for name, table in sorted(tables.items())}
+    return [tables[name] for name in TopologicalSorter(graph).static_order()]
+
+
+def sql_digest(schemas: Iterable[str], root: Path = ROOT) -> str:
+    """Names the SQL of some schemas: another text of any of their files is another digest."""
+    digest = hashlib.sha256()
+    for path in sorted(path for schema in schemas for path in (root / schema).glob("*/*.sql")):
+        digest.update(f"{path.relative_to(root).as_posix()}\0{path.read_text(encoding='utf-8')}\0".encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Exports: tables become files in the lake, charts and pages."""

@@ -1,0 +1,263 @@
+"""Exports: rows of the warehouse as CSV in the lake, verified against what S3 holds, listed in a manifest."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from psycopg import ClientCursor, sql
+from psycopg.sql import Composable
+
+from tasks.engine import ledger
+from tasks.engine.build.sql_files import SqlTable
+from tasks.engine.errors import BalanceError, EmptyExportError, MissingObjectError, errors_at
+from tasks.engine.lake.client import Lake
+from tasks.engine.receipts import ExportReceipt
+from tasks.engine.warehouse.copy import CopyOut
+from tasks.engine.warehouse.locks import snapshot_transaction
+from tasks.engine.warehouse.tables import Connection, table_name
+
+
+@dataclass(frozen=True)
+class Export:
+    """One file to write.
+
+    Attributes:
+        name: File name without its ending.
+        content: The query whose rows are written, in an order that their values decide; or a page of HTML.
+        parameters: Values of the query's parameters.
+        fingerprint: Names the content; the same one again is no work. None for content that has no name.
+        as_of: The day that the content is as of; None where it is of no day.
+    """
+
+    name: str
+    content: Composable | bytes
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str | None = None
+    as_of: date | None = None
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file below the export id."""
+        return f"{self.name}.{'html' if isinstance(self.content, bytes) else 'csv'}"
+
+
+@errors_at("export")
+def export_of_table(connection: Connection, table: SqlTable, as_of: date | None = None) -> Export:
+    """The export of a built table, ordered by its key, text by code point.
+
+    Args:
+        connection: To the warehouse.
+        table: What is exported.
+        as_of: Of a table that is partitioned by as-of date, the one to export; None for the whole table.
+    """
+    collatable = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND attcollation <> 0",
+        [table.name],
+    )
+    texts = {name for (name,) in collatable}
+    order = [sql.Identifier(name) + sql.SQL(' COLLATE "C"' if name in texts else "") for name in table.key]
+    rows = table_name(table.name) + sql.SQL("")
+    if as_of and table.replaced_column:
+        rows += sql.SQL(" WHERE {} = {}").format(sql.Identifier(table.replaced_column), sql.Literal(as_of))
+    query = sql.SQL("SELECT * FROM {} ORDER BY {}").format(rows, sql.SQL(", ").join(order))
+    builds = connection.execute(
+        "SELECT partition, fingerprint FROM ledger.builds"
+        " WHERE table_name = %s AND (%s::date IS NULL OR partition IN (%s, '')) ORDER BY partition",
+        [table.name, as_of, str(as_of)],
+    )
+    digest = hashlib.sha256("\0".join(f"{partition} {built}" for partition, built in builds).encode())
+    return Export(table.name.split(".")[1], query, fingerprint=digest.hexdigest(), as_of=as_of)
+
+
+def export_of_page(name: str, page: str, as_of: date) -> Export:
+    """The export of a page of HTML; the same page again is no work."""
+    content = page.encode()
+    return Export(name, content, fingerprint=hashlib.sha256(content).hexdigest(), as_of=as_of)
+
+
+def export_of_query(
+    table: SqlTable, parameters: Mapping[str, Any], *, name: str | None = None, loads: Sequence[int] | None = None
+) -> Export:
+    """The export of a query's own answer, for SQL that fills no table.
+
+    Args:
+        table: The query's folder.
+        parameters: Values of its parameters.
+        name: Of the file; by default that of the folder.
+        loads: Ids of the loads that the answer comes from, where it comes from nothing else: the same ones are no work.
+    """
+    fingerprint = None
+    if loads is not None:
+        parts = [table.text("query.sql"), json.dumps(parameters, default=str, sort_keys=True), *map(str, loads)]
+        fingerprint = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return Export(name or table.name.split(".")[1], table.query, parameters, fingerprint)
+
+
+def write_exports(
+    connection: Connection,
+    lake: Lake,
+    exports: Sequence[Export],
+    *,
+    prefix: str,
+    export_id: str,
+    flow_run_id: str | None = None,
+    allow_empty: bool = False,
+) -> list[ExportReceipt]:
+    """Write files under `{prefix}{export_id}/`, then the manifest of all that stands there.
+
+    One writer per export id; all files of a call show the same state of the warehouse.
+
+    Args:
+        connection: To the warehouse.
+        lake: Where to.
+        exports: What.
+        prefix: What the keys begin with.
+        export_id: The folder below it.
+        flow_run_id: For the ledger.
+        allow_empty: Let an export without rows replace one that has rows.
+
+    Raises:
+        BalanceError: What S3 holds is not what was sent.
+        EmptyExportError: An export without rows would replace one that has rows; nothing was written.
+    """
+    with errors_at(f"export {export_id}"), snapshot_transaction(connection, f"export {export_id}"):
+        lake.abort_uploads(f"{prefix}{export_id}/")
+        keys = [f"{prefix}{export_id}/{export.file_name}" for export in exports]
+        current = [_current(connection, lake, one, export_id, key) for one, key in zip(exports, keys, strict=True)]
+        if not allow_empty:
+            due = [export for export, receipt in zip(exports, current, strict=True) if receipt is None]
+            _refuse_empty(connection, due, export_id)
+        receipts = [
+            receipt or _written(connection, lake, export, export_id, key, flow_run_id)
+            for export, key, receipt in zip(exports, keys, current, strict=True)
+        ]
+        _write_manifest(connection, lake, prefix, export_id)
+    return receipts
+
+
+def write_file(
+    connection: Connection,
+    lake: Lake,
+    export: Export,
+    *,
+    prefix: str,
+    group: str,
+    flow_run_id: str | None = None,
+    allow_empty: bool = False,
+) -> ExportReceipt:
+    """Write a file that stands for itself to `{prefix}{name}.csv`: no manifest lists it, others are written meanwhile.
+
+    Args:
+        connection: To the warehouse.
+        lake: Where to.
+        export: What.
+        prefix: What the key begins with.
+        group: What the ledger enters in place of an export id.
+        flow_run_id: For the ledger.
+        allow_empty: Let an export without rows replace one that has rows.
+
+    Raises:
+        BalanceError: What S3 holds is not what was sent.
+        EmptyExportError: An export without rows would replace one that has rows; nothing was written.
+    """
+    key = f"{prefix}{export.file_name}"
+    with errors_at(f"export {key}"), snapshot_transaction(connection, f"export {lake.uri(key)}"):
+        lake.abort_uploads(key)
+        if receipt := _current(connection, lake, export, group, key):
+            return receipt
+        if not allow_empty:
+            _refuse_empty(connection, [export], group)
+        return _written(connection, lake, export, group, key, flow_run_id)
+
+
+def _written(
+    connection: Connection, lake: Lake, export: Export, export_id: str, key: str, flow_run_id: str | None
+) -> ExportReceipt:
+    """Write a file, and enter it into the ledger."""
+    receipt = _write(connection, lake, export, key)
+    ledger.write_export(connection, export_id, receipt, export.fingerprint or "", flow_run_id)
+    return receipt
+
+
+def _refuse_empty(connection: Connection, exports: Sequence[Export], export_id: str) -> None:
+    """Refuse to replace an export that has rows by one without, before any file is written.
+
+    An empty answer is more often a wrong range or a missing load than the truth. A first export may be empty.
+
+    Raises:
+        EmptyExportError: Some of the exports would; the message names them all.
+    """
+    emptied = []
+    for export in exports:
+        earlier = ledger.find_export(connection, export_id, export.name)
+        if earlier and earlier[1].row_count and _is_empty(connection, export):
+            emptied.append(f"{earlier[1].uri} holds {earlier[1].row_count:,} rows, the new export holds 0")
+    if emptied:
+        raise EmptyExportError(
+            f"{'; '.join(emptied)}. Nothing was written. See whether the range is right and its data is loaded; if the"
+            " export is to be empty, run again with allow_empty, or with force where the flow has no allow_empty"
+        )
+
+
+def _is_empty(connection: Connection, export: Export) -> bool:
+    if isinstance(export.content, bytes):
+        return False
+    query = sql.SQL("SELECT EXISTS (SELECT FROM (\n{}\n) AS content)").format(export.content)
+    with ClientCursor(connection) as cursor:  # as the COPY that follows
+        return cursor.execute(query, dict(export.parameters) or None).fetchone() == (False,)
+
+
+def _current(connection: Connection, lake: Lake, export: Export, export_id: str, key: str) -> ExportReceipt | None:
+    """The earlier export, where it was made from the same content and S3 still holds it."""
+    entry = ledger.find_export(connection, export_id, export.name)
+    if entry is None or entry[0] != export.fingerprint or entry[1].uri != lake.uri(key):
+        return None
+    try:
+        return entry[1] if lake.head(key).version == entry[1].source_version else None
+    except MissingObjectError:
+        return None
+
+
+def _write(connection: Connection, lake: Lake, export: Export, key: str) -> ExportReceipt:
+    content = export.content
+    rows = None if isinstance(content, bytes) else CopyOut(connection, content, export.parameters)
+    blocks: Iterable[bytes] = [content] if isinstance(content, bytes) else rows or []
+    digest, size = hashlib.sha256(), 0
+
+    def measured() -> Iterator[bytes]:
+        nonlocal size
+        for block in blocks:
+            digest.update(block)
+            size += len(block)
+            yield block
+
+    stored = lake.write(key, measured(), f"text/{key.rpartition('.')[2]}; charset=utf-8")
+    if stored.size_bytes != size or lake.sha256(stored) != digest.hexdigest():
+        raise BalanceError(
+            f"{lake.uri(key)}: sent {size:,} bytes with SHA-256 {digest.hexdigest()}, S3 holds others"
+            f" ({stored.size_bytes:,} bytes). Somebody else writes there; run again"
+        )
+    row_count = rows.row_count if rows else 0
+    return ExportReceipt(
+        export.name, lake.uri(key), "exported", stored.version, row_count, size, digest.hexdigest(), export.as_of
+    )
+
+
+def _write_manifest(connection: Connection, lake: Lake, prefix: str, export_id: str) -> None:
+    """List the latest export of each name. The same exports give the same bytes."""
+    files = [
+        {
+            "name": entry.name,
+            "uri": entry.uri,
+            "row_count": entry.row_count,
+            "size_bytes": entry.size_bytes,
+            "sha256": entry.sha256,
+        }
+        | ({"as_of": entry.as_of.isoformat()} if entry.as_of else {})
+        for entry in ledger.latest_exports(connection, export_id)
+    ]
+    text = json.dumps({"export_id": export_id, "files": files}, indent=2) + "\n"
+    lake.write(f"{prefix}{export_id}/manifest.json", iter([text.encode()]), "application/json")

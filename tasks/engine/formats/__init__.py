@@ -1,0 +1,1 @@
+"""Formats: an object's bytes become batches of text values, and batches become rows."""

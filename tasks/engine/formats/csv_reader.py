@@ -1,0 +1,40 @@
+"""CSV: an object's bytes as batches of texts, chunk by chunk."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tasks.contracts import Contract
+from tasks.engine.formats.batches import Batch
+from tasks.engine.formats.columns import match_columns
+from tasks.engine.formats.csv_records import read_header, read_records
+
+CHUNK_BYTES = 1 << 20
+"""The most that is read at once: it stays in the processor's cache until it is encoded."""
+
+
+def read_csv(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
+    """Read CSV; see `tasks.engine.formats.reader.read_batches`."""
+    chunks = chunks_of(file, min(chunk_bytes, CHUNK_BYTES))
+    header = read_header(chunks)
+    pending, line, is_last = header.rest, header.line, header.is_last
+    columns = match_columns(contract, header.names, name) if header.names else None
+    while columns:
+        for records in read_records(pending, columns, line, is_last=is_last):
+            consumed, line = records.end, records.line
+            if records.row_count or records.rejected_count:
+                yield records.batch()
+        del records  # before more is read
+        if is_last:
+            return
+        pending = pending[consumed:]
+        chunk, is_last = next(chunks)
+        pending += chunk
+
+
+def chunks_of(file: Any, chunk_bytes: int) -> Iterator[tuple[bytes, bool]]:
+    """Chunks of a file, each with whether it is the last; the last chunk is empty."""
+    is_last = False
+    while not is_last:
+        chunk = file.read(chunk_bytes)
+        is_last = not chunk  # a short one proves nothing: more may follow
+        yield chunk, is_last

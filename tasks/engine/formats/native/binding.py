@@ -1,0 +1,181 @@
+"""The functions of `native.h`, by ctypes, which lets other threads run while one of them does."""
+
+import ctypes
+import os
+from ctypes import POINTER, Structure, c_bool, c_char_p, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+from typing import Any
+
+from tasks.engine.formats.native import build
+
+BUILD = "make install, or python -m tasks.engine.formats.native.build"
+LIBRARY = Path(os.environ.get("TALLY_NATIVE") or Path(__file__).with_name("native.so"))
+
+NEVER, ALWAYS, UNCLEAR = range(3)
+"""When a column's value is what the caller's function makes of its text."""
+
+SOUND, QUOTE, WIDTH, NUL, UTF8, RETURN = range(6)
+"""What is wrong with a record."""
+
+MOST_CSV_BYTES = 0x3FFFFFFF
+"""How many bytes of CSV one call reads at most: SPAN_SIZE, for places in them have 32 bits."""
+
+
+class TextColumn(Structure):
+    """The texts of one column."""
+
+    _fields_ = (
+        ("data", c_void_p),
+        ("spans", c_void_p),
+        ("stride", c_int64),
+        ("offsets", c_void_p),
+        ("validity", c_void_p),
+        ("offset", c_int64),
+        ("lists", c_void_p),
+        ("has_list", c_void_p),
+        ("list_offset", c_int64),
+    )
+
+
+class Record(Structure):
+    """A record of CSV."""
+
+    _fields_ = (
+        ("line", c_int64),
+        ("begin", c_uint32),
+        ("end", c_uint32),
+        ("fault", c_int32),
+        ("fields", c_int32),
+    )
+
+
+class CsvInput(Structure):
+    """What is read, and how much of it one call may return."""
+
+    _fields_ = (
+        ("data", c_void_p),
+        ("size", c_int64),
+        ("first_line", c_int64),
+        ("places", POINTER(c_int32)),
+        ("width", c_int32),
+        ("wanted", c_int32),
+        ("longest", c_int64),
+        ("most_records", c_int64),
+        ("most_bytes", c_int64),
+        ("is_last", c_bool),
+        ("is_open", c_bool),
+    )
+
+
+class CsvRecords(Structure):
+    """Some records."""
+
+    _fields_ = (
+        ("row_count", c_int64),
+        ("rejected_count", c_int64),
+        ("consumed", c_int64),
+        ("lines", c_int64),
+        ("is_full", c_bool),
+        ("is_endless", c_bool),
+        ("is_open", c_bool),
+        ("rows", POINTER(Record)),
+        ("rejected", POINTER(Record)),
+        ("spans", c_void_p),
+    )
+
+
+class Column(Structure):
+    """A column of the table."""
+
+    _fields_ = (
+        ("type", c_char_p),
+        ("source", c_int32),
+        ("first", c_int32),
+        ("after", c_int32),
+        ("derive", c_int32),
+        ("derived_null", c_char_p),
+        ("derived_null_size", c_int64),
+        ("is_nullable", c_bool),
+        ("is_rounded", c_bool),
+        ("kind", c_int32),
+        ("precision", c_int32),
+        ("scale", c_int32),
+    )
+
+
+class BadRow(Structure):
+    """A row that holds no value where one should be."""
+
+    _fields_ = (("row", c_int64), ("column", c_int32), ("is_missing", c_bool))
+
+
+class Encoded(Structure):
+    """Rows of COPY."""
+
+    _fields_ = (
+        ("row_count", c_int64),
+        ("bad_count", c_int64),
+        ("out", c_void_p),
+        ("out_size", c_int64),
+        ("bad", POINTER(BadRow)),
+    )
+
+
+Ask = ctypes.CFUNCTYPE(c_bool, c_int32, c_void_p, c_int64)
+"""The caller's function of a column, asked about a text."""
+
+
+STRUCTS = (TextColumn, Record, CsvInput, CsvRecords, Column, BadRow, Encoded)
+"""In the order of `native_size`."""
+
+
+def _loaded() -> ctypes.CDLL:
+    try:
+        loaded = ctypes.CDLL(str(LIBRARY))
+    except OSError as error:
+        raise ImportError(
+            f"expected the compiled part of the engine, {LIBRARY}, found none that loads: {error}. Compile it: {BUILD}"
+        ) from error
+    if fault := _mismatch(loaded):
+        raise ImportError(
+            f"the compiled part of the engine, {LIBRARY}, does not belong to this version of Tally: {fault}."
+            f" Compile it again: {BUILD}"
+        )
+    return loaded
+
+
+def _mismatch(loaded: ctypes.CDLL) -> str | None:
+    """What shows that a library was built from other sources; None where nothing does."""
+    try:
+        version, size = loaded.native_version, loaded.native_size
+    except AttributeError:
+        return "expected a library that tells its version, found one that does not"
+    version.restype, size.restype = c_char_p, c_int64
+    found, expected = (version() or b"").decode(errors="replace"), build.version()
+    if found != expected:
+        return f"expected sources {expected[:12]}, found {found[:12]}"
+    for place, struct in enumerate((*STRUCTS, None)):
+        wanted = ctypes.sizeof(struct) if struct else 0
+        if size(place) != wanted:
+            name = struct.__name__ if struct else "one more struct"
+            return f"expected {name} of {wanted} bytes, found {size(place)}"
+    return None
+
+
+FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "csv_read": (POINTER(CsvRecords), [POINTER(CsvInput)]),
+    "csv_free": (None, [POINTER(CsvRecords)]),
+    "column_type": (c_bool, [POINTER(Column)]),
+    "text_hash": (c_uint64, [POINTER(c_uint64), c_char_p, c_int64]),
+    "encoder_new": (c_void_p, [POINTER(Column), c_int32, c_char_p, c_int64, POINTER(c_uint64), Ask]),
+    "encoder_free": (None, [c_void_p]),
+    "encoder_encode": (POINTER(Encoded), [c_void_p, POINTER(TextColumn), c_int64]),
+    "encoder_answer": (c_bool, [c_void_p, c_char_p, c_int64]),
+    "texts_size": (c_int64, [POINTER(TextColumn), c_int64]),
+    "texts_copy": (None, [POINTER(TextColumn), c_int64, POINTER(c_int64), POINTER(c_uint8), POINTER(c_uint8)]),
+}
+"""What each function returns and takes."""
+
+library = _loaded()
+for _name, (_returned, _arguments) in FUNCTIONS.items():
+    getattr(library, _name).restype, getattr(library, _name).argtypes = _returned, _arguments

@@ -1,0 +1,152 @@
+"""Rows: texts as rows of a binary COPY, with every value that is none told by column and reason."""
+
+import ctypes
+import os
+import struct
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tasks.contracts import UNKNOWN_KEYS, Column, Contract
+from tasks.engine.errors import ContractError
+from tasks.engine.formats.batches import Batch
+from tasks.engine.formats.native import binding
+from tasks.engine.formats.native.binding import library
+from tasks.engine.formats.texts import Texts
+from tasks.engine.ledger import RejectedRow
+
+Derive = Callable[[str], str | None]
+
+HASH_KEY = (ctypes.c_uint64 * 2).from_buffer_copy(os.urandom(16))
+"""Of the hash table of answers, another one in each process: nobody can write a file whose texts all share a slot."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a batch.
+
+    Attributes:
+        count: How many there are.
+        data: Their bytes in a binary COPY.
+        rejected: The records that could not become rows, by line.
+        bad: Places in the batch of those among them that had all of their texts.
+    """
+
+    count: int
+    data: bytes
+    rejected: list[RejectedRow]
+    bad: list[int]
+
+
+class RowEncoder:
+    """Makes rows by a contract.
+
+    A record is rejected for the first of its columns, in the contract's order, that holds no value of its type, or
+    nothing where the contract wants something. An empty text is a value of a text only.
+
+    Args:
+        contract: Of the rows.
+        constants: What stands before its columns in every row: values in their binary form.
+
+    Raises:
+        ContractError: A column has a type that is not known.
+    """
+
+    def __init__(self, contract: Contract, constants: Sequence[bytes] = ()) -> None:
+        self._contract = contract
+        sources = {name: place for place, name in enumerate([*contract.sources, UNKNOWN_KEYS])}
+        columns = [_column(column, sources[column.source_name]) for column in contract.columns]
+        head = struct.pack("!h", len(constants) + len(columns))
+        head += b"".join(struct.pack("!i", len(constant)) + constant for constant in constants)
+        self._answerer = _Answerer([_function(column) for column in contract.columns])
+        # What the encoder points to: the function that it calls, and the columns' texts.
+        self._kept = binding.Ask(self._answerer.answer), columns
+        described = (binding.Column * len(columns))(*columns)
+        encoder = library.encoder_new(described, len(columns), head, len(head), HASH_KEY, self._kept[0])
+        if not encoder:
+            raise MemoryError("no memory for an encoder of rows")
+        weakref.finalize(self, library.encoder_free, encoder)
+        self._encoder = self._answerer.encoder = encoder
+
+    def encode(self, batch: Batch) -> Rows:
+        """Make the rows of a batch."""
+        encoded = self._encoded(batch.texts)
+        bad = encoded.bad[: encoded.bad_count]
+        places = [one.row for one in bad]
+        rejected = batch.rejected
+        if bad:
+            records = batch.records_of(places)
+            faults = [self._rejected(one, *record) for one, record in zip(bad, records, strict=True)]
+            rejected = sorted(rejected + faults, key=lambda row: row.line_number)
+        return Rows(encoded.row_count, ctypes.string_at(encoded.out, encoded.out_size), rejected, places)
+
+    def bad_rows(self, texts: Texts) -> list[int]:
+        """Places of the rows that hold no value where one should be."""
+        encoded = self._encoded(texts)
+        return [one.row for one in encoded.bad[: encoded.bad_count]]
+
+    def _encoded(self, texts: Texts) -> binding.Encoded:
+        encoded = library.encoder_encode(self._encoder, texts.columns, texts.row_count)
+        if not encoded:
+            raise self._answerer.take_error() or MemoryError(f"no memory for {texts.row_count:,} rows")
+        found: binding.Encoded = encoded.contents
+        return found
+
+    def _rejected(self, bad: binding.BadRow, line: int, raw: bytes) -> RejectedRow:
+        column = self._contract.columns[bad.column]
+        reason = f"{column.source_name}: expected {column.type.expected}"
+        return RejectedRow(line, column.source_name, reason + (", found nothing" if bad.is_missing else ""), raw)
+
+
+class _Answerer:
+    """Says what texts stand for, when the encoder asks."""
+
+    def __init__(self, functions: Sequence[Derive]) -> None:
+        self._functions = functions
+        self.encoder: int | None = None
+        self._error: BaseException | None = None
+
+    def answer(self, place: int, text: int, size: int) -> bool:
+        """Answer about a text of a column; False where that failed, with the error kept: C cannot raise it."""
+        try:
+            value = self._functions[place](ctypes.string_at(text, size).decode())
+            given = b"" if value is None else value.encode()
+            return bool(library.encoder_answer(self.encoder, given, -1 if value is None else len(given)))
+        except BaseException as error:
+            self._error = error
+            return False
+
+    def take_error(self) -> BaseException | None:
+        """The error that an answer failed with, once."""
+        error, self._error = self._error, None
+        return error
+
+
+def _function(column: Column) -> Derive:
+    """What is asked about a text of a column."""
+    return column.value_of if column.is_derived else column.type.derive_unclear or column.value_of
+
+
+def _column(column: Column, source: int) -> binding.Column:
+    if column.first < 0 or len(column.after) > 1 or not column.after.isascii():
+        raise ContractError(
+            f"column {column.name}: expected first of at least 0 and after of one ASCII character, or empty;"
+            f" found first={column.first}, after={column.after!r}. Correct the contract"
+        )
+    of_nothing = column.value_of(None) if column.derive else None
+    derived_null = None if of_nothing is None else of_nothing.encode()
+    derive = binding.UNCLEAR if column.type.derive_unclear else binding.NEVER
+    described = binding.Column(
+        type=column.type.postgres.encode(),
+        source=source,
+        first=column.first,
+        after=ord(column.after) if column.after else 0,
+        derive=binding.ALWAYS if column.is_derived else derive,
+        derived_null=derived_null,
+        derived_null_size=len(derived_null or b""),
+        is_nullable=column.nullable,
+        is_rounded=column.type.is_rounded,
+    )
+    if not library.column_type(described):
+        raise ContractError(f"column {column.name}: {column.type.postgres} is no type that rows can be made of")
+    return described

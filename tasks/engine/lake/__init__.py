@@ -1,0 +1,1 @@
+"""The lake: S3 objects are listed, read and written."""

@@ -1,0 +1,263 @@
+"""The lake: listing, pinned reads and verified writes of S3 objects."""
+
+import functools
+import gc
+import hashlib
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+import boto3
+import botocore.session
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from botocore.loaders import Loader, create_loader
+
+from tasks.engine.errors import (
+    LakeUnavailableError,
+    MissingObjectError,
+    ObjectChangedError,
+    errors_at,
+    s3_code_of,
+)
+from tasks.engine.lake.streams import BlockFile, SeekableObject, counted
+from tasks.engine.prefetch import prefetched
+from tasks.engine.receipts import ObjectRef
+from tasks.engine.settings import LakeSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+READ_BYTES = 1 << 20
+BLOCKS_AHEAD = 4
+"""Blocks that are read ahead of their use."""
+
+PART_BYTES = 8 << 20
+CONNECT_TIMEOUT = 10
+READ_TIMEOUT = 30
+"""Seconds without a byte after which a connection counts as lost."""
+
+RESUMES = 5
+"""How often in a row a read may be resumed without a byte of progress."""
+
+
+@functools.cache
+def _models() -> Loader:
+    """What S3's requests look like, parsed once a process: that is nine tenths of the time that a client takes."""
+    loader = create_loader()
+    # Its files are merged in place: once, before threads share them.
+    loader.load_service_model("s3", "service-2", api_version=None)
+    # That stays, as do the modules: the collector goes through them no more, not even at the process' end.
+    gc.freeze()
+    return loader
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as a listing or a HEAD request shows it. `version` is its ETag without quotes."""
+
+    key: str
+    version: str
+    size_bytes: int
+    modified_at: datetime
+
+
+class Lake:
+    """One bucket; a context manager, which closes its connections.
+
+    Args:
+        settings: Where it is.
+    """
+
+    def __init__(self, settings: LakeSettings) -> None:
+        self.bucket, self._named_by = settings.bucket, settings.named_by
+        secret = settings.secret_access_key
+        token = settings.session_token
+        core = botocore.session.Session()
+        core.register_component("data_loader", _models())
+        self._client: S3Client = boto3.session.Session(botocore_session=core).client(
+            "s3",
+            endpoint_url=settings.endpoint_url,
+            region_name=settings.region,
+            aws_access_key_id=settings.access_key_id,
+            aws_secret_access_key=secret.get_secret_value() if secret else None,
+            aws_session_token=token.get_secret_value() if token else None,
+            verify=str(settings.ca_bundle) if settings.ca_bundle else None,  # None: the authorities of the system
+            config=Config(
+                retries={"mode": "standard", "total_max_attempts": 4},
+                connect_timeout=CONNECT_TIMEOUT,
+                read_timeout=READ_TIMEOUT,
+                # Path style reaches every store; AWS takes it for any bucket without dots in its name as well.
+                s3={"addressing_style": "path"} if settings.endpoint_url else {},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    @property
+    def client(self) -> "S3Client":
+        """The client, for the engine's own modules."""
+        return self._client
+
+    def _errors_at(self, where: str) -> AbstractContextManager[None]:
+        return errors_at(where, self._named_by)
+
+    def uri(self, key: str) -> str:
+        """`s3://bucket/key`."""
+        return f"s3://{self.bucket}/{key}"
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """All objects whose key begins with the prefix, in the order of their keys.
+
+        Raises:
+            TallyError: The bucket does not exist, may not be listed, or does not answer.
+        """
+        with self._errors_at(f"list of {self.uri(prefix)}"):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                for item in page.get("Contents", []):
+                    yield StoredObject(item["Key"], item["ETag"].strip('"'), item["Size"], item["LastModified"])
+
+    def head(self, key: str) -> StoredObject:
+        """The object as it stands now.
+
+        Raises:
+            MissingObjectError: There is none.
+        """
+        with self._errors_at(self.uri(key)):
+            try:
+                item = self._client.head_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if s3_code_of(error)[1] == 404:
+                    raise MissingObjectError(
+                        f"no object {self.uri(key)}: expected an object there; check {self._named_by} and the key"
+                    ) from error
+                raise
+        return StoredObject(key, item["ETag"].strip('"'), item["ContentLength"], item["LastModified"])
+
+    def latest(self, source: ObjectRef) -> ObjectRef:
+        """The version that the object has now.
+
+        Raises:
+            MissingObjectError: It is gone.
+        """
+        stored = self.head(source.uri.removeprefix(self.uri("")))
+        return replace(source, version=stored.version, size_bytes=stored.size_bytes)
+
+    def read(self, key: str, version: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Bytes `[start, end)` of one version of an object, resumed where a connection drops.
+
+        Args:
+            key: Its key.
+            version: The ETag that every request is pinned to.
+            start: First byte.
+            end: Byte after the last; None for the object's end.
+
+        Raises:
+            ObjectChangedError: The object is another one by now.
+            LakeUnavailableError: No byte came in several attempts in a row.
+        """
+        position, fruitless = start, 0
+        while end is None or position < end:
+            try:
+                with self._errors_at(self.uri(key)):
+                    answer = self._get(key, version, position, end)
+                    if answer is None:
+                        return
+                    body, last = answer
+                    with closing(body):
+                        for block in body.iter_chunks(READ_BYTES):
+                            position += len(block)
+                            fruitless = 0
+                            yield block
+                if position >= last:
+                    return
+            except LakeUnavailableError as error:
+                fruitless += 1
+                if fruitless > RESUMES:
+                    raise LakeUnavailableError(
+                        f"{self.uri(key)} stopped at byte {position:,} and gave nothing in {RESUMES} attempts: {error}"
+                    ) from error
+                time.sleep(0.1 * 2**fruitless)
+
+    def _get(self, key: str, version: str, start: int, end: int | None) -> tuple[Any, int] | None:
+        """Body and its end position, or None where the range begins at or after the object's end."""
+        # The whole is asked for without a range: there is one even of an empty object, and some stores copy ranges.
+        pinned = functools.partial(self._client.get_object, Bucket=self.bucket, Key=key, IfMatch=f'"{version}"')
+        try:
+            is_whole = start == 0 and end is None
+            answer = pinned() if is_whole else pinned(Range=f"bytes={start}-{'' if end is None else end - 1}")
+        except ClientError as error:
+            if s3_code_of(error)[1] == 416:
+                return None
+            raise
+        if answer["ETag"].strip('"') != version:  # from a store that does not know If-Match
+            raise ObjectChangedError(
+                f"{self.uri(key)}: expected version {version}, found {answer['ETag']}: the object was replaced during"
+                " the run; it is read again"
+            )
+        return answer["Body"], start + answer["ContentLength"]
+
+    @contextmanager
+    def open(
+        self, source: ObjectRef, on_bytes: Callable[[int], None], *, is_ahead: bool = True
+    ) -> Iterator[io.BufferedReader]:
+        """A file over one version of an object: streamed, or for parquet, which is read from its end, seekable.
+
+        Args:
+            source: The version.
+            on_bytes: Told how many bytes came, as they come.
+            is_ahead: Whether blocks are read ahead of their use, for who reads to the end.
+        """
+        key = source.uri.removeprefix(self.uri(""))
+        if key.endswith(".parquet"):
+            read = functools.partial(self.read, key, source.version)
+            yield io.BufferedReader(SeekableObject(read, source.size_bytes, on_bytes), READ_BYTES)
+            return
+        blocks = counted(self.read(key, source.version), on_bytes)
+        with prefetched(blocks, BLOCKS_AHEAD) if is_ahead else nullcontext(blocks) as ready:
+            yield io.BufferedReader(BlockFile(ready), READ_BYTES)
+
+    def write(self, key: str, blocks: Iterator[bytes], content_type: str) -> StoredObject:
+        """Stream blocks into an object, in parts; it appears whole at the end, or not at all.
+
+        Raises:
+            TallyError: The blocks or S3 failed; an object that stood there still stands.
+        """
+        config = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=2)
+        with self._errors_at(self.uri(key)):
+            self._client.upload_fileobj(
+                io.BufferedReader(BlockFile(blocks), READ_BYTES),
+                self.bucket,
+                key,
+                Config=config,
+                ExtraArgs={"ContentType": content_type},
+            )
+        return self.head(key)
+
+    def abort_uploads(self, prefix: str) -> None:
+        """Remove the parts of uploads under a prefix that were never finished: a run that is killed leaves them.
+
+        The caller is the only writer there.
+        """
+        with self._errors_at(self.uri(prefix)):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=prefix)
+            for upload in [upload for page in pages for upload in page.get("Uploads", [])]:
+                self._client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+    def sha256(self, stored: StoredObject) -> str:
+        """Checksum of the bytes that S3 holds, read back."""
+        digest = hashlib.sha256()
+        for block in self.read(stored.key, stored.version):
+            digest.update(block)
+        return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""What must be in S3 before a run does any work: a bucket, a prefix, and the mark that its setup was finished."""
+
+from botocore.exceptions import ClientError
+
+from tasks.engine.errors import LakeError, LakeSetupError, errors_at, s3_code_of
+from tasks.engine.lake.client import Lake
+
+
+def check_lake_setup(lake: Lake, prefix: str, marker: str) -> None:
+    """See that a bucket was set up.
+
+    Args:
+        lake: The bucket.
+        prefix: What the keys of its objects begin with, such as `input/`.
+        marker: Name of the empty object that whoever makes the bucket leaves below the prefix, or at the top, when all
+            is done.
+
+    Raises:
+        LakeSetupError: `No buckets found` where there is none at all, `Prefix not found in any bucket` where this one
+            or the prefix is missing, `Terraform deployment unsuccessful` where the marker is; the words are those of
+            the specification.
+        TallyError: S3 refused or did not answer.
+    """
+    try:
+        if any(stored.key in (prefix + marker, marker) for key in (prefix, "") for stored in lake.list(key + marker)):
+            return
+        has_prefix = next(lake.list(prefix), None) is not None
+    except LakeError as error:
+        if not _is_missing_bucket(error):
+            raise
+        raise LakeSetupError(_without_bucket(lake)) from error
+    if not has_prefix:
+        raise LakeSetupError(
+            f"Prefix not found in any bucket: expected objects below {lake.uri(prefix)}, found none. Set the bucket up"
+            f" (its last step puts {lake.uri(prefix + marker)} there), or correct its name in the settings"
+        )
+    raise LakeSetupError(
+        f"Terraform deployment unsuccessful: expected {lake.uri(prefix + marker)}, which the setup of the bucket writes"
+        " last, found none. Finish the deployment, then run again"
+    )
+
+
+def _is_missing_bucket(error: LakeError) -> bool:
+    return isinstance(error.__cause__, ClientError) and s3_code_of(error.__cause__)[0] == "NoSuchBucket"
+
+
+def _without_bucket(lake: Lake) -> str:
+    with errors_at("list of buckets"):
+        try:
+            names = [bucket.get("Name", "") for bucket in lake.client.list_buckets()["Buckets"]]
+        except ClientError as error:
+            if s3_code_of(error)[1] != 403:
+                raise
+            names = ["others, which these credentials may not list"]
+    if not names:
+        return (
+            f"No buckets found: expected {lake.bucket}, found no bucket at all. Create it, or correct the endpoint and"
+            " the account in the settings"
+        )
+    return (
+        f"Prefix not found in any bucket: expected bucket {lake.bucket}, found {', '.join(sorted(names)[:10])}."
+        " Create it, or correct its name in the settings"
+    )

@@ -1,0 +1,1 @@
+"""Loads: objects become rows of staging tables, exactly once."""

@@ -1,0 +1,133 @@
+"""The error budget of a load: rejected rows by reason, examples of them, and whether the load may still succeed."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tasks.contracts import UNKNOWN_KEYS, Contract
+from tasks.contracts.types import UUID
+from tasks.engine.errors import ErrorBudgetError
+from tasks.engine.formats.reader import JSON_FORMATS, format_of
+from tasks.engine.ledger import RejectedRow
+from tasks.engine.quoting import quoted, shown
+from tasks.engine.receipts import ObjectRef
+from tasks.engine.settings import RunSettings
+
+EXAMPLES = 3
+"""Rows that are kept of each reason."""
+
+EXAMPLE_BYTES = 1_000
+"""Bytes that are kept of each such row."""
+
+REASONS = 1_000
+"""Different reasons that are counted one by one; further ones are counted together."""
+
+REASONS_SHOWN = 10
+UUID_CHARACTERS = 32
+NO_BOUND = 1 << 62
+OTHER_REASONS = "other reasons"
+
+
+@dataclass
+class ErrorBudget:
+    """Counts the rows of one load, and refuses the load when too many of them are rejected.
+
+    Args:
+        contract: Of the rows.
+        source: The object.
+        settings: `MAX_REJECTED_ROWS` and `MAX_REJECTED_SHARE`.
+    """
+
+    contract: Contract
+    source: ObjectRef
+    settings: RunSettings
+    rows_good: int = 0
+    rows_rejected: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[RejectedRow]] = field(default_factory=dict)
+    _rejected_bytes: int = 0
+
+    @property
+    def rows_read(self) -> int:
+        """Rows so far."""
+        return self.rows_good + self.rows_rejected
+
+    def count(self, good: int, rejected: Sequence[RejectedRow], names: Sequence[str]) -> None:
+        """Count the rows of a batch, and stop a load that cannot meet its budget any more.
+
+        Args:
+            good: Rows of the batch that can be loaded.
+            rejected: The others.
+            names: Columns of the object.
+
+        Raises:
+            ErrorBudgetError: Whatever the rest of the object holds, too many rows are rejected.
+        """
+        self.rows_good += good
+        self.rows_rejected += len(rejected)
+        for row in rejected:
+            self._rejected_bytes += len(row.raw)
+            is_counted = row.reason in self.reasons or len(self.reasons) < REASONS
+            reason = row.reason if is_counted else OTHER_REASONS
+            self.reasons[reason] += 1
+            kept = self.examples.setdefault(reason, [])
+            if len(kept) < EXAMPLES:
+                kept.append(RejectedRow(row.line_number, row.column_name, row.reason, row.raw[:EXAMPLE_BYTES]))
+        if self.rows_rejected > self._allowed(0) and self.rows_rejected > self._allowed(self._most_rows_left(names)):
+            self._refuse("at least ", "the rest of the object was not read, because no rest can meet the budget")
+
+    def check(self) -> None:
+        """Refuse a load, at the object's end, with more rejected rows than allowed.
+
+        Raises:
+            ErrorBudgetError: The message counts the rows by reason, with examples.
+        """
+        if self.rows_rejected > self._allowed(0):
+            self._refuse("", "nothing was loaded")
+
+    def _allowed(self, more_rows: int) -> int:
+        """Rows that may be rejected, if the object has so many more good rows."""
+        share = int(self.settings.max_rejected_share * (self.rows_read + more_rows))
+        return max(self.settings.max_rejected_rows, share)
+
+    def _most_rows_left(self, names: Sequence[str]) -> int:
+        """Bound how many good rows can follow, by the bytes that are left.
+
+        The bytes of the rows so far are at least those of the rejected ones and the shortest possible good ones. In
+        compressed objects and parquet, bytes do not bound rows.
+        """
+        suffix, compression = format_of(self.source.uri)
+        if compression or suffix == ".parquet":
+            return NO_BOUND
+        shortest = _shortest_record(self.contract, names, is_json=suffix in JSON_FORMATS)
+        read = self._rejected_bytes + self.rows_good * (shortest - 1)
+        return max(self.source.size_bytes - read, 0) // shortest + 1
+
+    def _refuse(self, bound: str, consequence: str) -> None:
+        lines = [
+            f"  {count:,} x {shown(reason, 200)}; e.g. "
+            + ", ".join(f"line {row.line_number:,} {quoted(row.raw)}" for row in self.examples[reason])
+            for reason, count in self.reasons.most_common(REASONS_SHOWN)
+        ]
+        raise ErrorBudgetError(
+            f"{self.source.uri}: {bound}{self.rows_rejected:,} of {self.rows_read:,} rows were rejected, the error"
+            f" budget is {self._allowed(0):,} (MAX_REJECTED_ROWS, MAX_REJECTED_SHARE); {consequence}. The table keeps"
+            " its previous rows:\n"
+            + "\n".join(lines)
+            + "\nHave the object corrected, or raise the budget if these rows may be left out"
+        )
+
+
+def _shortest_record(contract: Contract, names: Sequence[str], *, is_json: bool) -> int:
+    """Bytes that a good row takes at least, its separator included."""
+    required = {
+        column.source_name: UUID_CHARACTERS if column.type == UUID else 1
+        for column in contract.columns
+        if not column.nullable and column.derive is None and column.source_name != UNKNOWN_KEYS
+    }
+    values = sum(required.values())
+    if not is_json:
+        return max(values + len(names), 2)  # a separator behind each value, of the last one a line feed
+    sources = contract.sources
+    keys = sum(min(map(len, (name, *sources[name]))) + len('"":,') for name in required)
+    return values + keys + len("{}") + (0 if required else 1)

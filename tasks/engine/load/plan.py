@@ -1,0 +1,242 @@
+"""The plan of a load: what it would read, replace and create, and how the columns match; nothing is written."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from tasks.contracts import Contract
+from tasks.contracts.catalog import contracts
+from tasks.contracts.keys import partition_value
+from tasks.engine import ledger
+from tasks.engine.build.lineage import roots_of, tables_in_order
+from tasks.engine.build.sql_files import ROOT
+from tasks.engine.errors import ContractError, Permanent, errors_at
+from tasks.engine.formats.columns import match_columns
+from tasks.engine.formats.csv_reader import chunks_of
+from tasks.engine.formats.csv_records import read_header
+from tasks.engine.formats.json_records import Record, read_elements, read_lines
+from tasks.engine.formats.reader import format_of
+from tasks.engine.lake.client import Lake
+from tasks.engine.receipts import ObjectRef
+from tasks.engine.schema.ddl import due_changes
+from tasks.engine.warehouse.partitions import partition_table
+from tasks.engine.warehouse.tables import Connection, has_table
+
+FIRST_RECORDS = 1000
+"""Records of JSON whose keys are looked at."""
+
+CSV_BYTES = 1 << 16
+"""How many bytes of CSV are read at once in search of the header."""
+
+FIRST_BYTES = 4 << 20
+"""No more records are looked at when they hold this many bytes."""
+
+LEDGER = ("ledger.loads", "ledger.rejected_rows")
+
+
+@dataclass(frozen=True)
+class ColumnPlan:
+    """Where a column of the contract is found.
+
+    Attributes:
+        source: Its name in the contract.
+        found: Its name in the object; None where it is not there.
+        state: `matched`, `aliased`, `missing` or `doubled`.
+    """
+
+    source: str
+    found: str | None
+    state: Literal["matched", "aliased", "missing", "doubled"]
+
+
+@dataclass(frozen=True)
+class ObjectPlan:
+    """What would happen to one object.
+
+    Attributes:
+        action: `load` (it is new), `replace` (its earlier content stands), or `nothing` (this content stands).
+        rows_replaced: Rows that would be removed.
+        columns: Those of the contract.
+        unknown: Columns of the object that the contract does not know.
+        is_reordered: Whether the columns stand in another order than in the contract; never in JSON, which has none.
+        fault: Why the load would fail, as far as the object's beginning tells; None where nothing speaks against it.
+    """
+
+    source: ObjectRef
+    action: Literal["load", "replace", "nothing"]
+    rows_replaced: int
+    columns: tuple[ColumnPlan, ...] = ()
+    unknown: tuple[str, ...] = ()
+    is_reordered: bool = False
+    fault: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a load of some objects would do.
+
+    Attributes:
+        created: Tables that would be created.
+        statements: What the DDL step would execute first, for the tables that exist.
+        drift: Differences that the DDL step would refuse.
+    """
+
+    dataset: str
+    table: str
+    created: tuple[str, ...]
+    objects: tuple[ObjectPlan, ...]
+    statements: tuple[str, ...] = ()
+    drift: tuple[str, ...] = ()
+
+
+def plan_loads(connection: Connection, lake: Lake, contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
+    """Plan the load of some objects, by their beginnings and by the ledger; nothing is written.
+
+    The ledger is read in a transaction that can only read. What the DDL step would do is found in a second one, which
+    is rolled back.
+
+    Raises:
+        TallyError: The lake or the warehouse does not answer.
+    """
+    with errors_at(f"plan of {contract.table}"), connection.transaction():
+        connection.execute("SET TRANSACTION READ ONLY")
+        wanted = [*LEDGER, contract.table]
+        if contract.partition:
+            wanted += sorted({partition_table(contract, partition_value(source.partition)) for source in sources})
+        created = tuple(table for table in wanted if not has_table(connection, table))
+        objects = tuple(
+            _plan_object(connection, lake, contract, source, has_ledger="ledger.loads" not in created)
+            for source in sources
+        )
+    with errors_at(f"plan of the DDL of {contract.table}"):
+        statements, drift = _plan_ddl(connection, contract)
+    return Plan(contract.dataset, contract.table, created, objects, statements, drift)
+
+
+def _plan_ddl(connection: Connection, contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the DDL step would do to the dataset's table and to what derives from it; it is rolled back."""
+    tables, known = tables_in_order(ROOT), contracts()
+    roots = roots_of(tables, [each.table for each in known.values()])
+    derived = [name for name, table in tables.items() if contract.table in roots[name] and table.text("table.sql")]
+    schemas = list(dict.fromkeys(name.split(".")[0] for name in derived))
+    needed = {root for name in derived for root in roots[name]} - {contract.table}
+    others = [each for each in known.values() if each.table in needed]
+    with connection.transaction(force_rollback=True):
+        plan = due_changes(connection, [contract, *others], schemas)
+        texts = tuple(statement.as_string(connection).strip() for _, statement in plan.statements)
+    return texts, tuple(plan.refused)
+
+
+def _plan_object(
+    connection: Connection, lake: Lake, contract: Contract, source: ObjectRef, *, has_ledger: bool
+) -> ObjectPlan:
+    earlier = ledger.find_load(connection, contract.dataset, source) if has_ledger else None
+    is_same = earlier and (earlier.source_uri, earlier.source_version) == (source.uri, source.version)
+    if is_same:
+        return ObjectPlan(source, "nothing", 0)
+    action: Literal["load", "replace"] = "replace" if earlier else "load"
+    rows_replaced = ledger.count_standing(connection, earlier.load_id) if earlier else 0
+    try:
+        with lake.open(source, lambda _: None, is_ahead=False) as file:
+            names = read_names(file, source.uri, contract)
+        columns = match_names(contract, names) if names else ()
+        places = [names.index(column.found) for column in columns if column.found]
+        is_reordered = not is_json(source.uri) and places != sorted(places)
+        return ObjectPlan(
+            source,
+            action,
+            rows_replaced,
+            columns,
+            unknown_names(contract, names),
+            is_reordered,
+            _fault(contract, names, source),
+        )
+    except Permanent as error:
+        return ObjectPlan(source, action, rows_replaced, fault=str(error))
+
+
+def _fault(contract: Contract, names: Sequence[str], source: ObjectRef) -> str | None:
+    if not names:
+        return None  # an object without a header, or without records, has no rows
+    known = contract.sources if is_json(source.uri) and contract.absent_keys == "null" else ()
+    try:
+        match_columns(contract, [*names, *(name for name in known if name not in names)], source.uri)
+    except ContractError as error:
+        return str(error)
+    return None
+
+
+def is_json(name: str) -> bool:
+    """Whether an object's records bring their names, each its own."""
+    return format_of(name)[0] in (".json", ".jsonl", ".ndjson")
+
+
+def match_names(contract: Contract, names: Sequence[str]) -> tuple[ColumnPlan, ...]:
+    """Where the columns of a contract are found among the names of an object."""
+    columns = []
+    for source, aliases in contract.sources.items():
+        found = [name for name in names if name in (source, *aliases)]
+        if len(found) > 1:
+            columns.append(ColumnPlan(source, found[0], "doubled"))
+        elif not found:
+            columns.append(ColumnPlan(source, None, "missing"))
+        else:
+            columns.append(ColumnPlan(source, found[0], "matched" if found[0] == source else "aliased"))
+    return tuple(columns)
+
+
+def unknown_names(contract: Contract, names: Sequence[str]) -> tuple[str, ...]:
+    """Names of an object that the contract does not know."""
+    known = {name for source, aliases in contract.sources.items() for name in (source, *aliases)}
+    return tuple(name for name in names if name not in known)
+
+
+def read_names(file: io.BufferedReader, name: str, contract: Contract) -> list[str]:
+    """Names of an object's columns from its beginning; of JSON, the keys of the first records.
+
+    Raises:
+        ContractError: The name tells no format.
+        UnreadableObjectError: The beginning cannot be read.
+    """
+    suffix, compression = format_of(name)
+    if (suffix, compression) == (".csv", None):
+        return read_header(chunks_of(file, CSV_BYTES)).names
+    from tasks.engine.formats import arrow_streams  # noqa: PLC0415 - plain CSV does without Arrow
+
+    with arrow_streams.errors_of_bytes(name):
+        if suffix == ".parquet":
+            return _read_parquet_names(file)
+        plain = arrow_streams.decompressed(file, compression)
+        if suffix == ".csv":
+            return read_header(chunks_of(plain, CSV_BYTES)).names
+        return _read_json_names(plain, name, contract)
+
+
+def _read_parquet_names(file: io.BufferedReader) -> list[str]:
+    from tasks.engine.formats.parquet_files import open_parquet  # noqa: PLC0415 - slow to import
+
+    return open_parquet(file).names
+
+
+def _read_json_names(file: io.BufferedReader, name: str, contract: Contract) -> list[str]:
+    from tasks.engine.formats.json_reader import RecordKeys, json_batch  # noqa: PLC0415 - slow to import
+
+    is_document = format_of(name)[0] == ".json"
+    records = read_elements(file, name, contract.records_key) if is_document else read_lines(file, name)
+    first, keys = list(_first_of(records)), RecordKeys(contract, name)
+    json_batch(first, keys)
+    if not is_document:
+        keys.check_any()
+    return keys.found
+
+
+def _first_of(records: Iterator[Record]) -> Iterator[Record]:
+    """The first records, bounded in number and in bytes."""
+    size = 0
+    for record in islice(records, FIRST_RECORDS):
+        yield record
+        size += len(record[1])
+        if size > FIRST_BYTES:
+            return

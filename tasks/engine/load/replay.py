@@ -1,0 +1,99 @@
+"""The replay of rejected rows: again through the contract, and what it takes now is loaded."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from psycopg import Rollback
+
+from tasks.contracts import Contract
+from tasks.contracts.keys import partition_value
+from tasks.engine import ledger
+from tasks.engine.errors import BalanceError, errors_at
+from tasks.engine.formats.batches import Batch
+from tasks.engine.formats.columns import match_columns
+from tasks.engine.formats.csv_records import CsvRecords
+from tasks.engine.formats.reader import format_of
+from tasks.engine.ledger import RejectedRow
+from tasks.engine.load import rejections
+from tasks.engine.load.rejections import RejectedLoad
+from tasks.engine.receipts import ReplayReceipt
+from tasks.engine.schema.column_guard import check_target
+from tasks.engine.warehouse.copy import CopyEncoder, copy_in
+from tasks.engine.warehouse.partitions import target_of
+from tasks.engine.warehouse.tables import Connection, lock
+
+
+def replay_load(
+    connection: Connection, contract: Contract, load: RejectedLoad, flow_run_id: str | None = None
+) -> ReplayReceipt:
+    """Put the open rejected rows of one load through the contract again, in one transaction.
+
+    Those that it takes now are loaded under a ledger entry of their own, which closes theirs; the others stay as they
+    are. That entry belongs to the load: when the object is delivered again, both are superseded. Where no row is taken
+    there is no entry, so that a second replay does nothing.
+
+    Raises:
+        ContractError: The contract wants columns that the object did not bring.
+        PartitionBusyError: Another run is writing the partition.
+        SchemaDriftError: The table's columns differ from the contract's.
+    """
+    value = partition_value(load.partition) if contract.partition else None
+    taken, faults = 0, Counter[str]()
+    replay_id: int | None = None
+    with errors_at(f"replay of load {load.load_id}, {load.source_uri}"), connection.transaction():
+        lock(connection, f"{contract.dataset} {load.partition}".strip())
+        # Another run may have replaced the object meanwhile, or replayed the same rows.
+        if load in rejections.rejected_loads(connection, contract.dataset, load.partition):
+            check_target(connection, contract, value)
+            replay_id = rejections.open_replay(connection, contract.dataset, load, flow_run_id)
+            encoder = CopyEncoder(contract, target_of(contract, value, replay_id))
+            for rows in rejections.open_rows(connection, load.load_id):
+                again = encoder.encode(replay_batch(contract, load, rows))
+                copy_in(connection, encoder, iter([again]), lambda _: None)
+                left = {row.line_number for row in again.rejected}
+                closed = rejections.resolve(connection, [i for i, _ in rows if i not in left], replay_id)
+                if closed != again.count:
+                    raise BalanceError(
+                        f"{load.source_uri}: {again.count:,} rejected rows were loaded, but {closed:,} closed;"
+                        " nothing was committed. Somebody else writes to ledger.rejected_rows: see who, then try again"
+                    )
+                taken += closed
+                faults.update(row.reason for row in again.rejected)
+            ledger.close_load(connection, replay_id, taken, 0, load.columns)
+            if not taken:
+                raise Rollback
+    return ReplayReceipt(
+        dataset=contract.dataset,
+        partition=load.partition,
+        source_uri=load.source_uri,
+        replay_of=load.load_id,
+        load_id=replay_id if taken else None,
+        rows_loaded=taken,
+        rows_left=faults.total(),
+        reasons=tuple(faults.most_common()),
+    )
+
+
+def replay_batch(contract: Contract, load: RejectedLoad, rows: Sequence[tuple[int, bytes]]) -> Batch:
+    """Rejected rows as a batch, with their ids for line numbers.
+
+    CSV records are read by the header of their object; JSON, and the rows of parquet, which were kept as JSON, bring
+    their names.
+    """
+    if format_of(load.source_uri)[0] != ".csv":
+        from tasks.engine.formats.json_reader import RecordKeys, json_batch  # noqa: PLC0415 - CSV does without polars
+
+        return json_batch(rows, RecordKeys(contract, load.source_uri))
+    columns = match_columns(contract, load.columns, load.source_uri)
+    sound: list[tuple[int, bytes]] = []
+    rejected: list[RejectedRow] = []
+    for row_id, raw in rows:
+        alone = CsvRecords(raw, columns)
+        if alone.row_count == 1 and not alone.rejected_count and not alone.is_full:
+            sound.append((row_id, raw))
+        else:
+            reasons = [row.reason for row in alone.rejected()] or ["expected one record, found several, or none"]
+            rejected.append(RejectedRow(row_id, None, reasons[0], raw))
+    together = CsvRecords(b"\n".join(raw for _, raw in sound), columns).batch()
+    return replace(together, records_of=lambda places: [sound[place] for place in places], rejected=rejected)

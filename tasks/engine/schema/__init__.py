@@ -1,0 +1,1 @@
+"""Schemas: tables are created, compared, changed, migrated and reset."""

@@ -1,0 +1,169 @@
+"""The DDL step: the ledger, the staging tables of contracts and the tables under `sql/` become what they should be."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from psycopg import sql
+
+from tasks.contracts import Contract
+from tasks.engine.build.builder import refuse_failed, run_checks
+from tasks.engine.build.sql_files import ROOT
+from tasks.engine.errors import SchemaDriftError, errors_at
+from tasks.engine.schema.applied_ddl import applied_files, write_applied
+from tasks.engine.schema.ddl_plan import DdlPlan, plan_ddl
+from tasks.engine.schema.desired import WantedObject, wanted_objects
+from tasks.engine.schema.lost_tables import check_known_rows, forget_lost
+from tasks.engine.schema.migrations import Migration, check_recorded, migration_text, pending_migrations, run_migrations
+from tasks.engine.warehouse.busy_tables import DDL_LOCK_WAIT, retried_while_busy
+from tasks.engine.warehouse.tables import Connection, lock
+
+
+@errors_at("DDL")
+def apply_ddl(
+    connection: Connection, contracts: Sequence[Contract], schemas: Sequence[str], root: Path = ROOT
+) -> list[str]:
+    """Create what is missing and make the safe changes of what differs, all of it or nothing.
+
+    The step compares a table only where its DDL is another one than the ledger recorded, or where the table is gone.
+    So it costs two queries and no lock where nothing changed. A shared table that exists is never changed: it may
+    belong to a role that lets this one do no more than read.
+
+    Returns:
+        Names of the schemas, tables and views that were created, changed or compared.
+
+    Raises:
+        SchemaDriftError: A difference is not safe to resolve; the message lists the statements for a migration.
+        WarehouseBusyError: Another session held a lock on a table for all attempts.
+    """
+    wanted = wanted_objects(contracts, schemas, root)
+    existing, recorded = _state(connection, wanted)
+    if not _due(connection, wanted, existing, recorded) and not pending_migrations(_schemas(wanted), recorded, root):
+        return []
+    names = [each.name for each in wanted]
+    return retried_while_busy(connection, names, lambda: _apply(connection, wanted, root))
+
+
+def due_changes(
+    connection: Connection, contracts: Sequence[Contract], schemas: Sequence[str], root: Path = ROOT
+) -> DdlPlan:
+    """What `apply_ddl` would do now. The caller rolls its transaction back."""
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(DDL_LOCK_WAIT)))
+    wanted = wanted_objects(contracts, schemas, root)
+    existing, recorded = _state(connection, wanted)
+    pending = pending_migrations(_schemas(wanted), recorded, root)
+    plan = plan_ddl(connection, wanted, _due(connection, wanted, existing, recorded), root)
+    plan.statements[:0] = [
+        *((name, _create_schema(name)) for name in _missing_schemas(connection, wanted)),
+        *((each.path, sql.SQL(migration_text(each, root))) for each in _to_run(pending, existing, recorded)),
+    ]
+    return plan
+
+
+def _apply(connection: Connection, wanted: Sequence[WantedObject], root: Path) -> list[str]:
+    with connection.transaction():
+        lock(connection, "ddl")
+        connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(DDL_LOCK_WAIT)))
+        existing, recorded = _state(connection, wanted)
+        pending = pending_migrations(_schemas(wanted), recorded, root)
+        to_run = _to_run(pending, existing, recorded)
+        schemas = _missing_schemas(connection, wanted)
+        for schema in schemas:
+            connection.execute(_create_schema(schema))
+        if to_run:
+            run_migrations(connection, to_run, root)
+            existing = _existing(connection, wanted)
+        due = _due(connection, wanted, existing, recorded, {each.schema for each in to_run})
+        plan = plan_ddl(connection, wanted, due, root)
+        plan.refuse()
+        for schema in dict.fromkeys(rebuild.table.name.split(".")[0] for rebuild in plan.rebuilds):
+            lock(connection, f"schema {schema}")  # no build writes to the old table meanwhile
+        for name, statement in plan.statements:
+            with errors_at(f"DDL of {name}"):
+                connection.execute(statement)
+        _check_rebuilt(connection, plan)
+        forget_lost(connection, [each for each in due if each.name not in existing])
+        check_known_rows(connection, [each for each in due if each.name in existing - recorded.keys()])
+        _verify(connection, wanted, [each for each in due if each.name in existing], root)
+        for each in due:
+            write_applied(connection, each.name, each.digest(connection))
+        for migration in pending:
+            write_applied(connection, migration.path, migration.digest)
+    return [*schemas, *(each.path for each in to_run), *(each.name for each in due)]
+
+
+def _to_run(pending: Sequence[Migration], existing: Collection[str], recorded: Mapping[str, str]) -> list[Migration]:
+    """Those of the pending migrations whose schema has tables; the others describe what new tables have already."""
+    to_run = []
+    for schema in dict.fromkeys(each.schema for each in pending):
+        tables = [name for name in sorted(existing) if name.startswith(f"{schema}.")]
+        own = [each for each in pending if each.schema == schema]
+        check_recorded(schema, tables, recorded, own)
+        to_run += own if tables else []
+    return to_run
+
+
+def _check_rebuilt(connection: Connection, plan: DdlPlan) -> None:
+    """Run the checks of the tables that were made anew; a failing one takes everything back."""
+    for rebuild in plan.rebuilds:
+        for parameters in rebuild.parameters:
+            refuse_failed(run_checks(connection, rebuild.table, parameters))
+
+
+def _verify(connection: Connection, wanted: Sequence[WantedObject], due: Sequence[WantedObject], root: Path) -> None:
+    """See that the changes left no difference, before the ledger records them."""
+    left = plan_ddl(connection, wanted, due, root)
+    left.refuse()
+    if left.statements:
+        raise SchemaDriftError(
+            "the changes of the DDL step left differences; nothing was changed. Make these changes by a migration:\n"
+            + "\n".join(f"  {name}: {statement.as_string(connection)};" for name, statement in left.statements)
+        )
+
+
+def _state(connection: Connection, wanted: Sequence[WantedObject]) -> tuple[set[str], dict[str, str]]:
+    """What exists of what is wanted, and what the ledger recorded of it: two queries."""
+    existing = _existing(connection, wanted)
+    return existing, applied_files(connection) if "ledger.applied_files" in existing else {}
+
+
+def _due(
+    connection: Connection,
+    wanted: Sequence[WantedObject],
+    existing: Collection[str],
+    recorded: Mapping[str, str],
+    migrated: Collection[str] = (),
+) -> list[WantedObject]:
+    """What must be made or compared: what does not exist, was recorded with other DDL, or may have been migrated.
+
+    A shared table is due only where it does not exist.
+    """
+
+    def is_current(each: WantedObject) -> bool:
+        is_recorded = recorded.get(each.name) == each.digest(connection) and each.schema not in migrated
+        return each.name in existing and (each.is_shared or is_recorded)
+
+    return [each for each in wanted if not is_current(each)]
+
+
+def _schemas(wanted: Iterable[WantedObject]) -> list[str]:
+    return list(dict.fromkeys(each.schema for each in wanted))
+
+
+def _existing(connection: Connection, wanted: Sequence[WantedObject]) -> set[str]:
+    rows = connection.execute(
+        "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = ANY(%s) AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
+        [[each.schema for each in wanted], [each.name.split(".")[1] for each in wanted]],
+    )
+    return {str(name) for (name,) in rows}.intersection(each.name for each in wanted)
+
+
+def _missing_schemas(connection: Connection, wanted: Sequence[WantedObject]) -> list[str]:
+    schemas = _schemas(wanted)
+    rows = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s)", [schemas])
+    existing = {str(schema) for (schema,) in rows}
+    return [schema for schema in schemas if schema not in existing]
+
+
+def _create_schema(schema: str) -> sql.Composed:
+    return sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))

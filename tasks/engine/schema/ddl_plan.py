@@ -1,0 +1,153 @@
+"""What the DDL step has to do: the statements in their order, and the differences that it refuses."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from psycopg import sql
+
+from tasks.engine.build.sql_files import sql_table
+from tasks.engine.errors import SchemaDriftError
+from tasks.engine.schema.changes import Changes, comment_changes, table_changes
+from tasks.engine.schema.desired import WantedObject, desired_relations
+from tasks.engine.schema.rebuilds import Rebuild, rebuild_of
+from tasks.engine.schema.relations import Relation, dependent_views, read_relations
+from tasks.engine.warehouse.tables import Connection, table_name
+
+Statement = tuple[str, sql.SQL | sql.Composed]
+"""The table or view that a statement is for, and the statement."""
+
+
+@dataclass
+class DdlPlan:
+    """What brings some tables and views to their wanted state.
+
+    Attributes:
+        statements: In their order.
+        refused: Differences that the step does not resolve by itself, each with the statements that would.
+        rebuilds: Tables that are made anew; their statements are among the others.
+    """
+
+    statements: list[Statement] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    rebuilds: list[Rebuild] = field(default_factory=list)
+
+    def refuse(self) -> None:
+        """Stop where something is refused.
+
+        Raises:
+            SchemaDriftError: Something is.
+        """
+        if self.refused:
+            raise SchemaDriftError(
+                "the warehouse differs from what is deployed, and Tally does not resolve these differences by itself;"
+                " nothing was changed:\n"
+                + "\n".join(self.refused)
+                + "\nPut the statements that are meant into a migration, sql/<schema>/migrations/, or correct the"
+                " contract or the file"
+            )
+
+
+def plan_ddl(
+    connection: Connection, wanted: Sequence[WantedObject], due: Sequence[WantedObject], root: Path
+) -> DdlPlan:
+    """Compare what exists with what is wanted.
+
+    Args:
+        connection: In a transaction.
+        wanted: Everything that should exist.
+        due: Those of them that may differ.
+        root: Where the SQL is; views that have a folder there may be dropped and created again.
+    """
+    found = read_relations(connection, [each.name for each in due])
+    plan, desired = DdlPlan(), _desired(connection, wanted) if found else {}
+    changes = {
+        each.name: table_changes(connection, found[each.name], desired[each.name])
+        for each in due
+        if each.name in found and not each.is_view
+    }
+    for each in due:
+        if refused := list(_refusals(connection, each, changes.get(each.name))):
+            table = sql_table(each.name, root)
+            rebuild = rebuild_of(connection, each, table, found[each.name], desired[each.name])
+            plan.rebuilds += [rebuild] if rebuild else []
+            plan.refused += [] if rebuild else refused
+    views = [each.name for each in due if each.is_view and each.name in found]
+    replaced = [name for name in views if not _may_replace(found[name], desired[name])]
+    retyped = [name for name, change in changes.items() if change.is_retyped]
+    dependent = dependent_views(connection, [*retyped, *replaced])
+    dropped = [*(name for name in replaced if name not in dependent), *dependent]
+    plan.refused += [_foreign(name) for name in dropped if not sql_table(name, root).text("table.sql")]
+
+    old = read_relations(connection, dropped)
+    plan.statements += [(name, sql.SQL("DROP VIEW {}").format(table_name(name))) for name in reversed(dropped)]
+    anew = {rebuild.table.name: rebuild for rebuild in plan.rebuilds}
+    for each in due:
+        if each.name in anew:
+            plan.statements += [(each.name, statement) for statement in anew[each.name].statements]
+        elif each.name in changes:
+            plan.statements += [(each.name, statement) for statement in changes[each.name].statements()]
+        elif not each.is_view:
+            plan.statements.append((each.name, each.ddl))
+    for name in dropped:
+        plan.statements += _create_again(desired[name] if name in views else old[name], old[name])
+    for each in due:
+        if each.is_view and each.name not in dropped:
+            plan.statements += _create_or_replace(each, found.get(each.name), desired.get(each.name))
+    return plan
+
+
+def _desired(connection: Connection, wanted: Sequence[WantedObject]) -> dict[str, Relation]:
+    """The wanted state of everything but the shared tables that exist, which may differ from their files."""
+    shared = read_relations(connection, [each.name for each in wanted if each.is_shared])
+    return desired_relations(connection, [each for each in wanted if each.name not in shared])
+
+
+def _refusals(connection: Connection, each: WantedObject, changes: Changes | None) -> Iterator[str]:
+    for sentence, statements in changes.refused if changes else ():
+        lines = [f"    {statement.as_string(connection)};" for statement in statements]
+        yield "\n".join([f"  {each.name} ({each.origin}), {sentence}", *lines])
+
+
+def _foreign(view: str) -> str:
+    return (
+        f"  {view}: this view has no folder under sql/, and reads a table or view that must change. Drop it, run again,"
+        f" and create it again\n    DROP VIEW {view};"
+    )
+
+
+def _may_replace(found: Relation, wanted: Relation) -> bool:
+    """Whether CREATE OR REPLACE VIEW takes the new definition: it may add columns behind those that there are."""
+    columns = [[(column.name, column.type) for column in each.columns.values()] for each in (found, wanted)]
+    is_same = (found.definition, found.options) == (wanted.definition, wanted.options)
+    return is_same or (found.kind == wanted.kind and columns[1][: len(columns[0])] == columns[0])
+
+
+def _create_or_replace(each: WantedObject, found: Relation | None, wanted: Relation | None) -> Iterator[Statement]:
+    """A view that is replaced takes a lock that readers feel; one that says the same is left alone."""
+    if found is None or wanted is None:
+        yield each.name, each.ddl
+        return
+    if (found.definition, found.options) != (wanted.definition, wanted.options):
+        yield found.name, _create(sql.SQL("CREATE OR REPLACE VIEW"), wanted)
+    yield from ((found.name, statement) for statement in comment_changes(found, wanted))
+
+
+def _create_again(wanted: Relation, old: Relation) -> Iterator[Statement]:
+    yield wanted.name, _create(sql.SQL("CREATE VIEW"), wanted)
+    blank = Relation(wanted.name, "v", "", None)
+    yield from ((wanted.name, statement) for statement in comment_changes(blank, wanted))
+    yield from ((wanted.name, sql.SQL(grant)) for grant in old.grants)
+
+
+def _create(verb: sql.SQL, wanted: Relation) -> sql.Composed:
+    text = sql.SQL((wanted.definition or "").strip().removesuffix(";"))
+    return sql.SQL("{} {} {} AS\n{}").format(verb, table_name(wanted.name), sql.SQL(wanted.options), text)
+
+
+def statements_text(connection: Connection, statements: Sequence[Statement]) -> Mapping[str, list[str]]:
+    """Statements as text, by the table or view that they are for."""
+    texts: dict[str, list[str]] = {}
+    for name, statement in statements:
+        texts.setdefault(name, []).append(statement.as_string(connection).strip())
+    return texts

@@ -1,0 +1,110 @@
+"""The tables and views that contracts and files ask for, and what Postgres makes of their DDL.
+
+Postgres itself says what a piece of DDL means: the DDL runs in scratch schemas, the catalog is read, and a savepoint
+takes everything back. Nobody has to parse SQL.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg import sql
+
+from tasks.contracts import Contract
+from tasks.engine.build.sql_files import ROOT, SqlTable, tables_of
+from tasks.engine.errors import errors_at
+from tasks.engine.schema.relations import Relation, read_relations
+from tasks.engine.warehouse.tables import Connection, staging_ddl
+
+SCRATCH = "tally_scratch"
+_VIEW = re.compile(r"^CREATE (?:OR REPLACE )?VIEW\b", re.MULTILINE | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class WantedObject:
+    """A table or a view that should exist.
+
+    Attributes:
+        name: `schema.name`.
+        ddl: What creates it, with its indexes and comments.
+        origin: The contract or the file that asks for it, for messages.
+        dataset: Of a staging table.
+        is_shared: Whether others may own it; then it is created where it is missing, and never changed.
+    """
+
+    name: str
+    ddl: sql.SQL | sql.Composed
+    origin: str
+    dataset: str | None = None
+    is_shared: bool = False
+
+    @property
+    def schema(self) -> str:
+        """Its schema."""
+        return self.name.split(".")[0]
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the DDL creates a view."""
+        return self.dataset is None and bool(_VIEW.search(self.ddl.as_string()))
+
+    def digest(self, connection: Connection) -> str:
+        """Names the DDL: another text is another digest."""
+        return hashlib.sha256(self.ddl.as_bytes(connection)).hexdigest()
+
+
+def wanted_objects(contracts: Sequence[Contract], schemas: Sequence[str], root: Path = ROOT) -> list[WantedObject]:
+    """What should exist: the ledger, the staging tables, and the tables of some schemas, each after those it reads."""
+    wanted = [_of_file(table) for table in tables_of("ledger", root)]
+    for contract in contracts:
+        origin = f"contract {contract.dataset}"
+        wanted.append(WantedObject(contract.table, staging_ddl(contract), origin, contract.dataset))
+    for schema in schemas:
+        wanted += [_of_file(table) for table in tables_of(schema, root) if table.text("table.sql")]
+    return wanted
+
+
+def _of_file(table: SqlTable) -> WantedObject:
+    text = sql.SQL(table.text("table.sql"))
+    return WantedObject(table.name, text, table.address("table.sql"), is_shared=table.is_shared)
+
+
+def desired_relations(connection: Connection, wanted: Iterable[WantedObject]) -> dict[str, Relation]:
+    """What the DDL of some tables and views makes, by name; nothing of it stays.
+
+    Args:
+        connection: In a transaction.
+        wanted: Each after those that it refers to. What else their DDL refers to is the real one.
+
+    Raises:
+        WarehouseError: A piece of DDL is wrong; the message names its origin.
+    """
+    wanted = list(wanted)
+    schemas = list(dict.fromkeys(each.schema for each in wanted))
+    own = "|".join(rf'"?{schema}"?\."?{name}"?' for schema, name in (each.name.split(".") for each in wanted))
+    pattern = re.compile(rf"(?<![\w.])(?:{own})(?!\w)")
+
+    def to_scratch(match: re.Match[str]) -> str:
+        schema, name = match[0].replace('"', "").split(".")
+        return f'{SCRATCH}_{schemas.index(schema)}."{name}"'
+
+    def from_scratch(text: str) -> str:
+        return re.sub(rf"{SCRATCH}_(\d+)\.(\"?)(\w+)\2", lambda found: f"{schemas[int(found[1])]}.{found[3]}", text)
+
+    with connection.transaction(force_rollback=True):
+        for place in range(len(schemas)):
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(f"{SCRATCH}_{place}")))
+        for each in wanted:
+            with errors_at(f"DDL of {each.name}, {each.origin}"):
+                connection.execute(sql.SQL(pattern.sub(to_scratch, each.ddl.as_string(connection))))
+        names = [f"{SCRATCH}_{schemas.index(each.schema)}.{each.name.split('.')[1]}" for each in wanted]
+        return read_relations(connection, names, from_scratch)
+
+
+def moved_ddl(connection: Connection, each: WantedObject, schema: str) -> sql.SQL:
+    """The DDL of a table with another schema for the table itself; what else it names stays."""
+    own, name = each.name.split(".")
+    pattern = re.compile(rf'(?<![\w.])"?{own}"?\."?{name}"?(?!\w)')
+    return sql.SQL(pattern.sub(f'{schema}."{name}"', each.ddl.as_string(connection)))

@@ -1,0 +1,1 @@
+"""Syncs: an operational database is copied as it changes."""

@@ -1,0 +1,1 @@
+"""The warehouse: sessions, locks, tables, partitions and COPY."""

@@ -1,0 +1,98 @@
+"""Advisory locks: one writer at a time. Every lock ends with its transaction, so none outlives its run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+
+from tasks.engine.errors import PartitionBusyError
+from tasks.engine.warehouse.sessions import OWNER_SETTING, Connection, verify_session
+
+LOCK_WAIT = "60s"
+"""How long a run waits for another run that writes the same thing, before it fails and names that run."""
+
+
+def lock(connection: Connection, name: str, *, is_shared: bool = False) -> None:
+    """Take the advisory lock of this name until the transaction ends.
+
+    Args:
+        connection: In a transaction.
+        name: Of the lock.
+        is_shared: Share the lock with others that share it, and exclude those that do not.
+
+    Raises:
+        PartitionBusyError: Another session held the lock for all of `LOCK_WAIT`; the message names that session.
+        PooledSessionError: A pooler gave the session to another connection.
+    """
+    _take(connection, name, "pg_advisory_xact_lock_shared" if is_shared else "pg_advisory_xact_lock")
+
+
+@contextmanager
+def locked(connection: Connection, name: str) -> Iterator[None]:
+    """Hold the advisory lock of this name for the block, in a transaction that lasts as long and does nothing else.
+
+    For work whose transactions are on other connections. The waiting transaction has no snapshot and keeps no vacuum
+    from its work.
+
+    Raises:
+        PartitionBusyError: As `lock`.
+        PooledSessionError: As `lock`.
+    """
+    with connection.transaction():
+        lock(connection, name)
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        yield
+
+
+@contextmanager
+def snapshot_transaction(connection: Connection, name: str) -> Iterator[None]:
+    """A REPEATABLE READ transaction that holds the advisory lock of this name.
+
+    Its snapshot is younger than the lock, so it sees everything that earlier holders committed. A statement that waits
+    for a lock has its snapshot already; so the session takes the lock first, and hands it to the transaction.
+
+    Raises:
+        PartitionBusyError: As `lock`.
+        PooledSessionError: As `lock`.
+    """
+    _take(connection, name, "pg_advisory_lock")
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        for function in ("pg_try_advisory_xact_lock", "pg_advisory_unlock"):
+            if not _call(connection, function, name):
+                verify_session(connection, None)
+        yield
+
+
+def _call(connection: Connection, function: str, name: str) -> bool | None:
+    """Call a function of advisory locks, and return its answer."""
+    row = connection.execute(
+        sql.SQL("SELECT {}(hashtextextended({}, 0))").format(sql.Identifier(function), sql.Literal(name))
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _take(connection: Connection, name: str, function: str) -> None:
+    try:
+        with connection.transaction():
+            row = connection.execute(
+                "SELECT current_setting(%s, true), set_config('lock_timeout', %s, true)", [OWNER_SETTING, LOCK_WAIT]
+            ).fetchone()
+            verify_session(connection, row[0] if row else None)
+            _call(connection, function, name)
+            connection.execute("SET LOCAL lock_timeout = 0")
+    except psycopg.errors.LockNotAvailable as error:
+        holder = connection.execute(
+            # Of another role's session Postgres shows no more than the process and its name.
+            "SELECT a.pid, a.application_name,"
+            " coalesce(to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS \"UTC\"'), 'a time that only its role sees')"
+            " FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_database d ON d.oid = l.database"
+            " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND d.datname = current_database()"
+            " AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(%s, 0)",
+            [name],
+        ).fetchone()
+        who = f"process {holder[0]} ({holder[1]}) since {holder[2]}" if holder else "another run"
+        raise PartitionBusyError(
+            f"{name} is being written by {who}; waited {LOCK_WAIT}. Wait for it, or end it with pg_terminate_backend"
+        ) from error

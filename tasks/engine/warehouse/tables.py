@@ -1,0 +1,92 @@
+"""The warehouse: its tables, and the staging tables that contracts describe."""
+
+from psycopg import sql
+
+from tasks.contracts import Contract
+from tasks.engine.warehouse.locks import LOCK_WAIT, lock
+from tasks.engine.warehouse.sessions import Connection, connect
+
+__all__ = ["LOCK_WAIT", "Connection", "connect", "lock"]
+
+
+def table_name(table: str) -> sql.Identifier:
+    """`schema.table` as a quoted identifier."""
+    return sql.Identifier(*table.split("."))
+
+
+def has_schema(connection: Connection, schema: str) -> bool:
+    """Whether a schema stands."""
+    row = connection.execute("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", [schema]).fetchone()
+    return row == (True,)
+
+
+def count_rows(connection: Connection, table: str) -> int:
+    """How many rows a table has."""
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table_name(table))).fetchone()
+    return int(row[0]) if row else 0
+
+
+def has_table(connection: Connection, table: str) -> bool:
+    """Whether a table stands, `schema.table`, or a view or a foreign table under that name.
+
+    By a query: `to_regclass` answers from a cache that another session's commit does not reach within a transaction,
+    such as one that has just waited for a lock.
+    """
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %s)"
+        " AND relname = %s)",
+        table.split("."),
+    ).fetchone()
+    return row == (True,)
+
+
+def shared_column_types(contract: Contract) -> dict[str, str]:
+    """Name and type of the columns that have one value in all rows of a load; they precede those of the contract."""
+    partition = {contract.partition.column: "date"} if contract.partition else {}
+    return partition | {"load_id": "bigint"}
+
+
+def shared_columns_ddl(contract: Contract) -> dict[str, sql.Composed]:
+    """Definitions of the columns that have one value in all rows of a load."""
+    return {name: _column(name, type_) for name, type_ in shared_column_types(contract).items()}
+
+
+def columns_ddl(contract: Contract) -> list[sql.Composed]:
+    """The columns that a contract describes."""
+    return [_column(column.name, column.type.postgres, is_nullable=column.nullable) for column in contract.columns]
+
+
+def _column(name: str, type_: str, *, is_nullable: bool = False) -> sql.Composed:
+    return sql.Identifier(name) + sql.SQL(f" {type_}" if is_nullable else f" {type_} NOT NULL")
+
+
+def staging_ddl(contract: Contract) -> sql.Composed:
+    """Idempotent DDL of a contract's staging table, with its comments (the data dictionary) and indexes."""
+    indexes = list(contract.indexes)
+    lines = [*shared_columns_ddl(contract).values(), *columns_ddl(contract)]
+    table = table_name(contract.table)
+    ddl = [
+        sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(contract.schema)),
+        sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(table, sql.SQL(", ").join(lines)),
+        sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(contract.description)),
+    ]
+    if contract.partition:
+        is_listed = contract.partition.span == "unit"
+        ddl[1] += sql.SQL(f" PARTITION BY {'LIST' if is_listed else 'RANGE'} ({{}})").format(
+            sql.Identifier(contract.partition.column)
+        )
+        if not is_listed:
+            indexes.append((contract.partition.column,))
+    ddl += [
+        sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} ({})").format(
+            sql.Identifier("_".join((contract.table.split(".")[1], *columns, "ix"))),
+            table,
+            sql.SQL(", ").join(map(sql.Identifier, columns)),
+        )
+        for columns in indexes
+    ]
+    ddl += [
+        sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, sql.Identifier(c.name), sql.Literal(c.description))
+        for c in contract.columns
+    ]
+    return sql.SQL(";\n").join(ddl)

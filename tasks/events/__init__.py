@@ -1,0 +1,1 @@
+"""Steps that only the pipeline `events` uses."""

@@ -1,0 +1,37 @@
+"""Profile one file of a dataset without a warehouse: its most frequent values.
+
+This module imports polars, so only the flow that profiles imports it.
+"""
+
+from collections.abc import Mapping
+
+import polars as pl
+from prefect.logging import get_run_logger
+
+from tasks.contracts import Contract
+from tasks.engine.errors import Permanent, UnreadableObjectError
+from tasks.engine.quoting import shown
+from tasks.engine.receipts import Profile
+from tasks.events.profiler import read_profile
+from tasks.policy import step
+from tasks.profile_sources import is_local, open_object
+
+
+@step(task_run_name="read_top_values {source}")
+def read_top_values(contract: Contract, questions: Mapping[str, pl.Expr], source: str, top: int) -> Profile:
+    """Stream one object or local file and count its most frequent values, without a warehouse."""
+    with open_object(source) as file:
+        try:
+            profile = read_profile(file, source, contract, questions, top)
+        except Permanent:
+            if not is_local(source):
+                raise
+            # The message would quote the file, which may be anybody's.
+            raise UnreadableObjectError(
+                f"{shown(source)} is no file of {contract.dataset}: expected the columns {', '.join(contract.sources)}"
+                " in the format that its name ends with. The file's content is not shown; look into the file"
+            ) from None
+    get_run_logger().info(
+        "Read %s: %s rows, %s rejected", source, f"{profile.rows_read:,}", f"{profile.rows_rejected:,}"
+    )
+    return profile

@@ -1,0 +1,50 @@
+"""A Prefect server for tests, and this process as a client of it."""
+
+import inspect
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME, temporary_settings
+from prefect.utilities.asyncutils import run_coro_as_sync
+
+from deployments.local import prefect_services
+
+
+@contextmanager
+def prefect_session() -> Iterator[str]:
+    """Run a server of its own; flows and the `prefect` command talk to it until the block ends.
+
+    Yields:
+        The URL of its API.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="tally-test-prefect-"))
+    try:
+        server = prefect_services.prefect_server(folder, is_durable=False)
+        with server as api_url, pytest.MonkeyPatch.context() as patch:
+            environment = prefect_services.client_environment(folder, api_url)
+            for variable, value in environment.items():
+                patch.setenv(variable, value)
+            settings = {
+                PREFECT_API_URL: api_url,
+                PREFECT_HOME: environment["PREFECT_HOME"],
+                # At its end a flow run waits for its heartbeat thread, which sleeps in whole seconds.
+                PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+            }
+            with temporary_settings(settings):
+                yield api_url
+                # What is still on its way to the server would complain when that is gone.
+                run_coro_as_sync(_send_logs_and_events())
+    finally:
+        shutil.rmtree(folder)
+
+
+async def _send_logs_and_events() -> None:
+    for waiting in (APILogWorker.drain_all(), EventsWorker.drain_all()):
+        if inspect.isawaitable(waiting):
+            await waiting
