@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 import boto3
 import ceph_gateway
+import packaged_postgres
 import pgbouncer_pooler
 import psycopg
 import pytest
@@ -57,6 +58,10 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line(
         "markers", "pooler: needs PgBouncer: where it is not installed skipped, or failed where CI is set"
+    )
+    config.addinivalue_line(
+        "markers",
+        "packaged_postgres: needs Debian's Postgres server: skipped if it is not installed, or failed if CI is set",
     )
     config.addinivalue_line("filterwarnings", "error")
     # pygal's import hook is of the old kind, which Python 3.12 passes over and 3.11 warns of.
@@ -113,6 +118,7 @@ def pytest_report_header() -> list[str]:
         f"lake: {s3}",
         f"object store: {ceph_gateway.missing() or 'Ceph'}",
         f"pooler: {pgbouncer_pooler.missing() or 'PgBouncer'}",
+        f"packaged Postgres: {packaged_postgres.missing() or 'available'}",
         f"docker: {_docker_missing() or 'available'}",
     ]
 
@@ -131,6 +137,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         ("docker", _docker_missing),
         ("object_store", ceph_gateway.missing),
         ("pooler", pgbouncer_pooler.missing),
+        ("packaged_postgres", packaged_postgres.missing),
     )
     for marker, missing in needed:
         if item.get_closest_marker(marker) and (reason := missing()):

@@ -47,15 +47,23 @@ class Postgres:
         is_durable: Whether commits survive a crash of the machine (`fsync`). Commits survive a crash of the server in
             either case.
         binaries: The folder of `initdb` and `postgres`; by default the folder that `find_binaries` returns.
+        settings: Server settings that replace the defaults of this class.
     """
 
     def __init__(
-        self, folder: Path, *, log: Path | None = None, is_durable: bool = True, binaries: Path | None = None
+        self,
+        folder: Path,
+        *,
+        log: Path | None = None,
+        is_durable: bool = True,
+        binaries: Path | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self.log = log or self.folder / "postgres.log"
         self._is_durable = is_durable
         self._binaries = binaries
+        self._settings = dict(settings or {})
         self._account = service_account()
         self._stack = contextlib.ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
@@ -207,7 +215,7 @@ class Postgres:
             "max_wal_senders": "0",
             "wal_writer_delay": "10ms",
             "max_wal_size": "4GB",
-        }
+        } | self._settings
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
         return [binaries / "postgres", "-D", self.data, *options]
 

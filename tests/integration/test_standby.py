@@ -1,0 +1,59 @@
+"""A standby server: Tally refuses it as the warehouse and accepts it as a source."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sources import BY_NAME, snapshot
+from things import connection
+
+from deployments.local.postgres_server import Postgres
+from deployments.samples import totesys as sample_totesys
+from tasks.engine.errors import WarehouseError, WarehouseUnavailableError, is_transient
+
+
+@pytest.fixture(scope="module")
+def standby() -> Iterator[str]:
+    """The DSN of a standby with a Totesys database. Its primary has ended."""
+    folder = Path(tempfile.mkdtemp(prefix="tally-test-"))
+    folder.chmod(0o711)
+    server = Postgres(folder / "postgres", is_durable=False, settings={"wal_level": "replica"})
+    try:
+        server.start()
+        with psycopg.connect(server.dsn, autocommit=True) as primary:
+            sample_totesys.create_source(primary)
+            primary.execute("INSERT INTO department (department_id, department_name, location) VALUES (1, 'Perú', 'x')")
+        server.stop()
+        (server.data / "standby.signal").touch()
+        server.start()
+        yield server.dsn
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def test_standby_is_refused_as_the_warehouse_for_good(standby: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_DSN", standby)
+    words = r"warehouse session: .*takes writes, found a standby \(.*\)\. Name the primary in the DSN.*read-write"
+    with pytest.raises(WarehouseError, match=words) as caught, connection():
+        pass
+    assert not is_transient(caught.value)
+
+
+def test_missing_primary_is_awaited_because_a_failover_may_be_under_way(
+    standby: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAREHOUSE_DSN", f"{standby}?target_session_attrs=read-write")
+    with pytest.raises(WarehouseUnavailableError, match="session is read-only") as caught, connection():
+        pass
+    assert is_transient(caught.value)
+
+
+def test_standby_is_a_source(standby: str) -> None:
+    with snapshot(standby) as opened:
+        assert "Perú".encode() in b"".join(opened.copy_changed(BY_NAME["department"], None))
+        begin, _ = opened.usable(opened.watermark)
+        assert begin == opened.watermark
