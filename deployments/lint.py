@@ -56,7 +56,7 @@ def load(file: Path) -> dict[str, Any]:
     return config
 
 
-def faults(config: Mapping[str, Any], *, root: Path, environ: Mapping[str, str]) -> list[str]:
+def errors(config: Mapping[str, Any], *, root: Path, environ: Mapping[str, str]) -> list[str]:
     """Everything that is wrong with a prefect.yaml.
 
     Args:
@@ -65,7 +65,7 @@ def faults(config: Mapping[str, Any], *, root: Path, environ: Mapping[str, str])
         environ: The environment that it will be deployed from.
 
     Returns:
-        One line for each fault, beginning with its place; empty if there is none.
+        One line for each error, beginning with its place; empty if there is none.
     """
     deployments = config.get("deployments") or []
     names = Counter(deployment.get("name") for deployment in deployments)
@@ -141,7 +141,7 @@ def _names(deployments: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """One deployment of each flow has the flow's name, by which runs are started; more may have other names."""
     named: dict[str, list[Any]] = {}
     for deployment in deployments:
-        with suppress(Exception):  # an entrypoint that is no flow is a fault of its own
+        with suppress(Exception):  # an entrypoint that is no flow is an error of its own
             named.setdefault(flow_of(deployment).name, []).append(deployment.get("name"))
     for flow, names in named.items():
         if flow not in names:
@@ -246,8 +246,8 @@ def _pydantic(model: type[BaseModel], data: Mapping[str, Any], at: str) -> Itera
     try:
         model.model_validate(dict(data))
     except ValidationError as error:
-        for fault in error.errors(include_input=False):
-            yield f"{'.'.join([at, *map(str, fault['loc'])])}: {fault['msg']}"
+        for problem in error.errors(include_input=False):
+            yield f"{'.'.join([at, *map(str, problem['loc'])])}: {problem['msg']}"
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -255,10 +255,10 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def main() -> None:
-    """Lint the project's prefect.yaml from the command line; exit code 1 if it has faults."""
+    """Lint the project's prefect.yaml from the command line; exit code 1 if it has errors."""
     root = Path(__file__).resolve().parents[1]
-    found = faults(load(root / "prefect.yaml"), root=root, environ=os.environ)
-    print("\n".join(found) or "prefect.yaml: no fault")
+    found = errors(load(root / "prefect.yaml"), root=root, environ=os.environ)
+    print("\n".join(found) or "prefect.yaml: no error")
     raise SystemExit(bool(found))
 
 

@@ -28,7 +28,7 @@ def references(config: Mapping[str, Any], root: Path, environ: Mapping[str, str]
         environ: The environment that it will be deployed from.
 
     Yields:
-        One line for each fault, beginning with its place.
+        One line for each error, beginning with its place.
     """
     ids = {inputs.get("id") for inputs in _all_inputs(config)}
     defaulted: set[str] = set()

@@ -91,7 +91,7 @@ def deploy(pool: Pool, environ: Mapping[str, str]) -> None:
         SystemExit: The file has errors, Prefect rejected the file, or a deployment is missing on the server.
     """
     config = lint.load(ROOT / "prefect.yaml")
-    if errors := lint.faults(config, root=ROOT, environ=environ):
+    if errors := lint.errors(config, root=ROOT, environ=environ):
         raise SystemExit("\n".join(["prefect.yaml cannot be deployed:", *errors]))
     with tempfile.TemporaryDirectory() as folder:
         file = ROOT / "prefect.yaml"

@@ -10,7 +10,7 @@ from tasks.contracts import Contract
 from tasks.contracts.keys import partition_name, partition_value
 from tasks.engine.backfill.finished_partitions import write_finished
 from tasks.engine.backfill.planner import MEANINGS, BackfillPlan, plan_backfill
-from tasks.engine.backfill.staleness import read_standing
+from tasks.engine.backfill.staleness import read_current
 from tasks.engine.build.sql_files import sql_digest
 from tasks.engine.errors import BackfillError, MissingObjectError
 from tasks.engine.lake.client import Lake
@@ -65,8 +65,8 @@ def list_partitions(pipeline: Pipeline, start: str | None, end: str | None) -> B
     with open_lake() as lake, open_warehouse() as connection:
         objects = objects_between(lake, contract, start, end)
         secondary = {other.dataset: objects_between(lake, other, start, end) for other in pipeline.secondary}
-        standing = read_standing(connection, pipeline.inputs, start, end, secondary)
-    plan = plan_backfill(contract.dataset, unit, first, last, objects, standing)
+        current = read_current(connection, pipeline.inputs, start, end, secondary)
+    plan = plan_backfill(contract.dataset, unit, first, last, objects, current)
     for state, meaning in MEANINGS.items():
         if names := plan.of(state):
             get_run_logger().info("%s, %s: %s, %s", state, meaning, counted(len(names)), _spelt(plan.spans(state)))
@@ -112,9 +112,9 @@ def report_backfill(
         key=f"backfill-{pipeline.name}",
         description=f"Backfill of {pipeline.name}",
     )
-    failed = [outcome for outcome in outcomes if outcome.fault]
+    failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
-        reasons = "".join(f"\n  {outcome.partition}: {outcome.fault}" for outcome in failed[:SHOWN_FAILURES])
+        reasons = "".join(f"\n  {outcome.partition}: {outcome.error}" for outcome in failed[:SHOWN_FAILURES])
         if len(failed) > SHOWN_FAILURES:
             reasons += f"\n  and {len(failed) - SHOWN_FAILURES:,} more, see the artifact"
         raise BackfillError(
@@ -145,12 +145,12 @@ def backfill_text(
     elif not outcomes:
         yield f"Nothing was due: no run of {name} was started."
     else:
-        failed = sum(bool(outcome.fault) for outcome in outcomes)
+        failed = sum(bool(outcome.error) for outcome in outcomes)
         verb = "was" if len(outcomes) == 1 else "were"
         yield f"{counted(len(outcomes))} {verb} run: {len(outcomes) - failed:,} succeeded, {failed:,} failed."
         if failed:
-            faults = [(outcome.partition, outcome.fault) for outcome in outcomes if outcome.fault]
-            yield markdown_table(["failed", "because"], faults)
+            errors = [(outcome.partition, outcome.error) for outcome in outcomes if outcome.error]
+            yield markdown_table(["failed", "because"], errors)
     if plan.changes:
         yield f"Changed inputs: {', '.join(plan.changes[:SHOWN_SPANS])}."
     for title, found in (("Plan", plan), ("Afterwards", left)):

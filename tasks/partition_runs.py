@@ -77,10 +77,10 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the run of one partition ended; `fault` is empty where it did what it should."""
+    """How the run of one partition ended; `error` is empty where it did what it should."""
 
     partition: str
-    fault: str
+    error: str
 
 
 def pipeline_of(pipelines: Iterable[Pipeline], name: str) -> Pipeline:
@@ -192,10 +192,10 @@ def _watched(pipeline: Pipeline, total: int, ended: Iterable[Outcome]) -> Iterat
     key = f"backfill-{pipeline.name}-progress"
     artifact = start_progress(0.0, f"{pipeline.name}: 0 of {total:,} partitions", key=key)
     for done, outcome in enumerate(ended, 1):
-        failed += bool(outcome.fault)
+        failed += bool(outcome.error)
         text = f"{pipeline.name}: {done:,} of {total:,} partitions, {failed:,} failed, last {outcome.partition}"
         show_progress(artifact, 100.0 * done / total, text)
-        if outcome.fault:
-            get_run_logger().error("%s failed: %s", outcome.partition, outcome.fault)
+        if outcome.error:
+            get_run_logger().error("%s failed: %s", outcome.partition, outcome.error)
         get_run_logger().info(text)
         yield outcome

@@ -37,7 +37,7 @@ def report_plan(contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
 
 def outcome(planned: ObjectPlan) -> str:
     """What would happen to an object, in words."""
-    if planned.fault:
+    if planned.error:
         return "the load would fail"
     if planned.action == "nothing":
         return "stands with this content: no work"
@@ -55,8 +55,8 @@ def drift(planned: ObjectPlan) -> Iterator[str]:
         yield "the columns stand in another order"
     for name in planned.unknown:
         yield f"column {name} is unknown"
-    if planned.fault:
-        yield planned.fault
+    if planned.error:
+        yield planned.error
 
 
 def plan_text(plan: Plan) -> str:

@@ -40,7 +40,7 @@ _REPEAT_EVERY = 500
 
 
 @dataclass(frozen=True)
-class BadRow:
+class InvalidRow:
     """A row that a loader must reject.
 
     Attributes:
@@ -112,7 +112,7 @@ def events_csv(month: str, rows: int, *, seed: int = DEFAULT_SEED, bad_rows: int
 
 def planned_bad_rows(
     month: str, rows: int, *, seed: int = DEFAULT_SEED, bad_rows: int = DEFAULT_BAD_ROWS
-) -> list[BadRow]:
+) -> list[InvalidRow]:
     """Return the bad rows of the file that `events_csv` generates with the same arguments, ordered by line number.
 
     Raises:
@@ -124,7 +124,7 @@ def planned_bad_rows(
     for position, text in sorted(plan.specials.items()):
         if position in plan.bad:
             column, reason = plan.bad[position]
-            found.append(BadRow(2 + position + extra_lines, column, text.encode(), reason))
+            found.append(InvalidRow(2 + position + extra_lines, column, text.encode(), reason))
         extra_lines += text.count("\n")
     return found
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ConnectionError as LakeConnectionError
 
 from tasks.engine.lake_hints import LAKE_BUCKET, hint_of_answer, hint_of_client, is_distrusted
 from tasks.engine.quoting import printable
-from tasks.engine.sqlstates import fault_of
+from tasks.engine.sqlstates import diagnose
 
 
 class TallyError(Exception):
@@ -170,12 +170,12 @@ def from_postgres(error: psycopg.Error, where: str, origin: str = "the DSN") -> 
         where: The step, table or server.
         origin: Where the DSN comes from, such as `WAREHOUSE_DSN`.
     """
-    fault, diag = fault_of(error, origin), error.diag
-    text = f"Postgres [{fault.state}] {fault.name}{diag.message_primary or str(error).strip()} ({where})"
-    details = [part for part in (diag.message_detail, diag.context, diag.message_hint, fault.advice) if part]
+    diagnosis, diag = diagnose(error, origin), error.diag
+    text = f"Postgres [{diagnosis.state}] {diagnosis.name}{diag.message_primary or str(error).strip()} ({where})"
+    details = [part for part in (diag.message_detail, diag.context, diag.message_hint, diagnosis.advice) if part]
     if details:
         text += ": " + "; ".join(details)
-    return WarehouseUnavailableError(text) if fault.is_transient else WarehouseError(text)
+    return WarehouseUnavailableError(text) if diagnosis.is_transient else WarehouseError(text)
 
 
 def _from_s3(error: ClientError, where: str, named_by: str) -> TallyError:

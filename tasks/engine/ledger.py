@@ -64,7 +64,7 @@ def find_load(connection: Connection, dataset: str, source: ObjectRef) -> LoadEn
     return LoadEntry(*row) if row else None
 
 
-def count_standing(connection: Connection, load_id: int) -> int:
+def count_current_rows(connection: Connection, load_id: int) -> int:
     """Rows that stand in the table by a load and by the replays of what it rejected."""
     row = connection.execute(
         "SELECT sum(rows_loaded) FROM ledger.loads WHERE status = 'loaded' AND (load_id = %s OR replay_of = %s)",

@@ -244,8 +244,8 @@ def _validated(group: type[SomeGroup], values: Mapping[str, Any], origin: str) -
         return group.model_validate(dict(values))
     except ValidationError as error:
         # Not the error's own text: that would print the value, which may be a secret.
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise SettingsError(f"settings of {group.__name__} from {origin} cannot be used: {faults}") from None
+        errors = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        raise SettingsError(f"settings of {group.__name__} from {origin} cannot be used: {errors}") from None
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """What an error of psycopg means: its SQLSTATE, a name for it, what to do next, and whether trying again can help.
 
 Postgres gives most errors an SQLSTATE. Two kinds have none. An error while connecting is known by its text only. Every
-other error without an SQLSTATE comes from the client: `OperationalError` where the connection is lost, else a fault of
+other error without an SQLSTATE comes from the client: `OperationalError` where the connection is lost, else an error of
 the data or of the code (`tasks.engine.warehouse.sessions.Session` keeps the two apart).
 """
 
@@ -97,7 +97,7 @@ _NO_HOST = ("failed to resolve host", "could not translate host name")
 
 
 @dataclass(frozen=True)
-class Fault:
+class Diagnosis:
     """What an error of psycopg means.
 
     Attributes:
@@ -116,7 +116,7 @@ class Fault:
         return f"{NAMES[self.state]}: " if self.state in NAMES else ""
 
 
-def fault_of(error: psycopg.Error, origin: str) -> Fault:
+def diagnose(error: psycopg.Error, origin: str) -> Diagnosis:
     """What an error means.
 
     Args:
@@ -124,10 +124,10 @@ def fault_of(error: psycopg.Error, origin: str) -> Fault:
         origin: Where the DSN comes from, such as `WAREHOUSE_DSN`, for the advice.
     """
     if error.sqlstate:
-        return Fault(error.sqlstate, "", _is_retried(error.sqlstate, error.diag.severity_nonlocalized or ""))
+        return Diagnosis(error.sqlstate, "", _is_retried(error.sqlstate, error.diag.severity_nonlocalized or ""))
     if not isinstance(error, psycopg.OperationalError):
-        return _fault_of_client(error)
-    return _fault_of_connection(error, origin)
+        return _diagnose_client(error)
+    return _diagnose_connection(error, origin)
 
 
 def _is_retried(state: str, severity: str) -> bool:
@@ -137,25 +137,25 @@ def _is_retried(state: str, severity: str) -> bool:
     return state in RETRIED or (state.startswith(RETRIED_CLASSES) and state not in NOT_RETRIED)
 
 
-def _fault_of_client(error: psycopg.Error) -> Fault:
+def _diagnose_client(error: psycopg.Error) -> Diagnosis:
     if isinstance(error, psycopg.DataError):
-        return Fault("value refused by the client", "Correct the data, or reject such values", is_transient=False)
-    return Fault("statement refused by the client", "Correct the SQL or its parameters", is_transient=False)
+        return Diagnosis("value refused by the client", "Correct the data, or reject such values", is_transient=False)
+    return Diagnosis("statement refused by the client", "Correct the SQL or its parameters", is_transient=False)
 
 
-def _fault_of_connection(error: psycopg.Error, origin: str) -> Fault:
+def _diagnose_connection(error: psycopg.Error, origin: str) -> Diagnosis:
     text = str(error).lower()
     for part, state, advice in _CONNECTING:
         if part in text:
-            return Fault(state, advice.format(origin=origin), is_transient=False)
+            return Diagnosis(state, advice.format(origin=origin), is_transient=False)
     if any(part in text for part in _NO_HOST):
         # A name server that does not answer is not one that knows no such name.
         is_transient = "temporary failure" in text
-        return Fault("bad host name", f"Correct the host in {origin}", is_transient)
+        return Diagnosis("bad host name", f"Correct the host in {origin}", is_transient)
     if is_connecting(error):
         advice = f"Check that the server runs, the host and the port in {origin}, and firewalls"
-        return Fault(UNREACHABLE, advice, is_transient=True)
-    return Fault(LOST, "", is_transient=True)
+        return Diagnosis(UNREACHABLE, advice, is_transient=True)
+    return Diagnosis(LOST, "", is_transient=True)
 
 
 def is_connecting(error: psycopg.Error) -> bool:

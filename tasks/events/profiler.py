@@ -35,8 +35,8 @@ def read_profile(
         rows = encoder.encode(batch)
         loaded += rows.count
         rejected += len(rows.rejected)
-        given = frame_of(batch.texts, [column.source_name for column in columns])
-        is_good = pl.repeat(True, len(given), eager=True).scatter(rows.bad, False)
+        given = frame_of(batch.strings, [column.source_name for column in columns])
+        is_good = pl.repeat(True, len(given), eager=True).scatter(rows.invalid, False)
         typed = pl.DataFrame([_values(given, column) for column in columns]).filter(is_good)
         for question, expr in questions.items():
             values = typed.select(value=expr, count=pl.lit(1, pl.UInt64))

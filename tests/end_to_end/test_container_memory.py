@@ -5,7 +5,7 @@ import subprocess
 
 import psycopg
 import pytest
-from things import lake
+from sample_dataset import lake
 
 from deployments import lint
 from deployments.register import ROOT

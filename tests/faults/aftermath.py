@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from things import state
+from sample_dataset import state
 
 State = dict[str, list[tuple[Any, ...]]]
 Rows = list[tuple[Any, ...]]

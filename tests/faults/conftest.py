@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from faults.aftermath import State, ranked_state, watching_query
 from faults.processes import end_spares
-from things import HEADER, load, put, ready_connection
+from sample_dataset import HEADER, load, put, ready_connection
 
 from tasks.engine.formats import csv_reader
 from tasks.engine.receipts import ObjectRef

@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from things import connection, lake, load, ref
+from sample_dataset import connection, lake, load, ref
 
 from tasks.engine.build.builder import build_tables
 from tasks.engine.export.exporter import Export, write_exports

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from things import client
+from sample_dataset import client
 
 from tasks.engine.warehouse.tables import Connection
 

@@ -9,7 +9,7 @@ import orders_oracle
 import psycopg
 import pytest
 from faults.processes import Death
-from things import client
+from sample_dataset import client
 
 from deployments.samples.orders import sample_orders
 from flows.backfill import backfill

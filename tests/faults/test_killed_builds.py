@@ -7,7 +7,7 @@ import pytest
 from faults.aftermath import left_behind, wait_for, watching_query
 from faults.driver import COMMIT
 from faults.processes import Death, Job, drivers, run_until_death
-from things import HEADER, THINGS, connection, load, put
+from sample_dataset import HEADER, THINGS, connection, load, put
 
 from tasks.engine.build import sql_files
 from tasks.engine.build.builder import build_tables

@@ -7,7 +7,7 @@ from faults.aftermath import left_behind, watching
 from faults.driver import work
 from faults.exports import NEW, OLD, PART_BYTES, entries, objects, unfinished_uploads
 from faults.processes import Death, Job, run_until_death
-from things import client
+from sample_dataset import client
 
 from tasks.engine.lake import client as lake
 from tasks.engine.warehouse.tables import Connection

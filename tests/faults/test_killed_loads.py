@@ -5,7 +5,7 @@ from faults.aftermath import left_behind, ranked_state
 from faults.conftest import CHUNK_BYTES, NEW, Replacement
 from faults.driver import COMMIT
 from faults.processes import Death, Job, run_until_death
-from things import load, put, state
+from sample_dataset import load, put, state
 
 from tasks.engine.formats import csv_reader
 from tasks.engine.warehouse.tables import Connection

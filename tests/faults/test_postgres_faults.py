@@ -16,7 +16,7 @@ from faults.conftest import Replacement
 from faults.tcp_proxy import CutAfter, Fault, LoseAnswer, StallAfter, TcpProxy, tcp_proxy
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from things import HEADER, THINGS, connection, load, names, put, ready_connection, state
+from sample_dataset import HEADER, THINGS, connection, load, names, put, ready_connection, state
 
 from deployments.local.child_process import service_account
 from deployments.local.embedded import Services

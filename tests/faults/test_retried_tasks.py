@@ -9,7 +9,7 @@ from faults.conftest import OLD
 from faults.s3_proxy import Exchange, s3_proxy
 from prefect.tasks import Task
 from psycopg.conninfo import make_conninfo
-from things import HEADER, THINGS, client, names, put, ref
+from sample_dataset import HEADER, THINGS, client, names, put, ref
 
 from deployments.local.embedded import Services
 from tasks import load as load_step

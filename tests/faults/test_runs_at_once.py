@@ -3,7 +3,7 @@
 from faults.aftermath import left_behind, ranked_state
 from faults.conftest import CHUNK_BYTES, Replacement
 from faults.processes import Job, drivers
-from things import HEADER, names, put, state
+from sample_dataset import HEADER, names, put, state
 
 from tasks.engine.warehouse.tables import Connection
 

@@ -16,7 +16,7 @@ from faults.driver import work
 from faults.exports import NEW, OLD, PART_BYTES, entries, objects, unfinished_uploads
 from faults.s3_proxy import Answer, Exchange, Fault, s3_proxy
 from faults.tcp_proxy import CutAfter, StallAfter, tcp_proxy
-from things import HEADER, client, lake, load, names, put
+from sample_dataset import HEADER, client, lake, load, names, put
 
 from tasks.engine.errors import LakeUnavailableError, ObjectChangedError
 from tasks.engine.formats import csv_reader

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from faults.processes import Death
 from faults.totesys_process import run_until_death
-from things import connection
+from sample_dataset import connection
 from totesys_direct import Star, Stores, run_here
 
 from deployments.samples.totesys import OPENED_AT, fill_source

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
-from things import client, load, put, ready_connection, ref
+from sample_dataset import client, load, put, ready_connection, ref
 
 from flows import backfill as flow_module
 from flows.backfill import PIPELINES, backfill

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 from psycopg import sql
-from things import THINGS, load, put, ready_connection
+from sample_dataset import THINGS, load, put, ready_connection
 
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.types import BIGINT, DATE, INTEGER, NUMERIC, TEXT, TIMESTAMP_MS, TIMESTAMPTZ, UUID, ColumnType

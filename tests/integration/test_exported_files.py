@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 from psycopg import sql
-from things import client, connection, lake, put, ready_connection
+from sample_dataset import client, connection, lake, put, ready_connection
 
 from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.errors import PartitionBusyError, WarehouseError

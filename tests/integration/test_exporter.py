@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from psycopg import sql
-from things import client, connection, lake, ready_connection
+from sample_dataset import client, connection, lake, ready_connection
 
 from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.errors import BalanceError, EmptyExportError, LakeError, PartitionBusyError, WarehouseError

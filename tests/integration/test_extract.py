@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from things import THINGS, client, lake, load, names, put, ready_connection
+from sample_dataset import THINGS, client, lake, load, names, put, ready_connection
 
 from tasks.contracts import Contract
 from tasks.contracts.events import EVENTS

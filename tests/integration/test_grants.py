@@ -14,7 +14,7 @@ from prefect.logging import disable_run_logger
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
-from things import client, connection, lake
+from sample_dataset import client, connection, lake
 from totesys_oracle import SCHEMAS, Source, Warehouse, changes_of
 
 from deployments import grants

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-from things import lake, ready_connection
+from sample_dataset import lake, ready_connection
 
 from deployments.samples.events import COLUMNS
 from tasks.contracts.events import EVENTS
@@ -32,7 +32,7 @@ from pathlib import Path
 from tasks.contracts.events import EVENTS
 from tasks.engine.errors import Permanent
 from tasks.engine.settings import RunSettings
-from things import connection, load, ref
+from sample_dataset import connection, load, ref
 settings = RunSettings(load_memory_mb=sys.argv[2], max_rejected_rows=10**9)
 with connection("memory") as warehouse:
     try:

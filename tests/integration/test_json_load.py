@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from things import STRICT, load, put, ready_connection
+from sample_dataset import STRICT, load, put, ready_connection
 
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.jsonb import JSONB

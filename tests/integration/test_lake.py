@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 from botocore.exceptions import ResponseStreamingError
-from things import client, lake, put, ref
+from sample_dataset import client, lake, put, ref
 
 from tasks.engine.errors import (
     LakeError,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
-from things import client, lake
+from sample_dataset import client, lake
 
 from deployments.local.s3_service import REGION, S3Server
 from tasks.engine.errors import LakeSetupError, is_transient

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from things import HEADER, put, ready_connection
+from sample_dataset import HEADER, put, ready_connection
 
 FLOWS = sorted(path.stem for path in (Path(__file__).parents[2] / "flows").glob("[a-z]*.py"))
 PROFILE = "events_profile"
@@ -21,7 +21,7 @@ for flow in sys.argv[1].split():
 """
 USE = """
 from tasks.engine import plan, rejections, replay
-from things import THINGS, connection, lake, load, ref
+from sample_dataset import THINGS, connection, lake, load, ref
 source = ref()
 with connection() as warehouse:
     print(plan.plan_loads(warehouse, lake(), THINGS, [source]).objects[0].action)

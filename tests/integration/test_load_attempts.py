@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from things import HEADER, STRICT, THINGS, TOLERANT, connection, lake, load, put, ready_connection
+from sample_dataset import HEADER, STRICT, THINGS, TOLERANT, connection, lake, load, put, ready_connection
 
 from tasks.engine.errors import (
     ContractError,
@@ -147,7 +147,7 @@ def test_lost_connection_is_recorded_by_another_one_and_never_hides_the_error(
 def test_attempt_of_a_killed_process_is_ended_by_the_next_one(warehouse: Connection) -> None:
     source = put(HEADER + b"a,2021-04-01\n" * 200_000)
     script = (
-        "import os, signal, sys; from things import *\n"
+        "import os, signal, sys; from sample_dataset import *\n"
         "with connection() as opened:\n"
         "    load(opened, ref(), on_progress=lambda *_: os.kill(os.getpid(), signal.SIGKILL))\n"
     )
@@ -215,10 +215,10 @@ def test_load_whose_good_rows_come_last_is_not_refused(warehouse: Connection, ke
     if key.endswith(".ndjson"):
         bad, good = b'{"name":"x","day":"never"}\n', b'{"name":"","day":""}\n'
     good_count = 5_000
-    bad_count = int(good_count * share / (1 - share)) if share < 1 else 5_000
-    data = bad * bad_count + good * good_count
+    invalid_count = int(good_count * share / (1 - share)) if share < 1 else 5_000
+    data = bad * invalid_count + good * good_count
     data = data if key.endswith(".ndjson") else HEADER + data
     source = put(gzip.compress(data) if key.endswith(".gz") else data, key)
     settings = RunSettings(max_rejected_rows=0, max_rejected_share=share, load_memory_mb=286)
     receipt = load(warehouse, source, settings=settings)
-    assert (receipt.rows_loaded, receipt.rows_rejected) == (good_count, bad_count)
+    assert (receipt.rows_loaded, receipt.rows_rejected) == (good_count, invalid_count)

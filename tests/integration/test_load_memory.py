@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from things import lake, ready_connection
+from sample_dataset import lake, ready_connection
 
 from deployments.samples.events import COLUMNS, events_csv
 from tasks.contracts.events import EVENTS
@@ -36,7 +36,7 @@ import sys
 from pathlib import Path
 from tasks.contracts.events import EVENTS
 from tasks.engine.settings import RunSettings
-from things import connection, load, ref
+from sample_dataset import connection, load, ref
 settings = RunSettings(load_memory_mb=sys.argv[2])
 with connection("memory") as warehouse:
     receipt = load(warehouse, ref(sys.argv[1]), contract=EVENTS, settings=settings)

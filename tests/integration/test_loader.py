@@ -12,7 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from events_oracle import read_events
-from things import HEADER, STRICT, THINGS, client, connection, lake, load, names, put, ready_connection, ref, state
+from sample_dataset import (
+    HEADER,
+    STRICT,
+    THINGS,
+    client,
+    connection,
+    lake,
+    load,
+    names,
+    put,
+    ready_connection,
+    ref,
+    state,
+)
 
 from deployments.samples.events import events_csv
 from tasks.contracts.events import EVENTS
@@ -211,7 +224,7 @@ def budget(rows: int, share: float) -> RunSettings:
 
 
 @pytest.mark.parametrize(
-    ("bad", "settings", "is_loaded"),
+    ("invalid", "settings", "is_loaded"),
     [
         (2, budget(3, 0), True),
         (3, budget(3, 0), True),

@@ -18,7 +18,7 @@ from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID
 from tasks.contracts.words import WORDS
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import match_columns
-from tasks.engine.formats.frames import texts_of
+from tasks.engine.formats.frames import string_columns_of
 from tasks.engine.formats.rows import Rows
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.copy import CopyEncoder, copy_in
@@ -87,7 +87,7 @@ def batch_of(*rows: Sequence[object]) -> Batch:
     if any(isinstance(row[-1], list) for row in rows):
         types["words"] = pl.List(pl.String)
     columns = match_columns(VALUES, names, "values")
-    return Batch(texts_of(pl.DataFrame(rows, schema=types, orient="row")), lambda _: [], columns)
+    return Batch(string_columns_of(pl.DataFrame(rows, schema=types, orient="row")), lambda _: [], columns)
 
 
 def copied(postgres: Connection, encoder: CopyEncoder, *batches: Batch) -> int:

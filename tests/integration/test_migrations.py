@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from things import THINGS, connection, load, put
+from sample_dataset import THINGS, connection, load, put
 
 from tasks.contracts import Column
 from tasks.contracts.types import DATE, INTEGER, TEXT

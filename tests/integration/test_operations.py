@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from things import put
+from sample_dataset import put
 
 from flows.events_monthly import events_monthly
 from flows.plan import plan

@@ -15,7 +15,7 @@ import httpx
 import orders_oracle
 import psycopg
 import pytest
-from things import connection, lake
+from sample_dataset import connection, lake
 
 from deployments.samples.orders import MISSING_DAY, Order, sample_orders
 from flows.orders_daily import orders_daily

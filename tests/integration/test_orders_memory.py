@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from things import lake
+from sample_dataset import lake
 
 from deployments.samples.orders import new_orders
 

@@ -106,13 +106,13 @@ def built(connection: Connection) -> dict[str, list[Any]]:
 def test_tables_are_those_of_the_files_that_stand_whatever_stood_before(
     warehouse: Connection, delivered: list[tuple[date, dict[int, dict[str, Any]]]]
 ) -> None:
-    standing: dict[date, list[dict[str, Any]]] = {}
+    current: dict[date, list[dict[str, Any]]] = {}
     with warehouse.transaction(force_rollback=True):
         for load_id, (day, file) in enumerate(delivered, 1):
-            standing[day] = [dict.fromkeys(NAMES) | order | {"id": key} for key, order in file.items()]
-            deliver(warehouse, day, load_id, standing[day])
+            current[day] = [dict.fromkeys(NAMES) | order | {"id": key} for key, order in file.items()]
+            deliver(warehouse, day, load_id, current[day])
             build(warehouse, day)
-            versions = [Version(day, order) for day, file in standing.items() for order in file]
+            versions = [Version(day, order) for day, file in current.items() for order in file]
             assert built(warehouse) == orders_oracle.tables(versions)
 
 

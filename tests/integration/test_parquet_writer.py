@@ -7,7 +7,7 @@ from decimal import Decimal
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from things import lake, put
+from sample_dataset import lake, put
 
 from tasks.contracts import Column, Contract
 from tasks.contracts.types import BOOLEAN, DATE, INTEGER, NUMERIC, TEXT, TIMESTAMP_MS

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from things import HEADER, STRICT, THINGS, connection, load, names, put, ready_connection, state
+from sample_dataset import HEADER, STRICT, THINGS, connection, load, names, put, ready_connection, state
 
 from tasks.contracts import Contract, Partition
 from tasks.engine.errors import ErrorBudgetError, WarehouseBusyError, is_transient

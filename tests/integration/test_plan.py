@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import psycopg
 import pytest
-from things import DATE, HEADER, TEXT, THINGS, connection, lake, load, put, ready_connection
+from sample_dataset import DATE, HEADER, TEXT, THINGS, connection, lake, load, put, ready_connection
 
 from tasks.contracts import Column, Contract
 from tasks.engine.load import plan as planning
@@ -97,7 +97,7 @@ def test_plan_reads_the_beginning_alone(postgres: Connection, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("header", "lines", "fault"),
+    ("header", "lines", "error"),
     [
         (b"name,day", [], ""),
         (b"day,name", ["the columns stand in another order"], ""),
@@ -109,18 +109,18 @@ def test_plan_reads_the_beginning_alone(postgres: Connection, monkeypatch: pytes
     ],
 )
 def test_csv_header_is_held_against_the_contract(
-    postgres: Connection, header: bytes, lines: list[str], fault: str
+    postgres: Connection, header: bytes, lines: list[str], error: str
 ) -> None:
     found = planned(postgres, header + b"\n")
-    assert [line for line in drift(found) if line != found.fault] == lines
-    assert (fault in found.fault) if found.fault else not fault
-    if fault:
+    assert [line for line in drift(found) if line != found.error] == lines
+    assert (error in found.error) if found.error else not error
+    if error:
         assert outcome(found) == "the load would fail"
 
 
-def test_unknown_column_is_a_fault_where_the_contract_says_so(postgres: Connection) -> None:
+def test_unknown_column_is_a_error_where_the_contract_says_so(postgres: Connection) -> None:
     found = planned(postgres, b"name,day,x\n", contract=replace(ALIASED, unknown_columns="fail"))
-    assert "unknown x" in (found.fault or "")
+    assert "unknown x" in (found.error or "")
 
 
 def test_keys_of_json_are_held_against_the_contract(postgres: Connection) -> None:
@@ -130,10 +130,10 @@ def test_keys_of_json_are_held_against_the_contract(postgres: Connection) -> Non
         assert list(drift(found)) == ["column day is delivered as when", "column z is unknown"]
 
 
-def test_key_that_the_first_records_lack_is_a_fault_unless_it_may_be_absent(postgres: Connection) -> None:
+def test_key_that_the_first_records_lack_is_a_error_unless_it_may_be_absent(postgres: Connection) -> None:
     data = b'{"name": "a"}\n'
-    assert "missing day" in (planned(postgres, data, "x.ndjson").fault or "")
-    assert planned(postgres, data, "x.ndjson", contract=replace(ALIASED, absent_keys="null")).fault is None
+    assert "missing day" in (planned(postgres, data, "x.ndjson").error or "")
+    assert planned(postgres, data, "x.ndjson", contract=replace(ALIASED, absent_keys="null")).error is None
 
 
 def test_columns_of_parquet_are_held_against_the_contract(postgres: Connection) -> None:
@@ -147,14 +147,14 @@ def test_columns_of_parquet_are_held_against_the_contract(postgres: Connection) 
 @pytest.mark.parametrize(
     ("key", "data"), [("x.csv.gz", b"no gzip"), ("x.json", b"<html>"), ("x.ndjson", b"<html>"), ("x.parquet", b"PAR2")]
 )
-def test_object_that_cannot_be_read_is_a_fault_of_its_own(postgres: Connection, key: str, data: bytes) -> None:
+def test_object_that_cannot_be_read_is_a_error_of_its_own(postgres: Connection, key: str, data: bytes) -> None:
     bad, good = plan_of(postgres, put(data, key), put(HEADER, "y.csv")).objects
-    assert key in (bad.fault or "")
+    assert key in (bad.error or "")
     assert (outcome(bad), outcome(good)) == ("the load would fail", "would be loaded")
 
 
-def test_object_without_bytes_has_no_columns_and_no_fault(postgres: Connection) -> None:
-    assert planned(postgres, b"").fault is None
+def test_object_without_bytes_has_no_columns_and_no_error(postgres: Connection) -> None:
+    assert planned(postgres, b"").error is None
 
 
 def test_plan_is_written_for_readers(postgres: Connection) -> None:

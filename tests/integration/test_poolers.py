@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 from pgbouncer_pooler import pooler
-from things import HEADER, connection, load, names, put, ready_connection
+from sample_dataset import HEADER, connection, load, names, put, ready_connection
 
 from tasks.engine.errors import PartitionBusyError, PooledSessionError, is_transient
 from tasks.engine.warehouse import locks, sessions

@@ -8,7 +8,7 @@ from uuid import UUID
 import prefect
 import pytest
 from prefect.client.schemas.objects import FlowRun
-from things import put
+from sample_dataset import put
 
 from flows.backfill import backfill
 from tasks.engine.errors import BackfillError

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from things import HEADER, THINGS, connection, load, names, put, ready_connection, state
+from sample_dataset import HEADER, THINGS, connection, load, names, put, ready_connection, state
 
 from tasks.contracts import Column, Contract
 from tasks.contracts.events import EVENTS
@@ -61,12 +61,12 @@ def resolved(postgres: Connection) -> list[tuple[Any, ...]]:
 
 
 def check_balance(postgres: Connection) -> None:
-    """Every standing entry's rows stand, and every row read is loaded, replayed or open."""
-    faults = postgres.execute(
+    """Every current entry's rows stand, and every row read is loaded, replayed or open."""
+    errors = postgres.execute(
         "SELECT l.load_id FROM ledger.loads l WHERE CASE WHEN l.status = 'loaded' THEN l.rows_loaded ELSE 0 END <>"
         " (SELECT count(*) FROM things_staging.things t WHERE t.load_id = l.load_id)"
     ).fetchall()
-    assert faults == []
+    assert errors == []
     open_rows = postgres.execute(
         "SELECT l.load_id FROM ledger.loads l WHERE l.status = 'loaded' AND l.replay_of IS NULL AND l.rows_read <>"
         " l.rows_loaded"

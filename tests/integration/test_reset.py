@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from things import THINGS, connection, load, put
+from sample_dataset import THINGS, connection, load, put
 
 from tasks.contracts.catalog import contracts
 from tasks.contracts.commerce import COMMERCE

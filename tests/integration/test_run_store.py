@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 from faults.s3_proxy import Answer, Exchange, s3_proxy
-from things import client, lake, no_block
+from sample_dataset import client, lake, no_block
 
 from tasks.engine.errors import BalanceError, ObjectExistsError
 from tasks.engine.lake import client as lakes

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import psycopg
 import pytest
-from things import THINGS, connection, load, put
+from sample_dataset import THINGS, connection, load, put
 
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.types import BIGINT, DATE, INTEGER, NUMERIC, TEXT, TIMESTAMPTZ, ColumnType

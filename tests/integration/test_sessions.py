@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sample_dataset import HEADER, STRICT, client, connection, lake, load, names, put, ready_connection
 from sources import BY_NAME, snapshot
-from things import HEADER, STRICT, client, connection, lake, load, names, put, ready_connection
 
 from deployments.local import embedded
 from deployments.samples import totesys as sample_totesys
@@ -281,7 +281,7 @@ def binary_copy(opened: Connection, data: bytes) -> None:
         (lambda own: binary_copy(own, b"\0\2\0\0\0\3abc"), r"22P04|08P01"),
     ],
 )
-def test_fault_of_data_or_code_is_permanent_and_the_connection_goes_on(
+def test_error_of_data_or_code_is_permanent_and_the_connection_goes_on(
     postgres: Connection, refused: Callable[[Connection], object], words: str
 ) -> None:
     with pytest.raises(WarehouseError, match=words) as caught, errors_at("here"):

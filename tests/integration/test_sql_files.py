@@ -196,7 +196,7 @@ def test_partition_made_by_two_at_once_is_made_once(open_connection: Connect, co
         assert [future.result(timeout=30) for future in futures] == ["events_staging.events_2021_04"] * 2
 
 
-def name_faults(connection: Connection, schemas: list[str]) -> list[str]:
+def name_errors(connection: Connection, schemas: list[str]) -> list[str]:
     """Constraints and indexes that are not called `<table>_<columns>_<kind>`; a check names some of its columns."""
     found = connection.execute(
         """
@@ -218,13 +218,13 @@ def name_faults(connection: Connection, schemas: list[str]) -> list[str]:
         {"schemas": schemas},
     )
     suffixes = {"p": "pk", "u": "uk", "f": "fk", "i": "ix", "c": "ck", "x": "ex"}
-    faults = []
+    errors = []
     for table, name, kind, columns in found:
         wanted = [columns, *([column] for column in columns)] if kind == "c" else [columns]
         names = [_name(table, some, suffixes[kind]) for some in wanted]
         if name not in names:
-            faults.append(f"expected one of {names}, found {name}")
-    return faults
+            errors.append(f"expected one of {names}, found {name}")
+    return errors
 
 
 def _name(table: str, columns: list[str], suffix: str) -> str:
@@ -236,17 +236,17 @@ def _name(table: str, columns: list[str], suffix: str) -> str:
 def test_constraints_are_named_after_table_columns_and_kind(connection: Connection) -> None:
     schemas = sorted({path.parent.parent.name for path in sql_files.ROOT.glob("*/*/table.sql")})
     apply_ddl(connection, list(contracts().values()), schemas)
-    assert name_faults(connection, schemas) == []
+    assert name_errors(connection, schemas) == []
 
 
-def test_constraint_with_another_name_is_a_fault(shop: Connection) -> None:
+def test_constraint_with_another_name_is_a_error(shop: Connection) -> None:
     shop.execute(
         "CREATE TABLE shop.bad (a int PRIMARY KEY, b int, c int, CONSTRAINT bad_c_ck CHECK (b > c),"
         " CONSTRAINT bad_positive_ck CHECK (b > 0), CONSTRAINT bad_b_c_uk UNIQUE (b, c), CONSTRAINT bad_a_fk"
         " FOREIGN KEY (b) REFERENCES shop.bad (a), UNIQUE (c)); CREATE UNIQUE INDEX bad_a_b_ix ON shop.bad (a, b);"
         " CREATE INDEX bad_c_ix ON shop.bad (c)"
     )
-    assert name_faults(shop, ["shop"]) == [
+    assert name_errors(shop, ["shop"]) == [
         "expected one of ['bad_a_b_uk'], found bad_a_b_ix",
         "expected one of ['bad_b_fk'], found bad_a_fk",
         "expected one of ['bad_c_uk'], found bad_c_key",

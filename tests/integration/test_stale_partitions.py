@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from things import connection, lake, load, put, ref
+from sample_dataset import connection, lake, load, put, ref
 
 from tasks.backfill import objects_between
 from tasks.contracts import Column, Contract, Partition
@@ -15,7 +15,7 @@ from tasks.contracts.keys import partition_value
 from tasks.contracts.types import INTEGER, TEXT
 from tasks.engine.backfill.finished_partitions import write_finished
 from tasks.engine.backfill.planner import BackfillPlan, plan_backfill
-from tasks.engine.backfill.staleness import PipelineInputs, read_standing
+from tasks.engine.backfill.staleness import PipelineInputs, read_current
 from tasks.engine.build import sql_files
 from tasks.engine.build.build_inputs import Build
 from tasks.engine.build.builder import build_tables
@@ -135,9 +135,9 @@ class Pipeline:
     def plan(self, start: str | None = None, end: str | None = None) -> BackfillPlan:
         inputs = self.inputs
         secondary = {other.dataset: objects_between(lake(), other, start, end) for other in inputs.secondary}
-        standing = read_standing(self.warehouse, inputs, start, end, secondary)
+        current = read_current(self.warehouse, inputs, start, end, secondary)
         objects = objects_between(lake(), inputs.contract, start, end)
-        return plan_backfill("facts", "month", None, None, objects, standing)
+        return plan_backfill("facts", "month", None, None, objects, current)
 
     def due(self) -> dict[str, tuple[str, ...]]:
         """Due partitions with the reasons: the changed inputs, or the state."""

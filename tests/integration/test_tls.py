@@ -10,7 +10,7 @@ import pytest
 from pgbouncer_pooler import pooler
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
-from things import HEADER, STRICT, THINGS, connection, load, names, put, ready_connection
+from sample_dataset import HEADER, STRICT, THINGS, connection, load, names, put, ready_connection
 from tls import Authority, authority, tls_proxy
 
 from deployments import blocks

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import psycopg
 import pytest
-from things import client, connection
+from sample_dataset import client, connection
 from totesys_direct import Star, Stores, run_here
 
 from deployments.samples.totesys import OPENED_AT, fill_source

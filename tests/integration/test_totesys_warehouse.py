@@ -6,7 +6,7 @@ from random import Random
 
 import psycopg
 import pytest
-from things import ready_connection
+from sample_dataset import ready_connection
 from totesys_oracle import (
     REFERENCES,
     SCHEMAS,
@@ -65,19 +65,19 @@ def current(warehouse: Warehouse, table: str) -> list[tuple[object, ...]]:
 
 
 def assert_star(warehouse: Warehouse, model: Model) -> None:
-    standing = []
+    current_versions = []
     for table, facts in model.facts.items():
         found = warehouse.rows(f"SELECT * FROM totesys_warehouse.fact_{table}")
-        expected = {(*fact(table, row), version in facts.closed) for version, (_, row) in facts.standing.items()}
+        expected = {(*fact(table, row), version in facts.closed) for version, (_, row) in facts.versions.items()}
         assert {(*row[1:-2], row[-2] is not None) for row in found} == expected
         assert len(found) == len(expected)
-        standing += [row[1:-2] for row in found]
+        current_versions += [row[1:-2] for row in found]
         assert current(warehouse, table) == sorted(fact(table, row) for row in facts.current())
         query = "SELECT source_id, last_updated FROM totesys_warehouse.quarantine WHERE is_waiting AND source_table = "
         assert set(warehouse.rows(f"{query} '{table}'")) == facts.waiting.keys()
     for table, rows in star_dimensions(model).items():
         assert set(warehouse.rows(f"SELECT * FROM totesys_warehouse.{table}")) == rows
-    assert warehouse.rows("SELECT * FROM totesys_warehouse.dim_date ORDER BY 1") == star_days(standing)
+    assert warehouse.rows("SELECT * FROM totesys_warehouse.dim_date ORDER BY 1") == star_days(current_versions)
 
 
 def live(warehouse: Warehouse, source: Source, model: Model, random: Random) -> None:
@@ -149,8 +149,8 @@ def test_fact_waits_for_its_dimension_with_a_warning_and_is_replayed_by_the_next
     (warning,) = receipt.warnings
     assert (warning.name, warning.broken_count) == ("facts are waiting for a dimension", 1)
     assert "design_id 77" in warning.examples[0]
-    standing = {r.table.split("fact_")[1]: r.row_count for r in warehouse.builds if "fact_" in r.table}
-    assert standing == {"sales_order": 2, "purchase_order": 3, "payment": 3}
+    current_versions = {r.table.split("fact_")[1]: r.row_count for r in warehouse.builds if "fact_" in r.table}
+    assert current_versions == {"sales_order": 2, "purchase_order": 3, "payment": 3}
     first_load = "SELECT first_load_id, is_waiting FROM totesys_warehouse.quarantine"
     (load_id,) = warehouse.rows("SELECT load_id FROM ledger.loads WHERE dataset = 'totesys_sales_order'")
     assert warehouse.rows(first_load) == [(*load_id, True)]

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from things import connection, ready_connection
+from sample_dataset import connection, ready_connection
 
 from deployments.local import embedded
 from tasks import connections

@@ -13,7 +13,7 @@ from tasks.contracts import Column, Contract
 from tasks.contracts.types import ColumnType
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch
-from tasks.engine.formats.frames import texts_of
+from tasks.engine.formats.frames import string_columns_of
 from tasks.engine.formats.rows import RowEncoder
 from tasks.engine.ledger import RejectedRow
 
@@ -103,7 +103,9 @@ def contract_of(*columns: Column) -> Contract:
 def batch_of(name: str, texts: Sequence[str | None]) -> Batch:
     """Texts of one column."""
     frame = pl.DataFrame({name: pl.Series(texts, dtype=pl.String)})
-    return Batch(texts_of(frame), lambda rows: [(row, b"") for row in rows], ColumnMatch({name: 0}, (name,), ()))
+    return Batch(
+        string_columns_of(frame), lambda rows: [(row, b"") for row in rows], ColumnMatch({name: 0}, (name,), ())
+    )
 
 
 def wires_of(type_: ColumnType, texts: Sequence[str | None]) -> list[bytes | None]:
@@ -115,7 +117,7 @@ def wires_of(type_: ColumnType, texts: Sequence[str | None]) -> list[bytes | Non
         (size,) = struct.unpack_from("!i", rows.data, place + 2)
         found.append(None if size < 0 else rows.data[place + 6 : place + 6 + size])
         place += 6 + max(size, 0)
-    for bad in rows.bad:
+    for bad in rows.invalid:
         found.insert(bad, None)
     return found
 
@@ -129,6 +131,6 @@ def parsed_by(column: Column, *texts: str | None) -> list[Any]:
     """The same of a column."""
     rows = RowEncoder(contract_of(column)).encode(batch_of(column.source_name, texts))
     values = [row[column.name] for row in values_of([column], rows.data)]
-    for place in rows.bad:
+    for place in rows.invalid:
         values.insert(place, None)
     return values

@@ -25,7 +25,7 @@ def read_plain(data: bytes, width: int, first_line: int = 1) -> list[Record]:
         end = scanned[0] if scanned else (data.find(b"\n", position) + 1 or len(data))
         raw = data[position:end].removesuffix(b"\n").removesuffix(b"\r")
         if raw:
-            reason = _fault(raw, scanned[1], width) if scanned else "misplaced or unclosed quote"
+            reason = _error(raw, scanned[1], width) if scanned else "misplaced or unclosed quote"
             fields = None
             if scanned and reason is None:
                 fields = [text.decode() if text or quoted else None for text, quoted in scanned[1]]
@@ -71,11 +71,11 @@ def _scan(  # noqa: C901 - a branch for each state
     return len(data), fields
 
 
-def _fault(raw: bytes, fields: list[tuple[bytes, bool]], width: int) -> str | None:
-    return next(_faults(raw, fields, width), None)
+def _error(raw: bytes, fields: list[tuple[bytes, bool]], width: int) -> str | None:
+    return next(_errors(raw, fields, width), None)
 
 
-def _faults(raw: bytes, fields: list[tuple[bytes, bool]], width: int) -> Iterator[str]:
+def _errors(raw: bytes, fields: list[tuple[bytes, bool]], width: int) -> Iterator[str]:
     if len(fields) != width:
         yield f"expected {width} fields, found {len(fields)}"
     if b"\0" in raw:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from prefect import Flow, Task
 from prefect.logging import disable_run_logger
-from things import client
+from sample_dataset import client
 
 from tasks.contracts.totesys_source import SOURCE_TABLES
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import polars as pl
-from things import client, lake
+from sample_dataset import client, lake
 
 from tasks.contracts import Contract
 from tasks.contracts.totesys import HISTORIES, TOTESYS
@@ -147,18 +147,18 @@ class Facts:
     Each has the number of the run that brought it last: the version that came last is the current one.
     """
 
-    standing: dict[Version, tuple[int, Row]] = field(default_factory=dict)
+    versions: dict[Version, tuple[int, Row]] = field(default_factory=dict)
     waiting: dict[Version, tuple[int, Row]] = field(default_factory=dict)
     closed: set[Version] = field(default_factory=set)
     closed_waiting: set[Version] = field(default_factory=set)
 
     def last(self) -> dict[int, Version]:
         """The version of each id that came last of those that stand."""
-        return {version[0]: version for version in sorted(self.standing, key=lambda version: self.standing[version][0])}
+        return {version[0]: version for version in sorted(self.versions, key=lambda version: self.versions[version][0])}
 
     def current(self) -> list[Row]:
         """Of these, those that are not closed."""
-        return [self.standing[version][1] for version in self.last().values() if version not in self.closed]
+        return [self.versions[version][1] for version in self.last().values() if version not in self.closed]
 
 
 @dataclass
@@ -183,9 +183,9 @@ class Model:
                 if any(row[column] not in self.dimensions[name] for column, name in REFERENCES[table].items()):
                     facts.waiting[version] = (number, row)
                     continue
-                if version in facts.closed_waiting and version not in facts.standing:
+                if version in facts.closed_waiting and version not in facts.versions:
                     facts.closed.add(version)
-                facts.standing[version] = (number, row)
+                facts.versions[version] = (number, row)
                 facts.closed_waiting.discard(version)
 
     def compare(self, table: str, keys: set[int]) -> None:

@@ -11,7 +11,7 @@ from tasks.contracts.events import EVENTS
 from tasks.contracts.keys import KeyTemplate, Unit
 from tasks.contracts.orders import ORDERS
 from tasks.engine.backfill.planner import BackfillPlan, partitions_between, plan_backfill
-from tasks.engine.backfill.staleness import Standing
+from tasks.engine.backfill.staleness import CurrentPartition
 from tasks.engine.errors import BackfillError, ContractError
 from tasks.engine.receipts import ObjectRef
 
@@ -22,48 +22,53 @@ def source(partition: str, version: str = "v1", name: str = "events.csv") -> Obj
     return ObjectRef(f"s3://lake/{partition}/{name}", version, 10, partition)
 
 
-def standing(*sources: ObjectRef, is_finished: bool = True, changes: tuple[str, ...] = ()) -> Standing:
-    return Standing({one.uri: one.version for one in sources}, is_finished, changes)
+def loaded(*sources: ObjectRef, is_finished: bool = True, changes: tuple[str, ...] = ()) -> CurrentPartition:
+    return CurrentPartition({one.uri: one.version for one in sources}, is_finished, changes)
 
 
 def plan(
-    objects: list[ObjectRef], stands: dict[str, Standing], first: date | None = JANUARY, last: date | None = JANUARY
+    objects: list[ObjectRef],
+    current: dict[str, CurrentPartition],
+    first: date | None = JANUARY,
+    last: date | None = JANUARY,
 ) -> BackfillPlan:
-    return plan_backfill("events", "month", first, last, objects, stands)
+    return plan_backfill("events", "month", first, last, objects, current)
 
 
 OLD, NEW, OTHER = source("2021-01"), source("2021-01", "v2"), source("2021-01", "v9", "more.csv")
 
 
 @pytest.mark.parametrize(
-    ("objects", "stands", "state", "orphans"),
+    ("objects", "current", "state", "orphans"),
     [
         ([], None, "missing", 0),
         ([OLD], None, "new", 0),
-        ([OLD], standing(OLD), "unchanged", 0),
-        ([OLD], standing(OLD, is_finished=False), "unfinished", 0),
-        ([OLD], standing(OLD, changes=("sql",)), "stale", 0),
-        ([OLD], standing(OLD, is_finished=False, changes=("sql",)), "unfinished", 0),
-        ([NEW], standing(OLD, changes=("sql",)), "changed", 0),
-        ([], standing(OLD, changes=("sql",)), "orphaned", 1),
-        ([NEW], standing(OLD), "changed", 0),
-        ([NEW], standing(OLD, is_finished=False), "changed", 0),
-        ([OLD, OTHER], standing(OLD), "changed", 0),
-        ([OLD], standing(OLD, OTHER), "unchanged", 1),
-        ([NEW], standing(OLD, OTHER), "changed", 1),
-        ([], standing(OLD, OTHER), "orphaned", 2),
+        ([OLD], loaded(OLD), "unchanged", 0),
+        ([OLD], loaded(OLD, is_finished=False), "unfinished", 0),
+        ([OLD], loaded(OLD, changes=("sql",)), "stale", 0),
+        ([OLD], loaded(OLD, is_finished=False, changes=("sql",)), "unfinished", 0),
+        ([NEW], loaded(OLD, changes=("sql",)), "changed", 0),
+        ([], loaded(OLD, changes=("sql",)), "orphaned", 1),
+        ([NEW], loaded(OLD), "changed", 0),
+        ([NEW], loaded(OLD, is_finished=False), "changed", 0),
+        ([OLD, OTHER], loaded(OLD), "changed", 0),
+        ([OLD], loaded(OLD, OTHER), "unchanged", 1),
+        ([NEW], loaded(OLD, OTHER), "changed", 1),
+        ([], loaded(OLD, OTHER), "orphaned", 2),
     ],
 )
-def test_state_of_a_partition(objects: list[ObjectRef], stands: Standing | None, state: str, orphans: int) -> None:
-    (planned,) = plan(objects, {"2021-01": stands} if stands else {}).partitions
+def test_state_of_a_partition(
+    objects: list[ObjectRef], current: CurrentPartition | None, state: str, orphans: int
+) -> None:
+    (planned,) = plan(objects, {"2021-01": current} if current else {}).partitions
     assert (planned.state, len(planned.orphans)) == (state, orphans)
     assert (planned.object_count, planned.size_bytes) == (len(objects), 10 * len(objects))
 
 
 def test_due_partitions_are_in_order_and_spans_are_unbroken() -> None:
-    stands = {name: standing(source(name)) for name in ("2021-02", "2021-05")}
+    current = {name: loaded(source(name)) for name in ("2021-02", "2021-05")}
     objects = [source(name) for name in ("2021-06", "2021-01", "2021-02", "2021-04", "2021-03")]
-    found = plan(objects, stands, JANUARY, date(2021, 8, 1))
+    found = plan(objects, current, JANUARY, date(2021, 8, 1))
     assert found.due == ["2021-01", "2021-03", "2021-04", "2021-06"]
     assert found.spans("new") == [("2021-01", "2021-01"), ("2021-03", "2021-04"), ("2021-06", "2021-06")]
     assert (found.of("orphaned"), found.of("missing")) == (["2021-05"], ["2021-07", "2021-08"])
@@ -71,7 +76,7 @@ def test_due_partitions_are_in_order_and_spans_are_unbroken() -> None:
 
 
 def test_open_range_is_from_the_first_to_the_last_that_is_delivered_or_stands() -> None:
-    found = plan([source("2021-03")], {"2021-01": standing(OLD)}, None, None)
+    found = plan([source("2021-03")], {"2021-01": loaded(OLD)}, None, None)
     assert [(one.partition, one.state) for one in found.partitions] == [
         ("2021-01", "orphaned"),
         ("2021-02", "missing"),
@@ -98,9 +103,9 @@ def test_both_ends_of_a_range_are_in_it(unit: Unit, first: date, last: date, nam
 def test_ten_years_of_days_are_planned_in_a_moment() -> None:
     days = [date(2011, 1, 1) + timedelta(number) for number in range(3653)]
     objects = [source(f"{day}", f"v{day.day % 2}") for day in days]
-    stands = {f"{day}": standing(source(f"{day}")) for day in days}
+    current = {f"{day}": loaded(source(f"{day}")) for day in days}
     started = time.process_time()
-    found = plan_backfill("orders", "day", days[0], days[-1], objects, stands)
+    found = plan_backfill("orders", "day", days[0], days[-1], objects, current)
     assert time.process_time() - started < 2  # CPU seconds; it takes a twentieth of one
     assert (len(found.partitions), len(found.due)) == (3653, sum(day.day % 2 == 0 for day in days))
 

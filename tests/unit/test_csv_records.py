@@ -34,7 +34,7 @@ def sound(records: CsvRecords) -> list[tuple[int, bytes]]:
 
 
 def outcomes(data: bytes, width: int, cuts: list[int]) -> list[tuple[int, bytes, str | None]]:
-    """Line number, bytes and fault of each record, the bytes coming in pieces that end at the cuts."""
+    """Line number, bytes and error of each record, the bytes coming in pieces that end at the cuts."""
     found: list[tuple[int, bytes, str | None]] = []
     pending, line, begin = b"", 1, 0
     for cut in [*sorted(cuts), len(data)]:
@@ -89,7 +89,7 @@ def test_more_bytes_than_places_can_tell_are_refused_before_one_is_read() -> Non
 @given(anything, st.integers(1, 3))
 def test_sound_records_have_the_fields_that_were_written(data: bytes, width: int) -> None:
     expected = [tuple(record.fields) for record in read_plain(data, width) if record.fields is not None]
-    assert frame_of(CsvRecords(data, columns_of(width)).batch().texts).rows() == expected
+    assert frame_of(CsvRecords(data, columns_of(width)).batch().strings).rows() == expected
 
 
 @settings(max_examples=100, deadline=None)
@@ -98,7 +98,7 @@ def test_wanted_fields_are_found_wherever_they_stand(data: bytes, order: list[in
     positions = {f"c{place}": place for place in order[:wanted]}
     records = CsvRecords(data, ColumnMatch(positions, ("c0", "c1", "c2"), ()))
     expected = [record.fields for record in read_plain(data, 3) if record.fields is not None]
-    assert frame_of(records.batch().texts).rows() == [tuple(row[i] for i in positions.values()) for row in expected]
+    assert frame_of(records.batch().strings).rows() == [tuple(row[i] for i in positions.values()) for row in expected]
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_wanted_fields_are_found_wherever_they_stand(data: bytes, order: list[in
         (b'a"b,c"d"\n4,5\n', [(1, None), (2, None)]),
     ],
 )
-def test_fault_is_of_its_own_record_and_of_no_other(data: bytes, expected: list[tuple[int, str | None]]) -> None:
-    assert [(line, fault) for line, _, fault in outcomes(data, 2, [])] == expected
-    assert [(line, fault) for line, _, fault in outcomes(data, 2, list(range(len(data))))] == expected
+def test_error_is_of_its_own_record_and_of_no_other(data: bytes, expected: list[tuple[int, str | None]]) -> None:
+    assert [(line, error) for line, _, error in outcomes(data, 2, [])] == expected
+    assert [(line, error) for line, _, error in outcomes(data, 2, list(range(len(data))))] == expected
 
 
 def test_line_is_rejected_whole_when_the_bytes_end_behind_its_misplaced_quote() -> None:
@@ -132,7 +132,7 @@ def test_unclosed_quote_that_outgrows_the_longest_record_costs_its_line_alone() 
     good = b"".join(b"%d,x\n" % number for number in range(200))
     with patch.object(csv_records, "MAX_RECORD_BYTES", 100):
         found = outcomes(b'0,"open\n' + good, 2, list(range(0, 1000, 50)))
-    assert [(line, raw) for line, raw, fault in found if fault] == [(1, b'0,"open')]
+    assert [(line, raw) for line, raw, error in found if error] == [(1, b'0,"open')]
     assert len(found) == 201
 
 

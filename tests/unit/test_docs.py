@@ -111,7 +111,7 @@ def dead_paths(document: Document) -> list[str]:
     """
     ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
     others = {*flows(), *(str(field.default) for field in settings.RunSettings.model_fields.values())}
-    faults = []
+    errors = []
     for token in document.tokens("code_inline"):
         path = re.sub(r"<\w+>|\{\w+(,\w+)*\}", "*", token.content)
         is_path = re.fullmatch(r"[\w.*-]+(/[\w.*-]+)*/?", path) and ("/" in path or path.endswith(SOURCES))
@@ -119,8 +119,8 @@ def dead_paths(document: Document) -> list[str]:
         if is_path and not is_key and token.content not in others and path.split("/")[0] not in ignored:
             pattern = path.rstrip("/")
             if not any(known.match(pattern) for known in project_paths()):
-                faults.append(token.content)
-    return faults
+                errors.append(token.content)
+    return errors
 
 
 def unknown_targets(document: Document) -> list[str]:
@@ -129,12 +129,12 @@ def unknown_targets(document: Document) -> list[str]:
 
 
 def unknown_modules(document: Document) -> list[str]:
-    faults = []
+    errors = []
     for command in document.commands():
         for program, option, module in zip(command, command[1:], command[2:], strict=False):
             if re.search(r"python[\d.]*$", program) and option == "-m" and not is_importable(module):
-                faults.append(module)
-    return faults
+                errors.append(module)
+    return errors
 
 
 def is_importable(module: str) -> bool:
@@ -145,15 +145,15 @@ def is_importable(module: str) -> bool:
 
 
 def runs_that_are_refused(document: Document) -> list[str]:
-    faults = []
+    errors = []
     for command in document.commands():
         words = [PurePosixPath(command[0]).name, *command[1:]] if command else []
         if words[:3] == ["prefect", "deployment", "run"] and len(words) > 3:
-            faults += run_faults(words[3], words[4:])
-    return faults
+            errors += run_errors(words[3], words[4:])
+    return errors
 
 
-def run_faults(name: str, options: list[str]) -> list[str]:
+def run_errors(name: str, options: list[str]) -> list[str]:
     if name not in flows():
         return [f"{name}: no deployment of prefect.yaml"]
     given = dict(value.split("=", 1) for option, value in pairwise(options) if option == "-p")
@@ -171,14 +171,14 @@ def as_json(value: str) -> Any:
 
 
 def broken_python(document: Document) -> list[str]:
-    faults = []
+    errors = []
     for token in document.tokens("fence"):
         if token.info == "python":
             try:
                 compile(token.content, document.name, "exec")
             except SyntaxError as error:
-                faults.append(str(error))
-    return faults
+                errors.append(str(error))
+    return errors
 
 
 RULES: dict[Callable[[Document], list[str]], str] = {
@@ -198,7 +198,7 @@ def test_document_keeps_the_rule(name: str, rule: Callable[[Document], list[str]
 
 
 @pytest.mark.parametrize(("rule", "example"), RULES.items(), ids=lambda rule: getattr(rule, "__name__", ""))
-def test_rule_finds_the_fault(rule: Callable[[Document], list[str]], example: str) -> None:
+def test_rule_finds_the_error(rule: Callable[[Document], list[str]], example: str) -> None:
     assert rule(Document("README.md", example))
     assert [other.__name__ for other in RULES if other(Document("README.md", example))] == [rule.__name__]
 
@@ -219,7 +219,7 @@ def test_rule_finds_the_fault(rule: Callable[[Document], list[str]], example: st
         ),
     ],
 )
-def test_rule_finds_the_fault_in_another_form(rule: Callable[[Document], list[str]], example: str) -> None:
+def test_rule_finds_the_error_in_another_form(rule: Callable[[Document], list[str]], example: str) -> None:
     assert rule(Document("README.md", example))
 
 
@@ -264,24 +264,24 @@ def test_settings_that_a_list_lacks_or_invents_are_found() -> None:
     assert unknown_settings(text, known) == ["EXPORT_IT"]
 
 
-def readme_faults(readme: Document) -> list[str]:
+def readme_errors(readme: Document) -> list[str]:
     """What is wrong with its length, and with the commands of its first block."""
-    faults = []
+    errors = []
     if (lines := len(readme.text.splitlines())) >= LINES_OF_README:
-        faults.append(f"{lines} lines")
+        errors.append(f"{lines} lines")
     block = next(readme.tokens("fence", "code_block")).content
     commands = [command for line in block.splitlines() for command in commands_of(line) if command]
     if commands != [["make", "demo"], ["make", "test"]]:
-        faults.append(f"begins with {commands}")
-    return faults
+        errors.append(f"begins with {commands}")
+    return errors
 
 
 def test_readme_is_short_and_begins_with_its_two_commands() -> None:
-    assert readme_faults(Document("README.md", (ROOT / "README.md").read_text())) == []
+    assert readme_errors(Document("README.md", (ROOT / "README.md").read_text())) == []
 
 
 def test_readme_that_is_long_or_begins_otherwise_is_found() -> None:
     commands = "```sh\nmake demo  # first\nmake test\n```\n"
-    assert readme_faults(Document("README.md", commands)) == []
-    assert readme_faults(Document("README.md", commands + "\n" * LINES_OF_README)) == ["154 lines"]
-    assert readme_faults(Document("README.md", f"    make up\n\n{commands}")) == ["begins with [['make', 'up']]"]
+    assert readme_errors(Document("README.md", commands)) == []
+    assert readme_errors(Document("README.md", commands + "\n" * LINES_OF_README)) == ["154 lines"]
+    assert readme_errors(Document("README.md", f"    make up\n\n{commands}")) == ["begins with [['make', 'up']]"]

@@ -3,7 +3,7 @@ import io
 import zipfile
 
 import pytest
-from things import THINGS
+from sample_dataset import THINGS
 
 from tasks.engine.errors import ContractError, UnreadableObjectError
 from tasks.engine.formats.reader import read_batches

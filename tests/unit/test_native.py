@@ -152,7 +152,7 @@ for first in range(0, 600_000, 10_000):
     encoder.encode(batch_of("x", [f"{first + place}.co.uk" for place in range(10_000)]))
 print(resident() - before)
 """
-    environment = {**os.environ, "PYTHONPATH": "tests"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert int(done.stdout) in range(24 << 10), done.stderr
@@ -206,7 +206,7 @@ def built(folder: Path, target: Path, monkeypatch: pytest.MonkeyPatch, edits: di
 
 
 def test_library_of_other_sources_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    edits = {"csv.c": ("FAULT_WIDTH;", "FAULT_WIDTH; /* an older line */")}
+    edits = {"csv.c": ("ERROR_WIDTH;", "ERROR_WIDTH; /* an older line */")}
     library_path = built(tmp_path / "old", tmp_path / "native.so", monkeypatch, edits)
     error = import_with(library_path)
     assert f"ImportError: the compiled part of the engine, {library_path}, does not belong to this version" in error
@@ -219,7 +219,7 @@ def test_library_with_another_struct_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(build, "version", lambda: version)  # as a build with other headers would leave it
     edits = {"native.h": ("    bool is_missing; /*", "    bool is_missing, is_new; int64_t more; /*")}
     library_path = built(tmp_path / "other", tmp_path / "native.so", monkeypatch, edits)
-    assert re.search("expected BadRow of 16 bytes, found 24.*Compile it again", import_with(library_path))
+    assert re.search("expected InvalidRow of 16 bytes, found 24.*Compile it again", import_with(library_path))
 
 
 def test_library_that_tells_no_version_is_refused(tmp_path: Path) -> None:

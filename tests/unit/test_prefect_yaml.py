@@ -1,4 +1,4 @@
-"""Each fault that Prefect would deploy without a word fails the lint."""
+"""Each error that Prefect would deploy without a word fails the lint."""
 
 import copy
 import tomllib
@@ -224,27 +224,27 @@ IMAGE_STEP = "build/0/prefect_docker.deployments.steps.build_docker_image"
         ),
     ],
 )
-def test_lint_names_the_fault_when_there_is_one(
+def test_lint_names_the_error_when_there_is_one(
     config: dict[str, Any], tmp_path: Path, edit: Callable[[dict[str, Any]], None], expected: str
 ) -> None:
     edit(config)
-    found = lint.faults(config, root=tmp_path, environ={"WAREHOUSE_DSN": "set"})
-    assert any(expected in fault for fault in found), found
+    found = lint.errors(config, root=tmp_path, environ={"WAREHOUSE_DSN": "set"})
+    assert any(expected in error for error in found), found
     assert "hunter2" not in "".join(found)
 
 
-def test_lint_is_silent_when_there_is_no_fault(config: dict[str, Any], tmp_path: Path) -> None:
-    assert lint.faults(config, root=tmp_path, environ={}) == []
+def test_lint_is_silent_when_there_is_no_error(config: dict[str, Any], tmp_path: Path) -> None:
+    assert lint.errors(config, root=tmp_path, environ={}) == []
 
 
-def test_projects_file_has_no_fault_in_a_bare_environment() -> None:
-    assert lint.faults(lint.load(ROOT / "prefect.yaml"), root=ROOT, environ={}) == []
+def test_projects_file_has_no_error_in_a_bare_environment() -> None:
+    assert lint.errors(lint.load(ROOT / "prefect.yaml"), root=ROOT, environ={}) == []
 
 
 def test_flow_may_have_more_deployments_under_other_names(config: dict[str, Any], tmp_path: Path) -> None:
     again = copy.deepcopy(config["deployments"][0]) | {"name": "sample-of-the-night"}
     config["deployments"].append(again)
-    assert lint.faults(config, root=tmp_path, environ={}) == []
+    assert lint.errors(config, root=tmp_path, environ={}) == []
 
 
 def test_every_pipeline_with_partitions_has_a_daily_catch_up() -> None:
@@ -257,9 +257,9 @@ def test_every_pipeline_with_partitions_has_a_daily_catch_up() -> None:
         assert one["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
 
 
-def test_projects_file_has_no_fault_once_moved_to_the_process_pool() -> None:
+def test_projects_file_has_no_error_once_moved_to_the_process_pool() -> None:
     moved = register.onto_pool(lint.load(ROOT / "prefect.yaml"), "process")
-    assert lint.faults(moved, root=ROOT, environ={}) == []
+    assert lint.errors(moved, root=ROOT, environ={}) == []
     assert {deployment["work_pool"]["name"] for deployment in moved["deployments"]} == {"tally-process"}
 
 

@@ -47,7 +47,7 @@ def outcomes(batches: list[Batch]) -> list[Outcome]:
     """Line number, bytes, and fields or reason of every record, in the order of the batches."""
     found: list[Outcome] = []
     for batch in batches:
-        rows = zip(batch.records_of(range(batch.texts.row_count)), frame_of(batch.texts).iter_rows(), strict=True)
+        rows = zip(batch.records_of(range(batch.strings.row_count)), frame_of(batch.strings).iter_rows(), strict=True)
         part: list[Outcome] = [(line, raw, list(row), None) for (line, raw), row in rows]
         part += [(row.line_number, row.raw, None, row.reason) for row in batch.rejected]
         found += sorted(part, key=lambda outcome: outcome[0])
@@ -59,7 +59,7 @@ def expected(data: bytes, width: int = 3, first_line: int = 2) -> list[Outcome]:
 
 
 def rows_of(data: bytes, name: str = "x.csv", contract: Contract = ABC) -> list[tuple[object, ...]]:
-    return [row for batch in batches_of(data, name, contract) for row in frame_of(batch.texts).iter_rows()]
+    return [row for batch in batches_of(data, name, contract) for row in frame_of(batch.strings).iter_rows()]
 
 
 text = st.text(st.sampled_from("ab ,\"'\n\r\x01é\ufeff\U0001f600"), max_size=6)
@@ -245,7 +245,7 @@ def test_columns_are_found_by_name_in_any_order_among_unknown_ones() -> None:
     data = b' c ,"x, y","a",b\n3,-,1,2\n'
     (batch,) = batches_of(data)
     assert batch.columns.unknown == ("x, y",)
-    assert (batch.texts.names, frame_of(batch.texts).rows()) == (("a", "b", "c"), [("1", "2", "3")])
+    assert (batch.strings.names, frame_of(batch.strings).rows()) == (("a", "b", "c"), [("1", "2", "3")])
 
 
 def test_header_with_strange_names_costs_nothing_and_is_reported_printable() -> None:
@@ -253,7 +253,7 @@ def test_header_with_strange_names_costs_nothing_and_is_reported_printable() -> 
     (batch,) = batches_of(data)
     assert batch.columns.names == ("a", "b", "c", r"ex\x00tra", "\ufffd", "dup", "dup")
     assert batch.columns.unknown == (r"ex\x00tra", "\ufffd", "dup", "dup")
-    assert frame_of(batch.texts).rows() == [("1", "2", "3")]
+    assert frame_of(batch.strings).rows() == [("1", "2", "3")]
 
 
 def test_missing_header_is_refused_with_what_was_found() -> None:
@@ -304,7 +304,7 @@ def test_unclosed_quote_at_the_beginning_costs_its_line_alone_and_little_time() 
     batches = batches_of(b'a,b,c\n0,"open,x\n' + data)
     seconds = time.process_time() - started
     assert [(row.line_number, row.raw) for batch in batches for row in batch.rejected] == [(2, b'0,"open,x')]
-    assert sum(batch.texts.row_count for batch in batches) == count
+    assert sum(batch.strings.row_count for batch in batches) == count
     assert batches[-1].records_of([batches[-1].texts.row_count - 1])[0][0] == count + 2
     assert seconds < 20
 
@@ -319,7 +319,7 @@ def test_parquet_rows_are_numbered_across_batches() -> None:
     numbers = pa.array([str(n) for n in range(10)])
     with patch.object(parquet_reader, "PARQUET_ROWS", 4):
         batches = batches_of(parquet(c=numbers, a=numbers, x=numbers, b=numbers), "x.parquet")
-    lines = [[line for line, _ in batch.records_of(range(batch.texts.row_count))] for batch in batches]
+    lines = [[line for line, _ in batch.records_of(range(batch.strings.row_count))] for batch in batches]
     assert lines == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
     assert batches[0].columns.unknown == ("x",)
     assert frame_of(batches[2].texts).rows() == [("8", "8", "8"), ("9", "9", "9")]
@@ -336,7 +336,7 @@ def test_parquet_is_read_as_its_rows_are_taken() -> None:
         batches = read_batches(io.BufferedReader(raw, 1 << 16), "x.parquet", ABC)
         next(batches)
         assert raw.bytes_read < len(data) / 4
-        assert sum(batch.texts.row_count for batch in batches) == 19_000
+        assert sum(batch.strings.row_count for batch in batches) == 19_000
 
 
 class CountingFile(io.RawIOBase):

@@ -11,7 +11,7 @@ from copied_rows import Validated, Values, batch_of, contract_of, validated, val
 from events_oracle import COLUMNS, read_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from things import words_of
+from sample_dataset import words_of
 
 from deployments.samples.events import events_csv, planned_bad_rows
 from tasks.contracts import Column
@@ -226,7 +226,7 @@ def test_what_a_text_stands_for_is_asked_once() -> None:
         rows = encoder.encode(batch_of("x", texts))
         expected = [text.upper() for text in texts if text != "none"]
         assert [row["x"] for row in values_of([column], rows.data)] == expected
-        assert rows.bad == [texts.index("none")]
+        assert rows.invalid == [texts.index("none")]
     assert asked == [None, "a", "b", "none", "c"]
 
 

@@ -9,7 +9,7 @@ from sqlfluff.core import FluffConfig, Linter
 
 from tasks.engine.build.sql_files import FILES, HEADER_KEYS, OPTIONAL_KEYS, ROOT, SqlTable, sql_table
 from tasks.engine.errors import SqlFileError
-from tasks.engine.schema.rebuilds import rebuild_faults
+from tasks.engine.schema.rebuilds import rebuild_errors
 
 REQUIRED = {
     "table.sql": ("grain", "key", "sources", "write disposition"),
@@ -57,7 +57,7 @@ def statements(text: str) -> Iterator[tuple[str, set[str]]]:
         yield kind, {part.type for part in statement.recursive_crawl_all()}
 
 
-def select_faults(text: str) -> Iterator[str]:
+def select_errors(text: str) -> Iterator[str]:
     kinds = list(statements(text))
     if len(kinds) != 1 or kinds[0][0] not in SELECTS:
         yield f"expected one SELECT, found {[kind for kind, _ in kinds]}"
@@ -66,7 +66,7 @@ def select_faults(text: str) -> Iterator[str]:
             yield f"expected a SELECT that only reads, found {sorted(other)}"
 
 
-def header_faults(table: SqlTable, file: str) -> Iterator[str]:
+def header_errors(table: SqlTable, file: str) -> Iterator[str]:
     text, header = table.text(file), table.header(file)
     if missing := [key for key in REQUIRED[file] if not header.get(key)]:
         yield f"expected {missing} in the header"
@@ -80,7 +80,7 @@ def header_faults(table: SqlTable, file: str) -> Iterator[str]:
             yield f"expected `-- key:` with a key of {list(HEADER_KEYS)}, or `--   ` where a line goes on, found {line}"
 
 
-def source_faults(table: SqlTable, file: str) -> Iterator[str]:
+def source_errors(table: SqlTable, file: str) -> Iterator[str]:
     """The order of builds rests on the sources, so they must be true."""
     named = set(re.findall(r"\w+\.\w+", table.header(file).get("sources", ""))) - {table.name}
     read = re.findall(r"\b(?:FROM|JOIN|REFERENCES)\s+(\w+\.\w+)", code_of(table.text(file)), re.IGNORECASE)
@@ -88,7 +88,7 @@ def source_faults(table: SqlTable, file: str) -> Iterator[str]:
         yield f"expected the sources {sorted(set(read))} in the header, found {sorted(named)}"
 
 
-def parameter_faults(table: SqlTable) -> Iterator[str]:
+def parameter_errors(table: SqlTable) -> Iterator[str]:
     listed = re.sub(r"\([^)]*\)", "", table.header("query.sql").get("parameters", ""))
     named = {name.strip() for name in listed.split(",")} - {"", "none"}
     used = set(PLACEHOLDER.findall(code_of(table.text("query.sql") + table.text("touched.sql"))))
@@ -98,7 +98,7 @@ def parameter_faults(table: SqlTable) -> Iterator[str]:
         yield f"checks.sql: expected parameters of the query, {sorted(used)}, found {sorted(unknown)}"
 
 
-def disposition_faults(table: SqlTable) -> Iterator[str]:
+def disposition_errors(table: SqlTable) -> Iterator[str]:
     """Of a table that a build writes; a query that fills none says so in words."""
     try:
         if table.text("table.sql") and table.text("query.sql"):
@@ -112,10 +112,10 @@ def disposition_faults(table: SqlTable) -> Iterator[str]:
 def rebuild_lines(table: SqlTable) -> Iterator[str]:
     """A table that says it can be made anew from its query must be one."""
     if "rebuild" in table.header("table.sql"):
-        yield from rebuild_faults(table)
+        yield from rebuild_errors(table)
 
 
-def check_faults(text: str) -> Iterator[str]:
+def check_errors(text: str) -> Iterator[str]:
     if not re.match(r"-- (?:fail|warn): \S", text):
         yield "expected `-- fail: name` or `-- warn: name` in the first line"
     for line in re.findall(r"^--.*", text, re.MULTILINE):
@@ -125,18 +125,18 @@ def check_faults(text: str) -> Iterator[str]:
     if len(set(names)) != len(names):
         yield f"expected a name of its own for each check, found {names}"
     for body in re.split(r"^-- (?:fail|warn):.*$", text, flags=re.MULTILINE)[1:]:
-        yield from select_faults(body)
+        yield from select_errors(body)
 
 
-def value_faults(text: str) -> Iterator[str]:
-    """Faults of what runs with parameters: the clock must be one of them, and a % belongs to them."""
+def value_errors(text: str) -> Iterator[str]:
+    """Errors of what runs with parameters: the clock must be one of them, and a % belongs to them."""
     if found := UNSTABLE.search(code_of(text)):
         yield f"expected the same answer on every run, found {found[0]}: make it a parameter"
     if re.search(r"%(?!\(\w+\)s|%)", text.replace("%%", "")):
         yield "expected %(name)s, or %% for a per cent sign, found a lone %"
 
 
-def faults(table: SqlTable) -> list[str]:
+def errors(table: SqlTable) -> list[str]:
     """Everything that is wrong with the files of one table."""
     found: list[str] = []
     if not any(map(table.text, FILES)):
@@ -147,17 +147,17 @@ def faults(table: SqlTable) -> list[str]:
     for file in filter(table.text, FILES):
         text = table.text(file)
         rules = (
-            [header_faults(table, file), source_faults(table, file)] if file != "checks.sql" else [check_faults(text)]
+            [header_errors(table, file), source_errors(table, file)] if file != "checks.sql" else [check_errors(text)]
         )
         if file in {"query.sql", "touched.sql"}:
-            rules.append(select_faults(text))
+            rules.append(select_errors(text))
         if file == "query.sql":
-            rules.append(parameter_faults(table))
+            rules.append(parameter_errors(table))
         if file != "table.sql":
-            rules.append(value_faults(text))
-        found += [f"{table.name}/{file}: {fault}" for rule in rules for fault in rule]
-    found += [f"{table.name}/query.sql: {fault}" for fault in disposition_faults(table)]
-    found += [f"{table.name}/table.sql: {fault}" for fault in rebuild_lines(table)]
+            rules.append(value_errors(text))
+        found += [f"{table.name}/{file}: {error}" for rule in rules for error in rule]
+    found += [f"{table.name}/query.sql: {error}" for error in disposition_errors(table)]
+    found += [f"{table.name}/table.sql: {error}" for error in rebuild_lines(table)]
     return found
 
 
@@ -167,8 +167,8 @@ TABLES = [
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_files_have_no_faults(table: SqlTable) -> None:
-    assert faults(table) == []
+def test_files_have_no_errors(table: SqlTable) -> None:
+    assert errors(table) == []
 
 
 TABLE = """\
@@ -223,8 +223,8 @@ def sample(root: Path, files: dict[str, str]) -> SqlTable:
     return sql_table("shop.sales", root)
 
 
-def test_sound_files_have_no_faults(tmp_path: Path) -> None:
-    assert faults(sample(tmp_path, GOOD)) == []
+def test_sound_files_have_no_errors(tmp_path: Path) -> None:
+    assert errors(sample(tmp_path, GOOD)) == []
 
 
 @pytest.mark.parametrize(
@@ -282,14 +282,14 @@ def test_sound_files_have_no_faults(tmp_path: Path) -> None:
         ("checks.sql", "count > 1000;", "count > 1000; SELECT 1;", "expected one SELECT, found ['select_"),
     ],
 )
-def test_file_that_breaks_a_rule_is_a_fault(file: str, old: str, new: str, message: str, tmp_path: Path) -> None:
+def test_file_that_breaks_a_rule_is_a_error(file: str, old: str, new: str, message: str, tmp_path: Path) -> None:
     assert old in GOOD[file]
-    found = faults(sample(tmp_path, GOOD | {file: GOOD[file].replace(old, new, 1)}))
-    assert [fault for fault in found if fault.startswith("shop.sales/") and message in fault], found
+    found = errors(sample(tmp_path, GOOD | {file: GOOD[file].replace(old, new, 1)}))
+    assert [error for error in found if error.startswith("shop.sales/") and message in error], found
 
 
-def test_sound_files_of_a_merge_have_no_faults(tmp_path: Path) -> None:
-    assert faults(sample(tmp_path, MERGED)) == []
+def test_sound_files_of_a_merge_have_no_errors(tmp_path: Path) -> None:
+    assert errors(sample(tmp_path, MERGED)) == []
 
 
 @pytest.mark.parametrize(
@@ -307,26 +307,26 @@ def test_sound_files_of_a_merge_have_no_faults(tmp_path: Path) -> None:
         ("table.sql", TABLE, "", "expected a table.sql and a query.sql beside touched.sql"),
     ],
 )
-def test_file_that_breaks_a_rule_of_merges_is_a_fault(
+def test_file_that_breaks_a_rule_of_merges_is_a_error(
     file: str, old: str, new: str, message: str, tmp_path: Path
 ) -> None:
     assert old in MERGED[file]
-    found = faults(sample(tmp_path, MERGED | {file: MERGED[file].replace(old, new, 1)}))
-    assert [fault for fault in found if message in fault], found
+    found = errors(sample(tmp_path, MERGED | {file: MERGED[file].replace(old, new, 1)}))
+    assert [error for error in found if message in error], found
 
 
-def test_foreign_file_is_a_fault(tmp_path: Path) -> None:
-    assert faults(sample(tmp_path, GOOD | {"notes.sql": QUERY})) == [
+def test_foreign_file_is_a_error(tmp_path: Path) -> None:
+    assert errors(sample(tmp_path, GOOD | {"notes.sql": QUERY})) == [
         f"shop.sales: expected only {FILES}, found notes.sql"
     ]
 
 
-def test_folder_without_sql_is_a_fault(tmp_path: Path) -> None:
-    assert faults(sample(tmp_path, {})) == [f"shop.sales: expected one of {FILES}"]
+def test_folder_without_sql_is_a_error(tmp_path: Path) -> None:
+    assert errors(sample(tmp_path, {})) == [f"shop.sales: expected one of {FILES}"]
 
 
 @pytest.mark.parametrize(
-    ("header", "query", "fault"),
+    ("header", "query", "error"),
     [
         ("from query", "SELECT %(day)s::date AS day", None),
         ("yes", "SELECT %(day)s::date AS day", "expected `rebuild: from query`"),
@@ -334,7 +334,7 @@ def test_folder_without_sql_is_a_fault(tmp_path: Path) -> None:
     ],
 )
 def test_table_that_is_made_anew_has_no_parameter_but_its_partition(
-    tmp_path: Path, header: str, query: str, fault: str | None
+    tmp_path: Path, header: str, query: str, error: str | None
 ) -> None:
     folder = tmp_path / "shop" / "sales"
     folder.mkdir(parents=True)
@@ -343,4 +343,4 @@ def test_table_that_is_made_anew_has_no_parameter_but_its_partition(
     (folder / "table.sql").write_text(f"{disposition}-- rebuild: {header}\n{ddl}\n")
     (folder / "query.sql").write_text(f"{disposition}{query}\n")
     found = list(rebuild_lines(sql_table("shop.sales", tmp_path)))
-    assert not found if fault is None else fault in found[0]
+    assert not found if error is None else error in found[0]

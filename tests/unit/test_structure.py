@@ -38,7 +38,7 @@ def imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
 
 
-def import_faults(module: str, tree: ast.Module) -> Iterator[str]:
+def import_errors(module: str, tree: ast.Module) -> Iterator[str]:
     layer = layer_of(module)
     if layer is None:
         raise ValueError(f"expected a module of {list(LAYERS)}, found {module}")
@@ -69,7 +69,7 @@ def body_length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
-def flow_faults(module: str, tree: ast.Module) -> Iterator[str]:
+def flow_errors(module: str, tree: ast.Module) -> Iterator[str]:
     stem = module.rpartition(".")[2]
     flows = list(decorated(tree, {"flow"}))
     if layer_of(module) != "flows":
@@ -87,7 +87,7 @@ def flow_faults(module: str, tree: ast.Module) -> Iterator[str]:
             yield f"{module}: expected a flow of at most {LONGEST_FLOW} lines, found {length}"
 
 
-def task_faults(module: str, tree: ast.Module) -> Iterator[str]:
+def task_errors(module: str, tree: ast.Module) -> Iterator[str]:
     for function, _ in decorated(tree, {"step", "task"}):
         verb, _, noun = function.name.partition("_")
         if layer_of(module) != "tasks":
@@ -96,17 +96,17 @@ def task_faults(module: str, tree: ast.Module) -> Iterator[str]:
             yield f"{module}: expected a task called verb_object with a verb of {sorted(VERBS)}, found {function.name}"
 
 
-def module_faults(module: str, text: str) -> list[str]:
+def module_errors(module: str, text: str) -> list[str]:
     """Everything in one module that is not as the architecture says."""
     tree = ast.parse(text)
-    faults = [*import_faults(module, tree), *task_faults(module, tree)]
+    errors = [*import_errors(module, tree), *task_errors(module, tree)]
     if not module.endswith("__init__"):
-        faults += flow_faults(module, tree)
+        errors += flow_errors(module, tree)
     if (length := len(text.splitlines())) > LONGEST_MODULE:
-        faults.append(f"{module}: expected at most {LONGEST_MODULE} lines, found {length}")
+        errors.append(f"{module}: expected at most {LONGEST_MODULE} lines, found {length}")
     if vague := VAGUE.intersection(part for name in module.split(".") for part in name.split("_")):
-        faults.append(f"{module}: expected a name that says what the module owns, found {sorted(vague)}")
-    return faults
+        errors.append(f"{module}: expected a name that says what the module owns, found {sorted(vague)}")
+    return errors
 
 
 MODULES = {
@@ -118,7 +118,7 @@ MODULES = {
 
 @pytest.mark.parametrize("module", MODULES)
 def test_module_is_as_the_architecture_says(module: str) -> None:
-    assert module_faults(module, MODULES[module].read_text(encoding="utf-8")) == []
+    assert module_errors(module, MODULES[module].read_text(encoding="utf-8")) == []
 
 
 def test_every_layer_has_modules() -> None:
@@ -150,8 +150,8 @@ def load_object() -> None: ...
 
 
 @pytest.mark.parametrize(("module", "text"), [("flows.orders_daily", GOOD_FLOW), ("tasks.load", GOOD_TASK)])
-def test_sound_module_has_no_faults(module: str, text: str) -> None:
-    assert module_faults(module, text) == []
+def test_sound_module_has_no_errors(module: str, text: str) -> None:
+    assert module_errors(module, text) == []
 
 
 @pytest.mark.parametrize(
@@ -169,20 +169,20 @@ def test_sound_module_has_no_faults(module: str, text: str) -> None:
         ("deployments.lint", "import tests.conftest"),
     ],
 )
-def test_import_against_the_direction_is_a_fault(module: str, text: str) -> None:
-    (fault,) = module_faults(module, text)
-    assert "imports of the project only" in fault
+def test_import_against_the_direction_is_a_error(module: str, text: str) -> None:
+    (error,) = module_errors(module, text)
+    assert "imports of the project only" in error
 
 
 @pytest.mark.parametrize("text", ["import prefect", "from prefect.logging import x", "import prefect_aws"])
 @pytest.mark.parametrize("module", ["tasks.engine.lake.client", "tasks.contracts.events"])
-def test_prefect_below_the_tasks_is_a_fault(module: str, text: str) -> None:
-    (fault,) = module_faults(module, text)
-    assert "imports no Prefect" in fault
+def test_prefect_below_the_tasks_is_a_error(module: str, text: str) -> None:
+    (error,) = module_errors(module, text)
+    assert "imports no Prefect" in error
 
 
-def test_relative_import_is_a_fault() -> None:
-    assert module_faults("tasks.load", "from . import policy") == [
+def test_relative_import_is_a_error() -> None:
+    assert module_errors("tasks.load", "from . import policy") == [
         "tasks.load:1: expected an absolute import, found ..policy"
     ]
 
@@ -198,47 +198,47 @@ def test_relative_import_is_a_fault() -> None:
         ("    load_object()\n", "    load_object()\n" * 26, "expected a flow of at most 25 lines, found 26"),
     ],
 )
-def test_flow_that_breaks_a_rule_is_a_fault(old: str, new: str, message: str) -> None:
+def test_flow_that_breaks_a_rule_is_a_error(old: str, new: str, message: str) -> None:
     assert old in GOOD_FLOW
-    assert f"flows.orders_daily: {message}" in module_faults("flows.orders_daily", GOOD_FLOW.replace(old, new))
+    assert f"flows.orders_daily: {message}" in module_errors("flows.orders_daily", GOOD_FLOW.replace(old, new))
 
 
-def test_two_flows_in_a_file_are_a_fault() -> None:
+def test_two_flows_in_a_file_are_a_error() -> None:
     second = '\n@prefect.flow(name="orders-daily")\nasync def orders_daily() -> None: ...\n'
-    assert module_faults("flows.orders_daily", GOOD_FLOW + second) == [
+    assert module_errors("flows.orders_daily", GOOD_FLOW + second) == [
         "flows.orders_daily: expected one flow, found ['orders_daily', 'orders_daily']"
     ]
 
 
-def test_flow_outside_of_flows_is_a_fault() -> None:
-    (fault,) = module_faults("tasks.load", "@flow\ndef load() -> None: ...")
-    assert "flows live under flows/" in fault
+def test_flow_outside_of_flows_is_a_error() -> None:
+    (error,) = module_errors("tasks.load", "@flow\ndef load() -> None: ...")
+    assert "flows live under flows/" in error
 
 
 def test_docstring_and_signature_of_a_flow_do_not_count() -> None:
     docstring = textwrap.indent("'''Title.\n" + "Words.\n" * 40 + "'''", "    ")
     text = GOOD_FLOW.replace("    '''What it does.'''", docstring).replace("    load_object()\n", "    load()\n" * 25)
-    assert module_faults("flows.orders_daily", text) == []
+    assert module_errors("flows.orders_daily", text) == []
 
 
 @pytest.mark.parametrize("name", ["fetch_object", "load", "load_", "object_load", "loads_object"])
 @pytest.mark.parametrize("decorator", ["@step(task_run_name='x')", "@task", "@prefect.task(retries=1)"])
-def test_task_that_is_not_verb_object_is_a_fault(name: str, decorator: str) -> None:
-    (fault,) = module_faults("tasks.load", f"{decorator}\ndef {name}() -> None: ...")
-    assert f"found {name}" in fault
+def test_task_that_is_not_verb_object_is_a_error(name: str, decorator: str) -> None:
+    (error,) = module_errors("tasks.load", f"{decorator}\ndef {name}() -> None: ...")
+    assert f"found {name}" in error
 
 
-def test_task_in_a_flow_file_is_a_fault() -> None:
-    (fault,) = module_faults("flows.orders_daily", GOOD_FLOW + "\n@task\ndef load_rows() -> None: ...")
-    assert "tasks live under tasks/" in fault
+def test_task_in_a_flow_file_is_a_error() -> None:
+    (error,) = module_errors("flows.orders_daily", GOOD_FLOW + "\n@task\ndef load_rows() -> None: ...")
+    assert "tasks live under tasks/" in error
 
 
 @pytest.mark.parametrize("module", ["tasks.engine.utils", "tasks.helpers", "deployments.csv_utils", "tasks.misc.load"])
-def test_vague_name_is_a_fault(module: str) -> None:
-    (fault,) = module_faults(module, "")
-    assert "expected a name that says what the module owns" in fault
+def test_vague_name_is_a_error(module: str) -> None:
+    (error,) = module_errors(module, "")
+    assert "expected a name that says what the module owns" in error
 
 
-def test_long_module_is_a_fault() -> None:
-    assert module_faults("tasks.load", "x = 1\n" * 300) == []
-    assert module_faults("tasks.load", "x = 1\n" * 301) == ["tasks.load: expected at most 300 lines, found 301"]
+def test_long_module_is_a_error() -> None:
+    assert module_errors("tasks.load", "x = 1\n" * 300) == []
+    assert module_errors("tasks.load", "x = 1\n" * 301) == ["tasks.load: expected at most 300 lines, found 301"]

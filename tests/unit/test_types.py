@@ -11,7 +11,7 @@ from copied_rows import parsed, parsed_by
 from events_oracle import parse_tags
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from things import words_of
+from sample_dataset import words_of
 
 from tasks.contracts import Column
 from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID, ColumnType

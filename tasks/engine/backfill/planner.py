@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Literal
 
 from tasks.contracts.keys import Unit, partition_name, partition_value
-from tasks.engine.backfill.staleness import Standing
+from tasks.engine.backfill.staleness import CurrentPartition
 from tasks.engine.receipts import ObjectRef
 
 State = Literal["new", "changed", "unfinished", "stale", "unchanged", "missing", "orphaned"]
@@ -102,7 +102,7 @@ def plan_backfill(
     first: date | None,
     last: date | None,
     objects: Iterable[ObjectRef],
-    standing: Mapping[str, Standing],
+    current: Mapping[str, CurrentPartition],
 ) -> BackfillPlan:
     """Compare a listing with what the database holds.
 
@@ -112,35 +112,35 @@ def plan_backfill(
         first: A day of the first partition; None for the first that is delivered or loaded.
         last: A day of the last one, which is included; None for the last that is delivered or loaded.
         objects: Of the range, as the lake lists them.
-        standing: What the database holds of the range, by partition.
+        current: What the database holds of the range, by partition.
     """
     listed: dict[str, list[ObjectRef]] = {}
     for source in objects:
         listed.setdefault(source.partition, []).append(source)
-    known = sorted(listed.keys() | standing.keys())
+    known = sorted(listed.keys() | current.keys())
     first = first or (partition_value(known[0]) if known else None)
     last = last or (partition_value(known[-1]) if known else None)
     if first is None or last is None:
         return BackfillPlan(dataset, ())
     names = partitions_between(unit, first, last)
-    return BackfillPlan(dataset, tuple(_planned(name, listed.get(name, []), standing.get(name)) for name in names))
+    return BackfillPlan(dataset, tuple(_planned(name, listed.get(name, []), current.get(name)) for name in names))
 
 
-def _planned(partition: str, sources: list[ObjectRef], standing: Standing | None) -> PartitionPlan:
-    versions = standing.versions if standing else {}
+def _planned(partition: str, sources: list[ObjectRef], current: CurrentPartition | None) -> PartitionPlan:
+    versions = current.versions if current else {}
     orphans = tuple(sorted(versions.keys() - {source.uri for source in sources}))
-    state, size = _state(sources, standing), sum(source.size_bytes for source in sources)
-    changes = standing.changes if standing and state == "stale" else ()
+    state, size = _state(sources, current), sum(source.size_bytes for source in sources)
+    changes = current.changes if current and state == "stale" else ()
     return PartitionPlan(partition, state, len(sources), size, orphans, changes)
 
 
-def _state(sources: list[ObjectRef], standing: Standing | None) -> State:
+def _state(sources: list[ObjectRef], current: CurrentPartition | None) -> State:
     if not sources:
-        return "orphaned" if standing else "missing"
-    if standing is None:
+        return "orphaned" if current else "missing"
+    if current is None:
         return "new"
-    if any(standing.versions.get(source.uri) != source.version for source in sources):
+    if any(current.versions.get(source.uri) != source.version for source in sources):
         return "changed"
-    if not standing.is_finished:
+    if not current.is_finished:
         return "unfinished"
-    return "stale" if standing.changes else "unchanged"
+    return "stale" if current.changes else "unchanged"

@@ -52,7 +52,7 @@ class PipelineInputs:
 
 
 @dataclass(frozen=True)
-class Standing:
+class CurrentPartition:
     """What the database holds of a partition.
 
     Attributes:
@@ -66,13 +66,13 @@ class Standing:
     changes: tuple[str, ...] = ()
 
 
-def read_standing(
+def read_current(
     connection: Connection,
     pipeline: PipelineInputs,
     first: str | None,
     last: str | None,
     secondary: Mapping[str, Sequence[ObjectRef]],
-) -> dict[str, Standing]:
+) -> dict[str, CurrentPartition]:
     """What the database holds of the partitions of a range, and which of their inputs changed.
 
     Args:
@@ -86,7 +86,7 @@ def read_standing(
     if not entries:
         return {}
     comparison = _Comparison(connection, pipeline, secondary, entries)
-    found = {entry.partition: comparison.standing(entry) for entry in entries}
+    found = {entry.partition: comparison.current(entry) for entry in entries}
     if comparison.of_any_run and all(one.is_finished and not one.changes for one in found.values()):
         last = max(found)
         found[last] = replace(found[last], changes=tuple(comparison.of_any_run))
@@ -125,7 +125,7 @@ class _Comparison:
         self._of_all, self.of_any_run = self._changes_without_partition()
         self._digest_of = lru_cache(sql_digest)
 
-    def standing(self, entry: PartitionEntry) -> Standing:
+    def current(self, entry: PartitionEntry) -> CurrentPartition:
         """What the database holds of one partition."""
         versions = {uri: loaded.version for uri, loaded in entry.objects.items()}
         changes = [*self._of_all]
@@ -137,7 +137,7 @@ class _Comparison:
         built, is_built = self._changed_tables(entry)
         changes += built
         is_finished = bool(entry.sql_digest) and entry.load_ids == entry.finished_ids and is_built
-        return Standing(versions, is_finished, tuple(dict.fromkeys(changes)))
+        return CurrentPartition(versions, is_finished, tuple(dict.fromkeys(changes)))
 
     def _changed_tables(self, entry: PartitionEntry) -> tuple[list[str], bool]:
         """Changed inputs of the partition's tables, and whether a run came to its end with what is built now."""

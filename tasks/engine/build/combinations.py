@@ -18,12 +18,12 @@ def refuse_combinations(recipes: Iterable[Recipe]) -> None:
     Raises:
         SqlFileError: There is such a table; the message says what to use instead.
     """
-    if faults := list(combination_faults(recipes)):
-        raise SqlFileError("; ".join(faults))
+    if errors := list(combination_errors(recipes)):
+        raise SqlFileError("; ".join(errors))
 
 
-def combination_faults(recipes: Iterable[Recipe]) -> Iterator[str]:
-    """What is wrong with the combination of some tables, one sentence for each fault.
+def combination_errors(recipes: Iterable[Recipe]) -> Iterator[str]:
+    """What is wrong with the combination of some tables, one sentence for each error.
 
     A later partition may change a table that is merged or appended to, and a table that is built as a whole from
     partitions. A table of partitions that reads such a table, directly or through others, would be built again for

@@ -13,8 +13,8 @@ from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch
 from tasks.engine.formats.native import binding
-from tasks.engine.formats.native.binding import TextColumn, library
-from tasks.engine.formats.texts import Texts
+from tasks.engine.formats.native.binding import StringColumn, library
+from tasks.engine.formats.string_columns import StringColumns
 from tasks.engine.ledger import RejectedRow
 
 BOM = b"\xef\xbb\xbf"
@@ -125,10 +125,10 @@ class CsvRecords:
         """The sound records as rows of texts, with the rejected ones."""
         names, size, address = tuple(self._columns.positions), 8, self._address()
         columns = [
-            TextColumn(data=address, spans=(self._found.spans or 0) + place * size, stride=len(names))
+            StringColumn(data=address, spans=(self._found.spans or 0) + place * size, stride=len(names))
             for place in range(len(names))
         ]
-        texts = Texts(names, columns, self.row_count, self)
+        texts = StringColumns(names, columns, self.row_count, self)
         return Batch(texts, self.records_of, self._columns, self.rejected())
 
     def _address(self) -> int:
@@ -139,7 +139,7 @@ class CsvRecords:
 
     def _reason_of(self, record: binding.Record) -> str:
         width = f"expected {self._columns.width} fields, found {record.fields}"
-        return _REASONS.get(record.fault, width)
+        return _REASONS.get(record.error, width)
 
 
 def read_records(

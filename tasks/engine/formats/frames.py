@@ -7,42 +7,42 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from tasks.engine.formats.native.binding import TextColumn, library
-from tasks.engine.formats.texts import Texts
+from tasks.engine.formats.native.binding import StringColumn, library
+from tasks.engine.formats.string_columns import StringColumns
 
 _NO_BYTES = ctypes.create_string_buffer(0)
 """What texts without a byte are made of, for which Arrow has no buffer."""
 
 
-def texts_of(frame: pl.DataFrame) -> Texts:
+def string_columns_of(frame: pl.DataFrame) -> StringColumns:
     """The columns of a frame, which are strings or lists of strings."""
     arrays = [series.rechunk().to_arrow() for series in frame.get_columns()]
-    return Texts(frame.columns, [_column(array) for array in arrays], len(frame), arrays)
+    return StringColumns(frame.columns, [_column(array) for array in arrays], len(frame), arrays)
 
 
-def texts_of_arrays(names: Sequence[str], arrays: Sequence[Any], row_count: int) -> Texts:
+def string_columns_of_arrays(names: Sequence[str], arrays: Sequence[Any], row_count: int) -> StringColumns:
     """Arrow arrays of large strings, or of large lists of them, as columns of texts."""
-    return Texts(names, [_column(array) for array in arrays], row_count, arrays)
+    return StringColumns(names, [_column(array) for array in arrays], row_count, arrays)
 
 
-def frame_of(texts: Texts, names: Iterable[str] | None = None) -> pl.DataFrame:
+def frame_of(texts: StringColumns, names: Iterable[str] | None = None) -> pl.DataFrame:
     """All columns, or some of them, as a frame of strings; not those that are lists."""
     columns = dict(zip(texts.names, texts.columns, strict=True))
     return pl.DataFrame({name: _series(columns[name], texts.row_count) for name in names or texts.names})
 
 
-def _series(column: TextColumn, row_count: int) -> pl.Series:
+def _series(column: StringColumn, row_count: int) -> pl.Series:
     offsets = (ctypes.c_int64 * (row_count + 1))()
-    data = (ctypes.c_uint8 * library.texts_size(column, row_count))()
+    data = (ctypes.c_uint8 * library.strings_size(column, row_count))()
     validity = (ctypes.c_uint8 * ((row_count + 7) // 8))()
-    library.texts_copy(column, row_count, offsets, data, validity)
+    library.strings_copy(column, row_count, offsets, data, validity)
     buffers: list[pa.Buffer | None] = [pa.py_buffer(validity), pa.py_buffer(offsets), pa.py_buffer(data)]
     return pl.Series(pa.Array.from_buffers(pa.large_string(), row_count, buffers))
 
 
-def _column(array: Any) -> TextColumn:
+def _column(array: Any) -> StringColumn:
     """A column over an Arrow array of large strings, or of large lists of them, which somebody else keeps."""
-    column = TextColumn()
+    column = StringColumn()
     if array.type.num_fields:
         column.has_list, column.lists = _addresses(array)
         column.list_offset = array.offset

@@ -15,7 +15,7 @@ from tasks.contracts import UNKNOWN_KEYS, Contract
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch, match_columns
-from tasks.engine.formats.frames import texts_of
+from tasks.engine.formats.frames import string_columns_of
 from tasks.engine.formats.json_records import Record, has_more_keys, read_elements, read_lines
 from tasks.engine.ledger import RejectedRow
 from tasks.engine.quoting import quoted, shown
@@ -179,7 +179,7 @@ def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
         rows.append(row.replace(b"\n", b" ") if b"\n" in raw else row)
     columns = keys.columns
     frame = _frame(b"\n".join(rows), [*columns.positions, *([UNKNOWN_KEYS] if keys.keeps_unknown else [])])
-    return Batch(texts_of(frame), lambda places: [sound[place] for place in places], columns, rejected)
+    return Batch(string_columns_of(frame), lambda places: [sound[place] for place in places], columns, rejected)
 
 
 def _batches(records: Iterator[Record], chunk_bytes: int) -> Iterator[list[Record]]:

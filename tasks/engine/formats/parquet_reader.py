@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from tasks.contracts import Contract
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch, match_columns
-from tasks.engine.formats.frames import texts_of_arrays
+from tasks.engine.formats.frames import string_columns_of_arrays
 from tasks.engine.formats.parquet_files import ParquetObject, check_counts, open_parquet
 from tasks.engine.formats.parquet_values import invalid_texts, level_count, text_array, wants_lists
 from tasks.engine.ledger import RejectedRow
@@ -75,24 +75,24 @@ def _rows_at_once(group: pq.RowGroupMetaData, chunk_bytes: int) -> int:
 
 def _batch(arrays: Sequence[Any], first: int, columns: ColumnMatch) -> Batch:
     """Rows of texts; a row that holds a text which is not UTF-8 is rejected."""
-    faults: dict[int, str] = {}
+    errors: dict[int, str] = {}
     for source, array in zip(columns.positions, arrays, strict=True):
         for row in invalid_texts(array):
-            faults.setdefault(row, source)
+            errors.setdefault(row, source)
     rejected = [
         RejectedRow(first + row, source, "not UTF-8", _record(columns, arrays, row))
-        for row, source in sorted(faults.items())
+        for row, source in sorted(errors.items())
     ]
     count = len(arrays[0])
     places: Sequence[int] = range(count)
-    if faults:
-        places = [row for row in range(count) if row not in faults]
+    if errors:
+        places = [row for row in range(count) if row not in errors]
         arrays = [array.take(pa.array(places, pa.int64())) for array in arrays]
 
     def records_of(rows: Sequence[int]) -> list[tuple[int, bytes]]:
         return [(first + places[row], _record(columns, arrays, row)) for row in rows]
 
-    return Batch(texts_of_arrays(list(columns.positions), arrays, len(places)), records_of, columns, rejected)
+    return Batch(string_columns_of_arrays(list(columns.positions), arrays, len(places)), records_of, columns, rejected)
 
 
 def _record(columns: ColumnMatch, arrays: Sequence[Any], row: int) -> bytes:

@@ -12,7 +12,7 @@ from tasks.engine.errors import ContractError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.native import binding
 from tasks.engine.formats.native.binding import library
-from tasks.engine.formats.texts import Texts
+from tasks.engine.formats.string_columns import StringColumns
 from tasks.engine.ledger import RejectedRow
 
 Derive = Callable[[str], str | None]
@@ -29,13 +29,13 @@ class Rows:
         count: How many there are.
         data: Their bytes in a binary COPY.
         rejected: The records that could not become rows, by line.
-        bad: Places in the batch of those among them that had all of their texts.
+        invalid: Places in the batch of those among them that had all of their texts.
     """
 
     count: int
     data: bytes
     rejected: list[RejectedRow]
-    bad: list[int]
+    invalid: list[int]
 
 
 class RowEncoder:
@@ -58,47 +58,47 @@ class RowEncoder:
         columns = [_column(column, sources[column.source_name]) for column in contract.columns]
         head = struct.pack("!h", len(constants) + len(columns))
         head += b"".join(struct.pack("!i", len(constant)) + constant for constant in constants)
-        self._answerer = _Answerer([_function(column) for column in contract.columns])
+        self._callback = _DeriveCallback([_function(column) for column in contract.columns])
         # What the encoder points to: the function that it calls, and the columns' texts.
-        self._kept = binding.Ask(self._answerer.answer), columns
+        self._kept = binding.DeriveCallback(self._callback.derive), columns
         described = (binding.Column * len(columns))(*columns)
         encoder = library.encoder_new(described, len(columns), head, len(head), HASH_KEY, self._kept[0])
         if not encoder:
             raise MemoryError("no memory for an encoder of rows")
         weakref.finalize(self, library.encoder_free, encoder)
-        self._encoder = self._answerer.encoder = encoder
+        self._encoder = self._callback.encoder = encoder
 
     def encode(self, batch: Batch) -> Rows:
         """Make the rows of a batch."""
-        encoded = self._encoded(batch.texts)
-        bad = encoded.bad[: encoded.bad_count]
-        places = [one.row for one in bad]
+        encoded = self._encoded(batch.strings)
+        invalid = encoded.invalid[: encoded.invalid_count]
+        places = [one.row for one in invalid]
         rejected = batch.rejected
-        if bad:
+        if invalid:
             records = batch.records_of(places)
-            faults = [self._rejected(one, *record) for one, record in zip(bad, records, strict=True)]
-            rejected = sorted(rejected + faults, key=lambda row: row.line_number)
+            rejections = [self._rejected(one, *record) for one, record in zip(invalid, records, strict=True)]
+            rejected = sorted(rejected + rejections, key=lambda row: row.line_number)
         return Rows(encoded.row_count, ctypes.string_at(encoded.out, encoded.out_size), rejected, places)
 
-    def bad_rows(self, texts: Texts) -> list[int]:
+    def invalid_rows(self, texts: StringColumns) -> list[int]:
         """Places of the rows that hold no value where one should be."""
         encoded = self._encoded(texts)
-        return [one.row for one in encoded.bad[: encoded.bad_count]]
+        return [one.row for one in encoded.invalid[: encoded.invalid_count]]
 
-    def _encoded(self, texts: Texts) -> binding.Encoded:
+    def _encoded(self, texts: StringColumns) -> binding.Encoded:
         encoded = library.encoder_encode(self._encoder, texts.columns, texts.row_count)
         if not encoded:
-            raise self._answerer.take_error() or MemoryError(f"no memory for {texts.row_count:,} rows")
+            raise self._callback.take_error() or MemoryError(f"no memory for {texts.row_count:,} rows")
         found: binding.Encoded = encoded.contents
         return found
 
-    def _rejected(self, bad: binding.BadRow, line: int, raw: bytes) -> RejectedRow:
-        column = self._contract.columns[bad.column]
+    def _rejected(self, invalid: binding.InvalidRow, line: int, raw: bytes) -> RejectedRow:
+        column = self._contract.columns[invalid.column]
         reason = f"{column.source_name}: expected {column.type.expected}"
-        return RejectedRow(line, column.source_name, reason + (", found nothing" if bad.is_missing else ""), raw)
+        return RejectedRow(line, column.source_name, reason + (", found nothing" if invalid.is_missing else ""), raw)
 
 
-class _Answerer:
+class _DeriveCallback:
     """Says what texts stand for, when the encoder asks."""
 
     def __init__(self, functions: Sequence[Derive]) -> None:
@@ -106,12 +106,12 @@ class _Answerer:
         self.encoder: int | None = None
         self._error: BaseException | None = None
 
-    def answer(self, place: int, text: int, size: int) -> bool:
+    def derive(self, place: int, text: int, size: int) -> bool:
         """Answer about a text of a column; False where that failed, with the error kept: C cannot raise it."""
         try:
             value = self._functions[place](ctypes.string_at(text, size).decode())
             given = b"" if value is None else value.encode()
-            return bool(library.encoder_answer(self.encoder, given, -1 if value is None else len(given)))
+            return bool(library.encoder_store_derived(self.encoder, given, -1 if value is None else len(given)))
         except BaseException as error:
             self._error = error
             return False

@@ -94,7 +94,7 @@ def load_object(
                 attempt.succeed(connection, loaded.load_id, is_unchanged=True)
                 return _receipt(connection, contract, source, loaded, "unchanged", started)
             earlier = ledger.find_load(connection, contract.dataset, source)
-            before = ledger.count_standing(connection, earlier.load_id) if earlier else 0
+            before = ledger.count_current_rows(connection, earlier.load_id) if earlier else 0
             check_target(connection, contract, value)
             load_id = ledger.open_load(connection, contract.dataset, source, flow_run_id, contract_digest(contract))
             run = _Run(connection, attempt.budget, load_id, on_progress)

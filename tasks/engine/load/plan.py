@@ -61,7 +61,7 @@ class ObjectPlan:
         columns: Those of the contract.
         unknown: Columns of the object that the contract does not know.
         is_reordered: Whether the columns stand in another order than in the contract; never in JSON, which has none.
-        fault: Why the load would fail, as far as the object's beginning tells; None where nothing speaks against it.
+        error: Why the load would fail, as far as the object's beginning tells; None where nothing speaks against it.
     """
 
     source: ObjectRef
@@ -70,7 +70,7 @@ class ObjectPlan:
     columns: tuple[ColumnPlan, ...] = ()
     unknown: tuple[str, ...] = ()
     is_reordered: bool = False
-    fault: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _plan_object(
     if is_same:
         return ObjectPlan(source, "nothing", 0)
     action: Literal["load", "replace"] = "replace" if earlier else "load"
-    rows_replaced = ledger.count_standing(connection, earlier.load_id) if earlier else 0
+    rows_replaced = ledger.count_current_rows(connection, earlier.load_id) if earlier else 0
     try:
         with lake.open(source, lambda _: None, is_ahead=False) as file:
             names = read_names(file, source.uri, contract)
@@ -151,13 +151,13 @@ def _plan_object(
             columns,
             unknown_names(contract, names),
             is_reordered,
-            _fault(contract, names, source),
+            _error(contract, names, source),
         )
     except Permanent as error:
-        return ObjectPlan(source, action, rows_replaced, fault=str(error))
+        return ObjectPlan(source, action, rows_replaced, error=str(error))
 
 
-def _fault(contract: Contract, names: Sequence[str], source: ObjectRef) -> str | None:
+def _error(contract: Contract, names: Sequence[str], source: ObjectRef) -> str | None:
     if not names:
         return None  # an object without a header, or without records, has no rows
     known = contract.sources if is_json(source.uri) and contract.absent_keys == "null" else ()

@@ -39,7 +39,7 @@ def replay_load(
         SchemaDriftError: The table's columns differ from the contract's.
     """
     value = partition_value(load.partition) if contract.partition else None
-    taken, faults = 0, Counter[str]()
+    taken, errors = 0, Counter[str]()
     replay_id: int | None = None
     with errors_at(f"replay of load {load.load_id}, {load.source_uri}"), connection.transaction():
         lock(connection, f"{contract.dataset} {load.partition}".strip())
@@ -59,7 +59,7 @@ def replay_load(
                         " nothing was committed. Somebody else writes to ledger.rejected_rows: see who, then try again"
                     )
                 taken += closed
-                faults.update(row.reason for row in again.rejected)
+                errors.update(row.reason for row in again.rejected)
             ledger.close_load(connection, replay_id, taken, 0, load.columns)
             if not taken:
                 raise Rollback
@@ -70,8 +70,8 @@ def replay_load(
         replay_of=load.load_id,
         load_id=replay_id if taken else None,
         rows_loaded=taken,
-        rows_left=faults.total(),
-        reasons=tuple(faults.most_common()),
+        rows_left=errors.total(),
+        reasons=tuple(errors.most_common()),
     )
 
 

@@ -48,7 +48,7 @@ def rebuild_of(
         wanted: What its DDL makes.
     """
     is_declared = table.header("table.sql").get("rebuild") == "from query"
-    if not is_declared or found.kind != wanted.kind or set(rebuild_faults(table)):
+    if not is_declared or found.kind != wanted.kind or set(rebuild_errors(table)):
         return None
     column = table.replaced_column
     if column and (column not in found.columns or found.columns[column].type != wanted.columns[column].type):
@@ -65,7 +65,7 @@ def rebuild_of(
     return Rebuild(table, parameters, statements)
 
 
-def rebuild_faults(table: SqlTable) -> Iterator[str]:
+def rebuild_errors(table: SqlTable) -> Iterator[str]:
     """Why a table cannot be made anew from its query, whatever its header says."""
     if table.header("table.sql").get("rebuild") != "from query":
         yield "expected `rebuild: from query`, or no such line"

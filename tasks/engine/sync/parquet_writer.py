@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tasks.contracts import Column, Contract
 from tasks.engine.errors import BalanceError, ContractError
 from tasks.engine.formats.batches import Batch
-from tasks.engine.formats.frames import frame_of, texts_of
+from tasks.engine.formats.frames import frame_of, string_columns_of
 from tasks.engine.formats.reader import read_batches
 from tasks.engine.formats.rows import RowEncoder
 from tasks.engine.lake.client import Lake
@@ -71,7 +71,7 @@ class ParquetBlocks:
         with self._lake.open(self._source, lambda _: None) as file:
             for batch in read_batches(file, self._source.uri, self._contract):
                 self._refuse_damaged(batch)
-                rows = self._typed(frame_of(batch.texts)).to_arrow()
+                rows = self._typed(frame_of(batch.strings)).to_arrow()
                 writer = writer or pq.ParquetWriter(sink, rows.schema, compression="zstd", write_page_checksum=True)
                 writer.write_table(rows)
                 found += len(rows)
@@ -96,7 +96,7 @@ class ParquetBlocks:
             column.source_name
             for column in self._columns
             if (typed[column.source_name].is_null() & given[column.source_name].is_not_null()).any()
-            or self._checks[column.name].bad_rows(texts_of(given.select(column.source_name)))
+            or self._checks[column.name].invalid_rows(string_columns_of(given.select(column.source_name)))
         }
         if misfits:
             raise MisfitError(misfits)

@@ -209,13 +209,13 @@ def _verify(connection: Connection, tables: Sequence[SourceTable]) -> dict[str, 
     columns = {table: found[table.schema, table.name] for table in tables}
     absent = {table: sorted(set(table.columns) - set(columns[table])) for table in tables}
     if any(absent.values()):
-        faults = (
+        errors = (
             f"{_place(table)} without {', '.join(names)}, found {', '.join(columns[table])}"
             for table, names in absent.items()
             if names
         )
         raise SourceError(
-            f"Postgres [42703] {NAMES['42703']}: {'; '.join(faults)} (in {where}); nothing is extracted until the"
+            f"Postgres [42703] {NAMES['42703']}: {'; '.join(errors)} (in {where}); nothing is extracted until the"
             " columns are back, or the pipeline is changed"
         )
     unknown = {t.name: tuple(name for name in columns[t] if name not in t.columns) for t in tables}

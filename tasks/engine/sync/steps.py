@@ -125,9 +125,9 @@ def convert_run(
     if run.status == "exported":
         known = by_table(contracts)
         parquet.abort_uploads(run.run_number)
-        standing, files = parquet.files(run.run_number), csv.files(run.run_number)
+        current, files = parquet.files(run.run_number), csv.files(run.run_number)
         for table, row_count in run.row_counts.items():
-            if table not in standing:
+            if table not in current:
                 source = _ref(csv, files.get(table) or _missing(csv, run, table))
                 _convert(csv, parquet, run, table, source, known[table], row_count)
         sync_runs.confirm_run(connection, run)

@@ -14,14 +14,14 @@ LIBRARY = Path(os.environ.get("TALLY_NATIVE") or Path(__file__).with_name("nativ
 NEVER, ALWAYS, UNCLEAR = range(3)
 """When a column's value is what the caller's function makes of its text."""
 
-SOUND, QUOTE, WIDTH, NUL, UTF8, RETURN = range(6)
+VALID, QUOTE, WIDTH, NUL, UTF8, RETURN = range(6)
 """What is wrong with a record."""
 
 MOST_CSV_BYTES = 0x3FFFFFFF
 """How many bytes of CSV one call reads at most: SPAN_SIZE, for places in them have 32 bits."""
 
 
-class TextColumn(Structure):
+class StringColumn(Structure):
     """The texts of one column."""
 
     _fields_ = (
@@ -44,7 +44,7 @@ class Record(Structure):
         ("line", c_int64),
         ("begin", c_uint32),
         ("end", c_uint32),
-        ("fault", c_int32),
+        ("error", c_int32),
         ("fields", c_int32),
     )
 
@@ -103,7 +103,7 @@ class Column(Structure):
     )
 
 
-class BadRow(Structure):
+class InvalidRow(Structure):
     """A row that holds no value where one should be."""
 
     _fields_ = (("row", c_int64), ("column", c_int32), ("is_missing", c_bool))
@@ -114,18 +114,18 @@ class Encoded(Structure):
 
     _fields_ = (
         ("row_count", c_int64),
-        ("bad_count", c_int64),
+        ("invalid_count", c_int64),
         ("out", c_void_p),
         ("out_size", c_int64),
-        ("bad", POINTER(BadRow)),
+        ("invalid", POINTER(InvalidRow)),
     )
 
 
-Ask = ctypes.CFUNCTYPE(c_bool, c_int32, c_void_p, c_int64)
+DeriveCallback = ctypes.CFUNCTYPE(c_bool, c_int32, c_void_p, c_int64)
 """The caller's function of a column, asked about a text."""
 
 
-STRUCTS = (TextColumn, Record, CsvInput, CsvRecords, Column, BadRow, Encoded)
+STRUCTS = (StringColumn, Record, CsvInput, CsvRecords, Column, InvalidRow, Encoded)
 """In the order of `native_size`."""
 
 
@@ -136,9 +136,9 @@ def _loaded() -> ctypes.CDLL:
         raise ImportError(
             f"expected the compiled part of the engine, {LIBRARY}, found none that loads: {error}. Compile it: {BUILD}"
         ) from error
-    if fault := _mismatch(loaded):
+    if mismatch := _mismatch(loaded):
         raise ImportError(
-            f"the compiled part of the engine, {LIBRARY}, does not belong to this version of Tally: {fault}."
+            f"the compiled part of the engine, {LIBRARY}, does not belong to this version of Tally: {mismatch}."
             f" Compile it again: {BUILD}"
         )
     return loaded
@@ -167,12 +167,12 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "csv_free": (None, [POINTER(CsvRecords)]),
     "column_type": (c_bool, [POINTER(Column)]),
     "text_hash": (c_uint64, [POINTER(c_uint64), c_char_p, c_int64]),
-    "encoder_new": (c_void_p, [POINTER(Column), c_int32, c_char_p, c_int64, POINTER(c_uint64), Ask]),
+    "encoder_new": (c_void_p, [POINTER(Column), c_int32, c_char_p, c_int64, POINTER(c_uint64), DeriveCallback]),
     "encoder_free": (None, [c_void_p]),
-    "encoder_encode": (POINTER(Encoded), [c_void_p, POINTER(TextColumn), c_int64]),
-    "encoder_answer": (c_bool, [c_void_p, c_char_p, c_int64]),
-    "texts_size": (c_int64, [POINTER(TextColumn), c_int64]),
-    "texts_copy": (None, [POINTER(TextColumn), c_int64, POINTER(c_int64), POINTER(c_uint8), POINTER(c_uint8)]),
+    "encoder_encode": (POINTER(Encoded), [c_void_p, POINTER(StringColumn), c_int64]),
+    "encoder_store_derived": (c_bool, [c_void_p, c_char_p, c_int64]),
+    "strings_size": (c_int64, [POINTER(StringColumn), c_int64]),
+    "strings_copy": (None, [POINTER(StringColumn), c_int64, POINTER(c_int64), POINTER(c_uint8), POINTER(c_uint8)]),
 }
 """What each function returns and takes."""
 

@@ -33,7 +33,7 @@ int64_t value_write(const Column *column, const char *text, int64_t size, uint8_
     case KIND_BOOLEAN: return write_boolean(text, size, out);
     case KIND_NUMERIC: return write_numeric(column, text, size, out);
     case KIND_JSONB: return write_jsonb(text, size, out);
-    case KIND_TEXTS: return write_texts(text, size, out);
+    case KIND_TEXT_ARRAY: return write_text_array(text, size, out);
     default: return NO_VALUE;
     }
 }

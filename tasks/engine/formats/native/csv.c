@@ -95,12 +95,12 @@ static int64_t without_line_end(const char *data, int64_t begin, int64_t end) {
     return end;
 }
 
-static int32_t fault_of(const char *data, int64_t begin, int64_t end, const Shape *shape, int32_t width) {
-    if (shape->fields != width) return FAULT_WIDTH;
-    if (shape->seen & NUL) return FAULT_NUL;
-    if (shape->seen & HIGH && !is_utf8((const uint8_t *)data + begin, (const uint8_t *)data + end)) return FAULT_UTF8;
-    if (shape->seen & RETURN) return FAULT_RETURN;
-    return SOUND;
+static int32_t error_of(const char *data, int64_t begin, int64_t end, const Shape *shape, int32_t width) {
+    if (shape->fields != width) return ERROR_WIDTH;
+    if (shape->seen & NUL) return ERROR_NUL;
+    if (shape->seen & HIGH && !is_utf8((const uint8_t *)data + begin, (const uint8_t *)data + end)) return ERROR_UTF8;
+    if (shape->seen & RETURN) return ERROR_RETURN;
+    return VALID;
 }
 
 static int64_t count_lines(const char *data, int64_t begin, int64_t end) {
@@ -142,7 +142,7 @@ static bool read_next(const CsvInput *input, int64_t begin, CsvRecords *found, R
     if (outcome == WHOLE) {
         *end = shape.end;
         record->end = (uint32_t)without_line_end(input->data, begin, shape.end);
-        record->fault = fault_of(input->data, begin, record->end, &shape, input->width);
+        record->error = error_of(input->data, begin, record->end, &shape, input->width);
         record->fields = (int32_t)shape.fields;
         if (shape.seen & NEWLINE) *lines = count_lines(input->data, begin, shape.end);
         return true;
@@ -154,7 +154,7 @@ static bool read_next(const CsvInput *input, int64_t begin, CsvRecords *found, R
     if (!input->is_last && (!is_here || (outcome == UNFINISHED && !is_long))) return false;
     found->is_open |= outcome == UNFINISHED;
     record->end = (uint32_t)without_line_end(input->data, begin, *end);
-    record->fault = FAULT_QUOTE;
+    record->error = ERROR_QUOTE;
     return true;
 }
 
@@ -180,7 +180,7 @@ CsvRecords *csv_read(const CsvInput *input) {
             break;
         }
         if (record.end > record.begin) {
-            if (record.fault == SOUND) found->rows[found->row_count++] = record;
+            if (record.error == VALID) found->rows[found->row_count++] = record;
             else found->rejected[found->rejected_count++] = record;
         }
         found->consumed = end, found->lines += lines;

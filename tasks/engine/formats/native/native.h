@@ -34,7 +34,7 @@ typedef struct {
     const int64_t *lists;    /* of lists: where each one's texts begin; else NULL */
     const uint8_t *has_list; /* bitmap of the lists that are there; NULL where all are */
     int64_t list_offset;
-} TextColumn;
+} StringColumn;
 
 /* ---- csv.c ---- */
 
@@ -42,11 +42,11 @@ typedef struct {
 typedef struct {
     int64_t line;
     uint32_t begin, end;
-    int32_t fault;  /* one of enum Fault */
+    int32_t error;  /* one of enum RecordError */
     int32_t fields; /* how many were found, where their number is the fault */
 } Record;
 
-enum Fault { SOUND, FAULT_QUOTE, FAULT_WIDTH, FAULT_NUL, FAULT_UTF8, FAULT_RETURN };
+enum RecordError { VALID, ERROR_QUOTE, ERROR_WIDTH, ERROR_NUL, ERROR_UTF8, ERROR_RETURN };
 
 /* What csv_read reads, and how much of it one call may return. */
 typedef struct {
@@ -78,7 +78,7 @@ typedef struct {
 EXPORT CsvRecords *csv_read(const CsvInput *input);
 EXPORT void csv_free(CsvRecords *records);
 
-/* ---- answers.c ---- */
+/* ---- derive_cache.c ---- */
 
 /* What a function of the caller's made of a text: kept, so that it is asked once. */
 typedef struct {
@@ -87,36 +87,36 @@ typedef struct {
     uint64_t hash;
     const char *text;
     int64_t text_size;
-    const char *answer;
-    int64_t answer_size;
-} Answer;
+    const char *value;
+    int64_t value_size;
+} CacheEntry;
 
-enum State { FREE, ASKED, GIVEN, REFUSED };
+enum State { FREE, PENDING, DERIVED, REFUSED };
 
 typedef struct {
     uint64_t key[2]; /* of the hash: random */
-    Answer *slots;
+    CacheEntry *slots;
     uint64_t mask;
     int64_t count;
     struct Block *blocks; /* memory of the texts */
     int64_t bytes;        /* of the blocks */
-    Answer long_one;      /* the latest answer about a text that is too long to be kept */
-    char *passing;        /* that answer's text */
-} Answers;
+    CacheEntry uncached;      /* the latest answer about a text that is too long to be kept */
+    char *uncached_value;        /* that answer's text */
+} DeriveCache;
 
 EXPORT uint64_t text_hash(const uint64_t key[2], const char *text, int64_t size);
 
-/* The answer about a text, ASKED where none was given yet; NULL without memory. The answer is valid until the next call,
+/* The answer about a text, PENDING where none was given yet; NULL without memory. The answer is valid until the next call,
  * and so must the text be. */
-Answer *answers_find(Answers *answers, int32_t column, const char *text, int64_t size);
-bool answers_give(Answers *answers, Answer *asked, const char *answer, int64_t size); /* size -1: refused */
-void answers_clear(Answers *answers);
+CacheEntry *cache_find(DeriveCache *cache, int32_t column, const char *text, int64_t size);
+bool cache_store(DeriveCache *cache, CacheEntry *entry, const char *value, int64_t size); /* size -1: refused */
+void cache_clear(DeriveCache *cache);
 
 /* ---- columns.c; words.c ---- */
 
 enum Kind {
     KIND_TEXT, KIND_UUID, KIND_DATE, KIND_TIMESTAMPTZ, KIND_TIMESTAMP, KIND_INET, KIND_INTEGER, KIND_BIGINT,
-    KIND_BOOLEAN, KIND_NUMERIC, KIND_JSONB, KIND_TEXTS, KIND_UNKNOWN,
+    KIND_BOOLEAN, KIND_NUMERIC, KIND_JSONB, KIND_TEXT_ARRAY, KIND_UNKNOWN,
 };
 
 /* A column of the table, and where its value comes from. */
@@ -149,7 +149,7 @@ EXPORT bool column_type(Column *column); /* sets kind, precision and scale; fals
 
 /* Write the binary form of a value; its size, NO_VALUE, or UNCLEAR where only the caller's function can tell. */
 int64_t value_write(const Column *column, const char *text, int64_t size, uint8_t *out);
-int64_t list_write(const TextColumn *texts, int64_t begin, int64_t end, uint8_t *out);
+int64_t list_write(const StringColumn *texts, int64_t begin, int64_t end, uint8_t *out);
 
 static inline void put16(uint8_t *out, uint16_t value) {
     out[0] = (uint8_t)(value >> 8), out[1] = (uint8_t)value;
@@ -168,41 +168,41 @@ typedef struct {
     int64_t row;
     int32_t column;
     bool is_missing; /* there is nothing, and the column wants something */
-} BadRow;
+} InvalidRow;
 
 /* The rows of one load, for COPY. */
 typedef struct {
-    int64_t row_count, bad_count;
+    int64_t row_count, invalid_count;
     const uint8_t *out; /* valid until the next call */
     int64_t out_size;
-    const BadRow *bad;
+    const InvalidRow *invalid;
 } Encoded;
 
 typedef struct Encoder Encoder;
 
-/* The caller's function of a column: it gives what it makes of a text to encoder_answer. False where it failed. */
-typedef bool (*Ask)(int32_t column, const char *text, int64_t size);
+/* The caller's function of a column: it gives what it makes of a text to encoder_store_derived. False where it failed. */
+typedef bool (*DeriveCallback)(int32_t column, const char *text, int64_t size);
 
 /* head: what every row begins with: the number of its fields, and those that are the same in all of them.
  * key: random, for the hash of the texts that are asked about.
  * Returns NULL without memory. The columns are copied, their texts are not. */
 EXPORT Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, int64_t head_size,
-                            const uint64_t key[2], Ask ask);
+                            const uint64_t key[2], DeriveCallback derive);
 EXPORT void encoder_free(Encoder *encoder);
 
 /* Encode rows, asking once about each text. NULL without memory, or where the caller's function failed. */
-EXPORT const Encoded *encoder_encode(Encoder *encoder, const TextColumn *texts, int64_t row_count);
-EXPORT bool encoder_answer(Encoder *encoder, const char *answer, int64_t size); /* size -1: refused; false without memory */
+EXPORT const Encoded *encoder_encode(Encoder *encoder, const StringColumn *texts, int64_t row_count);
+EXPORT bool encoder_store_derived(Encoder *encoder, const char *value, int64_t size); /* size -1: refused; false without memory */
 
-/* ---- texts.c ---- */
+/* ---- string_columns.c ---- */
 
 /* The most bytes that a column's texts take. */
-EXPORT int64_t texts_size(const TextColumn *texts, int64_t row_count);
+EXPORT int64_t strings_size(const StringColumn *texts, int64_t row_count);
 /* Copy them: row_count + 1 offsets, the bytes, and a bitmap that was zeroed before. */
-EXPORT void texts_copy(const TextColumn *texts, int64_t row_count, int64_t *offsets, char *data, uint8_t *validity);
+EXPORT void strings_copy(const StringColumn *texts, int64_t row_count, int64_t *offsets, char *data, uint8_t *validity);
 
 /* A text of a column; false where there is none. Doubled quotes are undone in `spare`, which holds at least its size. */
-static inline bool text_of(const TextColumn *texts, int64_t row, const char **text, int64_t *size, char *spare) {
+static inline bool string_at(const StringColumn *texts, int64_t row, const char **text, int64_t *size, char *spare) {
     if (!texts->offsets) {
         Span span = texts->spans[row * texts->stride];
         if (span.size & SPAN_NULL) return false;

@@ -8,14 +8,14 @@ struct Encoder {
     int32_t count;
     uint8_t *head;
     int64_t head_size;
-    Ask ask;
-    Answers answers;
-    Answer *asked;
+    DeriveCallback derive;
+    DeriveCache cache;
+    CacheEntry *pending;
     Encoded encoded;
     uint8_t *out;
     char *spare;
-    BadRow *bad;
-    int64_t out_room, spare_room, bad_room;
+    InvalidRow *invalid;
+    int64_t out_room, spare_room, invalid_room;
 };
 
 static bool room_for(void **items, int64_t wanted, int64_t *room, size_t size) {
@@ -28,7 +28,7 @@ static bool room_for(void **items, int64_t wanted, int64_t *room, size_t size) {
 }
 
 Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, int64_t head_size,
-                     const uint64_t key[2], Ask ask) {
+                     const uint64_t key[2], DeriveCallback derive) {
     Encoder *encoder = calloc(1, sizeof *encoder);
     if (!encoder) return NULL;
     encoder->columns = malloc((size_t)count * sizeof *columns + 1);
@@ -36,21 +36,21 @@ Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, 
     if (!encoder->columns || !encoder->head) return encoder_free(encoder), NULL;
     memcpy(encoder->columns, columns, (size_t)count * sizeof *columns);
     memcpy(encoder->head, head, (size_t)head_size);
-    encoder->count = count, encoder->head_size = head_size, encoder->ask = ask;
-    memcpy(encoder->answers.key, key, sizeof encoder->answers.key);
+    encoder->count = count, encoder->head_size = head_size, encoder->derive = derive;
+    memcpy(encoder->cache.key, key, sizeof encoder->cache.key);
     return encoder;
 }
 
 void encoder_free(Encoder *encoder) {
     if (!encoder) return;
-    answers_clear(&encoder->answers);
-    free(encoder->columns), free(encoder->head), free(encoder->out), free(encoder->spare), free(encoder->bad);
+    cache_clear(&encoder->cache);
+    free(encoder->columns), free(encoder->head), free(encoder->out), free(encoder->spare), free(encoder->invalid);
     free(encoder);
 }
 
 /* ---- one value ---- */
 
-enum Cell { WRITTEN, NOTHING, BAD, FAILED };
+enum Cell { WRITTEN, NOTHING, INVALID, FAILED };
 
 /* A text, or none, and whether the source brought anything at all. */
 typedef struct {
@@ -59,7 +59,7 @@ typedef struct {
     bool is_there, is_given;
 } Found;
 
-static bool room_for_text(Encoder *encoder, const TextColumn *texts, int64_t row) {
+static bool room_for_text(Encoder *encoder, const StringColumn *texts, int64_t row) {
     int64_t size = texts->offsets ? 0 : texts->spans[row * texts->stride].size & SPAN_SIZE;
     return room_for((void **)&encoder->spare, size, &encoder->spare_room, 1);
 }
@@ -73,9 +73,9 @@ static int64_t size_of_first(const char *text, int64_t size, int32_t characters)
 }
 
 /* The text that a column is about: of its source, the part that counts. */
-static Found find(const Column *column, const TextColumn *texts, int64_t row, char *spare) {
+static Found find(const Column *column, const StringColumn *texts, int64_t row, char *spare) {
     Found found = {0};
-    found.is_there = text_of(texts, row, &found.text, &found.size, spare);
+    found.is_there = string_at(texts, row, &found.text, &found.size, spare);
     found.is_given = found.is_there && found.size;
     if (!found.is_there) return found;
     if (column->first && column->kind != KIND_TEXT) { /* blanks before a value do not count */
@@ -92,33 +92,33 @@ static Found find(const Column *column, const TextColumn *texts, int64_t row, ch
 }
 
 /* Put what the caller's function made of a text in its place. */
-static enum Cell ask(Encoder *encoder, int32_t place, Found *found) {
-    Answer *answer = encoder->asked = answers_find(&encoder->answers, place, found->text, found->size);
-    if (!answer) return FAILED;
-    if (answer->state == ASKED && !encoder->ask(place, answer->text, answer->text_size)) return FAILED;
-    if (answer->state == REFUSED) return found->is_given ? BAD : NOTHING;
-    found->text = answer->answer, found->size = answer->answer_size;
+static enum Cell derive(Encoder *encoder, int32_t place, Found *found) {
+    CacheEntry *entry = encoder->pending = cache_find(&encoder->cache, place, found->text, found->size);
+    if (!entry) return FAILED;
+    if (entry->state == PENDING && !encoder->derive(place, entry->text, entry->text_size)) return FAILED;
+    if (entry->state == REFUSED) return found->is_given ? INVALID : NOTHING;
+    found->text = entry->value, found->size = entry->value_size;
     return WRITTEN;
 }
 
 static enum Cell write_text(Encoder *encoder, const Column *column, Found found, int64_t end, int64_t *size) {
     if (!room_for((void **)&encoder->out, end + VALUE_ROOM(found.size), &encoder->out_room, 1)) return FAILED;
     *size = value_write(column, found.text, found.size, encoder->out + end + 4);
-    return *size < 0 ? BAD : WRITTEN;
+    return *size < 0 ? INVALID : WRITTEN;
 }
 
-static enum Cell write_list(Encoder *encoder, const TextColumn *texts, int64_t row, int64_t end, int64_t *size) {
+static enum Cell write_list(Encoder *encoder, const StringColumn *texts, int64_t row, int64_t end, int64_t *size) {
     row += texts->list_offset;
     if (texts->has_list && !(texts->has_list[row >> 3] >> (row & 7) & 1)) return NOTHING;
     int64_t first = texts->lists[row] + texts->offset, last = texts->lists[row + 1] + texts->offset;
     int64_t room = end + VALUE_ROOM(texts->offsets[last] - texts->offsets[first]) + 4 * (last - first);
     if (!room_for((void **)&encoder->out, room, &encoder->out_room, 1)) return FAILED;
     *size = list_write(texts, first, last, encoder->out + end + 4);
-    return *size < 0 ? BAD : WRITTEN;
+    return *size < 0 ? INVALID : WRITTEN;
 }
 
 /* Write a value, 4 bytes behind the end, where its size will stand. */
-static enum Cell write_value(Encoder *encoder, int32_t place, const TextColumn *texts, int64_t row, int64_t end,
+static enum Cell write_value(Encoder *encoder, int32_t place, const StringColumn *texts, int64_t row, int64_t end,
                              int64_t *size) {
     const Column *column = &encoder->columns[place];
     if (texts->lists) return write_list(encoder, texts, row, end, size);
@@ -126,35 +126,35 @@ static enum Cell write_value(Encoder *encoder, int32_t place, const TextColumn *
     Found found = find(column, texts, row, encoder->spare);
     if (column->derive == DERIVE_ALWAYS) {
         if (found.is_there) {
-            enum Cell answer = ask(encoder, place, &found);
-            if (answer != WRITTEN) return answer;
+            enum Cell derived = derive(encoder, place, &found);
+            if (derived != WRITTEN) return derived;
         } else {
             found.is_there = column->derived_null != NULL;
             found.text = column->derived_null, found.size = column->derived_null_size;
         }
     }
     /* An empty text is a value of a text only. */
-    if (!found.is_there || (!found.size && column->kind != KIND_TEXT)) return found.is_given ? BAD : NOTHING;
+    if (!found.is_there || (!found.size && column->kind != KIND_TEXT)) return found.is_given ? INVALID : NOTHING;
     enum Cell written = write_text(encoder, column, found, end, size);
     if (*size != UNCLEAR || column->derive != DERIVE_UNCLEAR) return written;
-    enum Cell answer = ask(encoder, place, &found);
-    return answer == WRITTEN ? write_text(encoder, column, found, end, size) : answer;
+    enum Cell derived = derive(encoder, place, &found);
+    return derived == WRITTEN ? write_text(encoder, column, found, end, size) : derived;
 }
 
 /* ---- rows ---- */
 
 /* Write a row's values behind the end. */
-static enum Cell write_row(Encoder *encoder, const TextColumn *texts, int64_t row, int64_t *end) {
+static enum Cell write_row(Encoder *encoder, const StringColumn *texts, int64_t row, int64_t *end) {
     for (int32_t place = 0; place < encoder->count; place++) {
         const Column *column = &encoder->columns[place];
         int64_t size = -1;
         enum Cell cell = write_value(encoder, place, &texts[column->source], row, *end, &size);
         if (cell == FAILED) return FAILED;
-        if (cell == BAD || (cell == NOTHING && !column->is_nullable)) {
-            int64_t *count = &encoder->encoded.bad_count;
-            if (!room_for((void **)&encoder->bad, *count + 1, &encoder->bad_room, sizeof(BadRow))) return FAILED;
-            encoder->bad[(*count)++] = (BadRow){row, place, cell == NOTHING};
-            return BAD;
+        if (cell == INVALID || (cell == NOTHING && !column->is_nullable)) {
+            int64_t *count = &encoder->encoded.invalid_count;
+            if (!room_for((void **)&encoder->invalid, *count + 1, &encoder->invalid_room, sizeof(InvalidRow))) return FAILED;
+            encoder->invalid[(*count)++] = (InvalidRow){row, place, cell == NOTHING};
+            return INVALID;
         }
         if (!room_for((void **)&encoder->out, *end + 4, &encoder->out_room, 1)) return FAILED;
         put32(encoder->out + *end, cell == WRITTEN ? (uint32_t)size : UINT32_MAX);
@@ -163,7 +163,7 @@ static enum Cell write_row(Encoder *encoder, const TextColumn *texts, int64_t ro
     return WRITTEN;
 }
 
-const Encoded *encoder_encode(Encoder *encoder, const TextColumn *texts, int64_t row_count) {
+const Encoded *encoder_encode(Encoder *encoder, const StringColumn *texts, int64_t row_count) {
     Encoded *encoded = &encoder->encoded;
     *encoded = (Encoded){0};
     int64_t end = 0;
@@ -178,10 +178,10 @@ const Encoded *encoder_encode(Encoder *encoder, const TextColumn *texts, int64_t
         else end = begin;
     }
     encoded->out = encoder->out, encoded->out_size = end;
-    encoded->bad = encoder->bad;
+    encoded->invalid = encoder->invalid;
     return encoded;
 }
 
-bool encoder_answer(Encoder *encoder, const char *answer, int64_t size) {
-    return answers_give(&encoder->answers, encoder->asked, answer, size);
+bool encoder_store_derived(Encoder *encoder, const char *value, int64_t size) {
+    return cache_store(&encoder->cache, encoder->pending, value, size);
 }

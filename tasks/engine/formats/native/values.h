@@ -31,7 +31,7 @@ int64_t write_numeric(const Column *column, const char *text, int64_t size, uint
 
 /* ---- words.c ---- */
 
-int64_t write_texts(const char *text, int64_t size, uint8_t *out);
+int64_t write_text_array(const char *text, int64_t size, uint8_t *out);
 
 /* ---- blanks ---- */
 

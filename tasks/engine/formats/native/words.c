@@ -43,7 +43,7 @@ static const char *put_escape(const char *at, const char *end, uint8_t **out) {
 static const uint8_t ends_word[256] = {['\''] = 1, ['"'] = 1, ['\\'] = 1, ['\n'] = 1, ['\r'] = 1, ['\0'] = 1};
 
 /* A Python-style list of words, as Python's repr writes them; UNCLEAR where it is written otherwise. */
-int64_t write_texts(const char *text, int64_t size, uint8_t *out) {
+int64_t write_text_array(const char *text, int64_t size, uint8_t *out) {
     const char *at = text + 1, *end = text + size;
     uint8_t *next = out + 20;
     int64_t count = 0;
@@ -79,7 +79,7 @@ int64_t write_texts(const char *text, int64_t size, uint8_t *out) {
     return next - out;
 }
 
-int64_t list_write(const TextColumn *texts, int64_t first, int64_t last, uint8_t *out) {
+int64_t list_write(const StringColumn *texts, int64_t first, int64_t last, uint8_t *out) {
     bool has_null = false;
     uint8_t *next = out + array_head(out, last - first, false);
     for (int64_t i = first; i < last; i++) {

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.engine.formats.native.binding import TextColumn
+from tasks.engine.formats.native.binding import StringColumn
 
 
-class Texts:
+class StringColumns:
     """Rows of texts, or of nothing, in memory that the compiled part reads.
 
     Args:
@@ -16,8 +16,8 @@ class Texts:
         kept: Whatever owns that memory.
     """
 
-    def __init__(self, names: Sequence[str], columns: Sequence[TextColumn], row_count: int, *kept: Any) -> None:
+    def __init__(self, names: Sequence[str], columns: Sequence[StringColumn], row_count: int, *kept: Any) -> None:
         self.names = tuple(names)
-        self.columns = (TextColumn * len(columns))(*columns)
+        self.columns = (StringColumn * len(columns))(*columns)
         self.row_count = row_count
         self._kept = kept
