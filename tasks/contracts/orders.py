@@ -13,14 +13,20 @@ from tasks.contracts import UNKNOWN_KEYS, Column, Contract, Partition
 from tasks.contracts.jsonb import JSONB, sound_json
 from tasks.contracts.types import BIGINT, BOOLEAN, DATE, NUMERIC, TEXT, TIMESTAMPTZ, ColumnType
 
-_OFFSET = re.compile(r"[T ][0-9:.]+(?:Z|([+-][0-9]{2}):?([0-9]{2}))\Z")
+# The spellings that `timestamptz` takes: Z, UTC, or a sign with hours and perhaps minutes and seconds.
+_OFFSET = re.compile(
+    r"[Tt ][0-9:.,]+ *(?:[Zz]|[Uu][Tt][Cc]|([+-])([0-9]{1,2}?)(?::?([0-9]{2}))?(?::([0-9]{2}))?)[ \t\n\v\f\r]*\Z"
+)
 
+_BLANKS = r"[ \t\n\v\f\r]*"
 # Numbers in quotes are valid, too, as in the other fields of an order.
 _Int32 = (
-    Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)] | Annotated[str, msgspec.Meta(pattern="^-?[0-9]{1,9}$")]
+    Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+    | Annotated[str, msgspec.Meta(pattern=rf"^{_BLANKS}[+-]?[0-9]{{1,9}}{_BLANKS}$")]
 )
 _Int64 = (
-    Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, msgspec.Meta(pattern="^-?[0-9]{1,18}$")]
+    Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+    | Annotated[str, msgspec.Meta(pattern=rf"^{_BLANKS}[+-]?[0-9]{{1,18}}{_BLANKS}$")]
 )
 
 
@@ -48,7 +54,10 @@ def sound_line_items(text: str) -> str | None:
 def offset_of(text: str) -> str | None:
     """The offset from UTC in the text of a date-time, such as `-05:00`; None if the text has none."""
     found = _OFFSET.search(text)
-    return found and (f"{found[1]}:{found[2]}" if found[1] else "+00:00")
+    if not found:
+        return None
+    sign, hours, minutes, seconds = found.groups(default="00")
+    return f"{sign}{hours:0>2}:{minutes}" + (f":{seconds}" if seconds != "00" else "") if found[1] else "+00:00"
 
 
 MONEY = NUMERIC(14, 2, rounded=True)

@@ -24,7 +24,7 @@ from deployments.samples.events import events_csv, object_key
 from flows.events_monthly import events_monthly
 from tasks.connections import open_lake, open_warehouse, run_settings
 from tasks.contracts.events import EVENTS
-from tasks.engine.errors import MissingObjectError
+from tasks.engine.errors import MissingObjectError, ShrinkError
 from tasks.engine.load.loader import load_object
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.extract import objects_of
@@ -196,13 +196,17 @@ def test_a_run_that_died_between_load_and_marts_is_completed_by_the_next(
 
 
 @pytest.mark.parametrize("data", [b"", HEADER, b"\xef\xbb\xbf" + HEADER], ids=["empty", "header", "bom and header"])
-def test_an_empty_month_empties_its_partition(
+def test_an_empty_month_empties_its_partition_with_force_alone(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection, data: bytes
 ) -> None:
     put(s3, bucket, "2021-04", HEADER + ROW)
     events_monthly(month="2021-04")
+    before = marts_of(warehouse, "2021-04")
     put(s3, bucket, "2021-04", data)
-    (load,) = events_monthly(month="2021-04")
+    with pytest.raises(ShrinkError, match="found 0 rows"):
+        events_monthly(month="2021-04")
+    assert marts_of(warehouse, "2021-04") == before
+    (load,) = events_monthly(month="2021-04", force=True)
     assert (load.status, load.rows_read) == ("replaced", 0)
     assert marts_of(warehouse, "2021-04") == {group: Counter() for group in COLUMNS}
 

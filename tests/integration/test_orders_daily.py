@@ -21,7 +21,7 @@ from deployments.samples.orders import MISSING_DAY, Order, sample_orders
 from flows.orders_daily import orders_daily
 from tasks import parameters
 from tasks.contracts.orders import ORDERS
-from tasks.engine.errors import ErrorBudgetError, MissingObjectError, UnreadableObjectError
+from tasks.engine.errors import ErrorBudgetError, MissingObjectError, ShrinkError, UnreadableObjectError
 from tasks.engine.load.loader import load_object
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import RunSettings
@@ -219,11 +219,17 @@ def test_day_that_is_delivered_again_replaces_itself_and_what_it_lost_falls_back
     assert held(s3, bucket, DAY) == first
 
 
-def test_empty_array_empties_its_day(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
+def test_empty_array_empties_its_day_with_force_alone(
+    s3: "S3Client", bucket: str, warehouse: psycopg.Connection
+) -> None:
     put(s3, bucket, DAY, file_of(ORDER | {"user_id": 1}))
     orders_daily(day=DAY)
+    before = state(s3, bucket, warehouse)
     put(s3, bucket, DAY, b'{"orders": []}')
-    (found,) = orders_daily(day=DAY)
+    with pytest.raises(ShrinkError, match="found 0 rows"):
+        orders_daily(day=DAY)
+    assert state(s3, bucket, warehouse) == before
+    (found,) = orders_daily(day=DAY, force=True)
     assert (found.status, found.rows_read) == ("replaced", 0)
     assert tables(warehouse) == {name: [] for name in KEYS}
     assert records(held(s3, bucket, DAY)) == []

@@ -268,14 +268,14 @@ def test_array_may_be_empty(data: bytes) -> None:
     assert batches_of(data, "x.json") == []
 
 
-@pytest.mark.parametrize("data", [b"<html>\n</html>", b"a,b,c\n1,2,3\n", b"[\n]\n", b"\x1f\x8b\x08\0"])
+@pytest.mark.parametrize("data", [b"<html>\n</html>", b"a,b,c\n1,2,3\n", b"[\n]\n", b"[1]", b"null", b"\x1f\x8b\x08\0"])
 def test_lines_that_are_no_json_at_all_are_refused(data: bytes) -> None:
     with pytest.raises(UnreadableObjectError, match=r"x.ndjson: expected one JSON object a line, found none"):
         batches_of(data)
 
 
 @pytest.mark.parametrize(
-    "data", [b'{"a": 1', b'{"a": 1\n{"a" 2}\n{', b'  {"a"', b"[1]", b"null\n", b'"x"', b'<x>\n{"a": \n']
+    "data", [b'{"a": 1', b'{"a": 1\n{"a" 2}\n{', b'  {"a"', b'<x>\n{"a": \n']
 )
 def test_lines_that_are_bad_records_are_rejected_one_by_one(data: bytes) -> None:
     batches = batches_of(data)

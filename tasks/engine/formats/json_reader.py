@@ -31,15 +31,13 @@ CACHED_KEYS = 200
 """Where the sources are found in a record is remembered for records of no more keys than this."""
 
 JUDGED_RECORDS = 1000
-"""Lines of NDJSON after which an object without any JSON is refused."""
+"""Lines of NDJSON after which an object without any sign of NDJSON is refused."""
 
-NO_OBJECT = "expected a JSON object"
 REPORTED_KEYS = 100
 """How many keys that the contract does not know are remembered for the report."""
 
 Fields = dict[str, msgspec.Raw]
 
-_check = msgspec.json.Decoder(msgspec.Raw).decode
 _decode = msgspec.json.Decoder(Fields).decode
 _decode_strings = msgspec.json.Decoder(list[str]).decode
 _NULL = msgspec.Raw(b"null")
@@ -131,15 +129,15 @@ class RecordKeys:
         self.record_count += len(records)
         self._first = self._first or next(iter(records), None)
 
-    def note_bad(self, raw: bytes, reason: str) -> None:
-        """Note a rejected record: one that begins like an object, or is another JSON value, is a sign of JSON."""
-        self.has_json = self.has_json or raw.lstrip().startswith(b"{") or (reason == NO_OBJECT and _is_json(raw))
+    def note_bad(self, raw: bytes) -> None:
+        """Note a rejected record: one that begins like an object is a sign of NDJSON."""
+        self.has_json = self.has_json or raw.lstrip().startswith(b"{")
 
     def check_any(self) -> None:
-        """Refuse NDJSON that holds something else: so far no line is JSON, nor begins like an object.
+        """Refuse NDJSON that holds something else: so far no line begins like an object.
 
         Raises:
-            UnreadableObjectError: The object holds lines, and none of them is JSON.
+            UnreadableObjectError: The object holds lines, and none of them begins like an object.
         """
         if self._first and not (self.has_records or self.has_json):
             line, raw = self._first
@@ -169,7 +167,7 @@ def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
         fields = _fields(raw)
         places = fields if isinstance(fields, str) else keys.places(tuple(fields))
         if isinstance(fields, str) or isinstance(places, str):
-            keys.note_bad(raw, str(places))
+            keys.note_bad(raw)
             rejected.append(RejectedRow(line, None, str(places), raw))
             continue
         row = _SEPARATOR.join([fields.get(place, _NULL) for place in places])
@@ -196,14 +194,6 @@ def _batches(records: Iterator[Record], chunk_bytes: int) -> Iterator[list[Recor
         yield batch
 
 
-def _is_json(raw: bytes) -> bool:
-    try:
-        _check(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
-
-
 def _fields(raw: bytes) -> Fields | str:
     """Values of a record by key, or what is wrong with it."""
     try:
@@ -214,7 +204,7 @@ def _fields(raw: bytes) -> Fields | str:
     except RecursionError:
         return "JSON nested too deeply"
     except msgspec.ValidationError:
-        return NO_OBJECT
+        return "expected a JSON object"
     except msgspec.DecodeError as error:
         return f"not JSON: {str(error).removeprefix('JSON is malformed: ').partition(' (byte')[0]}"
 

@@ -22,7 +22,7 @@ from tasks.engine.load.error_budget import ErrorBudget
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.schema.column_guard import check_target
 from tasks.engine.settings import RunSettings
-from tasks.engine.shrink_guard import check_shrink
+from tasks.engine.load.shrink_guard import check_shrink
 from tasks.engine.warehouse.copy import CopyEncoder, copy_in
 from tasks.engine.warehouse.partitions import (
     ensure_partition,
