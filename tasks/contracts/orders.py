@@ -13,12 +13,14 @@ from tasks.contracts import UNKNOWN_KEYS, Column, Contract, Partition
 from tasks.contracts.jsonb import JSONB, sound_json
 from tasks.contracts.types import BIGINT, BOOLEAN, DATE, NUMERIC, TEXT, TIMESTAMPTZ, ColumnType
 
+_BLANKS = r"[ \t\n\v\f\r]*"
+
 # The spellings that `timestamptz` takes: Z, UTC, or a sign with hours and perhaps minutes and seconds.
 _OFFSET = re.compile(
-    r"[Tt ][0-9:.,]+ *(?:[Zz]|[Uu][Tt][Cc]|([+-])([0-9]{1,2}?)(?::?([0-9]{2}))?(?::([0-9]{2}))?)[ \t\n\v\f\r]*\Z"
+    r"[Tt ][0-9]{2}:[0-9:.,]+ *(?:[Zz]|[Uu][Tt][Cc]|([+-])([0-9]{1,2}?)(?::?([0-9]{2}))?(?::([0-9]{2}))?)"
+    rf"{_BLANKS}\Z"
 )
 
-_BLANKS = r"[ \t\n\v\f\r]*"
 # Numbers in quotes are valid, too, as in the other fields of an order.
 _Int32 = (
     Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]

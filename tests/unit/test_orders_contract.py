@@ -113,7 +113,15 @@ def test_local_date_and_offset_are_those_that_are_written(day: date, clock: time
     [
         ("2021-04-01T10:00:00Z", "+00:00"),
         ("2021-04-01 10:00:00.5-0500", "-05:00"),
+        ("2021-04-01T10:00:00-03", "-03:00"),
+        ("2021-04-01T10:00+05:30", "+05:30"),
+        (" 2021-04-01 10:00:00,5 +530\n", "+05:30"),
+        ("2021-04-01t10:00z", "+00:00"),
+        ("2021-04-01 10:00 UTC", "+00:00"),
+        ("1900-01-01T00:00:00+00:09:21", "+00:09:21"),
+        ("2021-04-01T10:00:00+5", "+05:00"),
         ("2021-04-01T10:00:00", None),
+        (" 2021-04-01", None),
         ("2021-04-01", None),
         (None, None),
     ],
@@ -153,6 +161,7 @@ def test_order_without_what_tables_are_built_from_is_rejected_alone(name: str, v
         [],
         [{"id": 2**63 - 1, "variant_id": None, "quantity": 2**31 - 1, "product_id": None}],
         [{"id": "11145", "quantity": "-2"}, {}],
+        [{"id": " +0011145 ", "quantity": "+2\n"}],
         [{"id": 1, "quantity": 1, "properties": [{"note": "a\nb"}]}],
     ],
 )
@@ -174,7 +183,7 @@ def test_line_items_are_kept_as_they_are(items: Any) -> None:
         [{"id": 2**63}],
         [{"id": "x"}],
         [{"id": ""}],
-        [{"product_id": "1 "}],
+        [{"product_id": "1 1"}],
         [{"variant_id": True}],
     ],
 )

@@ -134,12 +134,14 @@ class RecordKeys:
         self.has_json = self.has_json or raw.lstrip().startswith(b"{")
 
     def check_any(self) -> None:
-        """Refuse NDJSON that holds something else: so far no line begins like an object.
+        """Refuse lines that are something else than NDJSON.
 
         Raises:
-            UnreadableObjectError: The object holds lines, and none of them begins like an object.
+            UnreadableObjectError: No line so far is a JSON object. Besides, the first begins like an array, or none
+                begins like an object.
         """
-        if self._first and not (self.has_records or self.has_json):
+        is_document = bool(self._first and self._first[1].lstrip().startswith(b"["))
+        if self._first and not self.has_records and (is_document or not self.has_json):
             line, raw = self._first
             raise UnreadableObjectError(
                 f"{self._name}: expected one JSON object a line, found none in {self.record_count:,} lines, e.g."

@@ -19,10 +19,10 @@ from tasks.engine.lake.client import Lake
 from tasks.engine.ledger import RejectedRow
 from tasks.engine.load.attempts import Reconnect, recorded
 from tasks.engine.load.error_budget import ErrorBudget
+from tasks.engine.load.shrink_guard import check_shrink
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.schema.column_guard import check_target
 from tasks.engine.settings import RunSettings
-from tasks.engine.load.shrink_guard import check_shrink
 from tasks.engine.warehouse.copy import CopyEncoder, copy_in
 from tasks.engine.warehouse.partitions import (
     ensure_partition,
