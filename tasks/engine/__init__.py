@@ -1,7 +1,7 @@
-"""The mechanisms: plain typed functions that import no Prefect.
+"""The engine: plain typed functions that do not import Prefect.
 
-In the order of the data: `lake` -> `reader` (with `csv_reader`, `json_reader`, `parquet_reader`, `columns`, `batches`,
-`string_columns`) -> `rows` -> `copy` (with `prefetch`) -> `ledger`, put together for one object by `loader`; `native` does what
-`csv_records` and `rows` ask for. Then `sql_files` with `ddl`, `dispositions` and `builder`, and `exporter`. `settings`,
-`errors` and `receipts` serve all.
+Data passes through the packages in this order: `lake` reads objects, `formats` parses them into rows, `warehouse` copies
+the rows into Postgres, `load` combines these steps for one object, `schema` and `build` maintain the SQL tables, and
+`export` writes results to the lake. `sync` copies an operational database. `backfill` plans the partitions of a range.
+Every package uses `settings`, `errors`, `receipts` and `ledger`.
 """

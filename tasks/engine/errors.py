@@ -1,8 +1,9 @@
 """Typed errors and the one retry policy.
 
-Every failure of the engine is a `TallyError`: `Transient` (try again) or `Permanent` (trying again cannot help). This
-module alone classifies the errors of psycopg (with `sqlstates`) and botocore, by SQLSTATE and by S3 error code. The
-class of an error does not decide: a wrong password is an `OperationalError`, too.
+Every failure of the engine is a `TallyError`: either `Transient` (a retry may succeed) or `Permanent` (a retry cannot
+succeed). This module classifies the errors of psycopg (with `sqlstates`) and botocore by SQLSTATE and by S3 error code.
+The Python class of a driver's error is too coarse: a wrong password is an `OperationalError`, just like a lost
+connection.
 """
 
 from collections.abc import Iterator
@@ -18,10 +19,12 @@ from tasks.engine.sqlstates import diagnose
 
 
 class TallyError(Exception):
-    """Anything that Tally reports: what was expected, what was found, where, and what to do next.
+    """Base class of all errors that Tally raises.
+
+    Each message states the expectation, the finding, the place, and the next step.
 
     Args:
-        message: It may quote data or a driver's text: it is made printable, and its length is bounded.
+        message: May quote data or a driver's text. The constructor makes it printable and bounds its length.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -29,11 +32,11 @@ class TallyError(Exception):
 
 
 class Transient(TallyError):
-    """A failure that may pass by itself: the policy tries again."""
+    """A failure that may pass without any action. Tally retries the task."""
 
 
 class Permanent(TallyError):
-    """A failure that stays until somebody changes something: never tried again."""
+    """A failure that lasts until somebody changes something. Tally does not retry the task."""
 
 
 class SettingsError(Permanent):
@@ -41,11 +44,11 @@ class SettingsError(Permanent):
 
 
 class ContractError(Permanent):
-    """An object's structure does not fit its contract: columns missing, unknown or doubled."""
+    """An object does not match its contract: columns are missing, unknown or duplicated."""
 
 
 class ParameterError(Permanent):
-    """A run was asked for something that makes no sense, or that it may not do."""
+    """A parameter of a run is invalid, or asks for something that the run may not do."""
 
 
 class EmptyExportError(Permanent):
@@ -53,87 +56,87 @@ class EmptyExportError(Permanent):
 
 
 class MissingObjectError(Permanent):
-    """The lake holds no object for the partition that was asked for."""
+    """The lake has no object for the requested partition."""
 
 
 class UnreadableObjectError(Permanent):
-    """An object's bytes cannot be told apart into records any more, such as a truncated gzip stream."""
+    """An object cannot be split into records, for example because its gzip stream is truncated."""
 
 
 class ErrorBudgetError(Permanent):
-    """More rows were rejected than the error budget allows; the previous state stands."""
+    """The load rejected more rows than the error budget allows. The table keeps its previous rows."""
 
 
 class ShrinkError(Permanent):
-    """An object would replace rows by none, or by far fewer; the table keeps its previous rows."""
+    """An object has no rows, or far fewer rows than it would replace. The table keeps its previous rows."""
 
 
 class BalanceError(Permanent):
-    """Counts that must agree do not: rows were lost, doubled or changed outside of Tally."""
+    """Two counts that must be equal differ: rows were lost, duplicated or changed outside Tally."""
 
 
 class CheckError(Permanent):
-    """A check marked `fail` found rows; what it guards is left as it was."""
+    """A check with severity `fail` found rows. The table that it guards is unchanged."""
 
 
 class SchemaDriftError(Permanent):
-    """A table differs from what its contract or its file says, and the difference is not one that Tally resolves."""
+    """A table differs from its contract or its SQL file, and Tally cannot resolve the difference."""
 
 
 class SqlFileError(Permanent):
-    """A file under `sql/` is missing something that its runner needs."""
+    """A file under `sql/` lacks something that its runner needs."""
 
 
 class ObjectExistsError(Permanent):
-    """Something stands where an object was to be written once; it stays as it is."""
+    """Another object already has the key of an object that is written only once. The existing object is unchanged."""
 
 
 class ResetError(Permanent):
-    """A dataset cannot be reset: other tables depend on it, or nothing could load it again."""
+    """A dataset cannot be reset: other tables depend on it, or no object exists to load it again."""
 
 
 class BackfillError(Permanent):
-    """A backfill was asked for what it cannot plan, or partitions of it failed."""
+    """A backfill cannot be planned, or some of its partitions failed."""
 
 
 class LakeError(Permanent):
-    """S3 refused a request for a reason that stays."""
+    """S3 refused a request, and a retry cannot succeed."""
 
 
 class WarehouseError(Permanent):
-    """Postgres refused a statement for a reason that stays."""
+    """Postgres refused a statement, and a retry cannot succeed."""
 
 
 class PooledSessionError(Permanent):
-    """A pooler between Tally and Postgres gives a session to several connections."""
+    """A connection pooler between Tally and Postgres shares one session among several connections."""
 
 
 class SourceError(Permanent):
-    """The operational database is not what is extracted: tables or columns are missing."""
+    """The operational database lacks tables or columns that the pipeline extracts."""
 
 
 class LakeSetupError(Permanent):
-    """Buckets, prefixes or markers that a run needs are not there."""
+    """A bucket, prefix or marker object that a run needs does not exist."""
 
 
 class UnexpectedError(Permanent):
-    """An error that Tally does not know, and whose own text could not be shown as it is."""
+    """An error of unknown type with a text that cannot be shown unchanged."""
 
 
 class ObjectChangedError(Transient):
-    """An object was replaced while it was read; the read starts again from its first byte."""
+    """Another writer replaced the object during the read. The retry reads it from its first byte."""
 
 
 class LakeUnavailableError(Transient):
-    """S3 did not answer, throttled, or failed on its side."""
+    """S3 did not answer, throttled the request, or failed internally."""
 
 
 class WarehouseUnavailableError(Transient):
-    """Postgres did not answer, starts or stops, ran out of a resource, or chose this transaction as a victim."""
+    """Postgres is unreachable, starting, stopping or short of a resource, or it aborted this transaction."""
 
 
 class WarehouseBusyError(WarehouseUnavailableError):
-    """Another session holds a lock on a table that must change, and held it for all attempts."""
+    """Another session held a lock on a table during all attempts to change that table."""
 
 
 class PartitionBusyError(Transient):
@@ -157,18 +160,18 @@ RETRIED_S3_CODES = frozenset(
 
 
 def s3_code_of(error: ClientError) -> tuple[str, int]:
-    """S3 error code and HTTP status of a refused request."""
+    """Return the S3 error code and the HTTP status of a refused request."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     return code, int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def from_postgres(error: psycopg.Error, where: str, origin: str = "the DSN") -> TallyError:
-    """The typed error for an error of psycopg.
+    """Convert an error of psycopg into a typed error.
 
     Args:
-        error: As psycopg raised it.
-        where: The step, table or server.
-        origin: Where the DSN comes from, such as `WAREHOUSE_DSN`.
+        error: The error that psycopg raised.
+        where: The step, table or server, for the message.
+        origin: The source of the DSN, such as `WAREHOUSE_DSN`.
     """
     diagnosis, diag = diagnose(error, origin), error.diag
     text = f"Postgres [{diagnosis.state}] {diagnosis.name}{diag.message_primary or str(error).strip()} ({where})"
@@ -182,19 +185,19 @@ def _from_s3(error: ClientError, where: str, named_by: str) -> TallyError:
     code, status = s3_code_of(error)
     text = f"S3 [{code or status}] {error.response.get('Error', {}).get('Message', '')} ({where})"
     if code in {"PreconditionFailed", "412"} or status == 412:
-        return ObjectChangedError(f"{text}: the object was replaced during the run; it is read again")
+        return ObjectChangedError(f"{text}: the object was replaced during the run; the retry reads the new version")
     if code in RETRIED_S3_CODES or status >= 500 or status == 429:
         return LakeUnavailableError(text)
     return LakeError(text + hint_of_answer(code, status, named_by))
 
 
 def translate(error: Exception, where: str, named_by: str = LAKE_BUCKET) -> TallyError | None:
-    """The `TallyError` that stands for a driver's error, or None for an error that is not a driver's.
+    """Convert a driver's error into a `TallyError`. Return None for an error of any other origin.
 
     Args:
-        error: What psycopg or botocore raised.
-        where: The object, table or step that was being worked on, for the message.
-        named_by: The setting that names the bucket, where that is about S3.
+        error: The error that psycopg or botocore raised.
+        where: The object, table or step where the error happened, for the message.
+        named_by: The setting that names the bucket, for errors of S3.
     """
     if isinstance(error, TallyError):
         return error
@@ -211,14 +214,14 @@ def translate(error: Exception, where: str, named_by: str = LAKE_BUCKET) -> Tall
 
 @contextmanager
 def errors_at(where: str, named_by: str = LAKE_BUCKET) -> Iterator[None]:
-    """Translate driver errors that leave the block into typed ones that say where they happened.
+    """Convert driver errors that leave the block into typed errors that name the place.
 
     Args:
-        where: As for `translate`.
-        named_by: As for `translate`.
+        where: See `translate`.
+        named_by: See `translate`.
 
     Raises:
-        TallyError: In place of the psycopg or botocore error, which stays its cause.
+        TallyError: Replaces the psycopg or botocore error, which becomes its cause.
     """
     try:
         yield
@@ -232,13 +235,13 @@ def errors_at(where: str, named_by: str = LAKE_BUCKET) -> Iterator[None]:
 
 
 def printable_error(error: BaseException, where: str) -> TallyError | None:
-    """The error to raise in place of one whose text a server would refuse, or None where the error may stay.
+    """Return a replacement for an error that the Prefect server would refuse. Return None to keep the error.
 
-    A panic of a Rust library is no `Exception`, so that it would crash the run instead of failing it: it is replaced,
-    too.
+    The server refuses texts with unprintable characters. A panic of a Rust library is replaced as well: it does not
+    derive from `Exception`, so it would crash the run instead of failing it.
 
     Args:
-        error: What a step raised.
+        error: The error that a step raised.
         where: The step, for the message.
     """
     is_panic = type(error).__name__ == "PanicException"
@@ -252,7 +255,7 @@ def printable_error(error: BaseException, where: str) -> TallyError | None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the retry policy tries again after this error."""
+    """Return whether a retry may succeed after this error."""
     if isinstance(error, TallyError):
         return isinstance(error, Transient)
     if isinstance(error, Exception):

@@ -1,7 +1,7 @@
-"""Settings: the environment where it speaks, else a Prefect block, else an error that names both.
+"""Settings from environment variables or, if a variable is not set, from a Prefect block.
 
-They are read when a step starts, never at import, and are frozen. Each step reads only the group it needs, so that a
-profile of one object asks for no warehouse.
+If neither exists, the error names both. A step reads settings when it starts, never at import. Settings are immutable.
+Each step reads only the group that it needs: the profile of an object needs no warehouse.
 """
 
 import difflib
@@ -20,21 +20,21 @@ from tasks.engine.errors import SettingsError
 from tasks.engine.lake_hints import LAKE_BUCKET
 
 Block = Callable[[], Mapping[str, Any]]
-"""Loads one Prefect block as values by field name; raises `SettingsError` where the block does not exist."""
+"""Loads one Prefect block as values by field name. Raises `SettingsError` if the block does not exist."""
 
 MISSPELT = 0.85
-"""Similarity to a known name from which an unknown variable is taken for a misspelt setting. Not every name with a
-prefix of ours: Kubernetes sets LAKE_SERVICE_HOST and the like for its own reasons."""
+"""Minimum similarity to a known name for an unknown variable to count as a misspelt setting. A common prefix alone does
+not count: Kubernetes sets variables such as LAKE_SERVICE_HOST."""
 
 
 PROCESS_MB, CHUNK_COPIES = 280, 24
-"""Memory of a process that loads nothing yet, Prefect included, and how often a load holds a chunk in one form or
-another: texts, their rows, pieces on their way. The most of any format; CSV takes no more than a MB at once anyway."""
+"""Memory of a process with Prefect before it loads anything, and the number of copies of a chunk that a load holds at
+once: strings, rows, and pieces that wait for Postgres. The number is that of the most demanding format."""
 
 SMALLEST_CHUNK = 1 << 18
 
 EXPORT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._=@+-]*$"
-"""What an export id may be, as a parameter of a flow and as `EXPORT_ID`: one level of a key, no slash."""
+"""Valid export ids, both as a flow's parameter and as `EXPORT_ID`: one level of an object key, without a slash."""
 
 
 class _Group(BaseModel):
@@ -42,23 +42,23 @@ class _Group(BaseModel):
 
 
 class DatabaseSettings(_Group):
-    """Where a Postgres database is."""
+    """Connection settings of a Postgres database."""
 
     dsn: SecretStr = Field(description="libpq URI or keyword string")
-    origin: str = Field(default="the DSN", description="Where the DSN comes from, for errors; never what it says")
+    origin: str = Field(default="the DSN", description="Source of the DSN, for errors; never the DSN itself")
 
     @field_validator("dsn")
     @classmethod
     def _is_a_dsn(cls, dsn: SecretStr) -> SecretStr:
         try:
             conninfo_to_dict(dsn.get_secret_value())
-        except psycopg.Error:  # its text quotes the DSN, password and all
+        except psycopg.Error:  # the error's text quotes the DSN with the password
             raise ValueError("expected postgresql://user:password@host:port/database or key=value pairs") from None
         return dsn
 
 
 class WarehouseSettings(DatabaseSettings):
-    """Where the warehouse is: WAREHOUSE_DSN."""
+    """Connection settings of the warehouse: WAREHOUSE_DSN."""
 
 
 class SourceSettings(DatabaseSettings):
@@ -66,7 +66,7 @@ class SourceSettings(DatabaseSettings):
 
 
 class LakeSettings(_Group):
-    """Where S3 is. Credentials that are not given are found by the AWS default chain."""
+    """Connection settings of S3. Without explicit credentials, the default chain of AWS finds them."""
 
     bucket: str = Field(min_length=1, description="LAKE_BUCKET")
     endpoint_url: str | None = Field(default=None, description="AWS_ENDPOINT_URL")
@@ -74,7 +74,7 @@ class LakeSettings(_Group):
     secret_access_key: SecretStr | None = Field(default=None, description="AWS_SECRET_ACCESS_KEY")
     session_token: SecretStr | None = Field(default=None, description="AWS_SESSION_TOKEN")
     region: str | None = Field(default=None, description="AWS_REGION, else AWS_DEFAULT_REGION")
-    named_by: str = Field(default=LAKE_BUCKET, description="What names the bucket, for errors")
+    named_by: str = Field(default=LAKE_BUCKET, description="Setting that names the bucket, for errors")
     ca_bundle: FilePath | None = Field(default=None, description="AWS_CA_BUNDLE")
 
     @field_validator("endpoint_url")
@@ -107,7 +107,7 @@ class RunSettings(_Group):
 
     @property
     def chunk_bytes(self) -> int:
-        """How much of an object a load takes at once, so that its process stays within `LOAD_MEMORY_MB`."""
+        """Bytes of an object that a load reads at once. The process then stays within `LOAD_MEMORY_MB`."""
         return max((self.load_memory_mb - PROCESS_MB) * (1 << 20) // CHUNK_COPIES, SMALLEST_CHUNK)
 
     @field_validator("events_key")
@@ -115,14 +115,14 @@ class RunSettings(_Group):
     def _names_a_month(cls, key: str) -> str:
         fields = {name for _, name, _, _ in Formatter().parse(key) if name is not None}
         if not {"year", "month"} <= fields <= {"year", "month", "day"}:
-            raise ValueError("expected {year:04d} and {month:02d} in it, and {day:02d} for files of days")
+            raise ValueError("expected {year:04d} and {month:02d}, and also {day:02d} if each file holds one day")
         return key
 
     @field_validator("orders_key")
     @classmethod
     def _names_a_day(cls, key: str) -> str:
         if {name for _, name, _, _ in Formatter().parse(key) if name is not None} != {"year", "month", "day"}:
-            raise ValueError("expected {year:04d}, {month:02d} and {day:02d} in it")
+            raise ValueError("expected {year:04d}, {month:02d} and {day:02d}")
         return key
 
 
@@ -144,7 +144,7 @@ _SECRET_KEYS = {
     "sslmode": ("sslmode",),
     "sslrootcert": ("sslrootcert",),
 }
-"""Keys of a secret for each parameter of a connection; RDS itself writes `username` and `dbname`."""
+"""Accepted keys of a secret for each connection parameter. RDS writes `username` and `dbname`."""
 
 _OPTIONAL_SECRET_KEYS = {"port", "sslmode", "sslrootcert"}
 _KNOWN = frozenset(
@@ -156,10 +156,10 @@ SomeGroup = TypeVar("SomeGroup", bound=_Group)
 
 
 def read_warehouse(environ: Mapping[str, str], block: Block) -> WarehouseSettings:
-    """Settings of the warehouse from `WAREHOUSE_DSN`, else from block `warehouse`.
+    """Read the warehouse's settings from `WAREHOUSE_DSN` or, if it is not set, from block `warehouse`.
 
     Raises:
-        SettingsError: Neither is there, or a variable looks like a misspelt setting.
+        SettingsError: Neither exists, or a variable looks like a misspelt setting.
     """
     _refuse_unknown(environ)
     dsn = environ.get("WAREHOUSE_DSN", "")
@@ -169,14 +169,14 @@ def read_warehouse(environ: Mapping[str, str], block: Block) -> WarehouseSetting
 
 
 def read_source(environ: Mapping[str, str], secret: Callable[[str | None], str | bytes]) -> SourceSettings:
-    """Settings of the operational database from `TOTESYS_DSN`, else from a secret, which holds them as JSON.
+    """Read the operational database's settings from `TOTESYS_DSN` or, if it is not set, from a JSON secret.
 
     Args:
         environ: The environment.
-        secret: Reads the secret of the name in `TOTESYS_SECRET`, or, where that is not set, that of block `totesys`.
+        secret: Reads the secret with the given name. The name is `TOTESYS_SECRET`, or None for block `totesys`.
 
     Raises:
-        SettingsError: None of them is there, a value cannot be used, or a variable looks like a misspelt setting.
+        SettingsError: No source exists, a value is invalid, or a variable looks like a misspelt setting.
     """
     _refuse_unknown(environ)
     if dsn := environ.get("TOTESYS_DSN"):
@@ -193,17 +193,22 @@ def _database(group: type[SomeGroup], values: Mapping[str, Any], origin: str) ->
 def _dsn_of_secret(text: str | bytes, origin: str) -> str:
     try:
         found = json.loads(text)
-    except ValueError:  # its text quotes the secret
+    except ValueError:  # the error's text quotes the secret
         found = None
     if not isinstance(found, dict):
-        raise SettingsError(f"{origin} cannot be used: expected a JSON object with {_expected_keys()}, found no such")
+        raise SettingsError(
+            f"{origin} is invalid: expected a JSON object with {_expected_keys()}, found something else."
+            " Correct the secret"
+        )
     values = {name.lower(): value for name, value in found.items()}
     given = {
         parameter: next((str(values[key]) for key in keys if values.get(key) not in (None, "")), None)
         for parameter, keys in _SECRET_KEYS.items()
     }
     if any(given[parameter] is None for parameter in _SECRET_KEYS.keys() - _OPTIONAL_SECRET_KEYS):
-        raise SettingsError(f"{origin} cannot be used: expected {_expected_keys()}, found {sorted(found)}")
+        raise SettingsError(
+            f"{origin} is invalid: expected {_expected_keys()}, found {sorted(found)}. Correct the secret"
+        )
     return make_conninfo("", **{parameter: value for parameter, value in given.items() if value is not None})
 
 
@@ -213,10 +218,10 @@ def _expected_keys() -> str:
 
 
 def read_lake(environ: Mapping[str, str], block: Block) -> LakeSettings:
-    """Settings of the lake from `LAKE_BUCKET` and the standard AWS variables, else from block `lake`.
+    """Read the lake's settings from `LAKE_BUCKET` and the AWS variables or, if it is not set, from block `lake`.
 
     Raises:
-        SettingsError: Neither is there, or a variable looks like a misspelt setting.
+        SettingsError: Neither exists, or a variable looks like a misspelt setting.
     """
     _refuse_unknown(environ)
     if not environ.get("LAKE_BUCKET"):
@@ -229,10 +234,10 @@ def read_lake(environ: Mapping[str, str], block: Block) -> LakeSettings:
 
 
 def read_run(environ: Mapping[str, str]) -> RunSettings:
-    """Settings of a run: every field of `RunSettings` is the variable of its name in capitals.
+    """Read a run's settings. Each field of `RunSettings` is the variable with its name in upper case.
 
     Raises:
-        SettingsError: A value cannot be used, or a variable looks like a misspelt setting.
+        SettingsError: A value is invalid, or a variable looks like a misspelt setting.
     """
     _refuse_unknown(environ)
     given = {name: environ[name.upper()] for name in RunSettings.model_fields if environ.get(name.upper())}
@@ -243,18 +248,20 @@ def _validated(group: type[SomeGroup], values: Mapping[str, Any], origin: str) -
     try:
         return group.model_validate(dict(values))
     except ValidationError as error:
-        # Not the error's own text: that would print the value, which may be a secret.
+        # The error's own text is not used: it contains the value, which may be a secret.
         errors = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise SettingsError(f"settings of {group.__name__} from {origin} cannot be used: {errors}") from None
+        raise SettingsError(f"{group.__name__} from {origin}: invalid settings: {errors}. Correct them") from None
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
     for name in environ.keys() - _KNOWN:
         if meant := _meant(name):
-            raise SettingsError(f"unknown setting {name} in the environment; did you mean {meant}? Rename or unset it")
+            raise SettingsError(
+                f"unknown variable {name} in the environment. Did you mean {meant}? Rename {name} or unset it"
+            )
 
 
 @lru_cache(maxsize=1000)
 def _meant(name: str) -> str | None:
-    """The setting of which this is a misspelling; comparing takes longer than all else that reading settings does."""
+    """Return the setting that this name misspells, if any. The cache avoids repeating the slow comparison."""
     return next(iter(difflib.get_close_matches(name, sorted(_KNOWN), n=1, cutoff=MISSPELT)), None)

@@ -1,8 +1,8 @@
-"""What an error of psycopg means: its SQLSTATE, a name for it, what to do next, and whether trying again can help.
+"""Classification of psycopg's errors: the SQLSTATE, its meaning, the next step, and whether a retry may succeed.
 
-Postgres gives most errors an SQLSTATE. Two kinds have none. An error while connecting is known by its text only. Every
-other error without an SQLSTATE comes from the client: `OperationalError` where the connection is lost, else an error of
-the data or of the code (`tasks.engine.warehouse.sessions.Session` keeps the two apart).
+Postgres gives most errors an SQLSTATE. Two kinds have none. Errors during connecting are recognised by their text.
+Every other error without an SQLSTATE comes from the client: an `OperationalError` is a lost connection, any other class
+is an error in the data or in the code (`tasks.engine.warehouse.sessions.Session` ensures this distinction).
 """
 
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ NOT_RETRIED = frozenset({"53100", "53400"})
 PROTOCOL_VIOLATION = "08P01"
 
 NAMES = {
-    "08P01": "the server did not understand what it was sent",
-    "22021": "a text holds bytes that the database cannot store",
+    "08P01": "the server did not understand the message",
+    "22021": "a text contains bytes that the database cannot store",
     "25006": "the server or the session is read-only",
     "28P01": "wrong user or password",
     "28000": "this user may not log in",
@@ -45,7 +45,7 @@ NAMES = {
     "53400": "a limit in the server's configuration",
     "57014": "the statement was cancelled, by a user or by a timeout",
 }
-"""What the message calls a state that a setting, a changed schema or a server's limit brings about."""
+"""Names, for messages, of the states that settings, changed schemas and limits of the server cause."""
 
 _LOGIN = "Correct the user or the password in {origin}"
 _CONNECTING: tuple[tuple[str, str, str], ...] = (
@@ -54,23 +54,23 @@ _CONNECTING: tuple[tuple[str, str, str], ...] = (
     (
         "no encryption",
         "28000",
-        "The server wants TLS from this host: set sslmode=verify-full and sslrootcert in {origin}, or let pg_hba.conf"
-        " admit this user without TLS",
+        "The server requires TLS from this host: set sslmode=verify-full and sslrootcert in {origin}, or allow this user"
+        " without TLS in pg_hba.conf",
     ),
     ("ssl required", "TLS", "Set sslmode=verify-full and sslrootcert in {origin}"),
-    ("no pg_hba.conf entry", "28000", "Admit this host, user and database in the server's pg_hba.conf"),
+    ("no pg_hba.conf entry", "28000", "Allow this host, user and database in the server's pg_hba.conf"),
     (
         "root certificate file",
         "TLS",
-        "Set sslrootcert in {origin} to the file of the certificate authority; sslrootcert=system takes those of the"
-        " system",
+        "Set sslrootcert in {origin} to the file of the certificate authority, or to `system` for the authorities that"
+        " the system trusts",
     ),
     (
         "certificate verify failed",
         "TLS",
         "Set sslrootcert in {origin} to the authority that signed the server's certificate",
     ),
-    ("does not match host name", "TLS", "Name the host in {origin} as the server's certificate does"),
+    ("does not match host name", "TLS", "Use the host name from the server's certificate in {origin}"),
     ("certificate", "TLS", "Check sslmode, sslrootcert, sslcert and sslkey in {origin}, and the server's certificate"),
     ("private key file", "TLS", "Check sslkey in {origin}"),
     ("does not support ssl", "TLS", "Switch `ssl` on in the server, or correct host, port or sslmode in {origin}"),
@@ -91,19 +91,19 @@ _CONNECTING: tuple[tuple[str, str, str], ...] = (
     ("does not exist", "3D000", "Create the database, or correct its name in {origin}"),
     ("permission denied", "42501", "GRANT CONNECT ON DATABASE to this user, or correct {origin}"),
 )
-"""A part of the text of an error at connection time, in lower case and English, with the state and what to do."""
+"""A part of the error's text (English, lower case), the state for the message, and the next step."""
 
 _NO_HOST = ("failed to resolve host", "could not translate host name")
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What an error of psycopg means.
+    """The meaning of an error of psycopg.
 
     Attributes:
-        state: SQLSTATE, or a word where there is none.
-        advice: What to do next; may be empty.
-        is_transient: Whether trying again can help.
+        state: The SQLSTATE, or a short description of an error without an SQLSTATE.
+        advice: The next step for the reader. May be empty.
+        is_transient: Whether a retry may succeed.
     """
 
     state: str
@@ -112,16 +112,16 @@ class Diagnosis:
 
     @property
     def name(self) -> str:
-        """What the state means, as the beginning of a message; empty where Postgres' own text says it all."""
+        """The meaning of the state, as the beginning of a message. Empty if the text of Postgres is sufficient."""
         return f"{NAMES[self.state]}: " if self.state in NAMES else ""
 
 
 def diagnose(error: psycopg.Error, origin: str) -> Diagnosis:
-    """What an error means.
+    """Classify an error of psycopg.
 
     Args:
-        error: As psycopg raised it.
-        origin: Where the DSN comes from, such as `WAREHOUSE_DSN`, for the advice.
+        error: The error that psycopg raised.
+        origin: The source of the DSN, such as `WAREHOUSE_DSN`, for the advice.
     """
     if error.sqlstate:
         return Diagnosis(error.sqlstate, "", _is_retried(error.sqlstate, error.diag.severity_nonlocalized or ""))
@@ -132,7 +132,7 @@ def diagnose(error: psycopg.Error, origin: str) -> Diagnosis:
 
 def _is_retried(state: str, severity: str) -> bool:
     if state == PROTOCOL_VIOLATION:
-        # As an ERROR it leaves the connection usable: the message was wrong, and would be wrong again.
+        # With severity ERROR the connection stays usable: the message was invalid, and a retry would send it again.
         return severity in {"FATAL", "PANIC"}
     return state in RETRIED or (state.startswith(RETRIED_CLASSES) and state not in NOT_RETRIED)
 
@@ -149,15 +149,15 @@ def _diagnose_connection(error: psycopg.Error, origin: str) -> Diagnosis:
         if part in text:
             return Diagnosis(state, advice.format(origin=origin), is_transient=False)
     if any(part in text for part in _NO_HOST):
-        # A name server that does not answer is not one that knows no such name.
+        # A name server that did not answer may know the name. Only its "unknown name" is permanent.
         is_transient = "temporary failure" in text
         return Diagnosis("bad host name", f"Correct the host in {origin}", is_transient)
     if is_connecting(error):
-        advice = f"Check that the server runs, the host and the port in {origin}, and firewalls"
+        advice = f"Check that the server is running, and check the host and the port in {origin} and the firewalls"
         return Diagnosis(UNREACHABLE, advice, is_transient=True)
     return Diagnosis(LOST, "", is_transient=True)
 
 
 def is_connecting(error: psycopg.Error) -> bool:
-    """Whether an error without an SQLSTATE was raised by an attempt to connect."""
+    """Return whether an attempt to connect raised this error, which has no SQLSTATE."""
     return error.pgconn is not None or isinstance(error, psycopg.errors.ConnectionTimeout)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from things import HEADER, STRICT, THINGS, connection, lake, load, names, put, ready_connection
+from sample_dataset import HEADER, STRICT, THINGS, connection, lake, load, names, put, ready_connection
 from tls import Authority, authority
 
 from deployments.local.postgres_server import ROLE, Postgres

@@ -93,7 +93,7 @@ def test_secret_that_is_no_login_is_refused_and_not_shown(put: Put, text: str, w
     name = put(text)
     with pytest.raises(SettingsError) as caught:
         open_source(SOURCE_TABLES)
-    assert f"secret {name} cannot be used" in str(caught.value)
+    assert f"secret {name} is invalid" in str(caught.value)
     assert words in str(caught.value)
     assert "hunter2" not in repr(caught.value)
     assert caught.value.__cause__ is None
