@@ -49,7 +49,7 @@ def test_wrong_answer_is_shown_as_a_diff(tmp_path: Path, connection: Connection)
     assert str(failure.value).splitlines()[1:] == [
         "--- expect",
         f"+++ sql/{COUNTS}",
-        " -1 +1,2 ",
+        "@@ -1 +1,2 @@",
         "-2021-04-01 | Palau | 3",
         "+2021-04-01 | Palau | 1",
         "+2021-04-01 | unknown | 2",

@@ -9,6 +9,7 @@ from sql_cases.case_files import Case
 from sql_cases.case_runner import CASES, create_tables, locale_ordered_columns, run
 
 from tasks.engine.build import sql_files
+from tasks.engine.build.assignments import written_columns
 from tasks.engine.build.builder import run_checks
 from tasks.engine.build.dispositions import write_touched
 from tasks.engine.settings import WarehouseSettings
@@ -18,6 +19,7 @@ from tasks.engine.warehouse.tables import Connection, connect
 LOCALE_CHECK = "the database's locale lower-cases ASCII letters only (create the database with a UTF-8 locale)"
 FOUND = [Case(path) for path in sorted(CASES.glob("*/*/*.yaml"))]
 QUERIES = sorted(".".join(path.parent.parts[-2:]) for path in sql_files.ROOT.glob("*/*/query.sql"))
+BUILT = [address for address in QUERIES if sql_files.sql_table(address).is_built]
 CHECKS = sorted(
     (".".join(path.parent.parts[-2:]), severity, name)
     for path in sql_files.ROOT.glob("*/*/checks.sql")
@@ -42,6 +44,14 @@ def test_query_orders_text_by_code_point(address: str, connection: Connection) -
     if case.table.text("touched.sql"):
         write_touched(connection, case.table, case.parameters)
     assert locale_ordered_columns(case.table.query, case.parameters, connection) == []
+
+
+@pytest.mark.parametrize("address", BUILT)
+def test_query_gives_the_types_of_its_table(address: str, connection: Connection) -> None:
+    case = next(case for case in FOUND if case.address == address)
+    if case.table.text("touched.sql"):
+        write_touched(connection, case.table, case.parameters)
+    assert written_columns(connection, case.table, case.table.query, case.parameters)
 
 
 @pytest.mark.parametrize("address", QUERIES)

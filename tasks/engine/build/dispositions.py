@@ -5,8 +5,10 @@ from typing import Any
 
 from psycopg import sql
 
+from tasks.engine.build.assignments import written_columns
 from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.errors import SqlFileError, errors_at
+from tasks.engine.warehouse.described_types import described_columns
 from tasks.engine.warehouse.tables import Connection, table_name
 
 Parameters = Mapping[str, Any]
@@ -19,18 +21,19 @@ def write_touched(connection: Connection, table: SqlTable, parameters: Parameter
     the query and the checks may join, ends with the transaction.
 
     Raises:
-        SqlFileError: `touched.sql` selects other columns than the header names.
+        SqlFileError: `touched.sql` selects other columns than the header names, or columns of another type.
     """
     if table.disposition.kind != "merge":
         return
     columns, selected = table.disposition.columns, table.select("touched.sql")
     with errors_at(table.address("touched.sql")):
-        found = _columns_of(connection, selected, parameters)
+        found = [name for name, _ in described_columns(connection, selected, parameters)]
         if sorted(found) != sorted(columns):
             raise SqlFileError(
                 f"{table.address('touched.sql')}: expected the columns {', '.join(columns)}, as the write disposition"
                 f" names them, found {', '.join(found)}"
             )
+        written_columns(connection, table, selected, parameters, "touched.sql")
         touched = _temporary(connection, table, "touched", columns)
         for column in columns:
             connection.execute(sql.SQL("ALTER TABLE {} ALTER {} SET NOT NULL").format(touched, sql.Identifier(column)))
@@ -51,10 +54,11 @@ def write_query(connection: Connection, table: SqlTable, parameters: Parameters)
         many were appended, or changed by an upsert.
 
     Raises:
-        SqlFileError: The query's rows have no sound keys, or a merge's belong to what it does not decide.
+        SqlFileError: A column of the query has a type that the table's column could change without an error. The
+            query's rows have no sound keys. A row of a merge belongs to what the merge does not decide.
     """
     with errors_at(table.address("query.sql")):
-        columns = _columns_of(connection, table.query, parameters)
+        columns = written_columns(connection, table, table.query, parameters)
         if table.disposition.kind == "replace":
             return _replace(connection, table, columns, parameters)
         result = _temporary(connection, table, "result", columns)
@@ -182,11 +186,6 @@ def _temporary(connection: Connection, table: SqlTable, kind: str, columns: Sequ
         )
     )
     return name
-
-
-def _columns_of(connection: Connection, query: sql.SQL, parameters: Parameters) -> list[str]:
-    described = connection.execute(sql.SQL("SELECT * FROM (\n{}\n) AS q LIMIT 0").format(query), parameters)
-    return [column.name for column in described.description or ()]
 
 
 def _names(columns: Iterable[str], relation: str = "") -> sql.Composed:

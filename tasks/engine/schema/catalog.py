@@ -1,6 +1,6 @@
-"""What Postgres' catalog says about tables: the columns that a table has, and the types that a contract means."""
+"""What Postgres' catalog says about tables: the columns that a table has, and the partitions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -35,23 +35,6 @@ def columns_of(connection: Connection, table: str) -> dict[str, ColumnShape]:
         [schema, name],
     )
     return {str(column): ColumnShape(str(type_), bool(is_nullable)) for column, type_, is_nullable in rows}
-
-
-def type_names(connection: Connection, types: Iterable[str]) -> dict[str, str]:
-    """How Postgres prints each of some types: `timestamp with time zone` for `timestamptz`."""
-    wanted = list(dict.fromkeys(types))
-    if not wanted:
-        return {}
-    nulls = sql.SQL(", ").join(sql.SQL(f"NULL::{type_}") for type_ in wanted)
-    result = connection.execute(sql.SQL("SELECT {} LIMIT 0").format(nulls)).pgresult
-    places = range(len(wanted)) if result else ()
-    pairs = [(result.ftype(place), result.fmod(place)) for place in places] if result else []
-    row = connection.execute(
-        "SELECT array_agg(format_type(t.oid, t.typmod) ORDER BY t.place)"
-        " FROM unnest(%s::oid[], %s::integer[]) WITH ORDINALITY AS t (oid, typmod, place)",
-        [[oid for oid, _ in pairs], [typmod for _, typmod in pairs]],
-    ).fetchone()
-    return dict(zip(wanted, row[0], strict=True)) if row else {}
 
 
 def is_partition_of(connection: Connection, child: str, parent: str) -> bool:

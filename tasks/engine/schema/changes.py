@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from tasks.engine.schema.relations import ColumnInfo, Relation
-from tasks.engine.schema.type_changes import is_widening
 from tasks.engine.warehouse.tables import Connection, table_name
+from tasks.engine.warehouse.type_changes import is_widening
 
 _QUOTED_OR_CAST = re.compile(r"'(?:[^']|'')*'|::[\w\". ]+(?:\([\d,]+\))?(?:\[\])*")
 _STABLE = ("now()",)

@@ -11,7 +11,8 @@ from psycopg import sql
 
 from tasks.contracts import Contract
 from tasks.engine.errors import SchemaDriftError
-from tasks.engine.schema.catalog import ColumnShape, column_differences, columns_of, is_partition_of, type_names
+from tasks.engine.schema.catalog import ColumnShape, column_differences, columns_of, is_partition_of
+from tasks.engine.warehouse.described_types import type_names
 from tasks.engine.warehouse.partitions import attach_partition, partition_table
 from tasks.engine.warehouse.tables import Connection, has_table, shared_column_types, table_name
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from psycopg import sql
 
 from tasks.contracts import Contract
+from tasks.engine.build.assignments import written_columns
 from tasks.engine.build.builder import refuse_failed, run_checks
 from tasks.engine.build.sql_files import ROOT
 from tasks.engine.errors import SchemaDriftError, errors_at
@@ -103,9 +104,13 @@ def _to_run(pending: Sequence[Migration], existing: Collection[str], recorded: M
 
 
 def _check_rebuilt(connection: Connection, plan: DdlPlan) -> None:
-    """Run the checks of the tables that were made anew; a failing one takes everything back."""
+    """Compare the types of the queries that filled new tables, and run the tables' checks.
+
+    A failure takes everything back.
+    """
     for rebuild in plan.rebuilds:
         for parameters in rebuild.parameters:
+            written_columns(connection, rebuild.table, rebuild.table.query, parameters)
             refuse_failed(run_checks(connection, rebuild.table, parameters))
 
 

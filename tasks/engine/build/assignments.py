@@ -1,0 +1,99 @@
+"""The types that a build writes: a query's column must have the type of the table's column, or one that widens to it.
+
+`INSERT ... SELECT` converts a value of another type without an error. A numeric is rounded to the scale of the column,
+a timestamp becomes a date. So a build compares the types first, and the query says by a cast what it wants.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from tasks.engine.build.sql_files import SqlTable
+from tasks.engine.errors import SqlFileError
+from tasks.engine.warehouse.described_types import described_columns
+from tasks.engine.warehouse.tables import Connection, table_name
+from tasks.engine.warehouse.type_changes import is_widening
+
+_DIGITS = {"smallint": 5, "integer": 10, "bigint": 19}
+_NUMERIC = re.compile(r"numeric(?:\((\d+),(\d+)\))?$")
+_PROBE = sql.Identifier("tally_probe")
+
+
+def written_columns(
+    connection: Connection, table: SqlTable, query: sql.SQL, parameters: Mapping[str, Any], file: str = "query.sql"
+) -> list[str]:
+    """Names of the columns that a query writes to a table, in order.
+
+    Args:
+        connection: In the transaction of the build.
+        table: The table that the rows go to.
+        query: One SELECT.
+        parameters: Values of its parameters.
+        file: The file of the query, for messages.
+
+    Raises:
+        SqlFileError: The table has no such column, or the assignment could change a value without an error.
+    """
+    given = described_columns(connection, query, parameters)
+    names = [name for name, _ in given]
+    target = dict(described_columns(connection, sql.SQL("SELECT * FROM {}").format(table_name(table.name))))
+    if unknown := [name for name in names if name not in target]:
+        raise SqlFileError(
+            f"{table.address(file)}: expected columns of {table.name} ({', '.join(target)}), found"
+            f" {', '.join(unknown)}; name the query's columns as the table's are"
+        )
+    faults = [
+        f"column {name}: expected {target[name]}, as {table.name} has, found {type_}"
+        for name, type_ in given
+        if not keeps_values(type_, target[name])
+        and not (type_ == "text" and _is_untyped(connection, query, parameters, names, name))
+    ]
+    if faults:
+        raise SqlFileError(
+            f"{table.address(file)}: {'; '.join(faults)}: Postgres could change the value without an error. Cast in the"
+            " query, e.g. round(x, 2)::numeric(14,2)"
+        )
+    return names
+
+
+def keeps_values(given: str, target: str) -> bool:
+    """Whether a column of one type takes every value of another type as it is, or refuses the value with an error.
+
+    More is allowed than for a column that changes its type: an integer in a numeric column is the same value.
+    """
+    if given == target or is_widening(given, target) or (given, target) == ("real", "double precision"):
+        return True
+    numeric = _NUMERIC.match(target)
+    if given not in _DIGITS or numeric is None:
+        return False
+    return numeric[1] is None or int(numeric[1]) - int(numeric[2]) >= _DIGITS[given]
+
+
+def _is_untyped(
+    connection: Connection, query: sql.SQL, parameters: Mapping[str, Any], names: Sequence[str], name: str
+) -> bool:
+    """Whether a column is NULL or a literal without a type, which Postgres reads as a value of the table's type.
+
+    Postgres describes such a column as text. It also accepts the column for a bytea column, and no other text. The
+    query is planned, and not run.
+    """
+    column, found = sql.Identifier(name), True
+    with connection.transaction(force_rollback=True):
+        connection.execute(
+            sql.SQL("CREATE TEMP TABLE {} AS SELECT * FROM (\n{}\n) AS q WITH NO DATA").format(_PROBE, query),
+            parameters,
+        )
+        connection.execute(sql.SQL("ALTER TABLE {} ALTER {} TYPE bytea USING NULL").format(_PROBE, column))
+        insert = sql.SQL("EXPLAIN INSERT INTO {} ({})\n{}").format(
+            _PROBE, sql.SQL(", ").join(map(sql.Identifier, names)), query
+        )
+        try:
+            connection.execute(insert, parameters)
+        except psycopg.errors.DatatypeMismatch:
+            found = False
+        except psycopg.DataError:  # a literal that is no bytea
+            found = True
+    return found
