@@ -25,7 +25,9 @@ WITH staged AS (
         NULL::integer AS payment_type_id,
         sales_order.design_id,
         sales_order.agreed_delivery_location_id,
-        to_jsonb(sales_order) AS source_row
+        sales_order AS sales_order_row,
+        NULL::totesys_staging.purchase_order AS purchase_order_row,
+        NULL::totesys_staging.payment AS payment_row
     FROM totesys_staging.sales_order
     UNION ALL
     SELECT
@@ -40,7 +42,9 @@ WITH staged AS (
         NULL::integer AS payment_type_id,
         NULL::integer AS design_id,
         purchase_order.agreed_delivery_location_id,
-        to_jsonb(purchase_order) AS source_row
+        NULL::totesys_staging.sales_order AS sales_order_row,
+        purchase_order AS purchase_order_row,
+        NULL::totesys_staging.payment AS payment_row
     FROM totesys_staging.purchase_order
     UNION ALL
     SELECT
@@ -55,7 +59,9 @@ WITH staged AS (
         payment.payment_type_id,
         NULL::integer AS design_id,
         NULL::integer AS agreed_delivery_location_id,
-        to_jsonb(payment) AS source_row
+        NULL::totesys_staging.sales_order AS sales_order_row,
+        NULL::totesys_staging.purchase_order AS purchase_order_row,
+        payment AS payment_row
     FROM totesys_staging.payment
 ),
 
@@ -84,6 +90,10 @@ versions AS (
     SELECT
         waiting.load_id AS waiting_load_id,
         waiting.deleted_at,
+        staged.sales_order_row,
+        staged.purchase_order_row,
+        staged.payment_row,
+        waiting.source_row AS waiting_row,
         coalesce(staged.source_table, waiting.source_table) AS source_table,
         coalesce(staged.source_id, waiting.source_id) AS source_id,
         coalesce(staged.last_updated, waiting.last_updated) AS last_updated,
@@ -96,7 +106,7 @@ versions AS (
         coalesce(staged.payment_type_id, waiting.payment_type_id) AS payment_type_id,
         coalesce(staged.design_id, waiting.design_id) AS design_id,
         coalesce(staged.agreed_delivery_location_id, waiting.agreed_delivery_location_id) AS location_id,
-        coalesce(staged.source_row, waiting.source_row) AS source_row
+        staged.load_id IS NOT NULL AS is_staged
     FROM staged
     FULL JOIN waiting
         ON
@@ -112,7 +122,11 @@ checked AS (
         versions.last_updated,
         versions.load_id,
         versions.first_load_id,
-        versions.source_row,
+        versions.is_staged,
+        versions.sales_order_row,
+        versions.purchase_order_row,
+        versions.payment_row,
+        versions.waiting_row,
         versions.waiting_load_id IS NOT NULL AS has_waited,
         CASE WHEN versions.load_id = versions.waiting_load_id THEN versions.deleted_at END AS deleted_at,
         concat_ws(
@@ -151,6 +165,12 @@ SELECT
     load_id,
     first_load_id,
     deleted_at,
-    source_row
+    -- Only a selected version becomes JSON: most staged versions are complete.
+    CASE
+        WHEN NOT is_staged THEN waiting_row
+        WHEN source_table = 'sales_order' THEN to_jsonb(sales_order_row)
+        WHEN source_table = 'purchase_order' THEN to_jsonb(purchase_order_row)
+        ELSE to_jsonb(payment_row)
+    END AS source_row
 FROM decided
 WHERE is_waiting OR has_waited
