@@ -37,13 +37,13 @@ DEATHS = {
 
 
 MERGE_DEATHS = {
-    "first table touched": Death("tasks.engine.build.builder:write_touched"),
+    "affected keys of the first table": Death("tasks.engine.build.builder:write_affected_keys"),
     "first table's result there": Death("psycopg:Connection.execute", containing="ANALYZE"),
     "old rows removed": Death("psycopg:Connection.execute", containing="DELETE FROM"),
     "new rows merged": Death("psycopg:Connection.execute", containing="ON CONFLICT"),
     "about to commit": Death(COMMIT, "before"),
 }
-TOUCHED = "SELECT name FROM things_staging.things UNION SELECT name FROM things_marts.names"
+AFFECTED_KEYS = "SELECT name FROM things_staging.things UNION SELECT name FROM things_marts.names"
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def merging_root(root: Path) -> Path:
     folder = root / "things_marts" / "names"
     query = (folder / "query.sql").read_text()
     (folder / "query.sql").write_text("-- key: name\n" + query.replace("replace table", "merge by (name)"))
-    (folder / "touched.sql").write_text(TOUCHED)
+    (folder / "affected_keys.sql").write_text(AFFECTED_KEYS)
     ddl = (folder / "table.sql").read_text()
     (folder / "table.sql").write_text(ddl.replace("name text", "name text PRIMARY KEY"))
     return root

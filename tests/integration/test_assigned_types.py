@@ -48,7 +48,7 @@ def make(root: Path, type_: str, expression: str, disposition: str = "replace ta
         f"SELECT '2021-04-01'::date AS day, {expression} AS amount\n",
     )
     if disposition.startswith("merge"):
-        put(root, "sums/touched.sql", "-- sources: none\nSELECT '2021-04-01'::date AS day\n")
+        put(root, "sums/affected_keys.sql", "-- sources: none\nSELECT '2021-04-01'::date AS day\n")
 
 
 def build(connection: Connection, root: Path, **parameters: Any) -> list[tuple[Any, ...]]:
@@ -135,7 +135,7 @@ def test_every_write_disposition_refuses_a_rounded_value(
 
 def test_touched_refuses_a_type_that_could_change_a_key(connection: Connection, tmp_path: Path) -> None:
     make(tmp_path, "integer", "1", "merge by (day)")
-    put(tmp_path, "sums/touched.sql", "-- sources: none\nSELECT '2021-04-01 10:00+00'::timestamptz AS day\n")
+    put(tmp_path, "sums/affected_keys.sql", "-- sources: none\nSELECT '2021-04-01 10:00+00'::timestamptz AS day\n")
     with pytest.raises(SqlFileError, match=r"sums/touched\.sql: column day: expected date, .*found timestamp with"):
         build(connection, tmp_path)
 

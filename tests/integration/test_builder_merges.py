@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS shop.orders (
     order_id bigint CONSTRAINT orders_order_id_pk PRIMARY KEY, day date, person int, amount numeric
 );
 """,
-    "orders/touched.sql": """\
+    "orders/affected_keys.sql": """\
 -- sources: shop.raw, shop.orders
 SELECT raw.order_id FROM shop.raw WHERE raw.day = %(day)s
 UNION ALL
@@ -45,13 +45,13 @@ SELECT orders.order_id FROM shop.orders WHERE orders.day = %(day)s
 -- sources: shop.raw
 -- write disposition: merge by (order_id)
 SELECT DISTINCT ON (raw.order_id) raw.order_id, raw.day, raw.person, raw.amount
-FROM shop.raw INNER JOIN touched_orders ON raw.order_id = touched_orders.order_id
+FROM shop.raw INNER JOIN affected_orders ON raw.order_id = affected_orders.order_id
 ORDER BY raw.order_id, raw.version DESC, raw.day DESC
 """,
     "orders/checks.sql": """\
 -- fail: none below zero
 SELECT orders.order_id, orders.amount
-FROM shop.orders INNER JOIN touched_orders ON orders.order_id = touched_orders.order_id WHERE orders.amount < 0;
+FROM shop.orders INNER JOIN affected_orders ON orders.order_id = affected_orders.order_id WHERE orders.amount < 0;
 """,
     "lines/table.sql": """\
 -- sources: shop.orders
@@ -61,7 +61,7 @@ CREATE TABLE IF NOT EXISTS shop.lines (
     CONSTRAINT lines_order_id_line_uk UNIQUE (order_id, line)
 );
 """,
-    "lines/touched.sql": """\
+    "lines/affected_keys.sql": """\
 -- sources: shop.raw, shop.orders
 SELECT raw.order_id FROM shop.raw WHERE raw.day = %(day)s
 UNION ALL
@@ -74,7 +74,7 @@ SELECT orders.order_id FROM shop.orders WHERE orders.day = %(day)s
 SELECT latest.order_id, line.text AS line, line.position
 FROM (
     SELECT DISTINCT ON (raw.order_id) raw.order_id, raw.lines
-    FROM shop.raw INNER JOIN touched_lines ON raw.order_id = touched_lines.order_id
+    FROM shop.raw INNER JOIN affected_lines ON raw.order_id = affected_lines.order_id
     ORDER BY raw.order_id, raw.version DESC, raw.day DESC
 ) AS latest, unnest(latest.lines) WITH ORDINALITY AS line (text, position)
 """,
@@ -196,7 +196,7 @@ def test_merged_tables_are_what_one_build_of_everything_would_make(
         assert lines(shop) == rows(shop, FULL_LINES)
 
 
-def test_touched_key_that_loses_its_row_falls_back_to_the_version_before(shop: Connection, root: Path) -> None:
+def test_affected_key_that_loses_its_row_falls_back_to_the_earlier_version(shop: Connection, root: Path) -> None:
     deliver(shop, FIRST, (1, 1, 7, 10, ["a"]))
     deliver(shop, SECOND, (1, 2, 7, 99, ["b"]))
     build(shop, root, SECOND)
@@ -207,7 +207,7 @@ def test_touched_key_that_loses_its_row_falls_back_to_the_version_before(shop: C
     assert lines(shop) == [(1, "a", 1)]
 
 
-def test_equal_rows_and_rows_that_are_not_touched_are_not_written(shop: Connection, root: Path) -> None:
+def test_equal_rows_and_rows_of_other_keys_are_not_written(shop: Connection, root: Path) -> None:
     deliver(shop, FIRST, (1, 1, 7, 10, ["a"]), (2, 1, 7, 20, []))
     deliver(shop, SECOND, (3, 1, 7, 30, []))
     for day in (FIRST, SECOND):
@@ -236,9 +236,9 @@ def test_merge_of_what_stands_is_no_work(shop: Connection, root: Path) -> None:
     }
 
 
-def test_changed_selection_of_what_is_touched_builds_again(shop: Connection, root: Path) -> None:
+def test_changed_affected_keys_file_causes_a_rebuild(shop: Connection, root: Path) -> None:
     build(shop, root, force=False)
-    put(root, "lines/touched.sql", FILES["lines/touched.sql"] + "-- as before\n")
+    put(root, "lines/affected_keys.sql", FILES["lines/affected_keys.sql"] + "-- as before\n")
     assert {table for table, (status, _) in build(shop, root, force=False).items() if status == "built"} == {"lines"}
 
 
@@ -255,7 +255,7 @@ def test_row_that_others_refer_to_stays_and_nothing_is_written(shop: Connection,
 def test_row_that_a_merged_table_still_refers_to_is_refused_in_the_end(shop: Connection, root: Path) -> None:
     deliver(shop, FIRST, (1, 1, 7, 10, ["a"]))
     build(shop, root)
-    put(root, "lines/touched.sql", "-- sources: none\nSELECT 0 AS order_id WHERE false\n")
+    put(root, "lines/affected_keys.sql", "-- sources: none\nSELECT 0 AS order_id WHERE false\n")
     deliver(shop, FIRST)
     with pytest.raises(WarehouseError, match=r'23503.*is still referenced from table "lines"'):
         build(shop, root)
@@ -275,10 +275,10 @@ def test_failing_check_leaves_merged_tables_as_they_were(shop: Connection, root:
     ("file", "old", "new", "message"),
     [
         (
-            "orders/touched.sql",
+            "orders/affected_keys.sql",
             "SELECT raw.order_id FROM shop.raw WHERE raw.day = %(day)s",
             "SELECT 2 AS order_id",
-            r"but the query gives 1 of others, such as \(order_id\) = \(3,\); select them there, or join",
+            r"but the query gives 1 other rows, such as \(order_id\) = \(3,\); select these keys in affected_keys.sql",
         ),
         (
             "orders/query.sql",
@@ -293,17 +293,17 @@ def test_failing_check_leaves_merged_tables_as_they_were(shop: Connection, root:
             r"expected each \(order_id\) once and without nulls, found \(2,\)",
         ),
         (
-            "orders/touched.sql",
+            "orders/affected_keys.sql",
             "SELECT raw.order_id",
             "SELECT raw.person",
-            r"touched.sql: expected the columns order_id, as the write disposition names them, found person",
+            r"affected_keys.sql: expected the columns order_id, as the write disposition names them, found person",
         ),
     ],
 )
 def test_query_that_breaks_the_rules_of_merges_is_refused(
     file: str, old: str, new: str, message: str, shop: Connection, root: Path
 ) -> None:
-    put(root, "orders/query.sql", FILES["orders/query.sql"].replace("touched_orders ON", "touched_orders ON true OR"))
+    put(root, "orders/query.sql", FILES["orders/query.sql"].replace("affected_orders ON", "affected_orders ON true OR"))
     path = root / "shop" / file
     path.write_text(path.read_text().replace(old, new))
     deliver(shop, FIRST, (2, 1, 7, 20, []), (3, 1, 7, 30, []))
@@ -316,7 +316,12 @@ def test_query_that_breaks_the_rules_of_merges_is_refused(
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        ("orders/touched.sql", "SELECT raw.order_id", "SELECT NULL AS order_id", r"23502.*orders/touched.sql"),
+        (
+            "orders/affected_keys.sql",
+            "SELECT raw.order_id",
+            "SELECT NULL AS order_id",
+            r"23502.*orders/affected_keys.sql",
+        ),
         ("orders/query.sql", "key: order_id", "key: order_id, day", r"42P10.*orders/query.sql"),
     ],
 )
@@ -329,7 +334,7 @@ def test_merge_that_postgres_refuses_says_where(
         build(shop, root)
 
 
-def test_row_of_what_was_not_touched_is_not_taken_over(shop: Connection, root: Path) -> None:
+def test_row_of_an_unaffected_key_fails_the_build(shop: Connection, root: Path) -> None:
     """A line that is unique by itself stands under another order, which this build does not decide."""
     shop.execute(
         "ALTER TABLE shop.lines ADD CONSTRAINT lines_line_uk UNIQUE (line);"
@@ -337,14 +342,14 @@ def test_row_of_what_was_not_touched_is_not_taken_over(shop: Connection, root: P
     )
     change(root, "lines/query.sql", "key: order_id, line", "key: line")
     deliver(shop, FIRST, (1, 1, 7, 10, ["a"]))
-    with pytest.raises(SqlFileError, match=r"but it would change 1 of others, such as \(order_id\) = \(9,\)"):
+    with pytest.raises(SqlFileError, match=r"but it would change 1 other rows, such as \(order_id\) = \(9,\)"):
         build(shop, root)
     assert lines(shop) == [(9, "a", 1)]
 
 
 def test_merge_without_its_selection_is_named(shop: Connection, root: Path) -> None:
-    (root / "shop" / "orders" / "touched.sql").unlink()
-    with pytest.raises(SqlFileError, match=r"sql/shop/orders/query.sql: merge wants a touched.sql"):
+    (root / "shop" / "orders" / "affected_keys.sql").unlink()
+    with pytest.raises(SqlFileError, match=r"sql/shop/orders/query.sql: merge needs an affected_keys.sql"):
         build(shop, root)
 
 

@@ -208,7 +208,7 @@ LATEST = """\
 -- write disposition: {}
 SELECT facts.country, max(facts.month) AS month FROM staging.facts GROUP BY facts.country
 """
-TOUCHED = "-- sources: staging.facts\nSELECT facts.country FROM staging.facts WHERE facts.month = %(month)s\n"
+AFFECTED_KEYS = "-- sources: staging.facts\nSELECT facts.country FROM staging.facts WHERE facts.month = %(month)s\n"
 MART = """\
 -- key: month
 -- sources: {0}
@@ -233,7 +233,7 @@ def test_partition_that_reads_what_later_partitions_change_is_refused(
 ) -> None:
     add(shop, root, "core.latest", "country text PRIMARY KEY, month date", LATEST.format(disposition))
     if disposition.startswith("merge"):
-        put(root, "core/latest/touched.sql", TOUCHED)
+        put(root, "core/latest/affected_keys.sql", AFFECTED_KEYS)
     put(root, "core/latest_view/table.sql", "-- sources: core.latest\nCREATE VIEW core.latest_view AS SELECT 1;\n")
     copy = LATEST.format("replace table").replace("staging.facts", "core.latest")
     add(shop, root, "core.latest_copy", "country text, month date", copy)

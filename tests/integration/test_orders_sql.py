@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from tasks.contracts.orders import ORDERS
 from tasks.engine.build.builder import run_checks
-from tasks.engine.build.dispositions import write_query, write_touched
+from tasks.engine.build.dispositions import write_affected_keys, write_query
 from tasks.engine.build.sql_files import tables_of
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import WarehouseSettings
@@ -87,7 +87,7 @@ def build(connection: Connection, day: date) -> None:
     """What a build does, in the caller's transaction."""
     tables = [table for table in tables_of("orders_core") if table.text("query.sql")]
     for table in tables:
-        write_touched(connection, table, {"day": day})
+        write_affected_keys(connection, table, {"day": day})
     for table in tables:
         write_query(connection, table, {"day": day})
         assert [check for check in run_checks(connection, table, {"day": day}) if check.severity == "fail"] == []

@@ -111,7 +111,7 @@ class Case:
     @cached_property
     def parameters(self) -> Mapping[str, Any]:
         given = self.content.get("parameters", {})
-        text = "".join(map(self.table.text, ("query.sql", "touched.sql", "checks.sql")))
+        text = "".join(map(self.table.text, ("query.sql", "affected_keys.sql", "checks.sql")))
         wanted = set(_PLACEHOLDER.findall(text))
         if not isinstance(given, dict) or set(given) != wanted:
             raise CaseError(f"{self.path}: expected the parameters {sorted(wanted)}, found {given}")

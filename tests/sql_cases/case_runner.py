@@ -15,7 +15,7 @@ import tasks.contracts
 from tasks.contracts import Contract
 from tasks.engine.build import sql_files
 from tasks.engine.build.builder import run_checks
-from tasks.engine.build.dispositions import read_query, write_query, write_touched
+from tasks.engine.build.dispositions import read_query, write_affected_keys, write_query
 from tasks.engine.errors import errors_at
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.warehouse.tables import Connection, table_name
@@ -87,7 +87,7 @@ def run(case: Case, connection: Connection) -> None:
     for name, rows in case.inputs.items():
         _fill(connection, name, rows, f"{case.path}: input {name}")
     if case.table.text("query.sql") and case.table.text("table.sql"):
-        write_touched(connection, case.table, case.parameters)
+        write_affected_keys(connection, case.table, case.parameters)
     if case.expected is not None:
         _compare(case, *_answer(case, case.expected, connection))
     found = run_checks(connection, case.table, case.parameters)

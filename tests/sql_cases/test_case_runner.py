@@ -137,14 +137,14 @@ def test_contracts_and_schemas_are_found() -> None:
 
 MERGED = {
     "table.sql": "-- sources: none\nCREATE TABLE IF NOT EXISTS shop.latest (name text PRIMARY KEY, size int);\n",
-    "touched.sql": "-- sources: events_staging.events, shop.latest\nSELECT events.country AS name"
+    "affected_keys.sql": "-- sources: events_staging.events, shop.latest\nSELECT events.country AS name"
     " FROM events_staging.events WHERE events.month = %(month)s"
     " UNION SELECT latest.name FROM shop.latest WHERE latest.size = 9\n",
     "query.sql": "-- key: name\n-- sources: events_staging.events\n-- write disposition: merge by (name)\n"
     "SELECT events.country AS name, count(*)::int AS size FROM events_staging.events"
-    " INNER JOIN touched_latest ON events.country = touched_latest.name GROUP BY events.country\n",
+    " INNER JOIN affected_latest ON events.country = affected_latest.name GROUP BY events.country\n",
     "checks.sql": "-- warn: rows have size one\nSELECT latest.name FROM shop.latest"
-    " INNER JOIN touched_latest ON latest.name = touched_latest.name WHERE latest.size = 1;\n",
+    " INNER JOIN affected_latest ON latest.name = affected_latest.name WHERE latest.size = 1;\n",
 }
 MERGE: dict[str, Any] = {
     "parameters": {"month": "2021-04-01"},

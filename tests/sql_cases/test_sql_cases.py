@@ -11,7 +11,7 @@ from sql_cases.case_runner import CASES, create_tables, locale_ordered_columns, 
 from tasks.engine.build import sql_files
 from tasks.engine.build.assignments import written_columns
 from tasks.engine.build.builder import run_checks
-from tasks.engine.build.dispositions import write_touched
+from tasks.engine.build.dispositions import write_affected_keys
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.tables import Connection, connect
 
@@ -41,16 +41,16 @@ def test_every_file_is_a_case() -> None:
 @pytest.mark.parametrize("address", QUERIES)
 def test_query_orders_text_by_code_point(address: str, connection: Connection) -> None:
     case = next(case for case in FOUND if case.address == address)
-    if case.table.text("touched.sql"):
-        write_touched(connection, case.table, case.parameters)
+    if case.table.text("affected_keys.sql"):
+        write_affected_keys(connection, case.table, case.parameters)
     assert locale_ordered_columns(case.table.query, case.parameters, connection) == []
 
 
 @pytest.mark.parametrize("address", BUILT)
 def test_query_gives_the_types_of_its_table(address: str, connection: Connection) -> None:
     case = next(case for case in FOUND if case.address == address)
-    if case.table.text("touched.sql"):
-        write_touched(connection, case.table, case.parameters)
+    if case.table.text("affected_keys.sql"):
+        write_affected_keys(connection, case.table, case.parameters)
     assert written_columns(connection, case.table, case.table.query, case.parameters)
 
 

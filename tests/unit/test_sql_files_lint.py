@@ -14,7 +14,7 @@ from tasks.engine.schema.rebuilds import rebuild_errors
 REQUIRED = {
     "table.sql": ("grain", "key", "sources", "write disposition"),
     "query.sql": HEADER_KEYS,
-    "touched.sql": ("grain", "sources"),
+    "affected_keys.sql": ("grain", "sources"),
     "checks.sql": (),
 }
 SELECTS = {"select_statement", "with_compound_statement", "set_expression"}
@@ -91,7 +91,7 @@ def source_errors(table: SqlTable, file: str) -> Iterator[str]:
 def parameter_errors(table: SqlTable) -> Iterator[str]:
     listed = re.sub(r"\([^)]*\)", "", table.header("query.sql").get("parameters", ""))
     named = {name.strip() for name in listed.split(",")} - {"", "none"}
-    used = set(PLACEHOLDER.findall(code_of(table.text("query.sql") + table.text("touched.sql"))))
+    used = set(PLACEHOLDER.findall(code_of(table.text("query.sql") + table.text("affected_keys.sql"))))
     if named != used:
         yield f"expected the parameters {sorted(used)} in the header, found {sorted(named)}"
     if unknown := set(PLACEHOLDER.findall(table.text("checks.sql"))) - used:
@@ -103,8 +103,8 @@ def disposition_errors(table: SqlTable) -> Iterator[str]:
     try:
         if table.text("table.sql") and table.text("query.sql"):
             _ = table.disposition
-        elif table.text("touched.sql"):
-            yield "expected a table.sql and a query.sql beside touched.sql"
+        elif table.text("affected_keys.sql"):
+            yield "expected a table.sql and a query.sql beside affected_keys.sql"
     except SqlFileError as error:
         yield str(error)
 
@@ -149,7 +149,7 @@ def errors(table: SqlTable) -> list[str]:
         rules = (
             [header_errors(table, file), source_errors(table, file)] if file != "checks.sql" else [check_errors(text)]
         )
-        if file in {"query.sql", "touched.sql"}:
+        if file in {"query.sql", "affected_keys.sql"}:
             rules.append(select_errors(text))
         if file == "query.sql":
             rules.append(parameter_errors(table))
@@ -204,14 +204,14 @@ SELECT sales.day FROM shop.sales WHERE sales.day = %(day)s AND sales.order_count
 SELECT sales.day FROM shop.sales WHERE sales.order_count > 1000;
 """
 GOOD = {"table.sql": TABLE, "query.sql": QUERY, "checks.sql": CHECKS}
-TOUCHED = """\
+AFFECTED_KEYS = """\
 -- grain: one day that a file brings
 -- sources: shop.orders
 SELECT DISTINCT orders.day FROM shop.orders WHERE orders.file_date = %(file)s
 """
 MERGED = GOOD | {
     "query.sql": QUERY.replace("replace partition (day)", "merge by (day)").replace("word (text)", "word, file (date)"),
-    "touched.sql": TOUCHED,
+    "affected_keys.sql": AFFECTED_KEYS,
 }
 
 
@@ -295,16 +295,16 @@ def test_sound_files_of_a_merge_have_no_errors(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        ("touched.sql", TOUCHED, "", "merge wants a touched.sql, which selects what to decide again"),
-        ("query.sql", "merge by (day)", "append", "append wants no touched.sql"),
+        ("affected_keys.sql", AFFECTED_KEYS, "", "merge needs an affected_keys.sql that selects the keys"),
+        ("query.sql", "merge by (day)", "append", "append needs no affected_keys.sql"),
         ("query.sql", "merge by (day)", "merge by day", "write disposition is 'merge by day'; expected"),
         ("query.sql", "-- key: day\n", "-- key: \n", "expected a key in the header, by which to merge"),
         ("query.sql", ", file (date)", "", "expected the parameters ['day', 'file', 'word'] in the header"),
-        ("touched.sql", "-- grain: one day that a file brings\n", "", "expected ['grain'] in the header"),
-        ("touched.sql", "-- sources: shop.orders\n", "-- sources: none\n", "expected the sources ['shop.orders']"),
-        ("touched.sql", "SELECT DISTINCT", "DELETE FROM shop.orders; SELECT DISTINCT", "expected one SELECT, found"),
-        ("touched.sql", "= %(file)s", "= current_date", "found current_date"),
-        ("table.sql", TABLE, "", "expected a table.sql and a query.sql beside touched.sql"),
+        ("affected_keys.sql", "-- grain: one day that a file brings\n", "", "expected ['grain'] in the header"),
+        ("affected_keys.sql", "sources: shop.orders\n", "sources: none\n", "expected the sources ['shop.orders']"),
+        ("affected_keys.sql", "SELECT DISTINCT", "DELETE FROM shop.orders; SELECT", "expected one SELECT, found"),
+        ("affected_keys.sql", "= %(file)s", "= current_date", "found current_date"),
+        ("table.sql", TABLE, "", "expected a table.sql and a query.sql beside affected_keys.sql"),
     ],
 )
 def test_file_that_breaks_a_rule_of_merges_is_a_error(

@@ -1,12 +1,12 @@
 -- fail: orders in the files have no row, or rows have no order in the files
 SELECT
-    touched.order_id,
+    affected.order_id,
     count(DISTINCT latest_orders.order_id) AS row_count,
     count(versions.id) AS version_count
-FROM touched_latest_orders AS touched
-LEFT JOIN orders_core.latest_orders ON touched.order_id = latest_orders.order_id
-LEFT JOIN orders_staging.orders_raw AS versions ON touched.order_id = versions.id
-GROUP BY touched.order_id
+FROM affected_latest_orders AS affected
+LEFT JOIN orders_core.latest_orders ON affected.order_id = latest_orders.order_id
+LEFT JOIN orders_staging.orders_raw AS versions ON affected.order_id = versions.id
+GROUP BY affected.order_id
 HAVING (count(latest_orders.order_id) > 0) <> (count(versions.id) > 0);
 
 -- fail: rows equal no version in their file, or a later version exists
@@ -14,8 +14,8 @@ SELECT
     latest_orders.order_id,
     latest_orders.file_date,
     latest_orders.updated_at
-FROM touched_latest_orders AS touched
-INNER JOIN orders_core.latest_orders ON touched.order_id = latest_orders.order_id
+FROM affected_latest_orders AS affected
+INNER JOIN orders_core.latest_orders ON affected.order_id = latest_orders.order_id
 INNER JOIN orders_staging.orders_raw AS versions ON latest_orders.order_id = versions.id
 GROUP BY latest_orders.order_id
 HAVING
@@ -53,8 +53,8 @@ SELECT
     latest_orders.total_tax,
     latest_orders.taxes_included,
     latest_orders.total_price
-FROM touched_latest_orders AS touched
-INNER JOIN orders_core.latest_orders ON touched.order_id = latest_orders.order_id
+FROM affected_latest_orders AS affected
+INNER JOIN orders_core.latest_orders ON affected.order_id = latest_orders.order_id
 WHERE
     latest_orders.total_price
     <> latest_orders.subtotal_price + CASE WHEN latest_orders.taxes_included THEN 0 ELSE latest_orders.total_tax END;

@@ -39,7 +39,7 @@ SELECT
     latest.taxes_included,
     latest.total_weight,
     latest.line_items
-FROM touched_latest_orders AS touched
+FROM affected_latest_orders AS affected
 CROSS JOIN LATERAL (
     SELECT
         versions.id AS order_id,
@@ -72,7 +72,7 @@ CROSS JOIN LATERAL (
         versions.total_weight,
         versions.line_items
     FROM orders_staging.orders_raw AS versions
-    WHERE versions.id = touched.order_id
+    WHERE versions.id = affected.order_id
     ORDER BY
         versions.updated_at DESC,
         versions.file_date DESC,

@@ -4,8 +4,8 @@ WITH delivered AS (
         latest_orders.order_id AS transaction_id,
         count(*) AS item_count,
         sum((item.fields ->> 'quantity')::integer) AS quantity
-    FROM touched_order_details AS touched
-    INNER JOIN orders_core.latest_orders ON touched.transaction_id = latest_orders.order_id
+    FROM affected_order_details AS affected
+    INNER JOIN orders_core.latest_orders ON affected.transaction_id = latest_orders.order_id
     CROSS JOIN LATERAL jsonb_array_elements(latest_orders.line_items) AS item (fields)
     WHERE NOT latest_orders.is_test
     GROUP BY latest_orders.order_id
@@ -13,12 +13,12 @@ WITH delivered AS (
 
 built AS (
     SELECT
-        touched.transaction_id,
+        affected.transaction_id,
         count(*) AS item_count,
         sum(order_details.quantity) AS quantity
-    FROM touched_order_details AS touched
-    INNER JOIN orders_core.order_details ON touched.transaction_id = order_details.transaction_id
-    GROUP BY touched.transaction_id
+    FROM affected_order_details AS affected
+    INNER JOIN orders_core.order_details ON affected.transaction_id = order_details.transaction_id
+    GROUP BY affected.transaction_id
 )
 
 SELECT
@@ -35,7 +35,7 @@ WHERE delivered IS DISTINCT FROM built;
 SELECT
     order_details.line_item_id,
     count(*) AS row_count
-FROM touched_order_details AS touched
-INNER JOIN orders_core.order_details ON touched.transaction_id = order_details.transaction_id
+FROM affected_order_details AS affected
+INNER JOIN orders_core.order_details ON affected.transaction_id = order_details.transaction_id
 GROUP BY order_details.line_item_id
 HAVING count(*) > 1 OR order_details.line_item_id IS NULL;

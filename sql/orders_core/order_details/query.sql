@@ -13,7 +13,7 @@ SELECT
     (item.fields ->> 'product_id')::bigint AS product_id,
     (item.fields ->> 'variant_id')::bigint AS variant_id,
     (item.fields ->> 'quantity')::integer AS quantity
-FROM touched_order_details AS touched
-INNER JOIN orders_core.latest_orders ON touched.transaction_id = latest_orders.order_id
+FROM affected_order_details AS affected
+INNER JOIN orders_core.latest_orders ON affected.transaction_id = latest_orders.order_id
 CROSS JOIN LATERAL jsonb_array_elements(latest_orders.line_items) WITH ORDINALITY AS item (fields, position)
 WHERE NOT latest_orders.is_test

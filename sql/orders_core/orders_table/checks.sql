@@ -1,11 +1,11 @@
 -- fail: orders do not have exactly one row
 SELECT
-    touched.transaction_id,
+    affected.transaction_id,
     count(orders_table.transaction_id) AS row_count
-FROM touched_orders_table AS touched
-LEFT JOIN orders_core.latest_orders ON touched.transaction_id = latest_orders.order_id AND NOT latest_orders.is_test
-LEFT JOIN orders_core.orders_table ON touched.transaction_id = orders_table.transaction_id
-GROUP BY touched.transaction_id
+FROM affected_orders_table AS affected
+LEFT JOIN orders_core.latest_orders ON affected.transaction_id = latest_orders.order_id AND NOT latest_orders.is_test
+LEFT JOIN orders_core.orders_table ON affected.transaction_id = orders_table.transaction_id
+GROUP BY affected.transaction_id
 HAVING count(orders_table.transaction_id) <> count(latest_orders.order_id);
 
 -- fail: totals differ from the delivered orders
@@ -18,8 +18,8 @@ WITH delivered AS (
         sum(latest_orders.total_tax) AS total_tax,
         sum(latest_orders.total_discounts) AS total_discounts,
         sum(latest_orders.total_line_items_price) AS total_line_items_price
-    FROM touched_orders_table AS touched
-    INNER JOIN orders_core.latest_orders ON touched.transaction_id = latest_orders.order_id
+    FROM affected_orders_table AS affected
+    INNER JOIN orders_core.latest_orders ON affected.transaction_id = latest_orders.order_id
     WHERE NOT latest_orders.is_test
 ),
 
@@ -32,8 +32,8 @@ built AS (
         sum(orders_table.total_tax) AS total_tax,
         sum(orders_table.total_discounts) AS total_discounts,
         sum(orders_table.total_line_items_price) AS total_line_items_price
-    FROM touched_orders_table AS touched
-    INNER JOIN orders_core.orders_table ON touched.transaction_id = orders_table.transaction_id
+    FROM affected_orders_table AS affected
+    INNER JOIN orders_core.orders_table ON affected.transaction_id = orders_table.transaction_id
 )
 
 SELECT

@@ -30,6 +30,6 @@ SELECT
     latest_orders.total_tax,
     latest_orders.total_weight,
     latest_orders.checkout_id IS NOT NULL AS is_online_order
-FROM touched_orders_table AS touched
-INNER JOIN orders_core.latest_orders ON touched.transaction_id = latest_orders.order_id
+FROM affected_orders_table AS affected
+INNER JOIN orders_core.latest_orders ON affected.transaction_id = latest_orders.order_id
 WHERE NOT latest_orders.is_test

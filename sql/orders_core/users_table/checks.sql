@@ -1,12 +1,12 @@
 -- fail: order counts differ from the users' orders
 SELECT
-    touched.user_id,
+    affected.user_id,
     users_table.num_orders,
     count(orders.order_id) AS order_count
-FROM touched_users_table AS touched
-LEFT JOIN orders_core.users_table ON touched.user_id = users_table.user_id
-LEFT JOIN orders_core.latest_orders AS orders ON touched.user_id = orders.user_id
-GROUP BY touched.user_id, users_table.num_orders
+FROM affected_users_table AS affected
+LEFT JOIN orders_core.users_table ON affected.user_id = users_table.user_id
+LEFT JOIN orders_core.latest_orders AS orders ON affected.user_id = orders.user_id
+GROUP BY affected.user_id, users_table.num_orders
 HAVING coalesce(users_table.num_orders, 0) <> count(orders.order_id);
 
 -- fail: first orders are later than last orders
@@ -14,6 +14,6 @@ SELECT
     users_table.user_id,
     users_table.first_order_timestamp,
     users_table.last_order_timestamp
-FROM touched_users_table AS touched
-INNER JOIN orders_core.users_table ON touched.user_id = users_table.user_id
+FROM affected_users_table AS affected
+INNER JOIN orders_core.users_table ON affected.user_id = users_table.user_id
 WHERE users_table.first_order_timestamp > users_table.last_order_timestamp;

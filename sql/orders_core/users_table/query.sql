@@ -11,7 +11,7 @@
 --   not null);
 --   an order without user_id belongs to no user
 SELECT
-    touched.user_id,
+    affected.user_id,
     last_order.email,
     last_order.phone,
     last_order.location_id,
@@ -21,13 +21,13 @@ SELECT
     last_order.created_at AS last_order_timestamp,
     last_order.name AS last_order_product,
     counted.num_orders
-FROM touched_users_table AS touched
+FROM affected_users_table AS affected
 INNER JOIN LATERAL (
     SELECT
         orders.created_at,
         orders.name
     FROM orders_core.latest_orders AS orders
-    WHERE orders.user_id = touched.user_id
+    WHERE orders.user_id = affected.user_id
     ORDER BY orders.created_at ASC, orders.order_id ASC
     LIMIT 1
 ) AS first_order ON TRUE
@@ -40,12 +40,12 @@ INNER JOIN LATERAL (
         orders.location_id,
         orders.buyer_accepts_marketing
     FROM orders_core.latest_orders AS orders
-    WHERE orders.user_id = touched.user_id
+    WHERE orders.user_id = affected.user_id
     ORDER BY orders.created_at DESC, orders.order_id DESC
     LIMIT 1
 ) AS last_order ON TRUE
 INNER JOIN LATERAL (
     SELECT count(*) AS num_orders
     FROM orders_core.latest_orders AS orders
-    WHERE orders.user_id = touched.user_id
+    WHERE orders.user_id = affected.user_id
 ) AS counted ON TRUE

@@ -25,7 +25,7 @@ Inputs = dict[str, str]
 """What a table was built from: a name that a person understands, such as `dataset orders`, and a digest."""
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
-_QUERIES = ("query.sql", "touched.sql", "checks.sql")
+_QUERIES = ("query.sql", "affected_keys.sql", "checks.sql")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tasks.contracts import Contract
 from tasks.engine import ledger
 from tasks.engine.build.build_inputs import Inputs, Recipe, fingerprint_of, read_state, recipes_of, wanted_inputs
 from tasks.engine.build.combinations import refuse_combinations
-from tasks.engine.build.dispositions import write_query, write_touched
+from tasks.engine.build.dispositions import write_affected_keys, write_query
 from tasks.engine.build.sql_files import ROOT, SqlTable
 from tasks.engine.errors import CheckError, errors_at
 from tasks.engine.receipts import BuildReceipt, CheckResult
@@ -76,7 +76,7 @@ def build_tables(
         }
         due = [(recipe, inputs) for recipe, inputs in wanted if receipts[recipe.table.name] is None]
         for recipe, _ in due:
-            write_touched(connection, recipe.table, parameters)
+            write_affected_keys(connection, recipe.table, parameters)
         for recipe, inputs in due:
             table, entry, started = recipe.table, recipe.entry(partition), time.monotonic()
             row_count = write_query(connection, table, parameters)

@@ -27,7 +27,7 @@ def combination_errors(recipes: Iterable[Recipe]) -> Iterator[str]:
 
     A later partition may change a table that is merged or appended to, and a table that is built as a whole from
     partitions. A table of partitions that reads such a table, directly or through others, would be built again for
-    that later partition alone. A merge may read another merge: its `touched.sql` says what else it decides again.
+    that later partition alone. A merge may read another merge: its `affected_keys.sql` says what else it decides again.
 
     A table that is built as a whole must not depend on the partition of the build: each partition would write another
     table.
@@ -61,8 +61,8 @@ def _stale_reads(recipe: Recipe) -> Iterator[str]:
         yield (
             f"{reader.address('query.sql')}: `{own}` reads {source.name}, {why}: a later file may change rows that"
             f" earlier partitions of {reader.name} were made from, and these would keep their old rows. Make"
-            f" {reader.name} `replace table`, or `merge by (...)` with a touched.sql in schema {source.schema}, or read"
-            " the staging tables"
+            f" {reader.name} `replace table`, or `merge by (...)` with an affected_keys.sql in schema {source.schema},"
+            " or read the staging tables"
         )
 
 

@@ -14,36 +14,36 @@ from tasks.engine.warehouse.tables import Connection, table_name
 Parameters = Mapping[str, Any]
 
 
-def write_touched(connection: Connection, table: SqlTable, parameters: Parameters) -> None:
-    """Select what a merge decides again into the temporary table `touched_<table>`; nothing for other dispositions.
+def write_affected_keys(connection: Connection, table: SqlTable, parameters: Parameters) -> None:
+    """Select what a merge decides again into the temporary table `affected_<table>`; nothing for other dispositions.
 
     Before any table of the schema is written, so that the selection sees what stood before. The temporary table, which
     the query and the checks may join, ends with the transaction.
 
     Raises:
-        SqlFileError: `touched.sql` selects other columns than the header names, or columns of another type.
+        SqlFileError: `affected_keys.sql` selects other columns than the header names, or columns of another type.
     """
     if table.disposition.kind != "merge":
         return
-    columns, selected = table.disposition.columns, table.select("touched.sql")
-    with errors_at(table.address("touched.sql")):
+    columns, selected = table.disposition.columns, table.select("affected_keys.sql")
+    with errors_at(table.address("affected_keys.sql")):
         found = [name for name, _ in described_columns(connection, selected, parameters)]
         if sorted(found) != sorted(columns):
             raise SqlFileError(
-                f"{table.address('touched.sql')}: expected the columns {', '.join(columns)}, as the write disposition"
-                f" names them, found {', '.join(found)}"
+                f"{table.address('affected_keys.sql')}: expected the columns {', '.join(columns)}, as the write"
+                f" disposition names them, found {', '.join(found)}"
             )
-        written_columns(connection, table, selected, parameters, "touched.sql")
-        touched = _temporary(connection, table, "touched", columns)
+        written_columns(connection, table, selected, parameters, "affected_keys.sql")
+        affected = _temporary(connection, table, "affected", columns)
         for column in columns:
-            connection.execute(sql.SQL("ALTER TABLE {} ALTER {} SET NOT NULL").format(touched, sql.Identifier(column)))
+            connection.execute(sql.SQL("ALTER TABLE {} ALTER {} SET NOT NULL").format(affected, sql.Identifier(column)))
         connection.execute(
             sql.SQL("INSERT INTO {} ({names}) SELECT DISTINCT {names} FROM (\n{}\n) AS q").format(
-                touched, selected, names=_names(columns)
+                affected, selected, names=_names(columns)
             ),
             parameters,
         )
-        connection.execute(sql.SQL("ANALYZE {}").format(touched))
+        connection.execute(sql.SQL("ANALYZE {}").format(affected))
 
 
 def write_query(connection: Connection, table: SqlTable, parameters: Parameters) -> int:
@@ -71,7 +71,7 @@ def write_query(connection: Connection, table: SqlTable, parameters: Parameters)
         if table.disposition.kind == "upsert":
             changes = [column for column in columns if column not in (*table.key, *table.disposition.columns)]
             return _insert(connection, table, columns, result, changes)
-        _refuse_untouched(connection, table, result)
+        _refuse_unaffected(connection, table, result)
         removed = _remove(connection, table, result)
         changes = [column for column in columns if column not in table.key]
         return removed + _insert(connection, table, columns, result, changes)
@@ -105,12 +105,12 @@ def _replace(connection: Connection, table: SqlTable, columns: Sequence[str], pa
 
 
 def _remove(connection: Connection, table: SqlTable, result: sql.Identifier) -> int:
-    """Remove the touched rows that the query does not give any more."""
+    """Remove the affected rows that the query does not give any more."""
     statement = sql.SQL(
         "DELETE FROM {} AS t USING {} AS d WHERE {} AND NOT EXISTS (SELECT FROM {} AS r WHERE {})"
     ).format(
         table_name(table.name),
-        temporary_name(table, "touched"),
+        temporary_name(table, "affected"),
         _equal("t", "d", table.disposition.columns),
         result,
         _equal("r", "t", table.key),
@@ -148,11 +148,11 @@ def _refuse_keys(connection: Connection, table: SqlTable, result: sql.Identifier
         )
 
 
-def _refuse_untouched(connection: Connection, table: SqlTable, result: sql.Identifier) -> None:
-    """What this build does not decide, no row of it may write: neither as it is now, nor as it stood."""
+def _refuse_unaffected(connection: Connection, table: SqlTable, result: sql.Identifier) -> None:
+    """Fail if the build would write a key that it does not recompute, in a row's new version or in its old one."""
     by = table.disposition.columns
-    untouched = sql.SQL("NOT EXISTS (SELECT FROM {} AS d WHERE {})")
-    touched = temporary_name(table, "touched")
+    unaffected = sql.SQL("NOT EXISTS (SELECT FROM {} AS d WHERE {})")
+    affected = temporary_name(table, "affected")
     rows = {"the query gives": sql.SQL("{} AS o").format(result)}
     if not set(by) <= set(table.key):
         rows["it would change"] = sql.SQL("{} AS o INNER JOIN {} AS r ON {}").format(
@@ -160,17 +160,18 @@ def _refuse_untouched(connection: Connection, table: SqlTable, result: sql.Ident
         )
     for what, relation in rows.items():
         query = sql.SQL("SELECT count(*) OVER (), {} FROM {} WHERE {} LIMIT 1").format(
-            _names(by, "o"), relation, untouched.format(touched, _equal("d", "o", by))
+            _names(by, "o"), relation, unaffected.format(affected, _equal("d", "o", by))
         )
         if row := connection.execute(query).fetchone():
             raise SqlFileError(
-                f"{table.address('query.sql')}: expected rows of what touched.sql selects, but {what} {row[0]:,} of"
-                f" others, such as ({', '.join(by)}) = {row[1:]}; select them there, or join {touched.as_string()}"
+                f"{table.address('query.sql')}: expected only rows with the keys that affected_keys.sql selects, but"
+                f" {what} {row[0]:,} other rows, such as ({', '.join(by)}) = {row[1:]}; select these keys in"
+                f" affected_keys.sql, or join {affected.as_string()} in query.sql"
             )
 
 
 def temporary_name(table: SqlTable, kind: str) -> sql.Identifier:
-    """Name of a temporary table beside a table, such as `touched_orders`."""
+    """Name of a temporary table beside a table, such as `affected_orders`."""
     return sql.Identifier(f"{kind}_{table.name.split('.')[1]}")
 
 

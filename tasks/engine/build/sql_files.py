@@ -1,7 +1,8 @@
 """The files under `sql/`: their headers, their order, and what they ask the runner to write.
 
 A table's address is its path, `sql/<schema>/<table>/`: `table.sql` is idempotent DDL, `query.sql` one SELECT,
-`touched.sql` what a merge decides again, `checks.sql` assertions. Each begins with a header of `-- key: value` lines.
+`affected_keys.sql` selects the keys that a merge recomputes, `checks.sql` holds assertions. Each file begins with a
+header of `-- key: value` lines.
 The query never writes: its header's write disposition says what the runner does with its rows.
 """
 
@@ -19,7 +20,7 @@ from psycopg import sql
 from tasks.engine.errors import SqlFileError
 
 ROOT = Path(__file__).parents[3] / "sql"
-FILES = ("table.sql", "query.sql", "touched.sql", "checks.sql")
+FILES = ("table.sql", "query.sql", "affected_keys.sql", "checks.sql")
 HEADER_KEYS = ("grain", "key", "parameters", "sources", "write disposition", "rules")
 OPTIONAL_KEYS = ("access", "rebuild")
 """`access: loader` in a `table.sql` keeps a table from analysts, `access: owner` lets the loader only read it.
@@ -40,9 +41,9 @@ class Disposition:
     """What the runner does with the rows of a query.
 
     Attributes:
-        kind: `replace` the table or a partition by them; `merge` them by key, where they were touched; `append` those
+        kind: `replace` the table or a partition by them; `merge` them by key, for the affected keys; `append` those
             whose key is not there; `upsert` them: append, and change those that are there. Only the first two remove.
-        columns: Of a merge, those by which rows are touched; of a partition, its column; of an upsert, those that stay
+        columns: Of a merge, the columns of the affected keys; of a partition, its column; of an upsert, those that stay
             as they stand; none for the whole table.
     """
 
@@ -103,7 +104,7 @@ class SqlTable:
 
     @cached_property
     def sources(self) -> list[str]:
-        """Tables that this one reads or refers to; those of `touched.sql` are read before any is written."""
+        """Tables that this one reads or refers to; those of `affected_keys.sql` are read before any is written."""
         names = " ".join(self.header(file).get("sources", "") for file in ("table.sql", "query.sql"))
         return re.findall(r"\w+\.\w+", names)
 
@@ -132,9 +133,9 @@ class SqlTable:
         columns = tuple(re.findall(r"\w+", match["partition"] or match["merge"] or match["kept"] or ""))
         if kind != "replace" and not self.key:
             raise SqlFileError(f"{self.address('query.sql')}: expected a key in the header, by which to {kind}")
-        if (kind == "merge") != bool(self.text("touched.sql")):
-            wanted = "a touched.sql, which selects what to decide again" if kind == "merge" else "no touched.sql"
-            raise SqlFileError(f"{self.address('query.sql')}: {kind} wants {wanted}")
+        if (kind == "merge") != bool(self.text("affected_keys.sql")):
+            wanted = "an affected_keys.sql that selects the keys" if kind == "merge" else "no affected_keys.sql"
+            raise SqlFileError(f"{self.address('query.sql')}: {kind} needs {wanted}")
         return Disposition(kind, columns)
 
     @cached_property
