@@ -1,1 +1,1 @@
-"""The pipelines in words, one flow per file: what runs, in which order."""
+"""The pipelines, one flow per file: the steps that run, and their order."""

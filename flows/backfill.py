@@ -1,4 +1,4 @@
-"""Flow `backfill`: brings every partition of a range up to date that is not, for any pipeline with partitions."""
+"""Flow `backfill`: brings the partitions of a range up to date, for any pipeline with partitions."""
 
 from typing import Annotated
 
@@ -18,13 +18,16 @@ PIPELINES = (
 )
 PipelineName = Annotated[
     str,
-    Field(description="Which pipeline", json_schema_extra={"enum": [pipeline.name for pipeline in PIPELINES]}),
+    Field(
+        description="Name of the pipeline to run, such as orders-daily",
+        json_schema_extra={"enum": [pipeline.name for pipeline in PIPELINES]},
+    ),
 ]
 ForceAll = Annotated[
     bool,
     Field(
-        description="Run every partition of the range that the lake holds, whatever its state, and load and build each"
-        " of them again"
+        description="Load and build every partition of the range that the lake holds, even a partition that is"
+        " already up to date"
     ),
 ]
 
@@ -37,17 +40,17 @@ def backfill(
     dry_run: bool = False,
     force: ForceAll = False,
 ) -> BackfillPlan:
-    """Plan a range of partitions, and run the pipeline for those whose files, other inputs or SQL changed since.
+    """Plan a range of partitions, then run the pipeline for each partition whose files, other inputs or SQL changed.
 
-    The lake and the ledger alone say what is left to do: after a crash, start it again. Without a range it catches up
-    with everything that was delivered.
+    The flow reads the remaining work from the lake and the ledger. After a crash, start the flow again. Without a range
+    the flow processes all delivered partitions.
 
     Args:
-        pipeline: Which pipeline.
-        start: The first month, YYYY-MM, or day, YYYY-MM-DD, as the pipeline's files are; by default the first there is.
-        end: The last one, which is included: 2021-01 to 2021-12 is a year; by default the last there is.
-        dry_run: Publish the plan, and stop there.
-        force: Run every partition of the range that the lake holds, whatever its state; load and build each again.
+        pipeline: Name of the pipeline to run, such as orders-daily.
+        start: First month (2021-01) or first day (2021-01-31), as the pipeline's files have it. Empty: the first one.
+        end: Last month or day, included: 2021-01 to 2021-12 is a year. Empty: the last one.
+        dry_run: Publish the plan and run nothing.
+        force: Load and build every partition of the range that the lake holds, even one that is already up to date.
     """
     chosen = pipeline_of(PIPELINES, pipeline)
     plan = list_partitions(chosen, start, end)

@@ -1,4 +1,4 @@
-"""Flow `commerce-analytics`: a shop's orders, reviews and shipments to three tables, exported and reported."""
+"""Flow `commerce-analytics`: builds, exports and reports three tables of a shop's orders, reviews and shipments."""
 
 from prefect import flow
 
@@ -34,14 +34,14 @@ def commerce_analytics(
 ) -> list[LoadReceipt]:
     """Load the shop's files, build the three tables as of a day, check them, export them and publish the report.
 
-    The same files and the same day give the same exports, whenever that is. Files that stand as they are are no work.
+    The same files and the same day always give the same exports. The flow skips files that are already loaded.
 
     Args:
-        as_of: The day that the answers are as of; by default the day of the scheduled start.
-        export_id: Where the exports go, below `EXPORT_PREFIX`; by default `EXPORT_ID`.
-        allow_empty: Let an export without rows replace one that has rows.
-        force: Load and build again even if nothing changed, and replace rows by fewer or none.
-            Reference tables with rows of others stay as they are.
+        as_of: Day of the report, such as 2022-09-05. Empty: the day of the scheduled start.
+        export_id: Folder of the exports below `EXPORT_PREFIX`, such as team-a. Empty: the value of `EXPORT_ID`.
+        allow_empty: Allow an export without rows to replace an export with rows.
+        force: Load and build again even if nothing changed, and allow fewer rows, or none, to replace more rows.
+            Reference tables with rows written by another owner do not change.
     """
     as_of = as_of or scheduled_day()
 

@@ -14,13 +14,13 @@ from tasks.transform import Parameters, build_schemas
 def events_insights(
     since: Since | None = None, until: Until | None = None, top: Top = 10, allow_empty: AllowEmpty = False
 ) -> dict[str, TopValues]:
-    """Answer the four questions for a month, a range of months, or all that was ever loaded.
+    """Answer the four questions for a month, a range of months, or all loaded months.
 
     Args:
-        since: First month, YYYY-MM, which is included; by default the first there is.
-        until: Last month, YYYY-MM, which is included; by default the last there is.
-        top: How many values each question lists.
-        allow_empty: Let an answer without rows replace an export that has rows.
+        since: First month, included, such as 2021-01. Empty: the first loaded month.
+        until: Last month, included, such as 2021-12. Empty: the last loaded month.
+        top: Number of values to list for each question, such as 10.
+        allow_empty: Allow an answer without rows to replace an export with rows.
     """
     first, end = month_range(since, until)
     build_schemas([EVENTS], ["events_staging", "events_marts"])

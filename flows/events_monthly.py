@@ -1,4 +1,4 @@
-"""Flow `events-monthly`: one month of user events from the lake to the marts, exported and reported."""
+"""Flow `events-monthly`: loads one month of user events, builds the marts, exports them and reports."""
 
 from datetime import date
 
@@ -26,12 +26,12 @@ INPUTS = PipelineInputs(EVENTS, builds=(MARTS,))
 def events_monthly(month: Month | None = None, force: Force = False) -> list[LoadReceipt]:
     """Load one month of events, rebuild its marts, check them, export them and publish the insights.
 
-    A month that is loaded as it is in the lake is no work; new content replaces the month.
+    The flow skips a month whose file is already loaded. A changed file replaces the month.
 
     Args:
-        month: Month of the file, YYYY-MM; by default the month of the scheduled start - 1 day.
-        force: Load and build again even if nothing changed, replace rows by fewer or none,
-            and let an export without rows replace one that has rows.
+        month: Month of the file, such as 2021-04. Empty: the month of the day before the scheduled start.
+        force: Load and build again even if nothing changed, allow fewer rows, or none, to replace more rows,
+            and allow an export without rows to replace an export with rows.
     """
     month = month_or_default(month)
     first, end = month_start(month, date.min), month_start(next_month(month), date.max)

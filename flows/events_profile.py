@@ -16,7 +16,7 @@ Source = Annotated[
     str,
     Field(
         min_length=1,
-        description="s3://bucket/key; a local path where PROFILE_FOLDER allows it",
+        description="Address of the file to read, s3://bucket/key, or the path of a local file in PROFILE_FOLDER",
         examples=["s3://lake/2021/04/events.csv"],
     ),
 ]
@@ -24,11 +24,12 @@ Source = Annotated[
 
 @flow(name="events-profile")
 def events_profile(source: Source, top: Top = 10) -> dict[str, TopValues]:
-    """Answer the four questions from one file of events, as it stands, without loading it.
+    """Answer the four questions from one file of events, without loading the file.
 
     Args:
-        source: `s3://bucket/key`. A path of a local file only below `PROFILE_FOLDER`, or outside of a deployment.
-        top: How many values each question lists.
+        source: Address of the file, such as `s3://lake/2021/04/events.csv`. A deployment reads a local file only
+            if it is in `PROFILE_FOLDER`.
+        top: Number of values to list for each question, such as 10.
     """
     profile = read_top_values(EVENTS, QUESTIONS, source, top)
     report_profile("events-profile", f"Events in {source}", profile)

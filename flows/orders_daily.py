@@ -1,4 +1,4 @@
-"""Flow `orders-daily`: one day of a shop's orders from the lake to users, orders and order details, and to a CSV."""
+"""Flow `orders-daily`: loads one day of orders into users, orders and order details, and writes the day's CSV."""
 
 from prefect import flow
 
@@ -22,16 +22,16 @@ INPUTS = PipelineInputs(ORDERS, builds=(CORE,))
 
 @flow(name="orders-daily", flow_run_name=named_by_file_day("orders-daily"))
 def orders_daily(day: Day | None = None, allow_empty: AllowEmpty = False, force: Force = False) -> list[LoadReceipt]:
-    """Load one day's file of orders, bring the tables up to date with it, check them, and write the day's CSV.
+    """Load one day's file of orders, update the tables, check them, and write the day's CSV.
 
-    A day that is loaded as it is in the lake is no work; new content replaces the day, and the orders that it touches
-    are built again.
+    The flow skips a day whose file is already loaded. A changed file replaces the day, and the flow recomputes the
+    orders that the change affects.
 
     Args:
-        day: Day of the file; by default the day before that of the scheduled start.
-        allow_empty: Let a CSV without rows replace one that has rows.
-        force: Load and build again even if nothing changed, replace rows by fewer or none,
-            and let a CSV without rows replace one that has rows.
+        day: Day of the file, such as 2021-04-30. Empty: the day before the scheduled start.
+        allow_empty: Allow a CSV without rows to replace a CSV with rows.
+        force: Load and build again even if nothing changed, allow fewer rows, or none, to replace more rows,
+            and allow a CSV without rows to replace a CSV with rows.
     """
     day = day_or_default(day)
 

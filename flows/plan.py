@@ -1,4 +1,4 @@
-"""Flow `plan`: a dry run of a load."""
+"""Flow `plan`: reports what a load would do, and changes nothing."""
 
 from prefect import flow
 
@@ -10,13 +10,14 @@ from tasks.plan import report_plan
 
 @flow(name="plan", flow_run_name=named_by_dataset("plan"))
 def plan(dataset: Dataset, partition: PartitionName | None = None) -> Plan:
-    """Say what a load would read, replace and create, and how the columns match the contract; write nothing.
+    """Report what a load would read, replace and create, and how the columns match the contract; write nothing.
 
-    Only the beginning of each object is read.
+    The flow reads only the beginning of each object.
 
     Args:
-        dataset: What would be loaded.
-        partition: Of which partition; none for a dataset without.
+        dataset: Dataset to plan, such as orders.
+        partition: Partition to plan: a day such as 2021-04-30, or a month such as 2021-04.
+            Leave empty for a dataset without partitions.
     """
     contract = contract_of(dataset)
     return report_plan(contract, list_objects(contract, partition_of(contract, partition)))

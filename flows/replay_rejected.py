@@ -1,4 +1,4 @@
-"""Flow `replay-rejected`: rejected rows go through their contract again, after it was fixed."""
+"""Flow `replay-rejected`: loads rejected rows that a corrected contract accepts."""
 
 from prefect import flow
 
@@ -10,14 +10,15 @@ from tasks.transform import build_schemas
 
 @flow(name="replay-rejected", flow_run_name=named_by_dataset("replay-rejected"))
 def replay_rejected(dataset: Dataset, partition: PartitionName | None = None) -> list[ReplayReceipt]:
-    """Load the rejected rows that the contract takes by now; the others stay, and nothing is loaded twice.
+    """Load the rejected rows that the contract now accepts. The others remain rejected. No row is loaded twice.
 
-    Each object's rows are one transaction with a ledger entry that closes theirs. Run the dataset's pipeline for the
-    partitions that are named in the end: it builds what derives from them.
+    The flow loads the rows of each object in one transaction, together with the ledger entry that closes them. The
+    report names the partitions with loaded rows: run the dataset's pipeline for them, to rebuild the derived tables.
 
     Args:
-        dataset: Whose rows.
-        partition: Of which partition; by default of all.
+        dataset: Dataset of the rejected rows, such as orders.
+        partition: Partition of the rejected rows: a day such as 2021-04-30, or a month such as 2021-04.
+            Empty: all partitions.
     """
     contract = contract_of(dataset)
     build_schemas([contract], [])

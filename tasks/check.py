@@ -1,4 +1,4 @@
-"""Check that what the ledger says is what the tables hold."""
+"""Check that the row counts of the ledger and of the tables are equal."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from tasks.policy import step
 
 
 def count_rows(connection: Connection, contract: Contract, load: LoadReceipt) -> int:
-    """Rows of one load that stand in its staging table."""
+    """Count the rows of one load in its staging table."""
     rows = rows_of_partition(contract, load.partition)
     row = connection.execute(
         sql.SQL("SELECT count(*) FROM {} AND load_id = %s").format(rows), [load.load_id]
@@ -24,7 +24,7 @@ def count_rows(connection: Connection, contract: Contract, load: LoadReceipt) ->
 
 
 def find_orphans(connection: Connection, contract: Contract, loads: Sequence[LoadReceipt]) -> list[str]:
-    """Objects whose rows stand in the partitions of these loads, though they are not among them any more."""
+    """Objects with rows in the partitions of these loads, but without a load among them: the lake lost these objects."""
     rows = connection.execute(
         "SELECT source_uri FROM ledger.loads WHERE dataset = %s AND status = 'loaded' AND partition = ANY(%s)"
         " AND source_uri <> ALL(%s) ORDER BY source_uri",
@@ -35,7 +35,7 @@ def find_orphans(connection: Connection, contract: Contract, loads: Sequence[Loa
 
 @step(task_run_name="check_loads {contract.dataset}")
 def check_loads(contract: Contract, loads: Sequence[LoadReceipt]) -> None:
-    """Count the rows of the loads in the staging table and hold them against the ledger.
+    """Count the rows of the loads in the staging table and compare the counts with the ledger.
 
     Raises:
         BalanceError: A count differs.
@@ -49,9 +49,9 @@ def check_loads(contract: Contract, loads: Sequence[LoadReceipt]) -> None:
             if found != load.rows_loaded or load.rows_read != load.rows_loaded + load.rows_rejected:
                 raise BalanceError(
                     f"load {load.load_id} of {load.source_uri}: read {load.rows_read:,}, loaded {load.rows_loaded:,},"
-                    f" rejected {load.rows_rejected:,}, but {found:,} rows stand in {load.table}. Somebody else"
-                    " wrote there: run the partition again with force"
+                    f" rejected {load.rows_rejected:,}, but {load.table} holds {found:,} of its rows. Another"
+                    " writer changed the table: run the partition again with force"
                 )
-            logger.info("Load %d balances: %s rows stand in %s", load.load_id, f"{found:,}", load.table)
+            logger.info("Load %d balances: %s rows in %s", load.load_id, f"{found:,}", load.table)
         for uri in find_orphans(connection, contract, loads):
-            logger.warning("Rows of %s stand in %s, but that object is gone from the lake", uri, contract.table)
+            logger.warning("%s holds rows of %s, but the lake does not hold this object any more", contract.table, uri)

@@ -1,4 +1,4 @@
-"""What a step works with: settings read from the environment or from Prefect blocks, and what they open."""
+"""Read the settings of a step from the environment or from Prefect blocks, and open its connections."""
 
 import logging
 import os
@@ -31,24 +31,24 @@ def open_warehouse() -> AbstractContextManager[Connection]:
     """A connection to the warehouse, named after the flow run.
 
     Raises:
-        SettingsError: Neither `WAREHOUSE_DSN` nor block `warehouse` is there.
+        SettingsError: Neither `WAREHOUSE_DSN` nor block `warehouse` exists.
     """
     return connect(read_warehouse(os.environ, _warehouse_block), f"tally {flow_run.name or 'ad hoc'}")
 
 
 def open_lake(bucket: str | None = None) -> Lake:
-    """The bucket of the lake, or another one at the same place with the same credentials.
+    """Open the bucket of the lake, or another bucket of the same service with the same credentials.
 
-    Another one is found by the AWS variables alone where the lake is configured nowhere.
+    If no lake is configured, the AWS variables are enough to open another bucket.
 
     Raises:
-        SettingsError: Neither `LAKE_BUCKET` nor block `lake` is there.
+        SettingsError: Neither `LAKE_BUCKET` nor block `lake` exists.
     """
     return Lake(_lake_settings(bucket))
 
 
 def open_source(tables: Sequence[SourceTable]) -> AbstractContextManager[Snapshot]:
-    """One snapshot of tables of the operational database.
+    """Open one snapshot of tables of the operational database.
 
     Raises:
         SettingsError: None of `TOTESYS_DSN`, `TOTESYS_SECRET` and block `totesys` is there, or no such secret.
@@ -60,14 +60,14 @@ def open_source(tables: Sequence[SourceTable]) -> AbstractContextManager[Snapsho
 def warehouse_slot() -> AbstractContextManager[None]:
     """One of the slots that protect the warehouse from too many writers at once.
 
-    The global concurrency limit `warehouse` is made by `make deploy`: runs of a deployment insist on it, others have
-    none.
+    `make deploy` creates the global concurrency limit `warehouse`. A run of a deployment needs the limit; other runs
+    do not use it.
     """
     return concurrency("warehouse", strict=True) if deployment.id else nullcontext()
 
 
 def flow_run_id() -> str | None:
-    """Id of the flow run for the ledger; None outside of one."""
+    """Id of the flow run for the ledger; None outside of a flow run."""
     return str(flow_run.id) if flow_run.id else None
 
 
@@ -154,6 +154,6 @@ def _load(block: Any, name: str, variable: str) -> Any:
         return block.load(name)
     except ValueError as error:
         raise SettingsError(
-            f"neither environment variable {variable} nor Prefect block {block.__name__} `{name}` is there;"
-            " set the one, or create the other with `make deploy`"
+            f"neither environment variable {variable} nor Prefect block {block.__name__} `{name}` exists;"
+            " set the variable, or create the block with `make deploy`"
         ) from error

@@ -1,4 +1,4 @@
-"""Deletions in a source: close what is gone from it, open what returned; see `tasks.engine.sync.deletions`."""
+"""Deletions in a source: close the versions of deleted rows, reopen the versions of returned rows."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,13 +17,13 @@ from tasks.report import markdown_table
 
 @step(task_run_name="merge_deletions")
 def merge_deletions(tables: Sequence[SourceTable], histories: Sequence[History]) -> list[DeletionReceipt]:
-    """Close the versions of rows that are gone from the source; they are kept.
+    """Close the versions of rows that the source deleted; keep the versions.
 
-    The caller holds the pipeline's lock and has left no run unfinished.
+    The caller holds the pipeline's lock and has completed every run.
 
     Args:
-        tables: Of the source, all that the histories come from.
-        histories: What is compared with their keys.
+        tables: Source tables of the histories.
+        histories: Histories to compare with the keys of the source tables.
     """
     logger = get_run_logger()
     wanted = {history.source_table: history for history in histories}
@@ -39,7 +39,7 @@ def merge_deletions(tables: Sequence[SourceTable], histories: Sequence[History])
         ]
     for receipt in receipts:
         logger.info(
-            "%s: closed %s versions and %s in the quarantine, by the %s keys that the source has",
+            "%s: closed %s versions and %s in the quarantine; the source has %s keys",
             receipt.table,
             f"{receipt.closed_count:,}",
             f"{receipt.waiting_count:,}",
@@ -50,10 +50,10 @@ def merge_deletions(tables: Sequence[SourceTable], histories: Sequence[History])
 
 @step(task_run_name="merge_returned")
 def merge_returned(histories: Sequence[History], loads: Sequence[LoadReceipt]) -> list[tuple[str, int]]:
-    """Open the closed versions that the loads of a run brought again.
+    """Reopen the closed versions whose rows the loads of a run delivered again.
 
     Returns:
-        How many, by history.
+        Number of reopened versions, by history.
     """
     by_dataset = {load.dataset: load.load_id for load in loads}
     known = [history for history in histories if history.contract.dataset in by_dataset]
@@ -64,13 +64,15 @@ def merge_returned(histories: Sequence[History], loads: Sequence[LoadReceipt]) -
         ]
     found = [(table, count) for table, count in opened if count]
     for table, count in found:
-        get_run_logger().info("%s: opened %s versions whose rows had been gone and returned", table, f"{count:,}")
+        get_run_logger().info(
+            "%s: reopened %s versions; the source deleted their rows earlier and has them again", table, f"{count:,}"
+        )
     return found
 
 
 @step(task_run_name="report_deletions {key}")
 def report_deletions(key: str, title: str, receipts: Sequence[DeletionReceipt]) -> None:
-    """Publish what was closed."""
+    """Publish the numbers of closed versions."""
     header = ["table", "keys in the source", "versions closed", "closed in the quarantine"]
     rows = [(x.table, x.key_count, x.closed_count, x.waiting_count) for x in receipts]
     publish_markdown(f"# {title}\n\n{markdown_table(header, rows)}", key=key, description=title)

@@ -1,4 +1,4 @@
-"""Report what a load would do, without doing it."""
+"""Report what a load would do, without loading."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,7 +15,7 @@ from tasks.report import markdown_table
 
 @step(task_run_name="report_plan {contract.dataset}")
 def report_plan(contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
-    """Plan the load of some objects and publish the plan; nothing else is written."""
+    """Plan the load of some objects and publish the plan; write nothing else."""
     with open_warehouse() as connection, open_lake() as lake:
         plan = plan_loads(connection, lake, contract, sources)
     logger = get_run_logger()
@@ -36,23 +36,23 @@ def report_plan(contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
 
 
 def outcome(planned: ObjectPlan) -> str:
-    """What would happen to an object, in words."""
+    """Describe what a load would do with an object."""
     if planned.error:
         return "the load would fail"
     if planned.action == "nothing":
-        return "stands with this content: no work"
+        return "already loaded: would be skipped"
     return "would be loaded" if planned.action == "load" else f"would replace {planned.rows_replaced:,} rows"
 
 
 def drift(planned: ObjectPlan) -> Iterator[str]:
-    """How an object's columns differ from the contract's, a line each; at last why the load would fail."""
+    """Describe the differences between an object's columns and the contract's, one a line, then the expected error."""
     for column in planned.columns:
         if column.state == "aliased":
             yield f"column {column.source} is delivered as {column.found}"
         elif column.state != "matched":
             yield f"column {column.source} is {column.state}"
     if planned.is_reordered:
-        yield "the columns stand in another order"
+        yield "the columns are in another order"
     for name in planned.unknown:
         yield f"column {name} is unknown"
     if planned.error:
@@ -61,15 +61,15 @@ def drift(planned: ObjectPlan) -> Iterator[str]:
 
 def plan_text(plan: Plan) -> str:
     """The plan in Markdown."""
-    parts = [f"# Plan of {plan.dataset}", "Nothing was written."]
+    parts = [f"# Plan of {plan.dataset}"]
+    rows = [(x.source.uri, x.source.size_bytes, x.source.version, outcome(x)) for x in plan.objects]
+    parts.append(markdown_table(["object", "bytes", "version", f"load into {plan.table}"], rows))
     if plan.created:
-        parts.append(markdown_table(["would be created"], [(table,) for table in plan.created]))
+        parts.append(markdown_table(["tables that the load would create"], [(table,) for table in plan.created]))
     if plan.statements:
         parts += ["The DDL step would execute:", "```sql\n" + ";\n".join(plan.statements) + ";\n```"]
     if plan.drift:
         parts += ["The DDL step would refuse, and the run would fail:", "```\n" + "\n".join(plan.drift) + "\n```"]
-    rows = [(x.source.uri, x.source.size_bytes, x.source.version, outcome(x)) for x in plan.objects]
-    parts.append(markdown_table(["object", "bytes", "version", f"into {plan.table}"], rows))
     for planned in plan.objects:
         if planned.columns:
             parts.append(f"## Columns of {planned.source.uri}")
@@ -77,6 +77,7 @@ def plan_text(plan: Plan) -> str:
                 (column.source, column.found or "", column.state) for column in planned.columns
             ]
             columns += [("", name, "unknown, not loaded") for name in planned.unknown]
-            parts.append(markdown_table(["expected", "found", ""], columns))
+            parts.append(markdown_table(["expected", "found", "match"], columns))
         parts += [f"- {line}" for line in drift(planned)]
+    parts.append("This plan changed nothing.")
     return "\n\n".join(parts)

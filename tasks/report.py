@@ -1,4 +1,4 @@
-"""Report answers as Prefect artifacts: tables, and charts that the UI shows."""
+"""Publish reports as Prefect artifacts: tables and charts that the UI shows."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,16 +23,16 @@ from tasks.prefect_texts import publish_markdown, publish_table
 from tasks.transform import Parameters
 
 CELL_LIMIT = 1_000
-"""Characters of a cell of a table."""
+"""Maximum number of characters in a table cell."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture of some columns of a table's one row.
+    """A bar chart of some columns of a one-row table.
 
     Attributes:
-        title: Of the picture.
-        columns: Pattern of the columns' names; its group is the label of the bar.
+        title: Title of the chart.
+        columns: Pattern of the columns' names; its group is the label of a bar.
     """
 
     title: str
@@ -55,14 +55,14 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
 def _cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
-    # Values are data: asterisks are no emphasis, and nobody's picture is to be fetched. CommonMark lets all ASCII
-    # punctuation be escaped.
+    # A value must not act as markup: an asterisk is not emphasis, and an image link must not fetch a picture.
+    # CommonMark allows a backslash before any ASCII punctuation.
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", shown(re.sub(r"[\r\n]+", " ", str(value)), CELL_LIMIT))
 
 
 def publish_answers(key: str, title: str, preamble: str, answers: Mapping[str, TopValues]) -> None:
-    """Publish answers: one table artifact each, and one Markdown artifact with everything and a chart of each."""
-    parts = [f"# {title}", preamble]
+    """Publish one table artifact for each answer, and one Markdown artifact with all answers and their charts."""
+    parts = [f"# {title}"]
     for question, values in answers.items():
         parts += [f"## Top {question}", markdown_table([question, "events"], values)]
         if values:
@@ -72,12 +72,12 @@ def publish_answers(key: str, title: str, preamble: str, answers: Mapping[str, T
             key=f"{key}-top-{question}",
             description=f"{title}: top {question}",
         )
-    publish_markdown("\n\n".join(parts), key=key, description=title)
+    publish_markdown("\n\n".join([*parts, *([preamble] if preamble else [])]), key=key, description=title)
     get_run_logger().info("Published report %s with %s", key, ", ".join(f"top {question}" for question in answers))
 
 
 def load_table(loads: Sequence[LoadReceipt]) -> str:
-    """What was read, loaded and rejected, by object."""
+    """A table of the rows read, loaded and rejected, by object."""
     rows = [(x.source_uri, x.status, x.rows_read, x.rows_loaded, x.rows_rejected) for x in loads]
     return markdown_table(["object", "status", "read", "loaded", "rejected"], rows)
 
@@ -88,7 +88,7 @@ def rejection_table(rejections: Sequence[Rejection]) -> str:
         (x.reason, x.row_count, x.open_count, "; ".join(f"line {line}: {quoted(raw)}" for line, raw in x.examples))
         for x in rejections
     ]
-    return markdown_table(["rejected because", "rows", "not replayed", "for example"], rows)
+    return markdown_table(["reason of rejection", "rows", "not replayed", "examples"], rows)
 
 
 def rejections_of(connection: Connection, loads: Sequence[LoadReceipt]) -> list[Rejection]:
@@ -99,7 +99,7 @@ def rejections_of(connection: Connection, loads: Sequence[LoadReceipt]) -> list[
 def account_of(
     loads: Sequence[LoadReceipt], rejections: Sequence[Rejection], exports: Sequence[ExportReceipt]
 ) -> Iterator[str]:
-    """What was loaded, rejected and exported, as Markdown."""
+    """Tables of the loads, the rejected rows and the exports, as Markdown."""
     if loads:
         yield load_table(loads)
     if rejections:
@@ -118,14 +118,14 @@ def report_builds(
     builds: Sequence[BuildReceipt],
     exports: Sequence[ExportReceipt] = (),
 ) -> None:
-    """Publish what was loaded, rejected, built and exported, and what the checks warned of.
+    """Publish the loads, rejected rows, builds, exports and warnings of a run.
 
     Args:
-        key: Of the artifact.
-        title: Of the report.
-        loads: Loads to account for.
-        builds: Tables that were brought up to date.
-        exports: Files to name.
+        key: Key of the artifact.
+        title: Title of the report.
+        loads: Loads of the run.
+        builds: Builds of the run.
+        exports: Exported files of the run.
     """
     with open_warehouse() as connection:
         parts = [f"# {title}", *account_of(loads, rejections_of(connection, loads), exports)]
@@ -149,15 +149,15 @@ def report_answers(
     loads: Sequence[LoadReceipt] = (),
     exports: Sequence[ExportReceipt] = (),
 ) -> dict[str, TopValues]:
-    """Ask every query of a schema and publish the answers.
+    """Run every query of a schema and publish the answers.
 
     Args:
-        schema: Under `sql/`; its queries answer with a value and a count.
-        key: Of the artifacts.
-        title: Of the report.
-        parameters: Of the queries.
-        loads: Loads to account for in the report.
-        exports: Files to name in the report.
+        schema: Schema under `sql/`; each of its queries returns a value and a count.
+        key: Key of the artifacts.
+        title: Title of the report.
+        parameters: Parameters of the queries.
+        loads: Loads to list in the report.
+        exports: Exported files to list in the report.
     """
     with open_warehouse() as connection:
         answers = {
@@ -173,13 +173,13 @@ def report_answers(
 
 @step(task_run_name="report_profile {title}")
 def report_profile(key: str, title: str, profile: Profile) -> None:
-    """Publish what an object holds."""
-    preamble = f"{profile.rows_read:,} rows, of which a load would reject {profile.rows_rejected:,}."
+    """Publish the profile of an object."""
+    preamble = f"{profile.rows_read:,} rows read. A load would reject {profile.rows_rejected:,} of them."
     publish_answers(key, title, preamble, profile.answers)
 
 
 def figures_of(connection: Connection, table: SqlTable, as_of: date, chart: Chart | None) -> Iterator[str]:
-    """The row of a table as Markdown: the chart's columns as a picture, the others as a list; what its checks say."""
+    """The row of a table as Markdown: a chart, a table of the other columns, and the warnings of the checks."""
     key = str(table.replaced_column)
     query = sql.SQL("SELECT * FROM {} WHERE {} = %s").format(table_name(table.name), sql.Identifier(key))
     with connection.cursor(row_factory=dict_row) as cursor:
@@ -219,19 +219,19 @@ def report_figures(
     *,
     export_id: str | None = None,
 ) -> list[ExportReceipt]:
-    """Publish the rows of one as-of date: as an artifact, and as a page of HTML beside the exports.
+    """Publish the rows of one as-of date, as an artifact and as an HTML page beside the exports.
 
-    The page shows the figures alone: the same figures give the same bytes, whatever this run had to do for them.
+    The page shows only the figures, so the same figures always give the same bytes.
 
     Args:
-        schema: Whose tables, which have one row for each as-of date.
-        key: Of the artifact.
-        title: Of the report.
-        as_of: The date.
-        charts: Pictures, by the tables' names.
-        loads: Loads to account for in the artifact.
-        exports: Files to name in the artifact.
-        export_id: Where the page goes, in place of `EXPORT_ID`.
+        schema: Schema of the tables, which have one row for each as-of date.
+        key: Key of the artifact.
+        title: Title of the report.
+        as_of: As-of date of the rows.
+        charts: Charts, by the tables' names.
+        loads: Loads to list in the artifact.
+        exports: Exported files to list in the artifact.
+        export_id: Folder of the page, in place of `EXPORT_ID`.
     """
     with open_warehouse() as connection:
         parts = [f"# {title}"]
@@ -241,6 +241,6 @@ def report_figures(
     from tasks.engine.export.pages import html_page  # noqa: PLC0415 - slow to import
 
     page = write_page(schema, html_page(title, "\n\n".join(parts)), as_of, export_id)
-    text = "\n\n".join([*parts, "## Account", *account_of(loads, rejections, [*exports, *page])])
+    text = "\n\n".join([*parts, "## Loads and exports", *account_of(loads, rejections, [*exports, *page])])
     publish_markdown(text, key=key, description=title)
     return page

@@ -133,10 +133,12 @@ def test_every_write_disposition_refuses_a_rounded_value(
     assert [str(value) for (value,) in build(connection, tmp_path)] == ["1.26"]
 
 
-def test_touched_refuses_a_type_that_could_change_a_key(connection: Connection, tmp_path: Path) -> None:
+def test_affected_keys_refuse_a_type_that_could_change_a_key(connection: Connection, tmp_path: Path) -> None:
     make(tmp_path, "integer", "1", "merge by (day)")
     put(tmp_path, "sums/affected_keys.sql", "-- sources: none\nSELECT '2021-04-01 10:00+00'::timestamptz AS day\n")
-    with pytest.raises(SqlFileError, match=r"sums/touched\.sql: column day: expected date, .*found timestamp with"):
+    with pytest.raises(
+        SqlFileError, match=r"sums/affected_keys\.sql: column day: expected date, .*found timestamp with"
+    ):
         build(connection, tmp_path)
 
 
