@@ -1,4 +1,4 @@
-"""Backfills: what a range of partitions lacks, and the account of what was done about it."""
+"""Backfills: compare a range of partitions with the ledger, and report the plan and the runs."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -30,14 +30,14 @@ def range_of(contract: Contract, start: str | None, end: str | None) -> tuple[da
     """First days of the first and the last partition of a range.
 
     Raises:
-        BackfillError: The contract has no partitions, the end is before the start, or one of them is no day.
-        ContractError: They are none of the contract's partitions.
+        BackfillError: The contract has no partitions, the end is earlier than the start, or one is not a calendar day.
+        ContractError: A name does not fit the contract's partitions.
     """
     if contract.partition is None:
-        raise BackfillError(f"dataset {contract.dataset} has no partitions: expected one that has, to fill in")
+        raise BackfillError(f"dataset {contract.dataset} has no partitions: expected a dataset with partitions")
     first, last = (_day_of(contract, name) if name else None for name in (start, end))
     if first and last and last < first:
-        raise BackfillError(f"expected an end that is no earlier than the start, found {start} to {end}")
+        raise BackfillError(f"expected an end that is not earlier than the start, found {start} to {end}")
     return first, last
 
 
@@ -45,19 +45,17 @@ def _day_of(contract: Contract, name: str) -> date:
     try:
         return partition_value(partition_of(contract, name))
     except ValueError as error:
-        raise BackfillError(
-            f"{name} is no day of the calendar: expected a month, YYYY-MM, or a day, YYYY-MM-DD"
-        ) from error
+        raise BackfillError(f"{name} is not a calendar day: expected a month, YYYY-MM, or a day, YYYY-MM-DD") from error
 
 
 @step(task_run_name="list_partitions {pipeline.name} {start} {end}")
 def list_partitions(pipeline: Pipeline, start: str | None, end: str | None) -> BackfillPlan:
-    """Compare a listing of each dataset with the ledger; nothing is written.
+    """Compare a listing of each dataset with the ledger; write nothing.
 
     Args:
-        pipeline: Whose partitions.
-        start: The first; None for the first that is delivered or loaded.
-        end: The last, which is included; None for the last that is delivered or loaded.
+        pipeline: Pipeline of the partitions.
+        start: First partition; None for the first delivered or loaded partition.
+        end: Last partition, included; None for the last delivered or loaded partition.
     """
     contract = pipeline.contract
     first, last = range_of(contract, start, end)
@@ -76,11 +74,11 @@ def list_partitions(pipeline: Pipeline, start: str | None, end: str | None) -> B
 
 
 def objects_between(lake: Lake, contract: Contract, start: str | None, end: str | None) -> list[ObjectRef]:
-    """Objects of the partitions of a range, or the one object of a dataset without partitions."""
+    """List the objects of a range of partitions, or the one object of a dataset without partitions."""
     if contract.partition is None:
         try:
             return objects_of(lake, contract, run_settings())[:1]
-        except MissingObjectError as error:  # a run says so as well, if there is one
+        except MissingObjectError as error:  # each run repeats this warning
             get_run_logger().warning("%s", error)
             return []
     unit, template = contract.partition.unit, key_template(contract, run_settings())
@@ -96,16 +94,16 @@ def objects_between(lake: Lake, contract: Contract, start: str | None, end: str 
 def report_backfill(
     pipeline: Pipeline, plan: BackfillPlan, outcomes: Sequence[Outcome] = (), left: BackfillPlan | None = None
 ) -> None:
-    """Publish the plan, and what came of it.
+    """Publish the plan, and the outcomes of the runs.
 
     Args:
-        pipeline: Whose partitions.
-        plan: Of before.
-        outcomes: Of the runs.
-        left: The plan of afterwards; None for a plan alone.
+        pipeline: Pipeline of the partitions.
+        plan: Plan before the runs.
+        outcomes: Outcomes of the runs.
+        left: Plan after the runs; None for a dry run.
 
     Raises:
-        BackfillError: A run failed; the message says which and why.
+        BackfillError: A run failed; the message names the partition and the reason.
     """
     publish_markdown(
         "\n\n".join(backfill_text(pipeline.name, plan, outcomes, left)),
@@ -119,10 +117,10 @@ def report_backfill(
             reasons += f"\n  and {len(failed) - SHOWN_FAILURES:,} more, see the artifact"
         raise BackfillError(
             f"{len(failed):,} of {counted(len(outcomes))} of {pipeline.name} failed,"
-            f" {len(outcomes) - len(failed):,} succeeded; remove the reasons and run the same backfill again:{reasons}"
+            f" {len(outcomes) - len(failed):,} succeeded; correct the errors and run the same backfill again:{reasons}"
         )
     if left and left.due:
-        get_run_logger().warning("Due again: %s. Run the same backfill again", ", ".join(left.due[:SHOWN_SPANS]))
+        get_run_logger().warning("Still due: %s. Run the same backfill again", ", ".join(left.due[:SHOWN_SPANS]))
     elif left and not outcomes:
         get_run_logger().info("Nothing was due: no run of %s was started", pipeline.name)
 
@@ -135,10 +133,10 @@ def counted(count: int) -> str:
 def backfill_text(
     name: str, plan: BackfillPlan, outcomes: Sequence[Outcome], left: BackfillPlan | None
 ) -> Iterator[str]:
-    """The account of a backfill, in paragraphs of Markdown."""
+    """The report of a backfill, in paragraphs of Markdown."""
     yield f"# Backfill of {name}"
     if not plan.partitions:
-        yield "Nothing is delivered, and nothing is loaded."
+        yield "No partition is delivered or loaded."
     if left is None:
         verb = "is" if len(plan.due) == 1 else "are"
         yield f"{len(plan.due):,} of {counted(len(plan.partitions))} {verb} due. Nothing was written."
@@ -150,17 +148,20 @@ def backfill_text(
         yield f"{counted(len(outcomes))} {verb} run: {len(outcomes) - failed:,} succeeded, {failed:,} failed."
         if failed:
             errors = [(outcome.partition, outcome.error) for outcome in outcomes if outcome.error]
-            yield markdown_table(["failed", "because"], errors)
+            yield markdown_table(["failed partition", "error"], errors)
     if plan.changes:
         yield f"Changed inputs: {', '.join(plan.changes[:SHOWN_SPANS])}."
-    for title, found in (("Plan", plan), ("Afterwards", left)):
+    for title, found in (("Plan before the runs" if left else "Plan", plan), ("Plan after the runs", left)):
         if found and found.partitions:
             yield f"## {title}"
             rows = [(state, len(found.of(state)), _spelt(found.spans(state)), MEANINGS[state]) for state in MEANINGS]
-            yield markdown_table(["state", "partitions", "which", "that is"], [row for row in rows if row[1]])
+            yield markdown_table(["state", "partitions", "names", "meaning"], [row for row in rows if row[1]])
     orphans = [uri for planned in plan.partitions for uri in planned.orphans]
     if orphans:
-        yield f"Gone from the lake, {len(orphans):,} objects whose rows stay: {', '.join(orphans[:SHOWN_SPANS])}"
+        yield (
+            f"The lake does not hold {len(orphans):,} loaded objects any more; their rows remain:"
+            f" {', '.join(orphans[:SHOWN_SPANS])}"
+        )
 
 
 def _spelt(spans: Sequence[tuple[str, str]]) -> str:
@@ -170,14 +171,14 @@ def _spelt(spans: Sequence[tuple[str, str]]) -> str:
 
 @step(task_run_name="report_finished {contract.dataset} {partition}")
 def report_finished(contract: Contract, partition: str, builds: Sequence[BuildReceipt]) -> None:
-    """Enter into the ledger that a partition's run came to its end: the last step of a pipeline with partitions.
+    """Record in the ledger that the run of a partition is complete: the last step of a pipeline with partitions.
 
-    A backfill runs a partition again that was loaded without this entry, as by a run that was killed before its
-    exports, and one whose tables would have other fingerprints now.
+    A backfill runs a partition again if this entry is missing, for example because the run died during its exports,
+    or if the fingerprints of the partition's tables changed.
 
     Args:
-        contract: Of the dataset.
-        partition: The partition.
+        contract: Contract of the dataset.
+        partition: Name of the partition.
         builds: Receipts of all steps that built tables for the partition.
     """
     schemas = sorted({build.table.split(".")[0] for build in builds})

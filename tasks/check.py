@@ -24,7 +24,7 @@ def count_rows(connection: Connection, contract: Contract, load: LoadReceipt) ->
 
 
 def find_orphans(connection: Connection, contract: Contract, loads: Sequence[LoadReceipt]) -> list[str]:
-    """Objects with rows in the partitions of these loads, but without a load among them: the lake lost these objects."""
+    """Find loaded objects in the partitions of these loads that the lake does not hold any more."""
     rows = connection.execute(
         "SELECT source_uri FROM ledger.loads WHERE dataset = %s AND status = 'loaded' AND partition = ANY(%s)"
         " AND source_uri <> ALL(%s) ORDER BY source_uri",

@@ -1,4 +1,4 @@
-"""Parameters that flows share: how they are written, checked and defaulted."""
+"""Parameters that several flows share: their types, form fields, checks and defaults."""
 
 import difflib
 from collections.abc import Callable
@@ -18,39 +18,45 @@ MONTH_PATTERN = r"^[12][0-9]{3}-(0[1-9]|1[0-2])$"
 
 Month = Annotated[
     str,
-    Field(pattern=MONTH_PATTERN, description="A month, YYYY-MM", examples=["2021-04"]),
+    Field(pattern=MONTH_PATTERN, description="Month to load, YYYY-MM, such as 2021-04", examples=["2021-04"]),
 ]
-Dataset = Annotated[str, Field(min_length=1, description="A dataset of the ledger", examples=["events"])]
+Dataset = Annotated[
+    str, Field(min_length=1, description="Name of the dataset, such as events or orders", examples=["events"])
+]
 PartitionName = Annotated[
     str,
     Field(
         pattern=r"^\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?$",
-        description="A month, YYYY-MM, or a day, YYYY-MM-DD, as the dataset is partitioned",
+        description="Partition: a month such as 2021-04, or a day such as 2021-04-30, as the dataset's files have it",
         examples=["2021-04"],
     ),
 ]
-AsOf = Annotated[date, Field(description="The day that the answers are as of, YYYY-MM-DD", examples=["2022-09-05"])]
-Day = Annotated[date, Field(description="A day, YYYY-MM-DD", examples=["2021-04-01"])]
+AsOf = Annotated[
+    date, Field(description="As-of date of the report, YYYY-MM-DD, such as 2022-09-05", examples=["2022-09-05"])
+]
+Day = Annotated[date, Field(description="Day of the file, YYYY-MM-DD, such as 2021-04-30", examples=["2021-04-01"])]
 ExportId = Annotated[
     str,
     Field(
         pattern=EXPORT_ID_PATTERN,
-        description="Where the exports go, below EXPORT_PREFIX",
+        description="Name of the folder below EXPORT_PREFIX for the exports, such as default",
         examples=["default"],
     ),
 ]
-Force = Annotated[bool, Field(description="Load and build again even if nothing changed")]
-AllowEmpty = Annotated[bool, Field(description="Let an export without rows replace one that has rows")]
+Force = Annotated[
+    bool, Field(description="Load and build again even if nothing changed, and allow fewer rows to replace more rows")
+]
+AllowEmpty = Annotated[bool, Field(description="Allow an export without rows to replace an export with rows")]
 Since = Annotated[
     str,
-    Field(pattern=MONTH_PATTERN, description="The first month, YYYY-MM, which is included", examples=["2021-01"]),
+    Field(pattern=MONTH_PATTERN, description="First month, included, YYYY-MM, such as 2021-01", examples=["2021-01"]),
 ]
 Until = Annotated[
     str,
-    Field(pattern=MONTH_PATTERN, description="The last month, YYYY-MM, which is included", examples=["2021-12"]),
+    Field(pattern=MONTH_PATTERN, description="Last month, included, YYYY-MM, such as 2021-12", examples=["2021-12"]),
 ]
-Full = Annotated[bool, Field(description="Everything, whether it changed or not")]
-Top = Annotated[int, Field(ge=1, le=1000, description="How many values each question lists")]
+Full = Annotated[bool, Field(description="Extract all rows, including rows that did not change")]
+Top = Annotated[int, Field(ge=1, le=1000, description="Number of values to list for each question, such as 10")]
 
 RUN_NAME_LIMIT = 250
 
@@ -58,66 +64,66 @@ FIRST, LAST = date(1, 1, 1), date(9999, 12, 31)
 
 
 def scheduled_moment() -> datetime:
-    """When (UTC) the run was scheduled for; now for a run without a schedule."""
+    """Scheduled start of the run in UTC; the current time for a run without a schedule."""
     moment: datetime = flow_run.scheduled_start_time or datetime.now(UTC)
     return moment.astimezone(UTC)
 
 
 def scheduled_day() -> date:
-    """Day (UTC) that the run was scheduled for; today for a run without a schedule."""
+    """Day of the scheduled start in UTC; today for a run without a schedule."""
     return scheduled_moment().date()
 
 
 def month_or_default(month: str | None) -> str:
-    """The month that was asked for, else the month of the scheduled start - 1 day: the one that just ended on a 1st."""
+    """The given month. Default: the month of the day before the scheduled start, which on a 1st has just ended."""
     return month or (scheduled_day() - timedelta(days=1)).strftime("%Y-%m")
 
 
 def day_or_default(day: date | None) -> date:
-    """The day that was asked for, else the day before that of the scheduled start: the last one that is complete."""
+    """The given day. Default: the day before the scheduled start, which is the last complete day."""
     return day or scheduled_day() - timedelta(days=1)
 
 
 def month_start(month: str | None, default: date) -> date:
-    """First day of a month; `default` for no month."""
+    """First day of a month; `default` if no month is given."""
     return date.fromisoformat(f"{month}-01") if month else default
 
 
 def month_range(since: str | None, until: str | None) -> tuple[date, date]:
-    """The first day of a range of months, and the day after its last one: half-open, as queries take it.
+    """First day of a range of months, and the day after its last day: the half-open range that queries take.
 
     Args:
-        since: First month, which is included; None for no bound.
-        until: Last month, which is included; None for no bound.
+        since: First month, included; None for no bound.
+        until: Last month, included; None for no bound.
 
     Raises:
-        ParameterError: The last month is before the first.
+        ParameterError: The last month is earlier than the first month.
     """
     if since and until and until < since:
         raise ParameterError(
-            f"expected an `until` that is no earlier than `since`, found since {since} until {until}. Both months are"
-            " included: the same month twice is one month"
+            f"expected an `until` that is not earlier than `since`, found since {since} until {until}. Both months are"
+            " included: for one month, enter the same month twice"
         )
     return month_start(since, FIRST), month_start(next_month(until) if until else None, LAST)
 
 
 def named_by_file_day(name: str) -> Callable[[], str]:
-    """Names a flow run after its flow and the day of its file, such as `orders-daily-2021-04-01`."""
+    """Name a flow run after its flow and the day of its file, such as `orders-daily-2021-04-01`."""
     return lambda: f"{name}-{day_or_default(flow_run.parameters.get('day'))}"
 
 
 def named_by_day(name: str) -> Callable[[], str]:
-    """Names a flow run after its flow and its as-of date, such as `commerce-analytics-2022-09-05`."""
+    """Name a flow run after its flow and its as-of date, such as `commerce-analytics-2022-09-05`."""
     return lambda: f"{name}-{flow_run.parameters.get('as_of') or scheduled_day()}"
 
 
 def named_by_start(name: str) -> Callable[[], str]:
-    """Names a flow run after its flow and the minute of its schedule, such as `totesys-sync-2022-11-03T14:15`."""
+    """Name a flow run after its flow and the minute of its schedule, such as `totesys-sync-2022-11-03T14:15`."""
     return lambda: f"{name}-{scheduled_moment():%Y-%m-%dT%H:%M}"
 
 
 def next_month(month: str) -> str:
-    """The month after, YYYY-MM."""
+    """The following month, YYYY-MM."""
     return (month_start(month, FIRST) + timedelta(days=31)).strftime("%Y-%m")
 
 
@@ -125,7 +131,7 @@ def contract_of(dataset: str) -> Contract:
     """The contract of a dataset.
 
     Raises:
-        ContractError: There is none.
+        ContractError: No dataset has this name.
     """
     known = contracts()
     if dataset not in known:
@@ -138,10 +144,10 @@ def contract_of(dataset: str) -> Contract:
 
 
 def partition_of(contract: Contract, partition: str | None) -> str:
-    """The partition that was asked for, as the contract's are written; empty for a contract without.
+    """Check the name of a partition against the contract; empty for a contract without partitions.
 
     Raises:
-        ContractError: It is none of the contract's, or is missing.
+        ContractError: The name does not fit the contract's partitions, or is missing.
     """
     unit = contract.partition.unit if contract.partition else None
     if len(partition or "") != {"month": 7, "day": 10}.get(unit or "", 0):
@@ -153,7 +159,7 @@ def partition_of(contract: Contract, partition: str | None) -> str:
 
 
 def named_by_dataset(name: str) -> Callable[[], str]:
-    """Names a flow run after its flow, its dataset and its partition, such as `plan-events-2021-04`."""
+    """Name a flow run after its flow, its dataset and its partition, such as `plan-events-2021-04`."""
 
     def run_name() -> str:
         given = flow_run.parameters
@@ -163,7 +169,7 @@ def named_by_dataset(name: str) -> Callable[[], str]:
 
 
 def named_by_range(name: str) -> Callable[[], str]:
-    """Names a flow run after its flow, pipeline and range, such as `backfill-events-monthly-2021-01-2021-12`."""
+    """Name a flow run after its flow, pipeline and range, such as `backfill-events-monthly-2021-01-2021-12`."""
 
     def run_name() -> str:
         given = flow_run.parameters
@@ -174,5 +180,5 @@ def named_by_range(name: str) -> Callable[[], str]:
 
 
 def named_by_month(name: str) -> Callable[[], str]:
-    """Names a flow run after its flow and its month, such as `events-monthly-2021-04`."""
+    """Name a flow run after its flow and its month, such as `events-monthly-2021-04`."""
     return lambda: f"{name}-{month_or_default(flow_run.parameters.get('month'))}"

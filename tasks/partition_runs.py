@@ -1,4 +1,4 @@
-"""Runs of a pipeline, one for each partition: by its deployment, wherever its workers are, or in this process."""
+"""Run a pipeline once for each partition, through its deployment or in this process."""
 
 import difflib
 import time
@@ -27,18 +27,18 @@ from tasks.policy import step
 from tasks.prefect_texts import show_progress, start_progress
 
 IN_FLIGHT = 8
-"""Runs under way at once of a deployment without a concurrency limit. With one: as many as that, for what is above it
-waits half a minute for each try."""
+"""Maximum number of concurrent runs of a deployment without a concurrency limit. With a limit, the limit applies,
+because Prefect retries each surplus run only every half minute."""
 
 MOST_IN_FLIGHT = 100
-"""However high the limit is: what one request to the server answers for."""
+"""Maximum number of concurrent runs under any limit: one request to the server reads the states of this many."""
 
 REASON_LIMIT = 700
-"""Characters of a run's message that the backfill repeats."""
+"""Maximum number of characters of a run's message in the report."""
 
 POLL_SECONDS = 2.0
 PATIENCE = 120.0
-"""Seconds without any run that starts or ends after which the log asks for a worker."""
+"""Seconds without a started or ended run, after which the log asks for a worker."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Pipeline:
     """A pipeline that a backfill can run.
 
     Attributes:
-        inputs: Contracts of everything that a run loads, and the steps that build tables from it.
-        flow: What brings one partition up to date, from the load to `report_finished`. It takes `force`. Its deployment
-            has its name.
-        parameter: The flow's parameter that names the partition.
-        after: What follows a backfill of a range that did not fail, with the first and the last day of the range; the
-            same range again may be no work.
+        inputs: Contracts of the datasets that a run loads, and the steps that build tables from them.
+        flow: Flow that brings one partition up to date, from the load to `report_finished`. The flow takes `force`. The
+            deployment has the name of the flow.
+        parameter: Parameter of the flow that names the partition.
+        after: Step after a successful backfill of a range; takes the first and the last day of the range. The step may
+            find that the same range needs no change.
     """
 
     inputs: PipelineInputs
@@ -61,7 +61,7 @@ class Pipeline:
 
     @property
     def contract(self) -> Contract:
-        """Contract of the dataset whose partitions are run."""
+        """Contract of the partitioned dataset."""
         return self.inputs.contract
 
     @property
@@ -77,17 +77,17 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the run of one partition ended; `error` is empty where it did what it should."""
+    """Outcome of the run of one partition; `error` is empty after a success."""
 
     partition: str
     error: str
 
 
 def pipeline_of(pipelines: Iterable[Pipeline], name: str) -> Pipeline:
-    """The pipeline of a name.
+    """Find a pipeline by its name.
 
     Raises:
-        BackfillError: There is none.
+        BackfillError: No pipeline has this name.
     """
     known = {pipeline.name: pipeline for pipeline in pipelines}
     if name not in known:
@@ -100,13 +100,14 @@ def pipeline_of(pipelines: Iterable[Pipeline], name: str) -> Pipeline:
 
 
 def load_partitions(pipeline: Pipeline, due: Sequence[str], *, force: bool = False) -> list[Outcome]:
-    """Run a pipeline for some partitions, in their order; one that fails stops no other.
+    """Run a pipeline for some partitions, in their order. A failed run does not stop the others.
 
-    Through the pipeline's deployment, as many at once as that allows, if there is one; else one after another here.
+    If the pipeline has a deployment, the deployment runs as many partitions at once as its limit allows. Otherwise
+    this process runs the partitions one after another.
 
     Args:
-        pipeline: Which pipeline.
-        due: The partitions.
+        pipeline: Pipeline to run.
+        due: Names of the partitions.
         force: Whether each run loads and builds again even if nothing changed.
     """
     if not due:
@@ -115,7 +116,7 @@ def load_partitions(pipeline: Pipeline, due: Sequence[str], *, force: bool = Fal
         deployment = _deployment_of(client, pipeline)
         ended = _deployed(client, deployment, pipeline, due, force) if deployment else _in_process(pipeline, due, force)
         where = f"deployment {pipeline.name} on {deployment.work_pool_name}" if deployment else "this process"
-        get_run_logger().info("Partitions for which %s runs by %s: %d", pipeline.name, where, len(due))
+        get_run_logger().info("%s runs %d partitions by %s", pipeline.name, len(due), where)
         return list(_watched(pipeline, len(due), ended))
 
 
@@ -123,8 +124,8 @@ def load_partitions(pipeline: Pipeline, due: Sequence[str], *, force: bool = Fal
 def load_partition(pipeline: Pipeline, partition: str, *, force: bool = False) -> Outcome:
     """Run a pipeline for one partition in this process.
 
-    A task, for Prefect may answer the n-th sub-run of a flow that is run again by the n-th of the try before, which was
-    for another partition; under a task each is a run of its own.
+    The function is a task because Prefect matches the sub-runs of a retried flow by their number: the n-th sub-run
+    could get the result of another partition. Under a task each sub-run is separate.
     """
     state = pipeline.flow(**_parameters(pipeline, partition, force), return_state=True)
     return _outcome(partition, cast("State[Any]", state))
@@ -175,7 +176,7 @@ def _deployed(
 
 
 def _outcome(partition: str, state: State[Any]) -> Outcome:
-    reason = printable(state.message or "no reason was given", REASON_LIMIT)
+    reason = printable(state.message or "no reason given", REASON_LIMIT)
     return Outcome(partition, "" if state.is_completed() else f"{state.name}: {reason}")
 
 
@@ -187,7 +188,7 @@ def _deployment_of(client: SyncPrefectClient, pipeline: Pipeline) -> DeploymentR
 
 
 def _watched(pipeline: Pipeline, total: int, ended: Iterable[Outcome]) -> Iterator[Outcome]:
-    """Show how far the runs are, as an artifact and in the log."""
+    """Show the progress of the runs in an artifact and in the log."""
     failed = 0
     key = f"backfill-{pipeline.name}-progress"
     artifact = start_progress(0.0, f"{pipeline.name}: 0 of {total:,} partitions", key=key)

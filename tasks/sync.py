@@ -1,4 +1,4 @@
-"""Copy what changed in a source to the lake, and move files that were processed; see `tasks.engine.sync.steps`."""
+"""Copy the changed rows of a source to the lake, and move processed files."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,10 +34,10 @@ def parquet_store() -> Iterator[RunStore]:
 
 @contextmanager
 def one_at_a_time(pipeline: str) -> Iterator[None]:
-    """Hold a pipeline's lock for the block: its runs, and what else compares source and warehouse, never overlap.
+    """Hold a pipeline's lock, so that its runs and the deletions flow never overlap.
 
     Raises:
-        PartitionBusyError: Another run holds it; the message says which.
+        PartitionBusyError: Another run holds the lock; the message names that run.
     """
     with open_warehouse() as connection, sync_runs.one_at_a_time(connection, pipeline):
         yield
@@ -45,10 +45,10 @@ def one_at_a_time(pipeline: str) -> Iterator[None]:
 
 @step(task_run_name="check_stores")
 def check_stores() -> None:
-    """See that both stores were set up, before any work.
+    """Check that both stores are set up, before the run reads or writes anything else.
 
     Raises:
-        LakeSetupError: One was not; the message says what is missing.
+        LakeSetupError: A store is not set up; the message names the missing part.
     """
     with csv_store() as csv, parquet_store() as parquet:
         for store in (csv, parquet):
@@ -57,7 +57,7 @@ def check_stores() -> None:
 
 @step(task_run_name="list_unfinished_runs {pipeline}")
 def list_unfinished_runs(pipeline: str) -> list[SyncRun]:
-    """The run that died and is to be completed before another begins; one that cannot be is superseded."""
+    """List the dead run to complete before a new run; supersede a dead run that cannot be completed."""
     with open_warehouse() as connection:
         run = _settled(connection, pipeline)
     return [run] if run else []
@@ -65,18 +65,18 @@ def list_unfinished_runs(pipeline: str) -> list[SyncRun]:
 
 @step(task_run_name="extract_changes {pipeline}")
 def extract_changes(pipeline: str, tables: Sequence[SourceTable], *, full: bool = False) -> SyncRun:
-    """Copy what changed in a source since the last run to the CSV store, all tables as of one moment.
+    """Copy the rows that changed in a source since the last run to the CSV store, all tables as of one moment.
 
-    A snapshot without changes leaves an entry of the ledger and no more.
+    A snapshot without changes writes only an entry of the ledger.
 
     Args:
-        pipeline: Whose run it is.
-        tables: Of the source.
-        full: Everything, whether it changed or not.
+        pipeline: Pipeline of the run.
+        tables: Tables of the source.
+        full: Copy all rows, including rows that did not change.
     """
     logger = get_run_logger()
     with open_warehouse() as connection:
-        if run := _settled(connection, pipeline):  # what a try before this one brought to its end
+        if run := _settled(connection, pipeline):  # an earlier try completed the extraction
             return run
         with open_source(tables) as snapshot:
             for table, columns in snapshot.unknown_columns.items():
@@ -96,12 +96,12 @@ def extract_changes(pipeline: str, tables: Sequence[SourceTable], *, full: bool 
     for table, row_count in sorted(run.row_counts.items()):
         logger.info("Extracted %s: %s rows", table, f"{row_count:,}")
     if run.status == "unchanged":
-        logger.info("Nothing changed in the source: no work")
+        logger.info("Nothing changed in the source: skipped")
     return run
 
 
 def _numbers_used(connection: Connection, pipeline: str) -> int:
-    """The number up to which a new ledger's numbers are taken in the lake: files of runs outlive a warehouse."""
+    """Highest run number in the lake if the ledger is new: the files of earlier runs outlive a warehouse."""
     if sync_runs.last_exported_run(connection, pipeline):
         return 0
     with csv_store() as csv:
@@ -109,7 +109,7 @@ def _numbers_used(connection: Connection, pipeline: str) -> int:
 
 
 def _settled(connection: Connection, pipeline: str) -> SyncRun | None:
-    """The run to be completed, if there is one; one that died too early for that is superseded."""
+    """The run to complete, if any; a run that died too early is marked as superseded."""
     logger = get_run_logger()
     if not sync_runs.unfinished_run(connection, pipeline):
         return None
@@ -117,22 +117,24 @@ def _settled(connection: Connection, pipeline: str) -> SyncRun | None:
         settled = sync.settle_run(connection, csv, pipeline)
     if settled.superseded:
         logger.warning(
-            "Run %d of %s died before all of it was in the CSV store and is superseded; what it left stays, unused: %s",
+            "Run %d of %s died before its CSV files were complete and is superseded; its files remain, unused: %s",
             settled.superseded,
             pipeline,
             ", ".join(settled.left_files) or "nothing",
         )
     if run := settled.run:
-        logger.warning("Run %d of %s was left %s: it is completed first", run.run_number, pipeline, run.status)
+        logger.warning(
+            "Run %d of %s died in status %s: this run completes it first", run.run_number, pipeline, run.status
+        )
     return settled.run
 
 
 @step(task_run_name="land_parquet {run.run_number}")
 def land_parquet(run: SyncRun, contracts: Sequence[Contract]) -> tuple[SyncRun, list[tuple[Contract, ObjectRef]]]:
-    """Convert a run's CSV files to parquet where that is still to be done, then move them to the processed ones.
+    """Convert a run's remaining CSV files to Parquet, then move them to the processed files.
 
     Returns:
-        The run as it stands now, and the parquet files that are still to be loaded, with their contracts.
+        The run with its new status, and the Parquet files to load, with their contracts.
     """
     with open_warehouse() as connection, csv_store() as csv, parquet_store() as parquet:
         run = sync.convert_run(connection, csv, parquet, run, contracts)
@@ -150,21 +152,21 @@ def land_processed(
     builds: Sequence[BuildReceipt],
     reopened: Sequence[tuple[str, int]],
 ) -> SyncReceipt:
-    """Enter that a run is in the warehouse, and move its parquet files to the processed ones.
+    """Record in the ledger that a run is in the warehouse, and move its Parquet files to the processed files.
 
     Args:
-        pipeline: Whose run it is.
-        run: Converted, or further.
-        loads: Of its files.
-        builds: Of what derives from them, checked.
-        reopened: Versions that returned, by history.
+        pipeline: Pipeline of the run.
+        run: A run with the status converted or later.
+        loads: Loads of the run's files.
+        builds: Checked builds of the derived tables.
+        reopened: Numbers of reopened versions, by history.
     """
     newest = str(run.watermark["newest"])
     with open_warehouse() as connection:
         if run.row_counts:
             with parquet_store() as parquet:
                 sync.close_run(connection, parquet, run)
-            get_run_logger().info("Run %d is in the warehouse, and its files are moved", run.run_number)
+            get_run_logger().info("Run %d is in the warehouse; its files are moved", run.run_number)
         arrival = sync_runs.find_arrival(connection, pipeline, newest)
     return SyncReceipt(
         run.run_number,

@@ -1,4 +1,4 @@
-"""Report what syncs brought: rows by table and operation, and how far the warehouse is behind the source."""
+"""Report syncs: rows by table and operation, and the lag of the warehouse."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,22 +17,22 @@ OPERATIONS: dict[DispositionKind, str] = {
     "replace": "replaced",
     "upsert": "inserted or changed",
 }
-"""What a build does with the rows that it writes, by its write disposition."""
+"""Operation of a build on the rows that it writes, by write disposition."""
 
 
 def lag_of(receipt: SyncReceipt) -> str:
-    """The age of the newest change when the run that brought it ended, and which run that was.
+    """The age of the newest change at the end of the run that loaded it, and the number of that run.
 
-    A later run without a newer change repeats this lag: the warehouse was no later for it.
+    A later run without a newer change repeats this lag, because its end does not make the change older.
     """
     if receipt.arrival is None:
         return "unknown"
     run_number, arrived_at = receipt.arrival
     try:
         changed_at = datetime.fromisoformat(receipt.newest_change).replace(tzinfo=UTC)
-    except ValueError:  # no change at all, or a time that Python does not have, such as infinity
+    except ValueError:  # no change, or a time without a Python value, such as infinity
         return "unknown"
-    # The clocks of two servers may differ a little: no change arrives before it is made.
+    # The clocks of two servers may differ a little, but a lag is never negative.
     lag = str(max(arrived_at - changed_at, timedelta())).split(".")[0]
     return lag if run_number == receipt.run_number else f"{lag}, by run {run_number}"
 
@@ -43,15 +43,20 @@ def sync_section(receipt: SyncReceipt) -> Iterator[str]:
     if not receipt.row_counts:
         yield "Nothing changed in the source."
     facts = [
-        ("extracted", "everything" if receipt.is_full else "what changed"),
+        ("extracted", "all rows" if receipt.is_full else "changed rows"),
         ("newest change in the source (UTC)", receipt.newest_change or "none"),
-        ("lag: its age when it arrived in the warehouse", lag_of(receipt)),
+        ("lag: age of this change at its arrival in the warehouse", lag_of(receipt)),
     ]
     yield markdown_table(["run", str(receipt.run_number)], facts)
     if receipt.row_counts:
         loads = {load.table.split(".")[1]: load for load in receipt.loads}
         rows = [
-            (table, count, load.rows_loaded if load else "before", load.rows_rejected if load else "before")
+            (
+                table,
+                count,
+                load.rows_loaded if load else "already loaded",
+                load.rows_rejected if load else "already loaded",
+            )
             for table, count in receipt.row_counts
             for load in [loads.get(table)]
         ]
@@ -61,7 +66,7 @@ def sync_section(receipt: SyncReceipt) -> Iterator[str]:
         for build in receipt.builds
         if build.status == "built"
     ]
-    written += [(table, "opened again", count) for table, count in receipt.reopened]
+    written += [(table, "reopened", count) for table, count in receipt.reopened]
     if written:
         yield markdown_table(["table", "operation", "rows"], written)
     for build in receipt.builds:
@@ -71,7 +76,7 @@ def sync_section(receipt: SyncReceipt) -> Iterator[str]:
 
 @step(task_run_name="report_sync {key}")
 def report_sync(key: str, pipeline: str, receipts: Sequence[SyncReceipt]) -> str:
-    """Publish what runs brought.
+    """Publish the report of some sync runs.
 
     Returns:
         The report, in Markdown.
@@ -83,7 +88,7 @@ def report_sync(key: str, pipeline: str, receipts: Sequence[SyncReceipt]) -> str
     publish_markdown(report, key=key, description=f"Sync of {pipeline}")
     last = receipts[-1]
     get_run_logger().info(
-        "Run %d: the newest change of the source is of %s; its lag was %s",
+        "Run %d: the newest change in the source is from %s; its lag was %s",
         last.run_number,
         last.newest_change or "no time",
         lag_of(last),

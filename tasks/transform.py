@@ -19,7 +19,7 @@ Parameters = Mapping[str, str | int | date | list[date]]
 
 @step(task_run_name="build_schemas {schemas}")
 def build_schemas(contracts: Sequence[Contract], schemas: Sequence[str]) -> list[str]:
-    """Bring the ledger, the contracts' staging tables and the schemas' tables into being where they are not."""
+    """Create the ledger, the contracts' staging tables and the schemas' tables where they do not exist."""
     with open_warehouse() as connection:
         applied = apply_ddl(connection, contracts, schemas)
     get_run_logger().info("Applied the DDL of %s", ", ".join(applied)) if applied else None
@@ -31,7 +31,7 @@ def build_tables(build: Build, partition: str = "", *, force: bool = False) -> l
     """Build and check all tables of a schema for one partition, all of them or none.
 
     Args:
-        build: The schema, and what its tables are built from.
+        build: The schema, and the contracts that its tables are built from.
         partition: Name of the partition; empty for a schema that is built as a whole.
         force: Build even if nothing changed.
     """
@@ -49,15 +49,19 @@ def build_tables(build: Build, partition: str = "", *, force: bool = False) -> l
         )
     for receipt in receipts:
         if receipt.status == "unchanged":
-            logger.info("%s %s is up to date: no work", receipt.table, partition)
+            logger.info("%s %s is up to date: skipped", receipt.table, partition)
         elif receipt.status == "kept":
-            logger.info("%s stands with %s rows of others: read only", receipt.table, f"{receipt.row_count:,}")
+            logger.info("%s holds %s rows written by another owner: read only", receipt.table, f"{receipt.row_count:,}")
         else:
             logger.info(
                 "Built %s %s: %s rows in %.1f s", receipt.table, partition, f"{receipt.row_count:,}", receipt.seconds
             )
         for warning in receipt.warnings:
             logger.warning(
-                "%s: %s: %d rows, e.g. %s", warning.table, warning.name, warning.broken_count, warning.examples
+                "%s: check failed: %s: %d rows, e.g. %s",
+                warning.table,
+                warning.name,
+                warning.broken_count,
+                warning.examples,
             )
     return receipts

@@ -6,5 +6,5 @@ from iso4217 import Currency
 
 
 def currency_names() -> dict[str, str]:
-    """The parameter `currency_names` of a build: names by code, as a JSON object. A code that ISO withdrew has none."""
+    """The parameter `currency_names` of a build: names by code, as a JSON object. A withdrawn code has no name."""
     return {"currency_names": json.dumps({currency.code: currency.currency_name for currency in Currency})}

@@ -253,7 +253,7 @@ def test_month_that_ran_by_itself_is_finished(warehouse: psycopg.Connection) -> 
     ("pipeline", "start", "end", "message"),
     [
         ("event-monthly", "2021-01", "2021-02", "unknown pipeline 'event-monthly', did you mean events-monthly"),
-        ("events-monthly", "2021-03", "2021-02", "no earlier than the start"),
+        ("events-monthly", "2021-03", "2021-02", "not earlier than the start"),
         ("events-monthly", "2021-03-01", "2021-04-01", "expected a month, found 2021-03-01"),
         ("orders-daily", "2021-03", "2021-04", "expected a day, found 2021-03"),
     ],

@@ -63,7 +63,7 @@ def test_plan_tells_what_the_load_then_does(postgres: Connection) -> None:
     assert load(postgres, source).status == "loaded"
     again = plan_of(postgres, source)
     assert (again.created, again.objects[0].action, outcome(again.objects[0])) == (
-        (), "nothing", "stands with this content: no work",
+        (), "nothing", "already loaded: would be skipped",
     )  # fmt: skip
     changed = plan_of(postgres, put(HEADER + b"A,\n"))
     assert (changed.objects[0].action, outcome(changed.objects[0])) == ("replace", "would replace 2 rows")
@@ -100,7 +100,7 @@ def test_plan_reads_the_beginning_alone(postgres: Connection, monkeypatch: pytes
     ("header", "lines", "error"),
     [
         (b"name,day", [], ""),
-        (b"day,name", ["the columns stand in another order"], ""),
+        (b"day,name", ["the columns are in another order"], ""),
         (b"name,when", ["column day is delivered as when"], ""),
         (b"x,name,day,y", ["column x is unknown", "column y is unknown"], ""),
         (b"name,dya", ["column day is missing", "column dya is unknown"], "missing day; "),
@@ -140,7 +140,7 @@ def test_columns_of_parquet_are_held_against_the_contract(postgres: Connection) 
     buffer = io.BytesIO()
     pl.DataFrame({"date": ["2021-04-01"], "name": ["a"], "n": [1]}).write_parquet(buffer)
     assert list(drift(planned(postgres, buffer.getvalue(), "x.parquet"))) == [
-        "column day is delivered as date", "the columns stand in another order", "column n is unknown",
+        "column day is delivered as date", "the columns are in another order", "column n is unknown",
     ]  # fmt: skip
 
 

@@ -130,7 +130,7 @@ def test_listing_of_a_range_begins_with_what_its_keys_share(
 @pytest.mark.parametrize(
     ("start", "end", "message"),
     [
-        ("2021-04", "2021-03", "expected an end that is no earlier than the start, found 2021-04 to 2021-03"),
+        ("2021-04", "2021-03", "expected an end that is not earlier than the start, found 2021-04 to 2021-03"),
         ("2021-04-01", "2021-05", "events is divided by month: expected a month, found 2021-04-01"),
     ],
 )
@@ -140,7 +140,7 @@ def test_range_that_is_none_is_refused(start: str, end: str, message: str) -> No
 
 
 def test_day_that_is_none_is_refused() -> None:
-    with pytest.raises(BackfillError, match="2021-02-30 is no day of the calendar"):
+    with pytest.raises(BackfillError, match="2021-02-30 is not a calendar day"):
         range_of(ORDERS, "2021-02-30", None)
 
 

@@ -31,10 +31,10 @@ def test_section_counts_rows_by_table_and_operation() -> None:
     for line in (
         "## Run 7",
         "| staff | 3 | 2 | 1 |",
-        "| address | 5 | before | before |",  # loaded by the process that died
+        "| address | 5 | already loaded | already loaded |",  # the dead process loaded it
         "| totesys_warehouse.fact_payment | inserted or changed | 1,234 |",
-        "| totesys_warehouse.fact_payment | opened again | 2 |",
-        "| lag: its age when it arrived in the warehouse | 0:09:10 |",
+        "| totesys_warehouse.fact_payment | reopened | 2 |",
+        "| lag: age of this change at its arrival in the warehouse | 0:09:10 |",
         "check failed: facts wait: 4 rows",
     ):
         assert line in text, line
