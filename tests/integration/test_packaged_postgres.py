@@ -93,7 +93,7 @@ def test_object_is_loaded_and_replaced_over_tls() -> None:
     [
         (
             {"sslmode": "disable"},
-            r"no pg_hba.conf entry.*no encryption.*wants TLS.*sslmode=verify-full and sslrootcert in WAREHOUSE_DSN",
+            r"no pg_hba.conf entry.*no encryption.*requires TLS.*sslmode=verify-full and sslrootcert in WAREHOUSE_DSN",
         ),
         ({"sslmode": "verify-full", "sslrootcert": "wrong"}, r"TLS.*certificate verify failed.*sslrootcert"),
         ({"sslmode": "verify-ca", "sslrootcert": "wrong"}, r"TLS.*certificate verify failed.*sslrootcert"),
