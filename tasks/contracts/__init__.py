@@ -1,4 +1,4 @@
-"""What a contract is: the single source of truth about one staging table and the objects that fill it.
+"""Contracts: the single source of truth about a staging table and the objects that fill it.
 
 A contract drives parsing, validation, the staging DDL, the COPY column list, the schema-drift report and the data
 dictionary. Types are declared, never inferred.
@@ -12,26 +12,26 @@ from typing import Literal
 from tasks.contracts.types import ColumnType
 
 UNKNOWN_KEYS = "unknown keys"
-"""As the source of a column of jsonb: the keys of a JSON record that no other column takes, as one object; null where
-there are none."""
+"""Source of a jsonb column that collects the keys of a JSON record that no other column takes, as one object. The value
+is null if the record has no such key."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a staging table and where its value comes from.
+    """One column of a staging table, and the source of its values.
 
     Attributes:
         name: Name in the table.
         type: Declared type; see `tasks.contracts.types`.
         description: Meaning and unit, for the data dictionary (a comment on the column).
-        source: Name in the object; the column's own name where it is not given. Two columns may share a source.
-        aliases: Other names under which the source is delivered.
-        nullable: Whether a missing value is a value; where it is not, a row without one is rejected.
-        first: Only the first so many characters of the source count; 0: all.
-        after: Only what follows the last such ASCII character of the source counts, nothing where there is none; empty:
-            all.
-        derive: What that text, or nothing, stands for; None where it is no value. Called once for all rows that hold
-            the same. The value is the type's of what it returns.
+        source: Name of the source column in the object. Defaults to `name`. Two columns may share a source.
+        aliases: Alternative names of the source column.
+        nullable: Whether the value may be missing. If not, a row without a value is rejected.
+        first: Number of leading characters of the source to use; 0 uses the whole source.
+        after: ASCII character. The column uses only the text after its last occurrence in the source, or null if the
+            source does not contain it. Empty uses the whole source.
+        derive: Converts the text (or None) into the text of the value; returns None for an invalid value. The result is
+            memoised per distinct input.
     """
 
     name: str
@@ -51,24 +51,24 @@ class Column:
 
     @property
     def is_derived(self) -> bool:
-        """Whether its values are not just texts of its type."""
+        """Whether a Python function computes the column's values."""
         return bool(self.derive or self.type.derive)
 
     def value_of(self, text: str | None) -> str | None:
-        """What the part of its source that counts, or nothing, stands for; None where it is no value."""
+        """Convert the used part of the source, or None, into the value's text. Return None for an invalid value."""
         value = self.derive(text) if self.derive else text
         return self.type.derive(value) if self.type.derive and value is not None else value
 
 
 @dataclass(frozen=True)
 class Partition:
-    """How a staging table is divided: one value of a date column for each month or day of files.
+    """The partitioning of a staging table by a date column, with one value for each month or day of files.
 
     Attributes:
-        column: The column, of type date: the first day of the month, or the day.
-        unit: What one partition holds: the objects that are loaded and built together.
-        span: What one partition of the table in Postgres holds: one `unit`, or all those of a year, for units so small
-            that a table each would cost every query more than it spares.
+        column: The partition column, of type date: the first day of the month, or the day.
+        unit: The period of one partition. The objects of one partition are loaded and built together.
+        span: The period of one partition table in Postgres: one `unit`, or a year for units so small that one table for
+            each would slow down every query.
     """
 
     column: str
@@ -83,22 +83,22 @@ class Contract:
     Attributes:
         dataset: Name in the ledger.
         table: `schema.table` of the staging table.
-        description: What one row is (the grain), for the data dictionary.
-        columns: In the order of the table.
-        prefix_setting: Field of `RunSettings` that holds the prefix of the objects' keys; empty where the runs of a
-            flow bring objects of their own.
-        key_setting: Field of `RunSettings` that holds the template of the keys below the prefix; see
-            `tasks.contracts.keys`. For a dataset with partitions.
-        partition: None for a table that one object fills as a whole.
-        keys: For a dataset without partitions: the key of its object below the prefix, and the others under which it is
-            delivered, too. The one that was written last counts.
-        is_optional: Whether the dataset's object, or those of a partition, may be missing; the rows stay as they are
-            then.
-        unknown_columns: What a column of the object that the contract does not know does to the load.
-        records_key: Key of the array that holds a JSON document's records; empty where the document is the array.
-        absent_keys: What a key that no record of a JSON object has does to the load: fails it, or is null.
-        indexes: Columns of each index that the builds need.
-        may_shrink: Whether an object may replace rows by none, or by any smaller number.
+        description: The grain (the meaning of one row), for the data dictionary.
+        columns: The columns in the order of the table.
+        prefix_setting: Field of `RunSettings` with the prefix of the objects' keys. Empty for a flow whose runs write
+            their own objects.
+        key_setting: Field of `RunSettings` with the template of the keys below the prefix; see `tasks.contracts.keys`.
+            Only for a dataset with partitions.
+        partition: The partitioning. None for a table that one object fills completely.
+        keys: Only for a dataset without partitions: the key of its object below the prefix, and alternative keys. The
+            most recently written object is loaded.
+        is_optional: Whether the objects of the dataset or of a partition may be missing. If they are missing, the table
+            keeps its rows.
+        unknown_columns: Whether a column that the contract does not declare fails the load or causes a warning.
+        records_key: Key of the array with a JSON document's records. Empty if the document itself is the array.
+        absent_keys: Whether a key that is missing from every record of a JSON object fails the load or counts as null.
+        indexes: The columns of each index that the builds need.
+        may_shrink: Whether a new version of an object may have fewer rows than the rows it replaces, or none.
     """
 
     dataset: str
@@ -118,7 +118,7 @@ class Contract:
 
     @cached_property
     def sources(self) -> dict[str, tuple[str, ...]]:
-        """Names of the columns that an object must bring, each with its aliases, in order."""
+        """The columns that an object must contain, in order, each with its aliases."""
         names: dict[str, tuple[str, ...]] = {}
         for column in self.columns:
             if column.source_name != UNKNOWN_KEYS:
@@ -127,7 +127,7 @@ class Contract:
 
     @property
     def unknown_keys_column(self) -> str | None:
-        """Name of the column that keeps the keys of JSON records which the contract does not know."""
+        """Name of the column that stores the keys of JSON records that the contract does not declare."""
         return next((column.name for column in self.columns if column.source_name == UNKNOWN_KEYS), None)
 
     @property

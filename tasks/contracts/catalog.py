@@ -1,4 +1,4 @@
-"""The catalog: every contract of the modules beside this one, by dataset."""
+"""The catalog: all contracts in the modules of this package, by dataset."""
 
 import importlib
 import pkgutil
@@ -10,7 +10,7 @@ from tasks.contracts import Contract
 
 
 def contracts() -> dict[str, Contract]:
-    """All contracts, by dataset.
+    """Return all contracts by dataset.
 
     Raises:
         ValueError: Two contracts share a dataset or a staging table.
@@ -21,7 +21,10 @@ def contracts() -> dict[str, Contract]:
         for contract in _contracts_in(vars(importlib.import_module(name)).values()):
             other = found.setdefault(contract.dataset, contract)
             if other is not contract or tables.setdefault(contract.table, contract) is not contract:
-                raise ValueError(f"{name}: expected a dataset and a table of its own, found {contract.dataset} twice")
+                raise ValueError(
+                    f"{name}: expected a unique dataset and a unique table, found another contract with the dataset"
+                    f" {contract.dataset} or the table {contract.table}"
+                )
     return found
 
 

@@ -1,4 +1,4 @@
-"""The digest of a contract: it changes with everything that decides how an object becomes rows."""
+"""The digest of a contract, which changes whenever the contract would parse an object differently."""
 
 import hashlib
 import inspect
@@ -16,10 +16,11 @@ _OURS = {"tasks"}
 
 @lru_cache
 def contract_digest(contract: Contract) -> str:
-    """Names how a contract makes rows of an object: the same bytes give other rows only under another digest.
+    """Return a digest of everything in a contract that decides how it parses an object.
 
-    Names, types, sources, nullability and derivations of columns count, a derivation by its source text and that of
-    everything of this project that it uses. Descriptions, aliases, indexes and the names of objects do not count.
+    If the same bytes would give different rows, the digest is different. The digest covers the names, types, sources,
+    nullability and derivations of columns. A derivation is covered by its source code and the source code of everything
+    in this project that it uses. Descriptions, aliases, indexes and object names are not covered.
     """
     partition = contract.partition.column if contract.partition else ""
     parts = [partition, contract.records_key, *map(_column, contract.columns)]
@@ -34,7 +35,7 @@ def _column(column: Column) -> list[Any]:
 
 
 def _source(function: Callable[..., Any] | None) -> list[str]:
-    """Source texts of a function, and of the functions, classes and constants of this project that it uses, by name."""
+    """Return the source code of a function and of the project's functions, classes and constants that it uses."""
     found: dict[str, str] = {}
     waiting: list[tuple[str, Any]] = [("", function)] if function else []
     while waiting:
@@ -56,7 +57,7 @@ def _names(code: CodeType) -> set[str]:
 
 
 def _text(value: Any) -> str:
-    """A text that is the same in every process; of what belongs to a library no more than its name."""
+    """Return a text that is the same in every process. An object of a library is represented by its name only."""
     if isinstance(value, FunctionType | type):
         return _code(value)
     if isinstance(value, str | bytes | int | float | re.Pattern | None):
@@ -74,5 +75,5 @@ def _code(value: FunctionType | type) -> str:
         return value.__qualname__
     try:
         return inspect.getsource(value)
-    except (OSError, TypeError):  # no file has it
+    except (OSError, TypeError):  # the source is not in a file
         return value.__code__.co_code.hex() if isinstance(value, FunctionType) else value.__qualname__

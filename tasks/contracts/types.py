@@ -1,4 +1,4 @@
-"""Column types: what Postgres calls them, and what their values look like.
+"""Column types: their names in Postgres and descriptions of valid values.
 
 `tasks/engine/formats/native/values.h` declares the C functions that parse each type. A text that they do not accept
 rejects its row.
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MAX_PRECISION = 37
-"""Digits that a decimal may have."""
+"""Maximum number of digits of a decimal."""
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,13 @@ class ColumnType:
     """A declared type.
 
     Attributes:
-        postgres: Type of the column in Postgres; `columns.c` knows it by this name.
-        expected: What a value looks like, for the reason of a rejection.
-        derive: What a text stands for, None where it is no value; called once for all rows that hold the same text.
-        derive_unclear: The same, only of those texts that the type's own parser leaves open.
-        is_rounded: Of a decimal: digits beyond the scale are rounded, half away from zero; else a number that has any
-            but zeros there is none of this type.
+        postgres: Name of the type in Postgres, which `columns.c` knows.
+        expected: Description of a valid value, for the reason of a rejection.
+        derive: Converts a text into the text of a value; returns None for an invalid value. The result is memoised per
+            distinct input.
+        derive_unclear: As `derive`, but only for texts that the type's C parser cannot decide.
+        is_rounded: Only for decimals. If true, digits beyond the scale are rounded, half away from zero. Otherwise a
+            number with nonzero digits beyond the scale is invalid.
     """
 
     postgres: str
@@ -35,20 +36,20 @@ def NUMERIC(precision: int, scale: int, *, rounded: bool = False) -> ColumnType:
     """`numeric(precision, scale)`, exact: the digits never pass through a float.
 
     Args:
-        precision: Digits in all, up to 37.
-        scale: Digits behind the point.
+        precision: Total number of digits, up to 37.
+        scale: Number of digits after the point.
         rounded: See `ColumnType.is_rounded`.
 
     Raises:
-        ValueError: There is no such type.
+        ValueError: Precision or scale is out of range.
     """
     if not 0 <= scale <= precision <= MAX_PRECISION or precision == 0:
         raise ValueError(
-            f"expected 1 to {MAX_PRECISION} digits, all or some of them behind the point,"
+            f"expected a precision from 1 to {MAX_PRECISION} and a scale from 0 to the precision,"
             f" found numeric({precision}, {scale})"
         )
     digits = f"a number of at most {precision - scale} digits before the point"
-    digits += f", rounded to {scale} behind it" if rounded else f" and {scale} behind it"
+    digits += f", rounded to {scale} after it" if rounded else f" and {scale} after it"
     return ColumnType(f"numeric({precision},{scale})", digits, is_rounded=rounded)
 
 

@@ -1,7 +1,7 @@
 """The engine: plain typed functions that do not import Prefect.
 
-Data passes through the packages in this order: `lake` reads objects, `formats` parses them into rows, `warehouse` copies
-the rows into Postgres, `load` combines these steps for one object, `schema` and `build` maintain the SQL tables, and
-`export` writes results to the lake. `sync` copies an operational database. `backfill` plans the partitions of a range.
+Data passes through the packages in this order: `lake` reads objects, `formats` parses them into rows, `warehouse`
+copies the rows into Postgres, `load` combines these steps for one object, `schema` and `build` maintain the SQL tables,
+and `export` writes results to the lake. `sync` copies an operational database. `backfill` plans a range of partitions.
 Every package uses `settings`, `errors`, `receipts` and `ledger`.
 """

@@ -54,8 +54,8 @@ _CONNECTING: tuple[tuple[str, str, str], ...] = (
     (
         "no encryption",
         "28000",
-        "The server requires TLS from this host: set sslmode=verify-full and sslrootcert in {origin}, or allow this user"
-        " without TLS in pg_hba.conf",
+        "The server requires TLS from this host: set sslmode=verify-full and sslrootcert in {origin}, or allow this"
+        " user without TLS in pg_hba.conf",
     ),
     ("ssl required", "TLS", "Set sslmode=verify-full and sslrootcert in {origin}"),
     ("no pg_hba.conf entry", "28000", "Allow this host, user and database in the server's pg_hba.conf"),

@@ -36,7 +36,7 @@ def test_renamed_column_is_refused_with_the_nearest_name() -> None:
         match_columns(WARNS, ["timestamp", "contry", "x"], "s3://b/x.csv")
     assert str(caught.value) == (
         "s3://b/x.csv: missing country; expected timestamp, country; found timestamp, contry, x; country may be contry."
-        " Have the object corrected, or declare an alias in the contract of things"
+        " Correct the object, or declare an alias in the contract of things"
     )
 
 

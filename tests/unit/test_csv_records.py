@@ -147,7 +147,7 @@ def test_time_grows_with_the_bytes_alone_when_every_line_opens_a_quote(line: byt
 def test_line_without_an_end_is_refused_when_it_outgrows_the_longest_record() -> None:
     with (
         patch.object(csv_records, "MAX_RECORD_BYTES", 100),
-        pytest.raises(UnreadableObjectError, match="line 7 begins a record of more than"),
+        pytest.raises(UnreadableObjectError, match="line 7: expected a record of at most"),
     ):
         CsvRecords(b"x" * 101, columns_of(2), 7, is_last=False)
 

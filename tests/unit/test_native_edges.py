@@ -77,7 +77,7 @@ def test_first_characters_come_before_what_follows_the_last_separator() -> None:
 
 @pytest.mark.parametrize(("first", "after"), [(-1, ""), (0, "é"), (0, "ab")])
 def test_column_that_cannot_be_cut_so_is_refused(first: int, after: str) -> None:
-    with pytest.raises(ContractError, match="expected first of at least 0 and after of one ASCII character"):
+    with pytest.raises(ContractError, match="expected first to be at least 0, and after to be empty"):
         parsed_by(Column("x", TEXT, "Any.", first=first, after=after), "a")
 
 

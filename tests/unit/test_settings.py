@@ -79,7 +79,9 @@ def test_every_setting_of_a_run_is_read_from_the_variable_of_its_name() -> None:
     ],
 )  # fmt: skip
 def test_value_that_cannot_be_used_is_refused_by_name_without_the_value(name: str, value: str) -> None:
-    with pytest.raises(SettingsError, match=rf"settings of RunSettings .*{name.lower()}: ") as caught:
+    with pytest.raises(
+        SettingsError, match=rf"RunSettings from the environment: invalid settings: {name.lower()}: "
+    ) as caught:
         read_run({name: value})
     assert f"'{value}'" not in str(caught.value)
 

@@ -78,5 +78,5 @@ def test_unknown_key_that_jsonb_cannot_hold_rejects_its_record() -> None:
 
 @pytest.mark.parametrize("suffix", [suffix for suffix in FORMATS if "json" not in suffix])
 def test_format_without_keys_of_its_own_is_refused(suffix: str) -> None:
-    with pytest.raises(ContractError, match="expected JSON, for only its records have the keys of rest"):
+    with pytest.raises(ContractError, match="expected JSON, because only JSON records have the keys for column rest"):
         read(b"name\na\n", f"x{suffix}")

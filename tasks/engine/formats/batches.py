@@ -1,4 +1,4 @@
-"""What readers hand over: some consecutive records of an object."""
+"""Batches: groups of consecutive records of an object, the output of the format readers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,18 +8,18 @@ from tasks.engine.formats.string_columns import StringColumns
 from tasks.engine.ledger import RejectedRow
 
 CHUNK_BYTES = 4 << 20
-"""About how many bytes of an object one batch holds, where nothing else is said."""
+"""Default size of a batch: the approximate number of bytes of the object."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some consecutive records of an object.
+    """A group of consecutive records of an object.
 
     Attributes:
-        strings: A row for each record, a column for each source of the contract.
-        records_of: Line numbers and bytes of the records that some rows are of.
-        columns: How the object's columns match the contract.
-        rejected: Records in between that could not become rows.
+        strings: One row for each valid record, one column for each source of the contract.
+        records_of: Returns the line numbers and the bytes of the records at the given row positions.
+        columns: The match between the object's columns and the contract.
+        rejected: Malformed records in this group.
     """
 
     strings: StringColumns

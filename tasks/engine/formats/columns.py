@@ -9,17 +9,17 @@ from tasks.engine.errors import ContractError
 from tasks.engine.quoting import VALUE_LIMIT, listed, shown
 
 COMPARED = 200
-"""Unknown columns that are compared with a missing one, for a hint."""
+"""Maximum number of unknown columns that are compared with a missing column to suggest a name."""
 
 
 @dataclass(frozen=True)
 class ColumnMatch:
-    """Where the contract's sources stand in an object.
+    """The positions of the contract's sources in an object.
 
     Attributes:
-        positions: Index in the object of each source.
-        names: All columns of the object, in its order; those that the contract does not know printable and short.
-        unknown: Columns of the object that the contract does not know; they are not loaded.
+        positions: Index of each source in the object.
+        names: All columns of the object in its order. Names of undeclared columns are made printable and short.
+        unknown: Columns of the object that the contract does not declare. They are not loaded.
     """
 
     positions: dict[str, int]
@@ -28,20 +28,20 @@ class ColumnMatch:
 
     @property
     def width(self) -> int:
-        """How many columns the object has."""
+        """Number of columns of the object."""
         return len(self.names)
 
 
 def match_columns(contract: Contract, found: Sequence[str], name: str) -> ColumnMatch:
-    """Match the columns of an object.
+    """Match the columns of an object with a contract.
 
     Args:
-        contract: What is expected.
-        found: Names in the order of the object.
+        contract: The expected columns.
+        found: Column names in the order of the object.
         name: The object, for the message.
 
     Raises:
-        ContractError: A column is missing or stands twice, or one is unknown and the contract says `fail`.
+        ContractError: A column is missing or duplicated, or the contract forbids unknown columns and one is present.
     """
     positions: dict[str, int] = {}
     missing = []
@@ -50,7 +50,7 @@ def match_columns(contract: Contract, found: Sequence[str], name: str) -> Column
         if len(places) > 1:
             raise ContractError(
                 f"{name}: the header names column {source} {len(places)} times ({listed(found)});"
-                f" expected it once (as {' or '.join((source, *aliases))}). Have the object corrected"
+                f" expected it once (as {' or '.join((source, *aliases))}). Correct the object"
             )
         if places:
             positions[source] = places[0]
@@ -58,19 +58,19 @@ def match_columns(contract: Contract, found: Sequence[str], name: str) -> Column
             missing.append(source)
     unknown = tuple(column for index, column in enumerate(found) if index not in positions.values())
     if missing:
-        compared = [column[:VALUE_LIMIT] for column in unknown[:COMPARED]]  # comparing many or long ones takes minutes
+        compared = [column[:VALUE_LIMIT] for column in unknown[:COMPARED]]  # many or long names would take minutes
         nearest = {m: difflib.get_close_matches(m, compared, n=1) for m in missing}
         hints = "; ".join(f"{m} may be {shown(near[0])}" for m, near in nearest.items() if near)
         raise ContractError(
             f"{name}: missing {', '.join(missing)}; expected {', '.join(contract.sources)};"
             f" found {listed(found) or 'no columns'}{'; ' + hints if hints else ''}."
-            f" Have the object corrected, or declare an alias in the contract of {contract.dataset}"
+            f" Correct the object, or declare an alias in the contract of {contract.dataset}"
         )
     if unknown and contract.unknown_columns == "fail":
         raise ContractError(
             f"{name}: unknown {listed(unknown)}; expected only {', '.join(contract.sources)}."
-            f" Add them to the contract of {contract.dataset}, or let it warn"
+            f' Add them to the contract of {contract.dataset}, or set its unknown_columns to "warn"'
         )
-    # Names go into the ledger and into logs, which cannot hold every character that an object can.
+    # The ledger and logs cannot store every character that a column name in an object may contain.
     names = tuple(column if index in positions.values() else shown(column) for index, column in enumerate(found))
     return ColumnMatch(positions, names, tuple(map(shown, unknown)))

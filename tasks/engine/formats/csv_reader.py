@@ -1,4 +1,4 @@
-"""CSV: an object's bytes as batches of texts, chunk by chunk."""
+"""CSV: parses an object into batches, chunk by chunk."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from tasks.engine.formats.columns import match_columns
 from tasks.engine.formats.csv_records import read_header, read_records
 
 CHUNK_BYTES = 1 << 20
-"""The most that is read at once: it stays in the processor's cache until it is encoded."""
+"""Maximum size of a chunk. A chunk of this size stays in the processor's cache until its rows are encoded."""
 
 
 def read_csv(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
@@ -23,7 +23,7 @@ def read_csv(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iter
             consumed, line = records.end, records.line
             if records.row_count or records.rejected_count:
                 yield records.batch()
-        del records  # before more is read
+        del records  # frees the memory before the next chunk is read
         if is_last:
             return
         pending = pending[consumed:]
@@ -32,9 +32,9 @@ def read_csv(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iter
 
 
 def chunks_of(file: Any, chunk_bytes: int) -> Iterator[tuple[bytes, bool]]:
-    """Chunks of a file, each with whether it is the last; the last chunk is empty."""
+    """Yield chunks of a file, each with a flag for the last chunk. The last chunk is empty."""
     is_last = False
     while not is_last:
         chunk = file.read(chunk_bytes)
-        is_last = not chunk  # a short one proves nothing: more may follow
+        is_last = not chunk  # a short chunk is not necessarily the last one
         yield chunk, is_last

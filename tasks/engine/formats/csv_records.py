@@ -1,6 +1,6 @@
-"""Records of CSV bytes: which are sound, with their texts, and what is wrong with those that are not.
+"""CSV records: splits bytes into valid records, and rejects malformed records with a reason.
 
-`tasks/engine/formats/native/csv.c` has the grammar.
+`tasks/engine/formats/native/csv.c` defines the grammar.
 """
 
 import ctypes
@@ -19,13 +19,13 @@ from tasks.engine.ledger import RejectedRow
 
 BOM = b"\xef\xbb\xbf"
 MAX_RECORD_BYTES = 16 << 20
-"""The longest record that is read."""
+"""Maximum length of a record."""
 
 MAX_COLUMNS = 100_000
-"""The most columns that a header may name; a table of Postgres has at most 1,600."""
+"""Maximum number of columns in a header. A Postgres table has at most 1,600 columns."""
 
 MOST_RECORDS, MOST_BYTES = 16_384, 1 << 20
-"""Where one piece of records ends."""
+"""Limits of one `CsvRecords`."""
 
 _FIELD = re.compile(rb'(?:^|,)("(?:[^"]++|"")*+"|[^,]*+)')
 _REASONS = {
@@ -37,29 +37,30 @@ _REASONS = {
 
 
 class CsvRecords:
-    """Some of the records of some bytes: no more than `MOST_RECORDS`, and no more bytes than `MOST_BYTES` and a record.
+    """A group of consecutive records in some bytes.
 
-    These bounds hold the memory that the records take, whatever the bytes are. `read_records` reads all records.
+    Reading stops after `MOST_RECORDS` records, or with the record that reaches `MOST_BYTES` bytes. These limits bound
+    the memory use for any input. `read_records` reads all records.
 
     Args:
         data: The bytes.
-        columns: Of the object.
-        first_line: Physical line number at the first record.
-        begin: Where the first record begins.
+        columns: The columns of the object.
+        first_line: Physical line number of the first record.
+        begin: Offset of the first record in `data`.
         is_last: Whether the object ends with these bytes.
-        is_open: Whether a quote is known to stay open to the end of these bytes.
+        is_open: Whether an earlier call found a quote that is still open at the end of these bytes.
 
     Attributes:
-        row_count: How many records are sound.
-        rejected_count: How many are not.
-        end: Where these records end.
-        line: Physical line number there.
-        is_full: Whether the bounds ended the reading: more records may follow in these bytes.
-        is_open: Whether a quote stays open to the end of these bytes.
+        row_count: Number of valid records.
+        rejected_count: Number of malformed records.
+        end: Offset after the last record of the group.
+        line: Physical line number at that offset.
+        is_full: Whether a limit stopped the reading. The bytes may then contain more records.
+        is_open: Whether a quote is still open at the end of the bytes.
 
     Raises:
         UnreadableObjectError: A record is longer than `MAX_RECORD_BYTES`.
-        ValueError: There are more bytes than can be read at once.
+        ValueError: `data` is longer than one call can process.
     """
 
     def __init__(
@@ -110,19 +111,19 @@ class CsvRecords:
             refuse_endless(len(data) - self.end, self.line)
 
     def records_of(self, rows: Sequence[int]) -> list[tuple[int, bytes]]:
-        """Line numbers and bytes of some of the sound records."""
+        """Return the line numbers and the bytes of the valid records at the given positions."""
         records = [self._found.rows[row] for row in rows]
         return [(record.line, self._bytes_of(record)) for record in records]
 
     def rejected(self) -> list[RejectedRow]:
-        """The records that are not sound."""
+        """Return the malformed records."""
         return [
             RejectedRow(record.line, None, self._reason_of(record), self._bytes_of(record))
             for record in self._found.rejected[: self.rejected_count]
         ]
 
     def batch(self) -> Batch:
-        """The sound records as rows of texts, with the rejected ones."""
+        """Return the valid and the malformed records as a batch."""
         names, size, address = tuple(self._columns.positions), 8, self._address()
         columns = [
             StringColumn(data=address, spans=(self._found.spans or 0) + place * size, stride=len(names))
@@ -145,14 +146,14 @@ class CsvRecords:
 def read_records(
     data: bytes, columns: ColumnMatch, first_line: int = 1, *, is_last: bool = True
 ) -> Iterator[CsvRecords]:
-    """Read all records of some bytes that begin with one, piece by piece.
+    """Read all records in some bytes, group by group. Yields at least one group.
 
-    The last piece says where the records end: what follows is an unfinished record. There is at least one piece.
+    The `end` of the last group is the end of the last complete record. An unfinished record may follow.
 
     Args:
-        data: The bytes.
-        columns: Of the object.
-        first_line: Physical line number at their beginning.
+        data: The bytes, which start at the beginning of a record.
+        columns: The columns of the object.
+        first_line: Physical line number of the first record.
         is_last: Whether the object ends with these bytes.
 
     Raises:
@@ -167,12 +168,12 @@ def read_records(
 
 @dataclass(frozen=True)
 class Header:
-    """The first line of a CSV object that is not blank.
+    """The header of a CSV object: its first line that is not blank.
 
     Attributes:
-        names: Column names; none where the object has no such line.
-        rest: Bytes after the line that were read already.
-        line: Physical line number of what follows.
+        names: Column names. Empty if the object has no such line.
+        rest: Bytes after the header that were already read.
+        line: Physical line number of the first byte of `rest`.
         is_last: Whether the object ends with these bytes.
     """
 
@@ -183,10 +184,10 @@ class Header:
 
 
 def read_header(chunks: Iterator[tuple[bytes, bool]]) -> Header:
-    """Read column names from an object's first line that is not blank, after its byte order mark.
+    """Read the header of an object. A byte order mark is skipped.
 
     Args:
-        chunks: The object's bytes from its beginning, each chunk with whether it is the last.
+        chunks: Chunks of the object from its beginning, each with a flag for the last chunk.
 
     Raises:
         UnreadableObjectError: The line is longer than `MAX_RECORD_BYTES`, or has more than `MAX_COLUMNS` columns.
@@ -197,7 +198,7 @@ def read_header(chunks: Iterator[tuple[bytes, bool]]) -> Header:
         text += chunk
         if not has_begun and (len(text) >= len(BOM) or is_last):
             text, has_begun = text.removeprefix(BOM), True
-        if has_begun:  # blank lines are not kept: there may be any number of them
+        if has_begun:  # drop blank lines at once: an object may begin with any number of them
             stripped = text.lstrip(b"\r\n")
             line += text.count(b"\n", 0, len(text) - len(stripped))
             text = stripped
@@ -207,8 +208,8 @@ def read_header(chunks: Iterator[tuple[bytes, bool]]) -> Header:
     first = first.removesuffix(b"\r")
     if first.count(b",") >= MAX_COLUMNS:
         raise UnreadableObjectError(
-            f"line {line:,}, the header, has more than {MAX_COLUMNS:,} columns: expected the names of a table's"
-            " columns. Check that the object is CSV with a header"
+            f"line {line:,}: expected a header with at most {MAX_COLUMNS:,} columns, found more. Check that the object"
+            " is CSV with a header"
         )
     names = [_unquoted(field).decode(errors="replace").strip() for field in _FIELD.findall(first)] if text else []
     return Header(names, rest, line + len(newline), is_last)
@@ -219,13 +220,13 @@ def _unquoted(field: bytes) -> bytes:
 
 
 def refuse_endless(length: int, line: int) -> None:
-    """Refuse an object with so long a record.
+    """Refuse an object with an overlong record.
 
     Raises:
-        UnreadableObjectError: It is longer than `MAX_RECORD_BYTES`.
+        UnreadableObjectError: The record is longer than `MAX_RECORD_BYTES`.
     """
     if length > MAX_RECORD_BYTES:
         raise UnreadableObjectError(
-            f"line {line:,} begins a record of more than {MAX_RECORD_BYTES >> 20} MiB: expected records that end;"
-            " check the line ends and the quotes of the object from there on"
+            f"line {line:,}: expected a record of at most {MAX_RECORD_BYTES >> 20} MiB, found a longer record. Check"
+            " the line ends and the quotes of the object from this line on"
         )

@@ -1,4 +1,4 @@
-"""Texts as frames of polars, and frames as texts."""
+"""Conversion between string columns and data frames of polars."""
 
 import ctypes
 from collections.abc import Iterable, Sequence
@@ -11,22 +11,22 @@ from tasks.engine.formats.native.binding import StringColumn, library
 from tasks.engine.formats.string_columns import StringColumns
 
 _NO_BYTES = ctypes.create_string_buffer(0)
-"""What texts without a byte are made of, for which Arrow has no buffer."""
+"""Stands in for the data buffer of a column without any bytes, for which Arrow allocates no buffer."""
 
 
 def string_columns_of(frame: pl.DataFrame) -> StringColumns:
-    """The columns of a frame, which are strings or lists of strings."""
+    """Convert a frame of strings and lists of strings into string columns."""
     arrays = [series.rechunk().to_arrow() for series in frame.get_columns()]
     return StringColumns(frame.columns, [_column(array) for array in arrays], len(frame), arrays)
 
 
 def string_columns_of_arrays(names: Sequence[str], arrays: Sequence[Any], row_count: int) -> StringColumns:
-    """Arrow arrays of large strings, or of large lists of them, as columns of texts."""
+    """Convert Arrow arrays of large strings, or of large lists of large strings, into string columns."""
     return StringColumns(names, [_column(array) for array in arrays], row_count, arrays)
 
 
 def frame_of(texts: StringColumns, names: Iterable[str] | None = None) -> pl.DataFrame:
-    """All columns, or some of them, as a frame of strings; not those that are lists."""
+    """Convert all or some columns into a frame of strings. Columns of lists are not supported."""
     columns = dict(zip(texts.names, texts.columns, strict=True))
     return pl.DataFrame({name: _series(columns[name], texts.row_count) for name in names or texts.names})
 
@@ -41,7 +41,7 @@ def _series(column: StringColumn, row_count: int) -> pl.Series:
 
 
 def _column(array: Any) -> StringColumn:
-    """A column over an Arrow array of large strings, or of large lists of them, which somebody else keeps."""
+    """Describe the memory of an Arrow array of large strings or large lists. The caller keeps the array alive."""
     column = StringColumn()
     if array.type.num_fields:
         column.has_list, column.lists = _addresses(array)
@@ -54,6 +54,6 @@ def _column(array: Any) -> StringColumn:
 
 
 def _addresses(array: Any) -> list[int | None]:
-    """Of an array's own buffers."""
+    """Return the addresses of an array's own buffers, without the buffers of its child arrays."""
     own = 2 if array.type.num_fields else 3
     return [buffer.address if buffer else None for buffer in array.buffers()[:own]]

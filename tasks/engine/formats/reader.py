@@ -1,6 +1,7 @@
-"""The reader: an object's bytes, batch by batch, as texts under the contract's source names.
+"""The reader: parses an object into batches of string columns.
 
-The object's name tells the format. Bytes are taken in pieces, so memory does not grow with the object.
+The suffix of the object's name selects the format. The reader processes the object in chunks, so its memory use does
+not depend on the object's size.
 """
 
 import io
@@ -25,28 +26,30 @@ FORMATS = (".csv", *JSON_FORMATS, ".parquet")
 def read_batches(
     file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int = CHUNK_BYTES
 ) -> Iterator[Batch]:
-    """Read an object batch by batch.
+    """Read an object in batches.
 
     Args:
-        file: Its bytes; seekable for parquet.
-        name: Its name, which tells the format: one of `FORMATS`, all but parquet also with one of `COMPRESSIONS`.
-        contract: What its columns should be.
-        chunk_bytes: About how many bytes a batch holds, which bounds the memory that reading takes.
+        file: The object's bytes; seekable for parquet.
+        name: The object's name. It ends with one of `FORMATS`, which may be followed by one of `COMPRESSIONS` (except
+            for parquet).
+        contract: The expected columns.
+        chunk_bytes: Approximate size of a batch in bytes, which bounds the memory use.
 
     Raises:
-        ContractError: Columns are missing, doubled, or unknown where the contract forbids that.
-        UnreadableObjectError: The bytes cannot be told apart into records.
+        ContractError: Columns are missing or duplicated, or unknown although the contract forbids unknown columns.
+        UnreadableObjectError: The object cannot be split into records.
     """
     suffix, compression = format_of(name)
     if contract.unknown_keys_column and suffix not in JSON_FORMATS:
         raise ContractError(
-            f"{name}: expected JSON, for only its records have the keys of {contract.unknown_keys_column}"
+            f"{name}: expected JSON, because only JSON records have the keys for column {contract.unknown_keys_column}."
+            " Deliver the object as JSON, or remove the column from the contract"
         )
     with named_causes(file, name, contract, suffix, compression):
         if (suffix, compression) == (".csv", None):
             yield from read_csv(file, name, contract, chunk_bytes)
             return
-        # Plain CSV does without Arrow and polars, which take half a second to import.
+        # Plain CSV needs neither Arrow nor polars, and importing them takes half a second.
         arrow = import_module("tasks.engine.formats.arrow_streams")
         with arrow.errors_of_bytes(name):
             yield from _reader(suffix)(arrow.decompressed(file, compression), name, contract, chunk_bytes)
@@ -65,10 +68,10 @@ def _reader(suffix: str) -> Any:
 
 
 def format_of(name: str) -> "tuple[str, Compression | None]":
-    """Format (one of `FORMATS`) and compression of an object, by its name.
+    """Return the format (one of `FORMATS`) and the compression of an object by the suffix of its name.
 
     Raises:
-        ContractError: The name tells none.
+        ContractError: The name has no known suffix.
     """
     stem = name
     compression: Compression | None = None
@@ -79,6 +82,6 @@ def format_of(name: str) -> "tuple[str, Compression | None]":
         if stem.endswith(suffix) and not (suffix == ".parquet" and compression):
             return suffix, compression
     raise ContractError(
-        f"{name}: expected a name that ends with {', '.join(FORMATS)}, or, but for parquet, one of these and"
-        f" {' or '.join(COMPRESSIONS)}; set the dataset's key accordingly"
+        f"{name}: expected a name that ends with {', '.join(FORMATS)}. {' or '.join(COMPRESSIONS)} may follow, except"
+        " after .parquet. Correct the dataset's key"
     )

@@ -1,4 +1,4 @@
-"""Rows: texts as rows of a binary COPY, with every value that is none told by column and reason."""
+"""Rows: encodes string columns as rows of a binary COPY, and rejects records with invalid values."""
 
 import ctypes
 import os
@@ -18,18 +18,18 @@ from tasks.engine.ledger import RejectedRow
 Derive = Callable[[str], str | None]
 
 HASH_KEY = (ctypes.c_uint64 * 2).from_buffer_copy(os.urandom(16))
-"""Of the hash table of answers, another one in each process: nobody can write a file whose texts all share a slot."""
+"""Random key of the derive cache's hash function. Without this key nobody can construct texts that collide."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a batch.
+    """The encoded rows of a batch.
 
     Attributes:
-        count: How many there are.
-        data: Their bytes in a binary COPY.
-        rejected: The records that could not become rows, by line.
-        invalid: Places in the batch of those among them that had all of their texts.
+        count: Number of rows.
+        data: The rows in the format of a binary COPY.
+        rejected: The rejected records, in the order of their lines.
+        invalid: Positions in the batch of the well-formed records that have an invalid or missing value.
     """
 
     count: int
@@ -39,17 +39,17 @@ class Rows:
 
 
 class RowEncoder:
-    """Makes rows by a contract.
+    """Encodes rows according to a contract.
 
-    A record is rejected for the first of its columns, in the contract's order, that holds no value of its type, or
-    nothing where the contract wants something. An empty text is a value of a text only.
+    A record is rejected if a value is invalid for its type, or if a required value is missing. The reason names the
+    first such column in the contract's order. An empty string is a valid value for text columns only.
 
     Args:
-        contract: Of the rows.
-        constants: What stands before its columns in every row: values in their binary form.
+        contract: The contract of the rows.
+        constants: Binary values that precede the contract's columns in every row.
 
     Raises:
-        ContractError: A column has a type that is not known.
+        ContractError: A column has an unknown type.
     """
 
     def __init__(self, contract: Contract, constants: Sequence[bytes] = ()) -> None:
@@ -59,7 +59,7 @@ class RowEncoder:
         head = struct.pack("!h", len(constants) + len(columns))
         head += b"".join(struct.pack("!i", len(constant)) + constant for constant in constants)
         self._callback = _DeriveCallback([_function(column) for column in contract.columns])
-        # What the encoder points to: the function that it calls, and the columns' texts.
+        # The encoder holds pointers to the callback and to the columns' strings, so both must stay alive.
         self._kept = binding.DeriveCallback(self._callback.derive), columns
         described = (binding.Column * len(columns))(*columns)
         encoder = library.encoder_new(described, len(columns), head, len(head), HASH_KEY, self._kept[0])
@@ -69,7 +69,7 @@ class RowEncoder:
         self._encoder = self._callback.encoder = encoder
 
     def encode(self, batch: Batch) -> Rows:
-        """Make the rows of a batch."""
+        """Encode the rows of a batch."""
         encoded = self._encoded(batch.strings)
         invalid = encoded.invalid[: encoded.invalid_count]
         places = [one.row for one in invalid]
@@ -81,7 +81,7 @@ class RowEncoder:
         return Rows(encoded.row_count, ctypes.string_at(encoded.out, encoded.out_size), rejected, places)
 
     def invalid_rows(self, texts: StringColumns) -> list[int]:
-        """Places of the rows that hold no value where one should be."""
+        """Return the positions of the rows with an invalid or missing value."""
         encoded = self._encoded(texts)
         return [one.row for one in encoded.invalid[: encoded.invalid_count]]
 
@@ -99,7 +99,7 @@ class RowEncoder:
 
 
 class _DeriveCallback:
-    """Says what texts stand for, when the encoder asks."""
+    """Calls the contract's derive functions for the encoder."""
 
     def __init__(self, functions: Sequence[Derive]) -> None:
         self._functions = functions
@@ -107,7 +107,10 @@ class _DeriveCallback:
         self._error: BaseException | None = None
 
     def derive(self, place: int, text: int, size: int) -> bool:
-        """Answer about a text of a column; False where that failed, with the error kept: C cannot raise it."""
+        """Derive the value of a text and store it in the encoder. Return False after an error.
+
+        C code cannot raise an exception, so the error is kept for `take_error`.
+        """
         try:
             value = self._functions[place](ctypes.string_at(text, size).decode())
             given = b"" if value is None else value.encode()
@@ -117,20 +120,20 @@ class _DeriveCallback:
             return False
 
     def take_error(self) -> BaseException | None:
-        """The error that an answer failed with, once."""
+        """Return and clear the error of a failed call."""
         error, self._error = self._error, None
         return error
 
 
 def _function(column: Column) -> Derive:
-    """What is asked about a text of a column."""
+    """Return the derive function of a column."""
     return column.value_of if column.is_derived else column.type.derive_unclear or column.value_of
 
 
 def _column(column: Column, source: int) -> binding.Column:
     if column.first < 0 or len(column.after) > 1 or not column.after.isascii():
         raise ContractError(
-            f"column {column.name}: expected first of at least 0 and after of one ASCII character, or empty;"
+            f"column {column.name}: expected first to be at least 0, and after to be empty or one ASCII character;"
             f" found first={column.first}, after={column.after!r}. Correct the contract"
         )
     of_nothing = column.value_of(None) if column.derive else None
@@ -148,5 +151,8 @@ def _column(column: Column, source: int) -> binding.Column:
         is_rounded=column.type.is_rounded,
     )
     if not library.column_type(described):
-        raise ContractError(f"column {column.name}: {column.type.postgres} is no type that rows can be made of")
+        raise ContractError(
+            f"column {column.name}: expected a type of tasks.contracts.types, found {column.type.postgres}."
+            " Correct the contract"
+        )
     return described

@@ -1,4 +1,4 @@
-"""Texts: what readers make of an object's bytes, by column, and what rows of a COPY are made of."""
+"""String columns: the output of the format readers and the input of the row encoder."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,13 +7,13 @@ from tasks.engine.formats.native.binding import StringColumn
 
 
 class StringColumns:
-    """Rows of texts, or of nothing, in memory that the compiled part reads.
+    """Rows of nullable strings by column, in memory that the native code can read.
 
     Args:
-        names: Of the columns.
-        columns: Where the texts of each are.
-        row_count: How many rows there are.
-        kept: Whatever owns that memory.
+        names: Names of the columns.
+        columns: Memory layout of each column.
+        row_count: Number of rows.
+        kept: Owners of that memory, which must live as long as this object.
     """
 
     def __init__(self, names: Sequence[str], columns: Sequence[StringColumn], row_count: int, *kept: Any) -> None:

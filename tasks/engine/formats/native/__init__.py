@@ -1,4 +1,4 @@
-"""The compiled part of the engine, in C: `csv` (bytes to texts), `values` and `rows` (texts to rows of a binary COPY).
+"""The native code, in C: `csv` splits bytes into strings; `values` and `rows` encode strings as rows of a binary COPY.
 
-`native.h` says what each function does, `binding` calls them, `build` compiles them.
+`native.h` documents the functions, `binding` calls them, and `build` compiles them.
 """

@@ -1,4 +1,4 @@
-"""The functions of `native.h`, by ctypes, which lets other threads run while one of them does."""
+"""Binding of the functions in `native.h` with ctypes, which releases the GIL during a call."""
 
 import ctypes
 import os
@@ -12,17 +12,17 @@ BUILD = "make install, or python -m tasks.engine.formats.native.build"
 LIBRARY = Path(os.environ.get("TALLY_NATIVE") or Path(__file__).with_name("native.so"))
 
 NEVER, ALWAYS, UNCLEAR = range(3)
-"""When a column's value is what the caller's function makes of its text."""
+"""When the derive callback computes a column's value: never, always, or if the type's parser cannot decide."""
 
 VALID, QUOTE, WIDTH, NUL, UTF8, RETURN = range(6)
-"""What is wrong with a record."""
+"""Errors of a record, as `enum RecordError`."""
 
 MOST_CSV_BYTES = 0x3FFFFFFF
-"""How many bytes of CSV one call reads at most: SPAN_SIZE, for places in them have 32 bits."""
+"""Maximum number of bytes of CSV in one call: SPAN_SIZE, because offsets and sizes share 32 bits with flags."""
 
 
 class StringColumn(Structure):
-    """The texts of one column."""
+    """The strings of one column."""
 
     _fields_ = (
         ("data", c_void_p),
@@ -50,7 +50,7 @@ class Record(Structure):
 
 
 class CsvInput(Structure):
-    """What is read, and how much of it one call may return."""
+    """The input of `csv_read`, and the limits of its output."""
 
     _fields_ = (
         ("data", c_void_p),
@@ -68,7 +68,7 @@ class CsvInput(Structure):
 
 
 class CsvRecords(Structure):
-    """Some records."""
+    """A group of records."""
 
     _fields_ = (
         ("row_count", c_int64),
@@ -104,13 +104,13 @@ class Column(Structure):
 
 
 class InvalidRow(Structure):
-    """A row that holds no value where one should be."""
+    """A row with an invalid or missing value."""
 
     _fields_ = (("row", c_int64), ("column", c_int32), ("is_missing", c_bool))
 
 
 class Encoded(Structure):
-    """Rows of COPY."""
+    """Encoded rows of a binary COPY."""
 
     _fields_ = (
         ("row_count", c_int64),
@@ -122,11 +122,11 @@ class Encoded(Structure):
 
 
 DeriveCallback = ctypes.CFUNCTYPE(c_bool, c_int32, c_void_p, c_int64)
-"""The caller's function of a column, asked about a text."""
+"""Callback that derives the value of a text in a column."""
 
 
 STRUCTS = (StringColumn, Record, CsvInput, CsvRecords, Column, InvalidRow, Encoded)
-"""In the order of `native_size`."""
+"""The structs in the order of `native_size`."""
 
 
 def _loaded() -> ctypes.CDLL:
@@ -134,22 +134,21 @@ def _loaded() -> ctypes.CDLL:
         loaded = ctypes.CDLL(str(LIBRARY))
     except OSError as error:
         raise ImportError(
-            f"expected the compiled part of the engine, {LIBRARY}, found none that loads: {error}. Compile it: {BUILD}"
+            f"expected the native library {LIBRARY}, but it could not be loaded: {error}. Compile it: {BUILD}"
         ) from error
     if mismatch := _mismatch(loaded):
         raise ImportError(
-            f"the compiled part of the engine, {LIBRARY}, does not belong to this version of Tally: {mismatch}."
-            f" Compile it again: {BUILD}"
+            f"the native library {LIBRARY} does not match this version of Tally: {mismatch}. Compile it again: {BUILD}"
         )
     return loaded
 
 
 def _mismatch(loaded: ctypes.CDLL) -> str | None:
-    """What shows that a library was built from other sources; None where nothing does."""
+    """Describe the first difference between the library and these sources. Return None if they match."""
     try:
         version, size = loaded.native_version, loaded.native_size
     except AttributeError:
-        return "expected a library that tells its version, found one that does not"
+        return "expected a library with the function native_version, found none"
     version.restype, size.restype = c_char_p, c_int64
     found, expected = (version() or b"").decode(errors="replace"), build.version()
     if found != expected:
@@ -174,7 +173,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "strings_size": (c_int64, [POINTER(StringColumn), c_int64]),
     "strings_copy": (None, [POINTER(StringColumn), c_int64, POINTER(c_int64), POINTER(c_uint8), POINTER(c_uint8)]),
 }
-"""What each function returns and takes."""
+"""The result type and the argument types of each function."""
 
 library = _loaded()
 for _name, (_returned, _arguments) in FUNCTIONS.items():

@@ -1,6 +1,6 @@
-"""Compile the compiled part of the engine: `python -m tasks.engine.formats.native.build`.
+"""Compile the native code: `python -m tasks.engine.formats.native.build`.
 
-By the compiler that `CC` names, else `cc`, else that of the package ziglang, which needs nothing of the machine.
+The compiler is the one that `CC` names, or `cc` on the PATH, or the compiler of the package ziglang, in this order.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ FLAGS = ("-std=c11", "-O3", "-Wall", "-Wextra", "-Wconversion", "-fPIC", "-share
 
 
 def version() -> str:
-    """Digest of the sources: a library that was built from others has another one."""
+    """Return a digest of the sources. It shows whether a library was built from these sources."""
     digest = hashlib.sha256()
     for path in sorted(FOLDER.glob("*.[ch]")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -26,10 +26,10 @@ def version() -> str:
 
 
 def compiler() -> list[str]:
-    """The command that compiles.
+    """Return the compiler's command.
 
     Raises:
-        SystemExit: There is none.
+        SystemExit: No compiler is available.
     """
     if named := os.environ.get("CC"):
         return shlex.split(named)
@@ -38,8 +38,8 @@ def compiler() -> list[str]:
     if importlib.util.find_spec("ziglang"):
         return [sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline"]
     raise SystemExit(
-        "expected a C compiler: the one that CC names, cc on PATH, or the package ziglang; found none."
-        " Install one, such as: pip install ziglang"
+        "expected a C compiler (CC, cc on the PATH, or the package ziglang), found none."
+        " Install one, for example with: pip install ziglang"
     )
 
 
@@ -47,12 +47,12 @@ def build(target: Path = LIBRARY, *flags: str) -> None:
     """Compile all sources.
 
     Args:
-        target: The shared library to write; it appears whole.
-        flags: More of them.
+        target: The shared library to write. The file is replaced atomically.
+        flags: Additional flags for the compiler.
 
     Raises:
-        SystemExit: There is no compiler.
-        subprocess.CalledProcessError: It failed, and said why.
+        SystemExit: No compiler is available.
+        subprocess.CalledProcessError: The compiler failed. Its output names the reason.
     """
     new = target.with_suffix(f".{os.getpid()}")
     sources = sorted(FOLDER.glob("*.c"))

@@ -1,4 +1,4 @@
-/* What type a column has, and so which form its values have. */
+/* Column types: parses a type's name and selects the writer of its values. */
 #include "values.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
-/* Records of CSV bytes: where they end, which are sound, and what is wrong with those that are not.
+/* Splits CSV bytes into valid and malformed records.
  *
- * The grammar is RFC 4180 with LF or CRLF line ends; a quote inside an unquoted field is data. What does not fit the
- * grammar, or is no text, rejects its own record, or, where a quote does not close as it should, its first physical
- * line; reading goes on with what follows.
+ * The grammar is RFC 4180 with LF or CRLF line ends. A quote inside an unquoted field is data. A malformed record, or a
+ * record with a NUL byte or invalid UTF-8, is rejected. If a quote is misplaced or not closed, only the first physical
+ * line of the record is rejected. Reading continues with the next record or line.
  */
 #include "native.h"
 
@@ -20,7 +20,7 @@ static bool is_utf8(const uint8_t *text, const uint8_t *end) {
         if (lead < 0x80) continue;
         int more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
         if (lead < 0xc2 || lead > 0xf4 || end - text < more) return false;
-        /* Neither longer than need be, nor a surrogate, nor beyond the last character. */
+        /* Reject overlong sequences, surrogates and code points above U+10FFFF. */
         uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
         uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
         if (*text < low || *text > high) return false;
@@ -30,16 +30,16 @@ static bool is_utf8(const uint8_t *text, const uint8_t *end) {
     return true;
 }
 
-/* What a record's bytes are like, as far as they were read. */
+/* Properties of a record that were found so far. */
 typedef struct {
-    int64_t end;    /* behind its line end */
+    int64_t end;    /* offset after its line end */
     int64_t fields;
-    unsigned seen;  /* classes of its bytes: NUL, HIGH, a RETURN outside of quotes, a NEWLINE within */
+    unsigned seen;  /* classes of its bytes: NUL, HIGH, RETURN outside quotes, NEWLINE inside quotes */
 } Shape;
 
 enum Outcome { WHOLE, BROKEN, UNFINISHED };
 
-/* Read the record that begins at a position, no further than the limit; a quote that is open there stays open. */
+/* Read the record at an offset, up to the limit. Returns UNFINISHED if a quote is still open at the limit. */
 static enum Outcome read_record(const CsvInput *input, int64_t begin, int64_t limit, Span *spans, Shape *shape) {
     const uint8_t *data = (const uint8_t *)input->data;
     int64_t at = begin;
@@ -63,7 +63,7 @@ static enum Outcome read_record(const CsvInput *input, int64_t begin, int64_t li
             while (at < limit && !((class = classes[data[at]]) & END)) here |= class, at++;
             end = at;
             if (here & RETURN && data[end - 1] == '\r' && (at == limit || data[at] == '\n')) {
-                end--; /* it is the line end's; another one would be none's */
+                end--; /* this carriage return belongs to the line end; any other one is stray */
                 if (!memchr(data + start, '\r', (size_t)(end - start))) here &= ~(unsigned)RETURN;
             }
             if (end == start) flags = SPAN_NULL;
@@ -79,7 +79,7 @@ static enum Outcome read_record(const CsvInput *input, int64_t begin, int64_t li
     return WHOLE;
 }
 
-/* Room for one more; false without memory. */
+/* Make room for one more item. Returns false if memory is exhausted. */
 static bool grow(void **items, int64_t count, int64_t *room, size_t size) {
     if (count < *room) return true;
     int64_t wanted = *room ? *room * 2 : 1024;
@@ -110,12 +110,12 @@ static int64_t count_lines(const char *data, int64_t begin, int64_t end) {
     return lines + (at < last);
 }
 
-/* How many of each there is room for. */
+/* The capacity of each array. */
 typedef struct {
     int64_t rows, rejected, spans;
 } Rooms;
 
-/* Make room for one more record, sound or not; false without memory. */
+/* Make room for one more record, valid or malformed. Returns false if memory is exhausted. */
 static bool grow_all(CsvRecords *found, Rooms *rooms, int32_t wanted) {
     while (wanted && found->row_count + 1 > rooms->spans / wanted)
         if (!grow((void **)&found->spans, rooms->spans, &rooms->spans, sizeof(Span))) return false;
@@ -123,18 +123,19 @@ static bool grow_all(CsvRecords *found, Rooms *rooms, int32_t wanted) {
            grow((void **)&found->rejected, found->rejected_count, &rooms->rejected, sizeof(Record));
 }
 
-/* The place after the line that begins at a position; `size` where the line goes on. */
+/* Return the offset after the line at an offset, or `size` if the line is not complete. */
 static int64_t line_end(const CsvInput *input, int64_t begin) {
     const char *newline = memchr(input->data + begin, '\n', (size_t)(input->size - begin));
     return newline ? newline + 1 - input->data : input->size;
 }
 
-/* Read the record that begins at a position; false where it goes on in bytes that were not read yet. */
+/* Read the record at an offset. Returns false if the record continues after the bytes that were read so far. */
 static bool read_next(const CsvInput *input, int64_t begin, CsvRecords *found, Record *record, int64_t *end,
                       int64_t *lines) {
     Shape shape = {0};
-    /* Once a quote was seen to stay open to the end, one that is open at a later line's end stays open as well: no
-     * record is looked for beyond its line, or a file full of such lines would be read once for each of them. */
+    /* After one quote was found open up to the end of the bytes, every quote that is open at the end of a later line is
+     * also open up to the end. So each later record is searched in its own line only. Otherwise the time would grow with
+     * the square of the number of such lines. */
     int64_t limit = found->is_open ? line_end(input, begin) : input->size;
     enum Outcome outcome = read_record(input, begin, limit, found->spans + found->row_count * input->wanted, &shape);
     *record = (Record){.line = input->first_line + found->lines, .begin = (uint32_t)begin};
@@ -147,8 +148,8 @@ static bool read_next(const CsvInput *input, int64_t begin, CsvRecords *found, R
         if (shape.seen & NEWLINE) *lines = count_lines(input->data, begin, shape.end);
         return true;
     }
-    /* Its first line is rejected, if the rest of it is here. A quote that stays open for longer than a record can be
-     * was never closed. */
+    /* Reject the record's first line, once that line is complete. A quote that is still open after the maximum length
+     * of a record counts as never closed. */
     *end = line_end(input, begin);
     bool is_here = input->data[*end - 1] == '\n', is_long = input->size - begin > input->longest;
     if (!input->is_last && (!is_here || (outcome == UNFINISHED && !is_long))) return false;

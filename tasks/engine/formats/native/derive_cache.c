@@ -1,7 +1,7 @@
-/* What the caller's functions made of texts, by column and text: a hash table of open addresses.
+/* The derive cache: derived values by column and text, in a hash table with open addressing.
  *
- * The table takes at most MAX_BYTES, slots and all: when it is full, every answer is forgotten. A text that is longer
- * than MAX_CACHED_BYTES is never kept: its answer lasts until the next question.
+ * The cache uses at most MAX_BYTES, including its slots. A full cache is cleared. A text longer than MAX_CACHED_BYTES
+ * is not cached: its entry is valid until the next call of cache_find.
  */
 #include "native.h"
 
@@ -10,7 +10,7 @@
 #define MAX_BYTES (16 << 20)
 #define MAX_CACHED_BYTES (64 << 10)
 #define BLOCK_BYTES (64 << 10)
-#define ALLOCATOR_BYTES 16 /* what malloc takes for itself */
+#define ALLOCATOR_BYTES 16 /* overhead of malloc for each block */
 
 typedef struct Block {
     struct Block *next;
@@ -18,7 +18,7 @@ typedef struct Block {
     char bytes[];
 } Block;
 
-/* A copy of some bytes that lasts until all answers are forgotten. */
+/* Copy bytes into memory that lasts until the cache is cleared. */
 static const char *kept(DeriveCache *cache, const char *bytes, int64_t size) {
     Block *block = cache->blocks;
     if (!block || block->size - block->used < size) {
@@ -48,7 +48,7 @@ static uint64_t word_of(const char *bytes, int64_t size) {
     return word;
 }
 
-/* SipHash-1-3: without the key nobody can make texts that fall into the same slots. */
+/* SipHash-1-3. Without the key nobody can construct texts that collide. */
 uint64_t text_hash(const uint64_t key[2], const char *text, int64_t size) {
     uint64_t v[4] = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du, key[0] ^ 0x6c7967656e657261u,
                      key[1] ^ 0x7465646279746573u};
@@ -78,8 +78,8 @@ static bool widen(DeriveCache *cache) {
     return true;
 }
 
-/* Make room for one more answer. While the table is widened, the old slots and the new ones are there: three times
- * the old ones. */
+/* Make room for one more entry. While the table grows, the old slots and the new slots coexist: together three times
+ * the old size. */
 static bool make_room(DeriveCache *cache) {
     int64_t slots = cache->slots ? (int64_t)((cache->mask + 1) * sizeof(CacheEntry)) : 0;
     bool is_full = !cache->slots || (uint64_t)cache->count * 2 > cache->mask;
@@ -111,7 +111,7 @@ CacheEntry *cache_find(DeriveCache *cache, int32_t column, const char *text, int
     return slot;
 }
 
-/* A copy of a long text's answer, which lasts until the next question. */
+/* Copy the value of an uncached text. The copy lasts until the next call of cache_find. */
 static const char *passed(DeriveCache *cache, const char *value, int64_t size) {
     cache->uncached_value = malloc((size_t)size + 1);
     return cache->uncached_value ? memcpy(cache->uncached_value, value, (size_t)size) : NULL;

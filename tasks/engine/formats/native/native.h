@@ -1,7 +1,7 @@
-/* The compiled part of the engine: CSV bytes to texts, and texts to rows of a binary COPY.
+/* The native code: splits CSV bytes into strings, and encodes strings as rows of a binary COPY.
  *
- * Nothing here knows Python: `tasks/engine/formats/native/binding.py` has these functions by ctypes, which lets other threads
- * run meanwhile. All memory that a function returns is freed by the function named beside it.
+ * This code does not depend on Python. `tasks/engine/formats/native/binding.py` calls it with ctypes, which lets other
+ * threads run during a call. Each function that returns memory is followed by the function that frees it.
  */
 #ifndef TALLY_NATIVE_H
 #define TALLY_NATIVE_H
@@ -10,77 +10,77 @@
 #include <stdint.h>
 #include <string.h>
 
-/* What the binding calls; the build hides every other symbol. */
+/* Marks the functions that the binding calls. The build hides every other symbol. */
 #define EXPORT __attribute__((visibility("default")))
 
-/* Where a text stands in some bytes. */
+/* The position of a string in a buffer. The two highest bits of the size are flags. */
 typedef struct {
     uint32_t begin;
-    uint32_t size; /* or one of these, in its highest bits */
+    uint32_t size;
 } Span;
 
-#define SPAN_NULL 0x80000000u    /* a bare empty field: no text at all */
-#define SPAN_DOUBLED 0x40000000u /* quotes in it are doubled */
+#define SPAN_NULL 0x80000000u    /* an empty field without quotes: null */
+#define SPAN_DOUBLED 0x40000000u /* the string contains doubled quotes */
 #define SPAN_SIZE 0x3fffffffu
 
-/* The texts of one column: of CSV, spans of its bytes; else an Arrow array of large_string, or a large_list of it. */
+/* The strings of one column: spans of CSV bytes, an Arrow array of large_string, or an Arrow large_list of it. */
 typedef struct {
     const char *data;
-    const Span *spans;       /* of CSV: one for each row, `stride` apart */
+    const Span *spans;       /* CSV: one for each row, `stride` apart */
     int64_t stride;
-    const int64_t *offsets;  /* of Arrow: where each text begins, and the last one ends; of CSV NULL */
-    const uint8_t *validity; /* bitmap of the texts that are there; NULL where all are */
-    int64_t offset;          /* place of the first row in an Arrow array */
-    const int64_t *lists;    /* of lists: where each one's texts begin; else NULL */
-    const uint8_t *has_list; /* bitmap of the lists that are there; NULL where all are */
-    int64_t list_offset;
+    const int64_t *offsets;  /* Arrow: the start of each string and the end of the last; NULL for CSV */
+    const uint8_t *validity; /* bitmap of the strings that are not null; NULL if no string is null */
+    int64_t offset;          /* index of the first row in the Arrow array */
+    const int64_t *lists;    /* lists: index of each list's first string; NULL for other columns */
+    const uint8_t *has_list; /* bitmap of the lists that are not null; NULL if no list is null */
+    int64_t list_offset;     /* index of the first row in the array of lists */
 } StringColumn;
 
 /* ---- csv.c ---- */
 
-/* A record, or one that was rejected: its first physical line, its bytes without the line end. */
+/* A valid or malformed record: its first physical line, and its bytes without the line end. */
 typedef struct {
     int64_t line;
     uint32_t begin, end;
-    int32_t error;  /* one of enum RecordError */
-    int32_t fields; /* how many were found, where their number is the fault */
+    int32_t error;  /* enum RecordError */
+    int32_t fields; /* number of fields in the record */
 } Record;
 
 enum RecordError { VALID, ERROR_QUOTE, ERROR_WIDTH, ERROR_NUL, ERROR_UTF8, ERROR_RETURN };
 
-/* What csv_read reads, and how much of it one call may return. */
+/* The input of csv_read, and the limits of its output. */
 typedef struct {
-    const char *data;      /* begins with a record */
-    int64_t size;          /* at most SPAN_SIZE: places in it have 32 bits */
-    int64_t first_line;
-    const int32_t *places; /* for each field of a record: which of the wanted columns it is, or -1 */
-    int32_t width;         /* fields of a record */
-    int32_t wanted;        /* columns */
-    int64_t longest;       /* bytes that a record may have */
-    int64_t most_records;  /* no further record is read after so many, */
-    int64_t most_bytes;    /* or after so many bytes */
+    const char *data;      /* starts at the beginning of a record */
+    int64_t size;          /* at most SPAN_SIZE */
+    int64_t first_line;    /* physical line number of the first record */
+    const int32_t *places; /* for each field of a record: the index of its column, or -1 for an unwanted field */
+    int32_t width;         /* expected number of fields in a record */
+    int32_t wanted;        /* number of wanted columns */
+    int64_t longest;       /* maximum length of a record in bytes */
+    int64_t most_records;  /* stop after this number of records */
+    int64_t most_bytes;    /* stop after this number of bytes */
     bool is_last;          /* the object ends with these bytes */
-    bool is_open;          /* an earlier call saw a quote stay open to the end of these bytes */
+    bool is_open;          /* an earlier call found a quote that is still open at the end of these bytes */
 } CsvInput;
 
 typedef struct {
     int64_t row_count, rejected_count;
     int64_t consumed;  /* bytes of complete records */
-    int64_t lines;     /* physical lines in them */
-    bool is_full;      /* the call returned as much as it may: call again with the bytes that follow */
-    bool is_endless;   /* the record that follows is longer than any may be */
-    bool is_open;      /* a quote stays open to the end */
+    int64_t lines;     /* physical lines in these records */
+    bool is_full;      /* a limit stopped the reading: call again with the remaining bytes */
+    bool is_endless;   /* the next record is longer than the maximum */
+    bool is_open;      /* a quote is still open at the end of the bytes */
     Record *rows, *rejected;
-    Span *spans;       /* row by row, one for each column that is wanted */
+    Span *spans;       /* row by row, one span for each wanted column */
 } CsvRecords;
 
-/* Read some records. Returns NULL without memory, or where there are more bytes than SPAN_SIZE. */
+/* Read a group of records. Returns NULL if memory is exhausted or the size exceeds SPAN_SIZE. */
 EXPORT CsvRecords *csv_read(const CsvInput *input);
 EXPORT void csv_free(CsvRecords *records);
 
 /* ---- derive_cache.c ---- */
 
-/* What a function of the caller's made of a text: kept, so that it is asked once. */
+/* The value that the derive callback returned for a text in a column. */
 typedef struct {
     int32_t column;
     int32_t state; /* enum State */
@@ -93,23 +93,25 @@ typedef struct {
 
 enum State { FREE, PENDING, DERIVED, REFUSED };
 
+/* A cache of derived values, memoised per column and distinct text. */
 typedef struct {
-    uint64_t key[2]; /* of the hash: random */
+    uint64_t key[2]; /* random key of the hash function */
     CacheEntry *slots;
     uint64_t mask;
     int64_t count;
-    struct Block *blocks; /* memory of the texts */
-    int64_t bytes;        /* of the blocks */
-    CacheEntry uncached;      /* the latest answer about a text that is too long to be kept */
-    char *uncached_value;        /* that answer's text */
+    struct Block *blocks; /* memory of the texts and values */
+    int64_t bytes;        /* total size of the blocks */
+    CacheEntry uncached;  /* the entry of the latest text that is too long for the cache */
+    char *uncached_value; /* the value of that entry */
 } DeriveCache;
 
 EXPORT uint64_t text_hash(const uint64_t key[2], const char *text, int64_t size);
 
-/* The answer about a text, PENDING where none was given yet; NULL without memory. The answer is valid until the next call,
- * and so must the text be. */
+/* Return the entry of a text. Its state is PENDING if no value was stored yet. Returns NULL if memory is exhausted.
+ * The entry, and a text that is too long for the cache, must not be used after the next call. */
 CacheEntry *cache_find(DeriveCache *cache, int32_t column, const char *text, int64_t size);
-bool cache_store(DeriveCache *cache, CacheEntry *entry, const char *value, int64_t size); /* size -1: refused */
+/* Store the value of an entry. The size -1 marks the text as invalid. Returns false if memory is exhausted. */
+bool cache_store(DeriveCache *cache, CacheEntry *entry, const char *value, int64_t size);
 void cache_clear(DeriveCache *cache);
 
 /* ---- columns.c; words.c ---- */
@@ -119,35 +121,36 @@ enum Kind {
     KIND_BOOLEAN, KIND_NUMERIC, KIND_JSONB, KIND_TEXT_ARRAY, KIND_UNKNOWN,
 };
 
-/* A column of the table, and where its value comes from. */
+/* A column of the table, and the source of its values. */
 typedef struct {
-    const char *type;         /* as Postgres calls it, such as numeric(14,2) */
-    int32_t source;           /* index of its column of texts */
-    int32_t first;            /* only the first characters of the text count; 0: all */
-    int32_t after;            /* only what follows the last such byte counts; 0: all */
+    const char *type;         /* the type's name in Postgres, such as numeric(14,2) */
+    int32_t source;           /* index of its string column */
+    int32_t first;            /* use only this number of leading characters; 0: use all */
+    int32_t after;            /* use only the text after the last such byte; 0: use all */
     int32_t derive;           /* enum Derive */
-    const char *derived_null; /* what the caller's function makes of no text; NULL: nothing */
+    const char *derived_null; /* the derived value of null; NULL if that value is null */
     int64_t derived_null_size;
     bool is_nullable;
-    bool is_rounded;          /* numeric: digits beyond the scale are rounded, not refused */
-    int32_t kind;             /* set from type: enum Kind, and of numeric */
-    int32_t precision, scale;
+    bool is_rounded;          /* numeric: round digits beyond the scale instead of rejecting them */
+    int32_t kind;             /* enum Kind, which column_type sets */
+    int32_t precision, scale; /* numeric: also set by column_type */
 } Column;
 
 enum Derive {
     DERIVE_NEVER,
-    DERIVE_ALWAYS,  /* the value is what the caller's function makes of the text */
-    DERIVE_UNCLEAR, /* the same, of a text that the type's parser leaves open */
+    DERIVE_ALWAYS,  /* the derive callback computes every value */
+    DERIVE_UNCLEAR, /* the derive callback computes the values of texts that the type's parser cannot decide */
 };
 
 enum { NO_VALUE = -1, UNCLEAR = -2 };
 
-/* Room that a value of a text of this many bytes may take. */
+/* Upper bound of the encoded size of a text of this many bytes. */
 #define VALUE_ROOM(size) (3 * (size) + 96)
 
-EXPORT bool column_type(Column *column); /* sets kind, precision and scale; false where the type is not known */
+EXPORT bool column_type(Column *column); /* sets kind, precision and scale; returns false for an unknown type */
 
-/* Write the binary form of a value; its size, NO_VALUE, or UNCLEAR where only the caller's function can tell. */
+/* Write the binary form of a value. Returns its size, NO_VALUE for an invalid text, or UNCLEAR if the derive callback
+ * must decide. */
 int64_t value_write(const Column *column, const char *text, int64_t size, uint8_t *out);
 int64_t list_write(const StringColumn *texts, int64_t begin, int64_t end, uint8_t *out);
 
@@ -163,14 +166,14 @@ static inline void put64(uint8_t *out, uint64_t value) {
 
 /* ---- rows.c ---- */
 
-/* A row that holds no value where one should be. */
+/* A row with an invalid or missing value. */
 typedef struct {
     int64_t row;
     int32_t column;
-    bool is_missing; /* there is nothing, and the column wants something */
+    bool is_missing; /* a required value is missing */
 } InvalidRow;
 
-/* The rows of one load, for COPY. */
+/* The encoded rows of one call. */
 typedef struct {
     int64_t row_count, invalid_count;
     const uint8_t *out; /* valid until the next call */
@@ -180,28 +183,31 @@ typedef struct {
 
 typedef struct Encoder Encoder;
 
-/* The caller's function of a column: it gives what it makes of a text to encoder_store_derived. False where it failed. */
+/* Derives the value of a text and passes it to encoder_store_derived. Returns false after an error. */
 typedef bool (*DeriveCallback)(int32_t column, const char *text, int64_t size);
 
-/* head: what every row begins with: the number of its fields, and those that are the same in all of them.
- * key: random, for the hash of the texts that are asked about.
- * Returns NULL without memory. The columns are copied, their texts are not. */
+/* head: the beginning of every row: the number of its fields, and the fields with the same value in all rows.
+ * key: random key of the derive cache's hash function.
+ * Returns NULL if memory is exhausted. The encoder copies the columns, but not the strings that they point to. */
 EXPORT Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t *head, int64_t head_size,
                             const uint64_t key[2], DeriveCallback derive);
 EXPORT void encoder_free(Encoder *encoder);
 
-/* Encode rows, asking once about each text. NULL without memory, or where the caller's function failed. */
+/* Encode rows. Derived values are memoised per distinct text. Returns NULL if memory is exhausted or the callback failed. */
 EXPORT const Encoded *encoder_encode(Encoder *encoder, const StringColumn *texts, int64_t row_count);
-EXPORT bool encoder_store_derived(Encoder *encoder, const char *value, int64_t size); /* size -1: refused; false without memory */
+
+/* Store the value that the callback derived. The size -1 marks the text as invalid. Returns false if memory is exhausted. */
+EXPORT bool encoder_store_derived(Encoder *encoder, const char *value, int64_t size);
 
 /* ---- string_columns.c ---- */
 
-/* The most bytes that a column's texts take. */
+/* Return an upper bound of the total size of a column's strings. */
 EXPORT int64_t strings_size(const StringColumn *texts, int64_t row_count);
-/* Copy them: row_count + 1 offsets, the bytes, and a bitmap that was zeroed before. */
+/* Copy a column: row_count + 1 offsets, the bytes, and the validity bitmap, which the caller initialises with zeros. */
 EXPORT void strings_copy(const StringColumn *texts, int64_t row_count, int64_t *offsets, char *data, uint8_t *validity);
 
-/* A text of a column; false where there is none. Doubled quotes are undone in `spare`, which holds at least its size. */
+/* Get a string of a column. Returns false for null. A string with doubled quotes is unescaped into `spare`, which must
+ * have room for the string. */
 static inline bool string_at(const StringColumn *texts, int64_t row, const char **text, int64_t *size, char *spare) {
     if (!texts->offsets) {
         Span span = texts->spans[row * texts->stride];
@@ -227,10 +233,10 @@ static inline bool string_at(const StringColumn *texts, int64_t row, const char 
 
 /* ---- version.c ---- */
 
-/* Digest of the sources that the library was built from. */
+/* Return the digest of the sources from which the library was built. */
 EXPORT const char *native_version(void);
 
-/* Sizes of the structs that the binding describes, in its order; 0 beyond the last one. */
+/* Return the size of a struct by its index in the binding's STRUCTS; 0 for an index after the last struct. */
 EXPORT int64_t native_size(int32_t place);
 
 #endif

@@ -1,10 +1,10 @@
-/* Numbers in their binary form. */
+/* Writers of numbers. */
 #include "values.h"
 
-#define LARGEST_EXPONENT 1073741823 /* of Postgres */
-#define MOST_BEHIND_POINT 16383    /* digits, in Postgres */
+#define LARGEST_EXPONENT 1073741823 /* limit of Postgres */
+#define MAX_FRACTION_DIGITS 16383   /* limit of Postgres */
 
-/* [+-]?[0-9]+ between blanks. */
+/* [+-]?[0-9]+ with blanks around it. */
 static bool whole_of(const char *text, int64_t size, int64_t *value) {
     trim(&text, &size);
     bool is_negative = size && text[0] == '-';
@@ -42,7 +42,7 @@ typedef struct {
     bool is_negative;
 } Decimal;
 
-/* The exponent behind its e. */
+/* Parse the exponent after its `e`. */
 static bool exponent_of(const char *text, int64_t size, int64_t *exponent) {
     bool is_negative = size && text[0] == '-';
     if (size && (text[0] == '-' || text[0] == '+')) text++, size--;
@@ -70,7 +70,7 @@ static bool decimal_of(const char *text, int64_t size, Decimal *found) {
     return (text[at] | 0x20) == 'e' && exponent_of(text + at + 1, size - at - 1, &found->exponent);
 }
 
-/* A digit of the number by its power of ten. */
+/* Return the digit of the number at a power of ten. */
 static int digit_at(const char *text, const Decimal *decimal, int64_t power) {
     power -= decimal->exponent;
     int64_t place = power >= 0 ? decimal->point - 1 - power : decimal->point - power;
@@ -78,7 +78,7 @@ static int digit_at(const char *text, const Decimal *decimal, int64_t power) {
     return is_there ? text[place] - '0' : 0;
 }
 
-/* The highest power of ten that has a digit which is not 0; no number has one as low as the lowest. */
+/* Return the highest power of ten with a nonzero digit, or INT64_MIN for zero. */
 static int64_t highest_power(const char *text, const Decimal *decimal) {
     for (int64_t i = decimal->whole; i < decimal->end; i++) {
         if (i == decimal->point || text[i] == '0') continue;
@@ -87,7 +87,7 @@ static int64_t highest_power(const char *text, const Decimal *decimal) {
     return INT64_MIN;
 }
 
-/* Whether any digit below a power of ten is not 0. */
+/* Return whether a digit below a power of ten is nonzero. */
 static bool has_more(const char *text, const Decimal *decimal, int64_t power) {
     for (int64_t i = decimal->end - 1; i >= decimal->whole; i--) {
         if (i == decimal->point || text[i] == '0') continue;
@@ -101,21 +101,21 @@ int64_t write_numeric(const Column *column, const char *text, int64_t size, uint
     trim(&text, &size);
     if (!decimal_of(text, size, &decimal)) return NO_VALUE;
     int whole = column->precision - column->scale, scale = column->scale;
-    int64_t behind_point = decimal.end > decimal.point ? decimal.end - decimal.point - 1 : 0;
-    if (behind_point - decimal.exponent > MOST_BEHIND_POINT) return NO_VALUE;
+    int64_t fraction = decimal.end > decimal.point ? decimal.end - decimal.point - 1 : 0;
+    if (fraction - decimal.exponent > MAX_FRACTION_DIGITS) return NO_VALUE;
     if (highest_power(text, &decimal) >= whole) return NO_VALUE;
     if (!column->is_rounded && has_more(text, &decimal, -scale)) return NO_VALUE;
-    /* Digits in groups of four, as on the wire: `before` groups before the point, then those behind it. One more
-     * before, for what rounding may carry there. */
-    int before = (NUMERIC_DIGITS + 3) / 4 + 1, behind = (scale + 3) / 4, count = before + behind;
+    /* The binary form has groups of four digits: `before` groups before the point, `after` groups after it. One group
+     * before the point is reserved for a carry of rounding. */
+    int before = (NUMERIC_DIGITS + 3) / 4 + 1, after = (scale + 3) / 4, count = before + after;
     int16_t groups[2 * (NUMERIC_DIGITS + 3) / 4 + 2] = {0};
     for (int power = whole - 1; power >= -scale; power--) {
         int place = power >= 0 ? before - 1 - power / 4 : before + (-power - 1) / 4;
         groups[place] = (int16_t)(groups[place] * 10 + digit_at(text, &decimal, power));
     }
-    int unit = 1; /* of the last digit of the scale in its group */
+    int unit = 1; /* weight of the scale's last digit in its group */
     for (int i = scale; i % 4; i++) unit *= 10, groups[count - 1] = (int16_t)(groups[count - 1] * 10);
-    /* Half away from zero: one digit tells, for from 5 on it is at least a half, whatever follows. */
+    /* Round half away from zero. The first dropped digit decides: from 5 on, the dropped part is at least one half. */
     if (column->is_rounded && digit_at(text, &decimal, -scale - 1) >= 5) {
         int place = count - 1;
         groups[place] = (int16_t)(groups[place] + unit);
@@ -123,7 +123,7 @@ int64_t write_numeric(const Column *column, const char *text, int64_t size, uint
         int64_t limit = 1, top = 0;
         for (int i = 0; i < whole % 4; i++) limit *= 10;
         for (int i = 0; i < before - whole / 4; i++) top += groups[i];
-        if (top >= limit) return NO_VALUE; /* rounded up to a digit too many */
+        if (top >= limit) return NO_VALUE; /* rounding added a digit, which exceeds the precision */
     }
     int first = 0, last = count;
     while (first < last && !groups[first]) first++;

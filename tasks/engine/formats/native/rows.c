@@ -1,4 +1,4 @@
-/* Rows of texts to rows of a binary COPY. */
+/* Encodes string columns as rows of a binary COPY. */
 #include "native.h"
 
 #include <stdlib.h>
@@ -52,7 +52,7 @@ void encoder_free(Encoder *encoder) {
 
 enum Cell { WRITTEN, NOTHING, INVALID, FAILED };
 
-/* A text, or none, and whether the source brought anything at all. */
+/* The text of a value. `is_there`: the text is not null. `is_given`: the source is neither null nor empty. */
 typedef struct {
     const char *text;
     int64_t size;
@@ -64,7 +64,7 @@ static bool room_for_text(Encoder *encoder, const StringColumn *texts, int64_t r
     return room_for((void **)&encoder->spare, size, &encoder->spare_room, 1);
 }
 
-/* How many bytes the first characters of a text take. */
+/* Return the size in bytes of the first characters of a text. */
 static int64_t size_of_first(const char *text, int64_t size, int32_t characters) {
     int64_t end = 0;
     for (; end < size; end++)
@@ -72,13 +72,13 @@ static int64_t size_of_first(const char *text, int64_t size, int32_t characters)
     return end;
 }
 
-/* The text that a column is about: of its source, the part that counts. */
+/* Get the part of the source that a column uses. */
 static Found find(const Column *column, const StringColumn *texts, int64_t row, char *spare) {
     Found found = {0};
     found.is_there = string_at(texts, row, &found.text, &found.size, spare);
     found.is_given = found.is_there && found.size;
     if (!found.is_there) return found;
-    if (column->first && column->kind != KIND_TEXT) { /* blanks before a value do not count */
+    if (column->first && column->kind != KIND_TEXT) { /* skip leading blanks */
         while (found.size && (*found.text == ' ' || (*found.text >= '\t' && *found.text <= '\r'))) found.text++, found.size--;
     }
     if (column->first && found.size > column->first) found.size = size_of_first(found.text, found.size, column->first);
@@ -91,7 +91,7 @@ static Found find(const Column *column, const StringColumn *texts, int64_t row, 
     return found;
 }
 
-/* Put what the caller's function made of a text in its place. */
+/* Replace a text by its derived value, from the cache or from the callback. */
 static enum Cell derive(Encoder *encoder, int32_t place, Found *found) {
     CacheEntry *entry = encoder->pending = cache_find(&encoder->cache, place, found->text, found->size);
     if (!entry) return FAILED;
@@ -117,7 +117,7 @@ static enum Cell write_list(Encoder *encoder, const StringColumn *texts, int64_t
     return *size < 0 ? INVALID : WRITTEN;
 }
 
-/* Write a value, 4 bytes behind the end, where its size will stand. */
+/* Write a value 4 bytes after `end`. The caller writes the value's size into these 4 bytes. */
 static enum Cell write_value(Encoder *encoder, int32_t place, const StringColumn *texts, int64_t row, int64_t end,
                              int64_t *size) {
     const Column *column = &encoder->columns[place];
@@ -133,7 +133,7 @@ static enum Cell write_value(Encoder *encoder, int32_t place, const StringColumn
             found.text = column->derived_null, found.size = column->derived_null_size;
         }
     }
-    /* An empty text is a value of a text only. */
+    /* An empty string is valid only in a text column. */
     if (!found.is_there || (!found.size && column->kind != KIND_TEXT)) return found.is_given ? INVALID : NOTHING;
     enum Cell written = write_text(encoder, column, found, end, size);
     if (*size != UNCLEAR || column->derive != DERIVE_UNCLEAR) return written;
@@ -143,7 +143,7 @@ static enum Cell write_value(Encoder *encoder, int32_t place, const StringColumn
 
 /* ---- rows ---- */
 
-/* Write a row's values behind the end. */
+/* Append the values of a row at `end`. */
 static enum Cell write_row(Encoder *encoder, const StringColumn *texts, int64_t row, int64_t *end) {
     for (int32_t place = 0; place < encoder->count; place++) {
         const Column *column = &encoder->columns[place];

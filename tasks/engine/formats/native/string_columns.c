@@ -1,4 +1,4 @@
-/* Texts of a column as the buffers of an Arrow array of large_string. */
+/* Copies a string column into the buffers of an Arrow array of large_string. */
 #include "native.h"
 
 int64_t strings_size(const StringColumn *texts, int64_t row_count) {

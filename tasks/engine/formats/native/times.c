@@ -1,18 +1,18 @@
-/* Dates and times in their binary form. */
+/* Writers of dates and times. */
 #include "values.h"
 
 #define DAY_SECONDS 86400
-#define FIRST_DAY (-730119) /* 0001-01-01, counted from 2000-01-01, as Postgres does */
+#define FIRST_DAY (-730119) /* 0001-01-01; days are counted from 2000-01-01, as in Postgres */
 #define LAST_DAY 2921939    /* 9999-12-31 */
 
-/* The day YYYY-MM-DD, years 0001 to 9999, counted from 2000-01-01. */
+/* Parse YYYY-MM-DD, years 0001 to 9999, as a number of days since 2000-01-01. */
 static bool day_of(const char *text, int32_t *day) {
     static const uint8_t lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     int year = number(text, 4), month = number(text + 5, 2), of_month = number(text + 8, 2);
     if (text[4] != '-' || text[7] != '-' || year < 1 || month < 1 || month > 12 || of_month < 1) return false;
     bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     if (of_month > lengths[month - 1] + (month == 2 && is_leap)) return false;
-    /* Years that begin in March: the leap day is the last one. */
+    /* Count years from March, so that the leap day is the last day of a year. */
     int since = month < 3 ? year - 1 : year, months = month < 3 ? month + 9 : month - 3;
     *day = 365 * since + since / 4 - since / 100 + since / 400 + (153 * months + 2) / 5 + of_month - 1 - 730425;
     return true;
@@ -26,13 +26,14 @@ int64_t write_date(const char *text, int64_t size, uint8_t *out) {
     return 4;
 }
 
-/* A time of day, and how many bytes its text takes. */
+/* A time of day, and the size of its text in bytes. */
 typedef struct {
     int64_t microseconds, size;
-    bool is_cut; /* it has digits beyond the microsecond that are not 0 */
+    bool is_cut; /* it has nonzero digits beyond the microsecond */
 } Clock;
 
-/* Digits of a fraction; where they end, NULL where there are none. What lies beyond the microsecond is cut off. */
+/* Parse the digits of a fraction. Returns their end, or NULL without any digit. Digits beyond the microsecond are
+ * dropped. */
 static const char *fraction_of(const char *at, const char *end, Clock *clock) {
     int64_t unit = 100000;
     if (at == end || !is_digit(*at)) return NULL;
@@ -43,7 +44,7 @@ static const char *fraction_of(const char *at, const char *end, Clock *clock) {
     return at;
 }
 
-/* The time behind a date: [Tt ]HH:MM(:SS([.,]f+)?)?, up to 24:00:00; a second may be the 60th, as Postgres takes it. */
+/* Parse the time after a date: [Tt ]HH:MM(:SS([.,]f+)?)?, up to 24:00:00. As in Postgres, a second may be 60. */
 static bool clock_of(const char *text, int64_t size, Clock *clock) {
     const char *at = text + 1, *end = text + size;
     if (size < 6 || ((text[0] | 0x20) != 't' && text[0] != ' ')) return false;
@@ -64,7 +65,7 @@ static bool clock_of(const char *text, int64_t size, Clock *clock) {
     return true;
 }
 
-/* The offset from UTC in seconds: Z, UTC, or a sign with HH, H, HHMM, HMM, HH:MM or HH:MM:SS, below 16 hours. */
+/* Parse an offset from UTC: Z, UTC, or a sign with HH, H, HHMM, HMM, HH:MM or HH:MM:SS, below 16 hours. */
 static bool offset_of(const char *text, int64_t size, int *seconds) {
     while (size && *text == ' ') text++, size--;
     *seconds = 0;
@@ -73,24 +74,25 @@ static bool offset_of(const char *text, int64_t size, int *seconds) {
     if (size < 2 || (text[0] != '+' && text[0] != '-')) return false;
     int count = 1, hour, minute = 0, second = 0;
     while (count < size && count < 6 && is_digit(text[count])) count++;
-    count--; /* without the sign */
+    count--; /* exclude the sign */
     if (count < 1 || count > 4) return false;
     int of_hour = count < 3 ? count : count - 2;
     hour = number(text + 1, of_hour);
     if (count > 2) minute = number(text + 1 + of_hour, 2);
     int64_t rest = size - 1 - count;
-    const char *behind = text + 1 + count;
+    const char *after = text + 1 + count;
     if (rest) {
-        if (count > 2 || (rest != 3 && rest != 6) || behind[0] != ':' || (rest == 6 && behind[3] != ':')) return false;
-        minute = number(behind + 1, 2);
-        if (rest == 6) second = number(behind + 4, 2);
+        if (count > 2 || (rest != 3 && rest != 6) || after[0] != ':' || (rest == 6 && after[3] != ':')) return false;
+        minute = number(after + 1, 2);
+        if (rest == 6) second = number(after + 4, 2);
     }
     if (hour > 15 || minute < 0 || minute > 59 || second < 0 || second > 59) return false;
     *seconds = (text[0] == '-' ? -1 : 1) * ((hour * 60 + minute) * 60 + second);
     return true;
 }
 
-/* Write a moment, counted from 2000-01-01; an offset, or 24:00, can lead out of the years that clients can read. */
+/* Write a moment as microseconds since 2000-01-01. An offset or 24:00 can move it outside the years 1 to 9999, which
+ * clients cannot read. */
 static int64_t write_moment(int64_t microseconds, uint8_t *out) {
     if (microseconds < INT64_C(1000000) * DAY_SECONDS * FIRST_DAY) return NO_VALUE;
     if (microseconds >= INT64_C(1000000) * DAY_SECONDS * (LAST_DAY + 1)) return NO_VALUE;
@@ -112,7 +114,7 @@ int64_t write_timestamptz(const char *text, int64_t size, uint8_t *out) {
     return write_moment(((int64_t)day * DAY_SECONDS - seconds) * 1000000 + clock.microseconds, out);
 }
 
-/* A local date-time of whole milliseconds: more digits of the fraction are 0. */
+/* A local date-time in whole milliseconds. Further digits of the fraction must be 0. */
 int64_t write_timestamp_ms(const char *text, int64_t size, uint8_t *out) {
     int32_t day;
     Clock clock = {0};

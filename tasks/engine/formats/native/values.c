@@ -1,4 +1,4 @@
-/* Texts, UUIDs, booleans, JSON and addresses in their binary form. */
+/* Writers of text, UUIDs, booleans, JSON and network addresses. */
 #include "values.h"
 
 #include <arpa/inet.h>
@@ -6,12 +6,12 @@
 /* ---- text, uuid, boolean, jsonb ---- */
 
 int64_t write_text(const char *text, int64_t size, uint8_t *out) {
-    if (memchr(text, '\0', (size_t)size)) return NO_VALUE; /* Postgres has no such character */
+    if (memchr(text, '\0', (size_t)size)) return NO_VALUE; /* Postgres cannot store NUL in text */
     memcpy(out, text, (size_t)size);
     return size;
 }
 
-/* 32 hexadecimal digits, with or without braces around them, and a hyphen or none behind every four of them. */
+/* 32 hexadecimal digits with optional braces around them and an optional hyphen after every four digits. */
 int64_t write_uuid(const char *text, int64_t size, uint8_t *out) {
     if (size > 1 && text[0] == '{' && text[size - 1] == '}') text++, size -= 2;
     for (int i = 0; i < 16; i++) {
@@ -25,7 +25,7 @@ int64_t write_uuid(const char *text, int64_t size, uint8_t *out) {
     return size ? NO_VALUE : 16;
 }
 
-/* Whether a text is the beginning of a word, in either case, and at least so long. */
+/* Return whether a text is a prefix of a word, ignoring case, and has a minimum length. */
 static bool begins(const char *word, const char *text, int64_t size, int64_t least) {
     if (size < least || size > (int64_t)strlen(word)) return false;
     for (int64_t i = 0; i < size; i++)
@@ -43,7 +43,7 @@ int64_t write_boolean(const char *text, int64_t size, uint8_t *out) {
     return 1;
 }
 
-/* The text is JSON: the caller's function has seen to it. */
+/* The derive callback has already validated the JSON. */
 int64_t write_jsonb(const char *text, int64_t size, uint8_t *out) {
     *out = 1; /* the version of the format */
     memcpy(out + 1, text, (size_t)size);
@@ -52,13 +52,13 @@ int64_t write_jsonb(const char *text, int64_t size, uint8_t *out) {
 
 /* ---- inet ---- */
 
-/* A whole number of one to three digits without leading zeros; -1 where it is none. */
+/* Parse one to three digits without leading zeros. Returns -1 for any other text. */
 static int small_number(const char *text, int64_t size) {
     if (size < 1 || size > 3 || (size > 1 && text[0] == '0')) return -1;
     return number(text, (int)size);
 }
 
-/* Octets between points; how many, 0 where they are none. */
+/* Parse up to four octets between points. Returns their number, or 0 for an invalid text. */
 static int octets_of(const char *text, int64_t size, uint8_t *octets) {
     int count = 0;
     for (const char *end = text + size;; text++) {
@@ -71,7 +71,7 @@ static int octets_of(const char *text, int64_t size, uint8_t *octets) {
     }
 }
 
-/* An IPv4 or IPv6 address, with a netmask or none: `1.2.3.4/24`. Of an IPv4 network the last octets may be missing. */
+/* An IPv4 or IPv6 address with an optional netmask: `1.2.3.4/24`. An IPv4 network may omit its last octets. */
 int64_t write_inet(const char *text, int64_t size, uint8_t *out) {
     uint8_t *address = out + 4;
     const char *slash = memchr(text, '/', (size_t)size);

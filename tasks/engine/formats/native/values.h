@@ -1,13 +1,13 @@
-/* What the writers of values share. Each takes the spellings that Postgres' own input takes, but for the differences
- * that ARCHITECTURE.md lists. It returns the size of the binary form, or NO_VALUE, or UNCLEAR where only the caller's
- * function can tell.
+/* Writers of values, and their common functions. Each writer accepts the same spellings as the input function of
+ * Postgres, except for the differences that ARCHITECTURE.md lists. It returns the size of the binary form, NO_VALUE for
+ * an invalid text, or UNCLEAR if the derive callback must decide.
  */
 #ifndef TALLY_VALUES_H
 #define TALLY_VALUES_H
 
 #include "native.h"
 
-#define NUMERIC_DIGITS 37 /* the most that a column has */
+#define NUMERIC_DIGITS 37 /* maximum precision of a column */
 
 /* ---- values.c ---- */
 
@@ -37,7 +37,7 @@ int64_t write_text_array(const char *text, int64_t size, uint8_t *out);
 
 static inline bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-/* Leave out the blanks around a text. */
+/* Remove blanks at both ends of a text. */
 static inline void trim(const char **text, int64_t *size) {
     while (*size && is_blank(**text)) ++*text, --*size;
     while (*size && is_blank((*text)[*size - 1])) --*size;
@@ -47,7 +47,7 @@ static inline void trim(const char **text, int64_t *size) {
 
 static inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/* Values of hexadecimal digits, one more than they are: 0 is none. */
+/* Values of hexadecimal digits plus one; 0 marks any other character. */
 static const uint8_t digits[256] = {
     ['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
     ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
@@ -56,7 +56,7 @@ static const uint8_t digits[256] = {
 
 static inline int digit_of(char c) { return digits[(uint8_t)c] - 1; }
 
-/* The number that so many digits are; -1 where one is none. */
+/* Parse `count` decimal digits. Returns -1 if a character is not a digit. */
 static inline int number(const char *text, int count) {
     int value = 0;
     for (int i = 0; i < count; i++) {

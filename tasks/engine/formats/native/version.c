@@ -1,4 +1,5 @@
-/* What the binding compares when it loads the library: another version of it would read and write other memory. */
+/* The version and the struct sizes, which the binding verifies when it loads the library. With a different version,
+ * both sides would disagree about the layout of memory. */
 #include "native.h"
 
 const char *native_version(void) { return NATIVE_VERSION; }

@@ -1,10 +1,10 @@
-/* Lists of words, `text[]`, in their binary form. */
+/* Writers of `text[]` arrays. */
 #include "values.h"
 
 #define TEXT_OID 25
 
-/* An array on the wire: how many dimensions, whether it holds nulls, the type of its elements, then the length and the
- * first index of its one dimension, then each element behind its size. An empty one has no dimension. */
+/* Binary form of an array: the number of dimensions, whether it contains nulls, the type of the elements, the length and
+ * the first index of its one dimension, and each element with its size in front. An empty array has no dimension. */
 static int64_t array_head(uint8_t *out, int64_t count, bool has_null) {
     put32(out, count > 0), put32(out + 4, has_null), put32(out + 8, TEXT_OID);
     if (!count) return 12;
@@ -20,7 +20,7 @@ static uint8_t *put_character(uint8_t *out, uint32_t code) {
     return out;
 }
 
-/* An escape behind its backslash, as Python's repr writes them; where it ends, NULL where it is another one. */
+/* Decode an escape of Python's repr after its backslash. Returns the end of the escape, or NULL for an unknown escape. */
 static const char *put_escape(const char *at, const char *end, uint8_t **out) {
     static const char names[] = "\\\\''\"\"n\nr\rt\t";
     if (at == end) return NULL;
@@ -39,10 +39,10 @@ static const char *put_escape(const char *at, const char *end, uint8_t **out) {
     return at;
 }
 
-/* What a word cannot hold as it is, but for the other quote. */
+/* Characters that a word cannot contain unescaped. The quote that does not enclose the word is handled separately. */
 static const uint8_t ends_word[256] = {['\''] = 1, ['"'] = 1, ['\\'] = 1, ['\n'] = 1, ['\r'] = 1, ['\0'] = 1};
 
-/* A Python-style list of words, as Python's repr writes them; UNCLEAR where it is written otherwise. */
+/* A list of strings in the notation of Python's repr. Any other notation is UNCLEAR. */
 int64_t write_text_array(const char *text, int64_t size, uint8_t *out) {
     const char *at = text + 1, *end = text + size;
     uint8_t *next = out + 20;
