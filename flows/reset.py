@@ -1,4 +1,4 @@
-"""Flow `reset`: a dataset is removed from the warehouse, so that its next run loads everything again."""
+"""Flow `reset`: removes a dataset from the warehouse, so that the next run loads it again."""
 
 from typing import Annotated
 
@@ -9,18 +9,21 @@ from tasks.engine.schema.reset import ResetPlan
 from tasks.parameters import Dataset, contract_of, named_by_dataset
 from tasks.reset import reset_tables
 
-DryRun = Annotated[bool, Field(description="Only say what would be removed")]
+DryRun = Annotated[
+    bool,
+    Field(description="Report what the reset would remove, and remove nothing. Set to false to remove the dataset"),
+]
 
 
 @flow(name="reset", flow_run_name=named_by_dataset("reset"))
 def reset(dataset: Dataset, dry_run: DryRun = True) -> ResetPlan:
-    """Drop the tables of a dataset, what derives from it alone, and its entries in the ledger; say what goes.
+    """Drop the tables of a dataset, the tables that derive only from it, and its entries in the ledger.
 
-    The objects and exports in the lake stay. The next run of the dataset's pipeline, or its backfill, makes all of it
-    again, as on a new warehouse.
+    The objects and exports in the lake remain. The next run of the dataset's pipeline, or its backfill, loads and
+    builds everything again, as on a new warehouse.
 
     Args:
-        dataset: What is removed.
-        dry_run: Only say what would be removed; set it to false to remove it.
+        dataset: Dataset to remove, such as orders.
+        dry_run: Report what the reset would remove, and remove nothing. Set to false to remove the dataset.
     """
     return reset_tables(contract_of(dataset), dry_run=dry_run)

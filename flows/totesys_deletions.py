@@ -1,4 +1,4 @@
-"""Flow `totesys-deletions`: what is gone from an operational database is closed in the warehouse, and kept."""
+"""Flow `totesys-deletions`: closes the versions of rows that an operational database deleted, and keeps them."""
 
 from prefect import flow
 
@@ -14,9 +14,9 @@ from tasks.transform import build_schemas
 
 @flow(name="totesys-deletions", flow_run_name=named_by_start("totesys-deletions"))
 def totesys_deletions() -> list[DeletionReceipt]:
-    """Compare the keys of the facts with those of the source, and close the versions of rows that are gone from it.
+    """Compare the keys of the facts with the keys of the source, and close the versions of deleted rows.
 
-    A sync that died is completed first, so that nothing arrives later which was read before.
+    The flow first completes a sync that died. Otherwise a row could arrive that the sync read before the comparison.
     """
     check_stores()
     build_schemas(TOTESYS, ["totesys_core", "totesys_warehouse"])

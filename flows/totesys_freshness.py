@@ -1,4 +1,4 @@
-"""Flow `totesys-freshness`: whether the warehouse shows what changed in an operational database half an hour ago."""
+"""Flow `totesys-freshness`: checks that the warehouse holds each change of the source that is half an hour old."""
 
 from datetime import timedelta
 
@@ -11,14 +11,14 @@ from tasks.parameters import named_by_start, scheduled_moment
 from tasks.transform import build_schemas
 
 LIMIT = timedelta(minutes=30)
-"""Age from which a change must be visible in the warehouse."""
+"""Age at which a change must be visible in the warehouse."""
 
 
 @flow(name="totesys-freshness", flow_run_name=named_by_start("totesys-freshness"))
 def totesys_freshness() -> Freshness:
-    """Warn where a change that is older than half an hour, as of the scheduled start, is not in the warehouse.
+    """Warn if the warehouse lacks a change that is more than half an hour old at the scheduled start.
 
-    A source in which nothing changes makes no warehouse stale.
+    A source without changes does not make the warehouse stale.
     """
     build_schemas([], [])
     found = check_freshness("totesys", SOURCE_TABLES, scheduled_moment(), LIMIT)

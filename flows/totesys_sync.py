@@ -1,4 +1,4 @@
-"""Flow `totesys-sync`: what changed in an operational database, over the lake, to a star schema."""
+"""Flow `totesys-sync`: copies the changes of an operational database to the lake, and on to a star schema."""
 
 from prefect import flow
 
@@ -21,7 +21,7 @@ WAREHOUSE = Build("totesys_warehouse", tuple(TOTESYS), lambda _: currency_names(
 
 
 def complete_run(run: SyncRun) -> SyncReceipt:
-    """Take an extracted run from where it stands to the warehouse."""
+    """Complete an extracted run: convert, load and build the steps that remain."""
     run, objects = land_parquet(run, TOTESYS) if run.row_counts else (run, [])
     loads = [load_object(contract, source) for contract, source in objects]
     for (contract, _), load in zip(objects, loads, strict=True):
@@ -33,12 +33,12 @@ def complete_run(run: SyncRun) -> SyncReceipt:
 
 @flow(name="totesys-sync", flow_run_name=named_by_start("totesys-sync"))
 def totesys_sync(full: Full = False) -> list[SyncReceipt]:
-    """Bring what changed since the last run into the lake and the warehouse, all tables as of one moment.
+    """Copy the changes since the last run to the lake and the warehouse, all tables as of one moment.
 
-    A run that died is completed first, or, where it was not whole in the lake yet, superseded by this one.
+    The flow first completes a run that died. If the files of the dead run are incomplete, the new run supersedes it.
 
     Args:
-        full: Extract everything, whether it changed or not.
+        full: Extract all rows, including rows that did not change.
     """
     check_stores()
     build_schemas(TOTESYS, ["totesys_core", "totesys_warehouse"])

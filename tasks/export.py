@@ -27,14 +27,14 @@ def export_tables(
     """Write every table of a schema to `{EXPORT_PREFIX}{EXPORT_ID}/<table>.csv`, then the manifest.
 
     Args:
-        schema: Under `sql/`; a folder without a `table.sql` is a query whose answer is written.
-        parameters: Values of such queries' parameters.
-        as_of: Of tables that are partitioned by as-of date, the one to write; None for whole tables.
-        export_id: In place of `EXPORT_ID`.
-        allow_empty: Let an export without rows replace one that has rows.
+        schema: Schema under `sql/`. For a folder without a `table.sql`, the step writes the answer of its query.
+        parameters: Values of the parameters of such queries.
+        as_of: As-of date to write, of tables with one partition for each as-of date; None for whole tables.
+        export_id: Folder of the exports, in place of `EXPORT_ID`.
+        allow_empty: Allow an export without rows to replace an export with rows.
 
     Raises:
-        EmptyExportError: An export without rows would replace one that has rows; nothing was written.
+        EmptyExportError: An export without rows would replace an export with rows; the step wrote nothing.
     """
     with open_warehouse() as connection, open_lake() as lake:
         exports = [
@@ -51,10 +51,10 @@ def write_page(name: str, page: str, as_of: date, export_id: str | None = None) 
     """Write a page of HTML to `{EXPORT_PREFIX}{EXPORT_ID}/<name>.html`, then the manifest.
 
     Args:
-        name: Of the page.
+        name: Name of the page.
         page: The HTML.
-        as_of: The day that it is as of.
-        export_id: In place of `EXPORT_ID`.
+        as_of: As-of date of the page.
+        export_id: Folder of the page, in place of `EXPORT_ID`.
     """
     with open_warehouse() as connection, open_lake() as lake:
         return _written(connection, lake, [export_of_page(name, page, as_of)], export_id)
@@ -83,10 +83,10 @@ def _written(
 
 
 def log_exports(receipts: Sequence[ExportReceipt]) -> None:
-    """Say in the run's log what was written, and what stood there."""
+    """Log which exports were written, and which were already up to date."""
     for receipt in receipts:
         if receipt.status == "unchanged":
-            get_run_logger().info("%s is up to date: no work", receipt.uri)
+            get_run_logger().info("%s is up to date: skipped", receipt.uri)
         else:
             get_run_logger().info(
                 "Exported %s: %s rows, %s bytes, verified",

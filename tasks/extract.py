@@ -1,4 +1,4 @@
-"""List what the lake holds for a partition."""
+"""List the objects of a partition in the lake."""
 
 import difflib
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ NEAREST = 3
 
 
 def key_template(contract: Contract, settings: RunSettings) -> KeyTemplate:
-    """Template of the keys of a dataset's objects, as it is configured."""
+    """Template of the keys of a dataset's objects, from the settings."""
     return KeyTemplate(getattr(settings, contract.prefix_setting), getattr(settings, contract.key_setting))
 
 
@@ -27,15 +27,15 @@ def objects_of(lake: Lake, contract: Contract, settings: RunSettings, partition:
     """Objects of one partition, in the order of their keys; without partitions, the dataset's object, newest first.
 
     Raises:
-        MissingObjectError: There is none; the message names the bucket, the key and the nearest that exist.
+        MissingObjectError: The lake has no such object; the message names the bucket, the key and similar keys.
     """
     if contract.partition is None:
         if partition:
             raise ContractError(f"dataset {contract.dataset} has no partitions: expected none, asked for {partition}")
         if not contract.keys:
             raise ContractError(
-                f"dataset {contract.dataset} has no objects of fixed names: the runs of its flow bring their own."
-                " Ask for another dataset"
+                f"dataset {contract.dataset} has no objects with fixed names: each run of its flow writes its own objects."
+                " Choose another dataset"
             )
         return _fixed_objects(lake, contract, getattr(settings, contract.prefix_setting))
     unit = contract.partition.unit
@@ -69,7 +69,7 @@ def _fixed_objects(lake: Lake, contract: Contract, prefix: str) -> list[ObjectRe
             f" {lake.bucket}; the nearest that exist: {', '.join(nearest) or 'none at all, check the prefix'}."
             " Run again when it has been delivered, or declare its name in the contract"
         )
-    found.sort(key=lambda stored: stored.modified_at, reverse=True)  # stable: at the same time the first name counts
+    found.sort(key=lambda stored: stored.modified_at, reverse=True)  # stable: first name first
     return [ObjectRef(lake.uri(stored.key), stored.version, stored.size_bytes, "") for stored in found]
 
 
@@ -79,9 +79,9 @@ def _distance(one: date, other: date) -> int:
 
 @step(task_run_name="list_objects {contract.dataset} {partition}")
 def list_objects(contract: Contract, partition: str = "") -> list[ObjectRef]:
-    """List the objects of one partition and the version that each has now.
+    """List the objects of one partition with their current versions.
 
-    Of a dataset without partitions that is one object, or none where it is optional and missing.
+    A dataset without partitions has one object, or no object if the dataset is optional and missing.
     """
     with open_lake() as lake:
         return _listed(lake, contract, partition)
@@ -89,11 +89,11 @@ def list_objects(contract: Contract, partition: str = "") -> list[ObjectRef]:
 
 @step(task_run_name="list_datasets {partition}")
 def list_datasets(contracts: Sequence[Contract], partition: str = "") -> list[tuple[Contract, ObjectRef]]:
-    """List the objects of some datasets, each with its contract; those of optional datasets may be missing.
+    """List the objects of some datasets, each with its contract. Objects of optional datasets may be missing.
 
     Args:
-        contracts: Of the datasets.
-        partition: Which partition of the datasets that have partitions; of any other dataset, its one object.
+        contracts: Contracts of the datasets.
+        partition: Partition to list; a dataset without partitions ignores it.
     """
     with open_lake() as lake:
         return [
@@ -107,10 +107,10 @@ def _listed(lake: Lake, contract: Contract, partition: str = "") -> list[ObjectR
     found = objects_of(lake, contract, run_settings(), partition)
     if contract.partition is None:
         for stale in found[1:]:
-            get_run_logger().warning("%s is older than %s and was passed over", stale.uri, found[0].uri)
+            get_run_logger().warning("%s is older than %s: skipped", stale.uri, found[0].uri)
         found = found[:1]
     if not found:
-        get_run_logger().info("No object of %s: what stands there stays", contract.dataset)
+        get_run_logger().info("No object of %s: its table does not change", contract.dataset)
     for source in found:
         get_run_logger().info("Found %s, %s bytes, version %s", source.uri, f"{source.size_bytes:,}", source.version)
     return found

@@ -1,4 +1,4 @@
-"""Check that the warehouse shows what its source does."""
+"""Check that the warehouse holds the recent changes of its source."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -16,13 +16,13 @@ from tasks.report import markdown_table
 
 @step(task_run_name="check_freshness {pipeline}")
 def check_freshness(pipeline: str, tables: Sequence[SourceTable], as_of: datetime, limit: timedelta) -> Freshness:
-    """Hold the newest change in the warehouse against the newest of the source that is old enough to be there.
+    """Compare the newest change in the warehouse with the newest change in the source older than the limit.
 
     Args:
-        pipeline: Whose runs bring the changes.
-        tables: Of the source.
-        as_of: The moment that is asked about.
-        limit: Age from which a change must be in the warehouse.
+        pipeline: Pipeline that copies the changes.
+        tables: Tables of the source.
+        as_of: Moment of the check.
+        limit: Age at which a change must be in the warehouse.
     """
     logger = get_run_logger()
     with open_warehouse() as connection:
@@ -32,8 +32,8 @@ def check_freshness(pipeline: str, tables: Sequence[SourceTable], as_of: datetim
     found = Freshness(as_of, run.run_number if run else None, str(run.watermark["newest"]) if run else "", due)
     if found.is_stale:
         logger.warning(
-            "The warehouse is stale: a change of %s, more than %s before %s, is not there; the newest that is is of %s,"
-            " by run %s. See why %s-sync does not run or fails",
+            "The warehouse is stale: it lacks the change of %s, which is more than %s older than %s. Its newest change is"
+            " of %s, from run %s. Check why %s-sync does not run or fails",
             found.overdue,
             limit,
             f"{as_of:%Y-%m-%d %H:%M}",
@@ -48,7 +48,7 @@ def check_freshness(pipeline: str, tables: Sequence[SourceTable], as_of: datetim
 
 @step(task_run_name="report_freshness {key}")
 def report_freshness(key: str, pipeline: str, found: Freshness, limit: timedelta) -> None:
-    """Publish what was found."""
+    """Publish the result of the check."""
     facts = [
         ("as of (UTC)", f"{found.as_of:%Y-%m-%d %H:%M}"),
         ("last run in the warehouse", str(found.run_number or "none")),
@@ -56,4 +56,4 @@ def report_freshness(key: str, pipeline: str, found: Freshness, limit: timedelta
         (f"newest change in the source that is at least {limit} old", found.overdue or "none"),
     ]
     title = f"{pipeline}: the warehouse is {'stale' if found.is_stale else 'fresh'}"
-    publish_markdown(f"# {title}\n\n{markdown_table(['what', 'when'], facts)}", key=key, description=title)
+    publish_markdown(f"# {title}\n\n{markdown_table(['fact', 'value'], facts)}", key=key, description=title)

@@ -14,14 +14,14 @@ from tasks.policy import step
 from tasks.prefect_texts import show_progress, start_progress
 
 LINES = 50
-"""Log lines about reasons, and about unknown columns: an object may bring any number of them."""
+"""Maximum number of log lines about reasons, and about unknown columns."""
 
 PROGRESS_AFTER = 5.0
-"""Seconds after which a load begins to show its progress, and between two updates."""
+"""Seconds until a load first shows its progress, and between two updates."""
 
 
 class _Progress:
-    """Shows how far a load is, in the log and as an artifact, once it takes long enough to be watched."""
+    """Shows the progress of a long load in the log and in an artifact."""
 
     def __init__(self, source: ObjectRef) -> None:
         self._source = source
@@ -49,12 +49,12 @@ class _Progress:
 
 @step(task_run_name="load_object {source.uri}")
 def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -> LoadReceipt:
-    """Load one object, exactly once; the same content again is no work.
+    """Load one object exactly once. A version that is already loaded is skipped.
 
     Args:
-        contract: Of the staging table.
-        source: The version to load.
-        force: Load it again even where this version is in the table, and replace rows by however few.
+        contract: Contract of the staging table.
+        source: Object and version to load.
+        force: Load the object again even if this version is loaded, and allow fewer rows, or none, to replace rows.
     """
     logger = get_run_logger()
     progress = _Progress(source)
@@ -63,7 +63,7 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
             connection,
             lake,
             contract,
-            # As it is now: it may have been replaced since it was listed, or since the try before this one.
+            # The latest version: the object may have been replaced since the listing, or since an earlier try.
             lake.latest(source),
             run_settings(),
             force=force,
@@ -74,7 +74,7 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
     progress.finish(receipt.rows_read)
     if receipt.status == "unchanged":
         logger.info(
-            "%s is already in %s with this content (load %d): no work", source.uri, receipt.table, receipt.load_id
+            "%s is already in %s with this content (load %d): skipped", source.uri, receipt.table, receipt.load_id
         )
         return receipt
     logger.info(
@@ -96,7 +96,7 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
     _log_rest(len(receipt.reasons), "reasons for rejected rows")
     for column in receipt.unknown_columns[:LINES]:
         kept = f"kept in {contract.unknown_keys_column}" if contract.unknown_keys_column else "not loaded"
-        logger.warning("%s brings an unknown column %s; it was %s", source.uri, quoted(column), kept)
+        logger.warning("%s has an unknown column %s; the column was %s", source.uri, quoted(column), kept)
     _log_rest(len(receipt.unknown_columns), "unknown columns")
     return receipt
 

@@ -1,4 +1,4 @@
-"""The one retry policy of all tasks: transient errors are tried again with backoff and jitter, others never."""
+"""The retry policy of all tasks: transient errors are retried with backoff and jitter, other errors never."""
 
 import functools
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tasks.prefect_texts import clean_run_logs, run_name
 
 
 async def should_retry(task_: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
-    """Whether the error that ended a try is one that may pass."""
+    """Whether the error of a try is transient."""
     del task_, run
     try:
         await state.aresult(raise_on_failure=True)
@@ -30,11 +30,11 @@ R = TypeVar("R")
 def step(task_run_name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
     """The decorator of every task.
 
-    A task has an effect outside of Prefect, so none is ever answered from a cache, and its result, a receipt, stays in
-    the run. Its name, its log lines and the message of its error are printable and bounded.
+    Every task has an effect outside of Prefect, so Prefect never takes its result from a cache and does not store it.
+    The name, the log lines and the error message of a task are printable and bounded.
 
     Args:
-        task_run_name: What the run is called, with the task's parameters in braces.
+        task_run_name: Name of the task run, with the task's parameters in braces.
     """
     clean_run_logs()
     decorated = task(

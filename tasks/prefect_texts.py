@@ -1,6 +1,6 @@
 """Texts that a Prefect server stores: artifacts, log lines and run names, made printable and bounded.
 
-A server on Postgres refuses a text with NUL: the run that sends it gets no state and no artifact.
+A server on Postgres refuses a text with NUL, and then the run has no state and no artifact.
 """
 
 import logging
@@ -18,12 +18,12 @@ from prefect.artifacts import (
 from tasks.engine.quoting import MESSAGE_LIMIT, printable, shown
 
 REPORT_LIMIT = 500_000
-"""Characters of a report, which may hold pictures."""
+"""Maximum number of characters of a report with its charts."""
 
 TRACEBACK_LIMIT = 30_000
 NAME_LIMIT = 250
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
-"""Every log line of a run goes through one of these, those that Prefect writes about it as well."""
+"""Every log line of a run passes one of these loggers, including the lines that Prefect writes."""
 
 
 def publish_markdown(text: str, *, key: str, description: str) -> None:
@@ -32,7 +32,7 @@ def publish_markdown(text: str, *, key: str, description: str) -> None:
 
 
 def publish_table(rows: Sequence[Mapping[str, str | int]], *, key: str, description: str) -> None:
-    """Publish a table artifact; each text is one line."""
+    """Publish a table artifact; each cell is one line."""
     cells = [
         {name: shown(cell, NAME_LIMIT) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows
     ]
@@ -46,12 +46,12 @@ def start_progress(percent: float, description: str, *, key: str | None = None) 
 
 
 def show_progress(artifact: UUID, percent: float, description: str) -> None:
-    """Bring a progress artifact up to date."""
+    """Update a progress artifact."""
     update_progress_artifact(artifact, percent, shown(description, NAME_LIMIT))
 
 
 def run_name(template: str) -> Callable[..., str]:
-    """The function that names a task's runs.
+    """Return the function that names a task's runs.
 
     Args:
         template: The name, with the task's parameters in braces.
@@ -64,7 +64,7 @@ def run_name(template: str) -> Callable[..., str]:
 
 
 class _Printable(logging.Filter):
-    """Makes a record's message and its traceback printable; it passes every record."""
+    """Makes a record's message and traceback printable; drops no record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = printable(record.getMessage(), MESSAGE_LIMIT), ()
@@ -74,7 +74,7 @@ class _Printable(logging.Filter):
 
 
 def clean_run_logs() -> None:
-    """Make the log lines of all runs of this process printable; calling it again changes nothing."""
+    """Make the log lines of all runs of this process printable; a second call changes nothing."""
     for name in LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(known, _Printable) for known in logger.filters):

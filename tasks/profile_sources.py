@@ -1,4 +1,4 @@
-"""Where a profile reads from: an object of the lake, or a file of a folder that a setting allows."""
+"""Sources of a profile: an object of the lake, or a local file in the folder that a setting allows."""
 
 import io
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ def is_local(source: str) -> bool:
 
 @contextmanager
 def open_object(source: str) -> Iterator[io.BufferedReader]:
-    """A file over `s3://bucket/key`, pinned to its present version, or over a local path.
+    """Open `s3://bucket/key`, pinned to its current version, or a local path.
 
-    A run of a deployment reads local files of `PROFILE_FOLDER` alone: whoever may start such runs could read any file
-    of the worker otherwise.
+    A run of a deployment reads only local files in `PROFILE_FOLDER`. Otherwise any user who may start a run could read
+    any file of the worker.
 
     Raises:
-        MissingObjectError: There is no such object or file.
+        MissingObjectError: The object or file does not exist.
         ParameterError: The path is not allowed.
     """
     if is_local(source):
@@ -43,15 +43,15 @@ def open_object(source: str) -> Iterator[io.BufferedReader]:
 
 
 def _allowed(source: str) -> Path:
-    """The file of a local path, its links and `..` resolved."""
+    """Resolve a local path with its links and `..`, and check that it is allowed."""
     folder = run_settings().profile_folder
     try:
         path = Path(source).resolve()
         is_inside = bool(folder) and path.is_relative_to(Path(folder).resolve())
         is_file = path.is_file()
     except (OSError, ValueError, RuntimeError) as error:  # too long a name, a NUL, a loop of links
-        raise ParameterError(f"{shown(source)} is no path: expected s3://bucket/key") from error
-    # Without a word on whether the file exists.
+        raise ParameterError(f"{shown(source)} is not a path: expected s3://bucket/key") from error
+    # The message must not reveal whether the file exists.
     if not is_inside and (folder or deployment.id):
         raise ParameterError(
             f"{shown(source)} may not be read: expected s3://bucket/key"

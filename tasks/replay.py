@@ -1,4 +1,4 @@
-"""Load rejected rows again, after a fix of their contract."""
+"""Load rejected rows again after a correction of their contract."""
 
 from collections.abc import Sequence
 
@@ -17,11 +17,11 @@ from tasks.report import markdown_table, rejection_table
 
 @step(task_run_name="load_rejected {contract.dataset} {partition}")
 def load_rejected(contract: Contract, partition: str | None = None) -> list[ReplayReceipt]:
-    """Put the open rejected rows of a dataset through its contract again, one transaction for each load.
+    """Read the open rejected rows of a dataset with its current contract, in one transaction for each load.
 
     Args:
-        contract: As it is now.
-        partition: The one whose rows; by default all.
+        contract: The current contract.
+        partition: Partition of the rows; None for all partitions.
     """
     logger = get_run_logger()
     with warehouse_slot(), open_warehouse() as connection:
@@ -37,23 +37,23 @@ def load_rejected(contract: Contract, partition: str | None = None) -> list[Repl
         )
     if stale := stale_partitions(receipts):
         logger.warning(
-            "What was built from %s of %s lacks these rows: run its pipeline for these partitions",
+            "The tables built from %s of %s lack these rows: run the pipeline for these partitions",
             stale,
             contract.dataset,
         )
     if not receipts:
-        logger.info("No rejected row of %s %s is open: no work", contract.dataset, partition or "")
+        logger.info("%s %s has no open rejected rows: nothing to replay", contract.dataset, partition or "")
     return receipts
 
 
 def stale_partitions(receipts: Sequence[ReplayReceipt]) -> str:
-    """Partitions that rows were added to, so that the next run of their pipeline builds again; empty for none."""
+    """Names of the partitions with added rows, which the next run of the pipeline rebuilds; empty without any."""
     return ", ".join(sorted({x.partition or "the one partition" for x in receipts if x.rows_loaded}))
 
 
 @step(task_run_name="report_replay {contract.dataset} {partition}")
 def report_replay(contract: Contract, partition: str | None, receipts: Sequence[ReplayReceipt]) -> str:
-    """Publish what a replay did, and all rejected rows of the loads that stand, by reason and with examples.
+    """Publish the results of a replay, and the rejected rows of all current loads, by reason and with examples.
 
     Returns:
         The report, in Markdown.
@@ -67,7 +67,7 @@ def report_replay(contract: Contract, partition: str | None, receipts: Sequence[
         rows = [(x.source_uri, str(x.replay_of), str(x.load_id or ""), x.rows_loaded, x.rows_left) for x in receipts]
         parts.append(markdown_table(header, rows))
     if stale := stale_partitions(receipts):
-        parts.append(f"What was built from {stale} lacks the loaded rows: run the pipeline for these partitions.")
+        parts.append(f"The tables built from {stale} lack the loaded rows: run the pipeline for these partitions.")
     parts.append(rejection_table(rejections) if rejections else "No row was rejected.")
     report = "\n\n".join(parts)
     key = f"replay-rejected-{contract.dataset}".replace("_", "-")

@@ -14,18 +14,18 @@ from tasks.report import markdown_table
 
 @step(task_run_name="reset_tables {contract.dataset}")
 def reset_tables(contract: Contract, *, dry_run: bool) -> ResetPlan:
-    """Remove a dataset, or only say what would be removed, and publish which it was.
+    """Remove a dataset, or only plan the removal, and publish the result.
 
     Args:
-        contract: Of the dataset.
-        dry_run: Write nothing.
+        contract: Contract of the dataset.
+        dry_run: Only plan the removal; write nothing.
     """
     known = list(contracts().values())
     with open_warehouse() as connection:
         if dry_run:
             plan = plan_reset(connection, contract, known)
         else:
-            apply_ddl(connection, [], [])  # the ledger itself, where it was dropped
+            apply_ddl(connection, [], [])  # recreates a dropped ledger
             plan = reset_dataset(connection, contract, known)
     logger = get_run_logger()
     verb = "would be removed" if dry_run else "was removed"
@@ -44,16 +44,16 @@ def reset_tables(contract: Contract, *, dry_run: bool) -> ResetPlan:
 
 
 def reset_text(plan: ResetPlan, *, is_dry: bool) -> str:
-    """What a reset removed, or would remove, in Markdown."""
+    """The report of a reset, in Markdown."""
     parts = [f"# Reset of {plan.dataset}"]
-    parts.append("Nothing was written. This would be removed:" if is_dry else "This was removed:")
+    parts.append("A reset would remove the following. This dry run removed nothing." if is_dry else "Removed:")
     rows = [*plan.tables, *((f"entries of {table}", count) for table, count in plan.entries)]
-    parts.append(markdown_table(["table", "rows"], rows) if rows else "Nothing: no table and no entry exists.")
+    parts.append(markdown_table(["table", "rows"], rows) if rows else "No table and no entry of this dataset exists.")
     if plan.rebuilt:
-        parts.append("These tables derive from other datasets, too. They stay, and the next run builds them again:")
+        parts.append("These tables also derive from other datasets. They remain, and the next run builds them again:")
         parts += [f"- {name}" for name in plan.rebuilt]
     if plan.exports:
-        parts.append("These exports stay in the lake; the next run writes them again:")
+        parts.append("These exports remain in the lake; the next run writes them again:")
         parts += [f"- {uri}" for uri in plan.exports]
-    parts.append("The rights of other roles to a dropped table go with it: grant them again after the next run.")
+    parts.append("Dropping a table also drops the rights of other roles on it: grant them again after the next run.")
     return "\n\n".join(parts)

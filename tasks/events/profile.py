@@ -1,4 +1,4 @@
-"""Profile one file of a dataset without a warehouse: its most frequent values.
+"""Profile one file without a warehouse: count its most frequent values.
 
 This module imports polars, so only the flow that profiles imports it.
 """
@@ -26,10 +26,11 @@ def read_top_values(contract: Contract, questions: Mapping[str, pl.Expr], source
         except Permanent:
             if not is_local(source):
                 raise
-            # The message would quote the file, which may be anybody's.
+            # The message would quote the file, which may be confidential.
             raise UnreadableObjectError(
-                f"{shown(source)} is no file of {contract.dataset}: expected the columns {', '.join(contract.sources)}"
-                " in the format that its name ends with. The file's content is not shown; look into the file"
+                f"{shown(source)} is not a file of {contract.dataset}: expected the columns"
+                f" {', '.join(contract.sources)} in the format of the file name's ending. This message does not show"
+                " the file; open the file to compare"
             ) from None
     get_run_logger().info(
         "Read %s: %s rows, %s rejected", source, f"{profile.rows_read:,}", f"{profile.rows_rejected:,}"

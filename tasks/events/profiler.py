@@ -1,4 +1,4 @@
-"""Profiles: the most frequent values in an object's rows, streamed, without a warehouse."""
+"""Profiles: stream an object and count its most frequent values, without a warehouse."""
 
 import io
 import re
@@ -21,10 +21,10 @@ def read_profile(
 
     Args:
         file: The object.
-        name: Its name, which tells the format.
-        contract: Of its rows.
-        questions: What to count, by name: an expression over the texts of the contract's columns.
-        top: How many values each answer lists.
+        name: Name of the object; its ending gives the format.
+        contract: Contract of the rows.
+        questions: Expressions to count, by name, over the texts of the contract's columns.
+        top: Number of values in each answer.
     """
     counts = {question: pl.DataFrame(schema={"value": pl.String, "count": pl.UInt64}) for question in questions}
     encoder = RowEncoder(contract)
@@ -52,7 +52,7 @@ def read_profile(
 
 
 def _values(given: pl.DataFrame, column: Column) -> pl.Series:
-    """The texts of a column, as the rows of a load have them."""
+    """The texts of a column, as a load would write them."""
     text = given[column.source_name]
     if column.first and column.type != TEXT:
         text = text.str.strip_chars_start(" \t\n\v\f\r")

@@ -1,4 +1,4 @@
-"""Orders as CSV in the lake: of a day's file, or of a range of days in one file."""
+"""Exports of orders to one CSV in the lake, for one day or for a range of days."""
 
 from datetime import date
 
@@ -12,27 +12,27 @@ from tasks.export import log_exports
 from tasks.policy import step
 
 GROUP = "orders-daily/"
-"""What the ledger enters in place of an export id; no export id has a slash."""
+"""Name in the ledger in place of an export id. No export id has a slash."""
 
 
 @step(task_run_name="export_orders_range {start} {end}")
 def export_orders_range(start: date, end: date, *, allow_empty: bool = False) -> ExportReceipt:
-    """Write the orders of the files of some days, as they were delivered, to one CSV below `ORDERS_OUTPUT_PREFIX`.
+    """Write the delivered orders of some days to one CSV below `ORDERS_OUTPUT_PREFIX`.
 
-    It is called `{day}.csv` for one day, and `{start}_{end}.csv` for more; days without a file have no rows in it. The
-    same files give the same bytes, and are no work where they stand.
+    The file of one day is `{day}.csv`, the file of a range is `{start}_{end}.csv`. A day without a file adds no rows.
+    The same files always give the same bytes; a CSV that is already up to date is skipped.
 
     Args:
         start: First day.
-        end: Last day, which is included.
-        allow_empty: Let a file without rows replace one that has rows.
+        end: Last day, included.
+        allow_empty: Allow a CSV without rows to replace a CSV with rows.
 
     Raises:
-        EmptyExportError: A file without rows would replace one that has rows.
-        ValueError: The last day is before the first.
+        EmptyExportError: A CSV without rows would replace a CSV with rows.
+        ValueError: The last day is earlier than the first.
     """
     if end < start:
-        raise ValueError(f"expected a range of days, found {start} to {end}: name the first day first")
+        raise ValueError(f"expected a range of days, found {start} to {end}: enter the earlier day first")
     with open_warehouse() as connection, open_lake() as lake:
         receipt = write_file(
             connection,

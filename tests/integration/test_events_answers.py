@@ -101,7 +101,7 @@ def test_error_about_a_local_file_never_quotes_it(tmp_path: Path, name: str, cap
     (tmp_path / name).write_bytes(SECRET)
     with pytest.raises(UnreadableObjectError) as caught:
         events_profile(source=str(tmp_path / name))
-    assert "is no file of events" in str(caught.value)
+    assert "is not a file of events" in str(caught.value)
     assert "aws_secret" not in str(caught.value) + caplog.text
     assert "do not show this" not in str(caught.value) + caplog.text
 

@@ -74,5 +74,5 @@ def test_missing_object_that_is_optional_is_none() -> None:
 
 @pytest.mark.usefixtures("bucket")
 def test_dataset_whose_runs_bring_their_own_objects_has_none_of_a_fixed_name() -> None:
-    with open_lake() as lake, pytest.raises(ContractError, match="totesys_staff has no objects of fixed names"):
+    with open_lake() as lake, pytest.raises(ContractError, match="totesys_staff has no objects with fixed names"):
         objects_of(lake, STAFF, SETTINGS)

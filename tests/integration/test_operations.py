@@ -59,7 +59,7 @@ def test_replayed_rows_are_counted_by_the_next_run(
     (receipt,) = replay_rejected(dataset="events")
     assert (receipt.partition, receipt.rows_loaded, receipt.rows_left) == ("2021-04", 1, 1)
     report = text_of("replay-rejected-events")
-    assert "What was built from 2021-04 lacks the loaded rows" in report
+    assert "The tables built from 2021-04 lack the loaded rows" in report
     assert "| 2 | 1 | line 4" in report
 
     (again,) = events_monthly(month="2021-04")
