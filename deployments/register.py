@@ -17,9 +17,11 @@ import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from http import HTTPStatus
 from typing import Any, Literal, get_args
 
 import yaml
+from docker.errors import APIError
 from prefect.automations import AutomationCore, ChangeFlowRunState, EventTrigger, Posture
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate, WorkPoolUpdate
@@ -123,7 +125,11 @@ def remove_untagged_images() -> None:
     container still uses; the next deployment removes that image.
     """
     with docker_client() as engine:
-        engine.images.prune({"dangling": True, "label": IMAGE_LABEL})
+        try:
+            engine.images.prune({"dangling": True, "label": IMAGE_LABEL})
+        except APIError as error:
+            if error.status_code != HTTPStatus.CONFLICT:  # otherwise, another process is removing images now
+                raise
 
 
 def onto_pool(config: Mapping[str, Any], pool: Pool) -> dict[str, Any]:

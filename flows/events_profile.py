@@ -5,10 +5,10 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from tasks.contracts.event_questions import QUESTIONS
 from tasks.contracts.events import EVENTS
 from tasks.engine.receipts import TopValues
 from tasks.events.profile import read_top_values
+from tasks.events.questions import QUESTIONS
 from tasks.parameters import Top
 from tasks.report import report_profile
 

@@ -20,7 +20,7 @@ for flow in sys.argv[1].split():
     importlib.import_module("flows." + flow)
 """
 USE = """
-from tasks.engine import plan, rejections, replay
+from tasks.engine.load import plan, rejections, replay
 from sample_dataset import THINGS, connection, lake, load, ref
 source = ref()
 with connection() as warehouse:

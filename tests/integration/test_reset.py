@@ -123,7 +123,7 @@ def test_datasets_of_the_project_can_be_reset(postgres: Connection, contract: An
     everything = [EVENTS, ORDERS, *COMMERCE]
     apply_ddl(postgres, everything, schemas)
     plan = reset_dataset(postgres, contract, known)
-    own = {"events": 7, "orders": 5}.get(contract.dataset, 1)
+    own = {"events": 7, "orders": 6}.get(contract.dataset, 1)
     assert len(plan.tables) == own
     assert not any(name.startswith("if_common") for name, _ in plan.tables)
     assert {name for name, _ in plan.tables} <= set(apply_ddl(postgres, everything, schemas))
