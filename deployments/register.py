@@ -16,8 +16,8 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
