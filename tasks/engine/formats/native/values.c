@@ -61,20 +61,28 @@ static int small_number(const char *text, int64_t size) {
 /* Parse up to four octets between points. Returns their number, or 0 for an invalid text. */
 static int octets_of(const char *text, int64_t size, uint8_t *octets) {
     int count = 0;
-    for (const char *end = text + size;; text++) {
-        const char *point = memchr(text, '.', (size_t)(end - text));
-        int value = small_number(text, (point ? point : end) - text);
-        if (value < 0 || value > 255 || count == 4) return 0;
+    for (int64_t at = 0;; at++) {
+        int64_t begin = at;
+        int value = 0;
+        for (; at < size && is_digit(text[at]) && at - begin < 4; at++) value = value * 10 + text[at] - '0';
+        if (at == begin || value > 255 || (at - begin > 1 && text[begin] == '0') || count == 4) return 0;
         octets[count++] = (uint8_t)value;
-        if (!point) return count;
-        text = point;
+        if (at == size) return count;
+        if (text[at] != '.') return 0;
     }
+}
+
+/* Find the slash before a netmask of up to three digits. Returns NULL if there is none. */
+static const char *slash_of(const char *text, int64_t size) {
+    for (int64_t i = 1; i <= 4 && i <= size; i++)
+        if (text[size - i] == '/') return text + size - i;
+    return NULL;
 }
 
 /* An IPv4 or IPv6 address with an optional netmask: `1.2.3.4/24`. An IPv4 network may omit its last octets. */
 int64_t write_inet(const char *text, int64_t size, uint8_t *out) {
     uint8_t *address = out + 4;
-    const char *slash = memchr(text, '/', (size_t)size);
+    const char *slash = slash_of(text, size);
     int64_t length = slash ? slash - text : size;
     int bits = slash ? small_number(slash + 1, size - length - 1) : -1;
     if (slash && bits < 0) return NO_VALUE;
