@@ -9,7 +9,8 @@ from tasks.contracts import Contract
 from tasks.contracts.events import EVENTS
 from tasks.engine.errors import ContractError, MissingObjectError
 from tasks.engine.settings import RunSettings
-from tasks.extract import objects_of, open_source
+from tasks.extract import objects_of
+from tasks.profile_sources import open_object
 
 pytestmark = pytest.mark.usefixtures("bucket")
 
@@ -90,18 +91,18 @@ def test_partition_of_a_dataset_without_any_is_refused() -> None:
 
 def test_source_is_opened_from_the_lake_pinned_to_its_version() -> None:
     source = put(b"one")
-    with open_source(source.uri) as file:
+    with open_object(source.uri) as file:
         assert file.read() == b"one"
-    with pytest.raises(MissingObjectError, match=r"no object s3://.*nowhere"), open_source(lake().uri("nowhere")):
+    with pytest.raises(MissingObjectError, match=r"no object s3://.*nowhere"), open_object(lake().uri("nowhere")):
         pass
 
 
 def test_source_is_opened_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"local")
-    with open_source(str(path)) as file:
+    with open_object(str(path)) as file:
         assert file.read() == b"local"
-    with pytest.raises(MissingObjectError, match=f"no file {path}.bak"), open_source(f"{path}.bak"):
+    with pytest.raises(MissingObjectError, match=f"no file {path}.bak"), open_object(f"{path}.bak"):
         pass
 
 
@@ -109,6 +110,6 @@ def test_source_of_another_bucket_is_opened_with_the_same_credentials() -> None:
     put(b"one")
     here = lake().bucket
     other = f"{here}-other"
-    with pytest.raises(MissingObjectError, match=f"s3://{other}/2021"), open_source(f"s3://{other}/2021/04/events.csv"):
+    with pytest.raises(MissingObjectError, match=f"s3://{other}/2021"), open_object(f"s3://{other}/2021/04/events.csv"):
         pass
     assert client().list_objects_v2(Bucket=here)["KeyCount"] == 1

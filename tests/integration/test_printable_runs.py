@@ -8,6 +8,7 @@ from uuid import UUID
 import prefect
 import pytest
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
 from sample_dataset import put
 
 from flows.backfill import backfill
@@ -47,7 +48,7 @@ def run_of(flow_run_id: str) -> FlowRun:
 def latest_runs(flow: str) -> dict[str, FlowRun]:
     """The runs of a flow by their names, as the server holds them."""
     with prefect.get_client(sync_client=True) as client:
-        found = client.read_flow_runs(limit=50)
+        found = client.read_flow_runs(limit=50, sort=FlowRunSort.START_TIME_DESC)
         flows = {one.flow_id: client.read_flow(one.flow_id).name for one in found}
     return {one.name: one for one in found if flows[one.flow_id] == flow}
 

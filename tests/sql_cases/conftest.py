@@ -1,4 +1,7 @@
-"""One database, one connection and one transaction for all SQL cases; each case is rolled back to a savepoint."""
+"""One database, one connection and one transaction for the SQL cases of a module; each case is rolled back to a savepoint.
+
+The transaction must end with the module: an open transaction makes the extraction of a source repeat rows.
+"""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -17,7 +20,7 @@ from tasks.engine.warehouse.tables import Connection, connect
 CreateDatabase = Callable[[str], str]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def create_database(services: embedded.Services) -> Iterator[CreateDatabase]:
     """Create a database with some locale options, which the flows' role owns, and return its DSN."""
     administration, dsn = services.administration["WAREHOUSE_DSN"], services.environment["WAREHOUSE_DSN"]
@@ -39,7 +42,7 @@ def create_database(services: embedded.Services) -> Iterator[CreateDatabase]:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def tables(services: embedded.Services, create_database: CreateDatabase) -> Iterator[Connection]:
     """All tables, empty. If the server has ICU, the database sorts by a dictionary's order, not by code point."""
     with psycopg.connect(services.administration["WAREHOUSE_DSN"]) as administration:
