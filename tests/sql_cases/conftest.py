@@ -1,4 +1,6 @@
-"""One database, one connection and one transaction for the SQL cases of a module; each case is rolled back to a savepoint.
+"""One database, one connection and one transaction for the SQL cases of a module.
+
+Each case is rolled back to a savepoint.
 
 The transaction must end with the module: an open transaction makes the extraction of a source repeat rows.
 """
