@@ -50,13 +50,16 @@ RUN python3 -m venv /opt/installer && python3 -m venv --without-pip /opt/venv \
     && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash . \
     && echo /opt/tally >tally.pth
 
-# The native library of the engine: this layer is built again only if its C sources change.
-COPY deployments/compiler.lock /opt/tally/
-COPY tasks/engine/formats/native/*.c tasks/engine/formats/native/*.h tasks/engine/formats/native/build.py /opt/tally/tasks/engine/formats/native/
+# The native library of the engine: this layer is built again only if its C sources change. LDSHARED replaces the linker
+# options of Debian's Python, which this compiler does not know.
+COPY deployments/compiler.lock deployments/build-requirements.lock setup.py /opt/tally/
+COPY tasks/engine/formats/native/*.c tasks/engine/formats/native/*.h tasks/engine/formats/native/sources.py /opt/tally/tasks/engine/formats/native/
 RUN python3 -m venv /opt/installer \
-    && /opt/installer/bin/pip install --require-hashes --only-binary :all: -r /opt/tally/compiler.lock \
-    && /opt/installer/bin/python /opt/tally/tasks/engine/formats/native/build.py \
-    && rm -rf /opt/installer /root/.cache
+    && /opt/installer/bin/pip install --require-hashes --only-binary :all: \
+        -r /opt/tally/compiler.lock -r /opt/tally/build-requirements.lock \
+    && cd /opt/tally && export CC="/opt/installer/bin/python -m ziglang cc -mcpu=baseline" && export LDSHARED="$CC -shared" \
+    && /opt/installer/bin/python setup.py build_ext --inplace --build-temp /tmp/build --build-lib /tmp/build \
+    && rm -rf /opt/installer /root/.cache /tmp/build setup.py compiler.lock build-requirements.lock
 
 # The project: only what flow runs need. Registration, sample data and local services stay outside the image.
 COPY sql /opt/tally/sql

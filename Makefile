@@ -6,7 +6,8 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c '$(SUPPORTED)' 2>/dev/null && { command -v $$name; break; }; done)
 BIN := .venv/bin
-NATIVE := tasks/engine/formats/native/native.so
+NATIVE := tasks/engine/formats/native
+LIBRARY := $(NATIVE)/library.abi3.so
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
 
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
@@ -15,23 +16,25 @@ SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: .venv/installed $(NATIVE) ## Create .venv with the locked dependencies, verified by hash
+install: $(LIBRARY) ## Create .venv with the locked dependencies, verified by hash, and compile the native library
 
-.venv/installed: requirements-dev.lock deployments/build-requirements.lock pyproject.toml
+.venv/installed: requirements-dev.lock deployments/build-requirements.lock
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUPPORTED)' || \
 		{ echo "expected Python 3.11 to 3.13 on PATH, found none: run make PYTHON=/path/to/python3.12 install" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements-dev.lock)"
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes \
 		requirements-dev.lock deployments/build-requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Without a C compiler on PATH, a compiler from the package index is installed.
-$(NATIVE): $(wildcard tasks/engine/formats/native/*.[ch]) tasks/engine/formats/native/build.py | .venv/installed
-	@command -v $${CC:-cc} >/dev/null || \
-		$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirements deployments/compiler.lock
-	$(BIN)/python -m tasks.engine.formats.native.build
+# Install the project in editable mode, which compiles the library. If CC is not on PATH, use the locked compiler without
+# the linker options of the Python installation, some of which it does not know.
+$(LIBRARY): .venv/installed pyproject.toml setup.py $(wildcard $(NATIVE)/*.[ch]) $(NATIVE)/sources.py
+	@export CC='$(CC)'; command -v $(firstword $(CC)) >/dev/null || { \
+		export CC="$(CURDIR)/$(BIN)/python -m ziglang cc -mcpu=baseline" LDSHARED="$(CURDIR)/$(BIN)/python -m ziglang cc -shared"; \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirements deployments/compiler.lock; }; \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --reinstall-package tally --editable .
+	@touch $@
 
 demo: install ## Run all pipelines on sample data and check that every row is accounted for
 	$(BIN)/python -m deployments.samples.demo

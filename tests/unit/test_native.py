@@ -1,21 +1,23 @@
-"""The compiled part of the engine: how it is built, and that it touches no memory that is not its own."""
+"""The native library of the engine: its builds, its checks when it is imported, and its use of memory."""
 
 import ctypes
 import os
-import re
 import shutil
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import native_library
 import pytest
 from copied_rows import batch_of, one_column, parsed
+from native_library import cached_library, compile_library
 
 from tasks.contracts.types import ColumnType
 from tasks.engine.errors import ContractError
-from tasks.engine.formats.native import binding, build
+from tasks.engine.formats.native import binding
 from tasks.engine.formats.native.binding import library
+from tasks.engine.formats.native.sources import sources_digest
 from tasks.engine.formats.rows import RowEncoder
 
 ROOT = Path(__file__).parents[2]
@@ -23,16 +25,19 @@ PROVEN = ("test_csv_records", "test_types", "test_numeric_types", "test_rows", "
 """Tests that reach every line of it, damaged input and all."""
 
 
-def test_it_touches_no_memory_but_its_own_and_does_nothing_undefined(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="found no C compiler cc on PATH")
+
+SANITIZERS = (
+    *("-O1", "-g", "-Wall", "-Wextra", "-Wconversion", "-Werror"),
+    *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+)
+
+
+def test_it_touches_no_memory_but_its_own_and_does_nothing_undefined() -> None:
     compiler = shutil.which("gcc")
     if not compiler:
         pytest.skip("no gcc on PATH, whose sanitizers this takes")
-    library = tmp_path / "native.so"
-    monkeypatch.setenv("CC", compiler)
-    sanitized = ("-O1", "-g", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    build.build(library, *sanitized)
+    library = cached_library(compiler, *SANITIZERS)
     runtime = subprocess.run([compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", *(f"tests/unit/{n}.py" for n in PROVEN)],
@@ -52,26 +57,26 @@ def test_it_touches_no_memory_but_its_own_and_does_nothing_undefined(
     assert " passed" in done.stdout
 
 
-def test_compiler_is_the_named_one_or_the_first_that_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CC", "ccache clang")
-    assert build.compiler() == ["ccache", "clang"]
-    monkeypatch.delenv("CC")
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert build.compiler() == ["cc"]
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: object())
-    assert build.compiler()[:4] == [sys.executable, "-m", "ziglang", "cc"]
-    monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match=r"expected a C compiler .* found none"):
-        build.compiler()
+def test_library_is_compiled_again_only_after_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = tmp_path / "sources"
+    shutil.copytree(binding.FOLDER, sources, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    monkeypatch.setattr(native_library, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(binding, "FOLDER", sources)
+    compiled: list[tuple[str, ...]] = []
 
+    def record(target: Path, *flags: str, compiler: str) -> None:
+        assert compiler == "cc"
+        compiled.append(flags)
+        target.write_bytes(b"library")
 
-def test_failed_build_leaves_the_library_that_stands(tmp_path: Path) -> None:
-    library = tmp_path / "native.so"
-    library.write_bytes(b"stands")
-    with pytest.raises(subprocess.CalledProcessError):
-        build.build(library, "--no-such-flag")
-    assert (library.read_bytes(), [*tmp_path.iterdir()]) == (b"stands", [library])
+    monkeypatch.setattr(native_library, "compile_library", record)
+    first = cached_library("cc", "-O0")
+    assert cached_library("cc", "-O0") == first
+    assert cached_library("cc", "-O1") != first
+    (sources / "values.h").write_text("/* changed */")
+    assert cached_library("cc", "-O0") != first
+    assert compiled == [("-O0",), ("-O1",), ("-O0",)]
+    assert len([*(tmp_path / "cache").iterdir()]) == 3
 
 
 def test_missing_library_says_how_to_make_it(tmp_path: Path) -> None:
@@ -83,7 +88,7 @@ def test_missing_library_says_how_to_make_it(tmp_path: Path) -> None:
         check=False,
     )
     assert "ImportError: expected the native library" in done.stderr
-    assert "python -m tasks.engine.formats.native.build" in done.stderr
+    assert "Compile it: run make install" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -193,40 +198,47 @@ def import_with(library_path: Path) -> str:
     return done.stderr
 
 
-def built(folder: Path, target: Path, monkeypatch: pytest.MonkeyPatch, edits: dict[str, tuple[str, str]]) -> Path:
-    """A library from a copy of the sources with some texts replaced."""
-    shutil.copytree(build.FOLDER, folder, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+def edited(folder: Path, edits: dict[str, tuple[str, str]]) -> Path:
+    """A copy of the sources in which some texts are replaced."""
+    shutil.copytree(binding.FOLDER, folder, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     for name, (old, new) in edits.items():
         text = (folder / name).read_text()
         assert old in text
         (folder / name).write_text(text.replace(old, new))
-    monkeypatch.setattr(build, "FOLDER", folder)
-    build.build(target, "-O0")
-    return target
+    return folder
 
 
-def test_library_of_other_sources_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    edits = {"csv.c": ("ERROR_WIDTH;", "ERROR_WIDTH; /* an older line */")}
-    library_path = built(tmp_path / "old", tmp_path / "native.so", monkeypatch, edits)
+@needs_compiler
+def test_library_of_other_sources_is_refused(tmp_path: Path) -> None:
+    library_path = tmp_path / "native.so"
+    sources = edited(tmp_path / "old", {"csv.c": ("ERROR_WIDTH;", "ERROR_WIDTH; /* an older line */")})
+    compile_library(library_path, "-O0", sources=sources)
     error = import_with(library_path)
     assert f"ImportError: the native library {library_path} does not match this version" in error
     assert "expected sources" in error
-    assert "Compile it again: make install, or python -m tasks.engine.formats.native.build" in error
+    assert "Compile it again: run make install" in error
 
 
-def test_library_with_another_struct_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    version = build.version()
-    monkeypatch.setattr(build, "version", lambda: version)  # as a build with other headers would leave it
+@needs_compiler
+@pytest.mark.parametrize("has_sources", [True, False], ids=["in a checkout", "in a wheel"])
+def test_library_with_another_struct_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_sources: bool
+) -> None:
     edits = {"native.h": ("    bool is_missing; /*", "    bool is_missing, is_new; int64_t more; /*")}
-    library_path = built(tmp_path / "other", tmp_path / "native.so", monkeypatch, edits)
-    assert re.search("expected InvalidRow of 16 bytes, found 24.*Compile it again", import_with(library_path))
+    sources, library_path = edited(tmp_path / "other", edits), tmp_path / "native.so"
+    compile_library(library_path, "-O0", sources=sources, digest=str(sources_digest(binding.FOLDER)))
+    if not has_sources:
+        monkeypatch.setattr(binding, "FOLDER", tmp_path)
+    mismatch = binding._mismatch(ctypes.CDLL(str(library_path)))
+    assert mismatch == "expected InvalidRow of 16 bytes, found 24"
 
 
-def test_library_that_tells_no_version_is_refused(tmp_path: Path) -> None:
+@needs_compiler
+def test_library_without_a_version_is_refused(tmp_path: Path) -> None:
     source, library_path = tmp_path / "old.c", tmp_path / "native.so"
     source.write_text("int csv_read(void) { return 0; }")
-    subprocess.run([*build.compiler(), "-shared", "-fPIC", "-o", library_path, source], check=True)
-    assert "expected a library with the function native_version, found none" in import_with(library_path)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library_path, source], check=True)  # noqa: S607
+    assert "expected a library with native_version and native_size" in import_with(library_path)
 
 
 def test_library_shows_what_the_binding_calls_and_nothing_else() -> None:

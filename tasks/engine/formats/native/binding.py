@@ -6,10 +6,11 @@ from ctypes import POINTER, Structure, c_bool, c_char_p, c_int32, c_int64, c_uin
 from pathlib import Path
 from typing import Any
 
-from tasks.engine.formats.native import build
+from tasks.engine.formats.native.sources import sources_digest
 
-BUILD = "make install, or python -m tasks.engine.formats.native.build"
-LIBRARY = Path(os.environ.get("TALLY_NATIVE") or Path(__file__).with_name("native.so"))
+FOLDER = Path(__file__).parent
+BUILD = "run make install, or pip install --editable . with a C compiler on PATH"
+LIBRARY = Path(os.environ.get("TALLY_NATIVE") or FOLDER / "library.abi3.so")
 
 NEVER, ALWAYS, UNCLEAR = range(3)
 """When the derive callback computes a column's value: never, always, or if the type's parser cannot decide."""
@@ -144,14 +145,18 @@ def _loaded() -> ctypes.CDLL:
 
 
 def _mismatch(loaded: ctypes.CDLL) -> str | None:
-    """Describe the first difference between the library and these sources. Return None if they match."""
+    """Describe the first difference between the library and this module. Return None if they match.
+
+    A wheel contains no C sources. Its library comes from the same build as this module, so the sizes of the structs are
+    the only check.
+    """
     try:
         version, size = loaded.native_version, loaded.native_size
     except AttributeError:
-        return "expected a library with the function native_version, found none"
+        return "expected a library with native_version and native_size, found one without them"
     version.restype, size.restype = c_char_p, c_int64
-    found, expected = (version() or b"").decode(errors="replace"), build.version()
-    if found != expected:
+    found, expected = (version() or b"").decode(errors="replace"), sources_digest(FOLDER)
+    if expected and found != expected:
         return f"expected sources {expected[:12]}, found {found[:12]}"
     for place, struct in enumerate((*STRUCTS, None)):
         wanted = ctypes.sizeof(struct) if struct else 0
