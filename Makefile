@@ -12,7 +12,10 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 
-.PHONY: help install demo test test-random check bench bench-peers up down deploy lock
+# The whole files of integration tests that `make test-fast` runs, besides the unit tests.
+FAST := $(addprefix tests/integration/,test_loader.py test_builder_merges.py test_exporter.py test_migrations.py)
+
+.PHONY: help install demo test test-fast test-random check bench bench-peers up down deploy lock
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -41,6 +44,10 @@ demo: install ## Run all pipelines on sample data and check that every row is ac
 
 test: install ## Run the whole test suite on services that it starts itself
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
+test-fast: install ## Run the quick unit tests and a few tests of loads, builds and exports, in less than a minute
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder \
+		-m "not slow and not docker and not object_store and not pooler" tests/unit $(FAST)
 
 test-random: install ## Run the property tests with a random seed; SEED=... repeats a run
 	@echo "SEED=$(SEED)"

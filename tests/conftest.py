@@ -63,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "packaged_postgres: needs Debian's Postgres server: skipped if it is not installed, or failed if CI is set",
     )
+    config.addinivalue_line("markers", "slow: takes more than about a second; `make test-fast` leaves it out")
     config.addinivalue_line("filterwarnings", "error")
     # pygal's import hook is of the old kind, which Python 3.12 passes over and 3.11 warns of.
     config.addinivalue_line("filterwarnings", "ignore:PluginImportFixer:ImportWarning")

@@ -53,6 +53,7 @@ def outcomes(data: bytes, width: int, cuts: list[int]) -> list[tuple[int, bytes,
     return sorted(found)
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(anything, st.integers(1, 3), st.lists(st.integers(0, 60), max_size=8), st.integers(1, 4), st.integers(1, 40))
 def test_every_record_has_its_outcome_wherever_the_bytes_are_cut(

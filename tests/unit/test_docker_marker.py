@@ -9,6 +9,7 @@ TESTS = Path(__file__).parents[1]
 TEST = "import pytest\n\n@pytest.mark.{marker}\ndef test_engine(): pass\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("marker", ["docker", "object_store", "pooler"])
 @pytest.mark.parametrize(("ci", "outcome"), [({}, "1 skipped"), ({"CI": "true"}, "1 error")])
 def test_test_without_the_service_of_its_marker_is_skipped_but_fails_in_ci(

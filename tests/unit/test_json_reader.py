@@ -97,6 +97,7 @@ records = st.dictionaries(st.sampled_from([*NAMES, "x", "y z", '"']), values, ma
 indents = st.sampled_from([None, 0, 1, "\t"])
 
 
+@pytest.mark.slow
 @given(st.lists(records, min_size=1), st.integers(1, 40), st.booleans(), st.sampled_from(["\n", "\r\n", "\n \n\n"]))
 @FAST
 def test_lines_are_read_as_python_reads_them(items: list[Any], chunk: int, is_ascii: bool, end: str) -> None:
@@ -111,6 +112,7 @@ def test_lines_are_read_as_python_reads_them(items: list[Any], chunk: int, is_as
     assert places_of(batches) == [(1 + number * step, text.encode()) for number, text in enumerate(texts)]
 
 
+@pytest.mark.slow
 @given(st.lists(records), st.dictionaries(st.text(), values, max_size=3), indents, st.integers(1, 40), st.booleans())
 @FAST
 def test_document_is_read_as_python_reads_it(
@@ -130,6 +132,7 @@ def test_document_is_read_as_python_reads_it(
         position += len(raw)
 
 
+@pytest.mark.slow
 @given(st.lists(records, min_size=1, max_size=4), st.integers(0, 400), st.binary(min_size=1, max_size=2), indents)
 @FAST
 def test_damaged_document_yields_only_what_is_in_it_or_names_the_place(
@@ -149,6 +152,7 @@ def test_damaged_document_yields_only_what_is_in_it_or_names_the_place(
     assert all(isinstance(json.loads(raw), dict) for raw in sound)
 
 
+@pytest.mark.slow
 @given(st.lists(records, min_size=2, max_size=6), st.data())
 @FAST
 def test_damaged_line_costs_no_other(items: list[Any], data: Any) -> None:
@@ -330,6 +334,7 @@ def test_hostile_brackets_are_scanned_once(data: bytes) -> None:
         batches_of(data, "x.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("separator", [b"", b"\n"])
 def test_memory_does_not_grow_with_the_document(separator: bytes) -> None:
     record = b'{"a": "' + b"x" * 1000 + b'", "b": [1, {"c": 2}]}'

@@ -33,6 +33,7 @@ SANITIZERS = (
 )
 
 
+@pytest.mark.slow
 def test_it_touches_no_memory_but_its_own_and_does_nothing_undefined() -> None:
     compiler = shutil.which("gcc")
     if not compiler:
@@ -118,6 +119,7 @@ def test_many_answers_are_kept_apart() -> None:
     assert parsed(numbers, *texts) == [str(int(text) * 7) for text in texts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "kinds", "times"),
     [
@@ -143,6 +145,7 @@ def test_answers_are_kept_across_batches_within_a_bound(size: int, kinds: int, t
     assert set(asked.values()) == {times}
 
 
+@pytest.mark.slow
 def test_memory_of_answers_is_bounded_slots_and_allocator_included() -> None:
     code = """
 from copied_rows import batch_of, one_column
@@ -177,6 +180,7 @@ def test_hash_of_texts_is_siphash_with_the_key() -> None:
         assert not {library.text_hash((ctypes.c_uint64 * 2)(*key), text, len(text)) for text in texts} & set(hashes)
 
 
+@pytest.mark.slow
 def test_key_of_the_hash_is_another_one_in_each_process() -> None:
     code = "from tasks.engine.formats.rows import HASH_KEY; print(list(HASH_KEY))"
     keys = {

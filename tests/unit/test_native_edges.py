@@ -45,6 +45,7 @@ def plain(*choices: bytes) -> Iterator[bytes]:
 ANY, HIGH = bytes(range(256)), bytes(range(0x80, 0x100))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sequences",
     [

@@ -116,6 +116,7 @@ def test_decimal_beyond_what_can_be_carried_is_no_type(precision: int, scale: in
         NUMERIC(precision, scale)
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)

@@ -86,6 +86,7 @@ def _bare(value: str) -> bytes:
     return "".join(c for c in value if c not in ",\r\n").lstrip('"').encode()
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(files(), st.integers(1, 50), st.sampled_from([b"", BOM]))
 def test_every_record_has_its_outcome_wherever_the_chunks_end(data: bytes, chunk: int, mark: bytes) -> None:
@@ -93,6 +94,7 @@ def test_every_record_has_its_outcome_wherever_the_chunks_end(data: bytes, chunk
         assert outcomes(batches_of(mark + b"a,b,c\n" + data)) == expected(data)
 
 
+@pytest.mark.slow
 def test_many_rows_with_a_quote_in_a_bare_field_are_all_read() -> None:
     data = b"".join(b'a%d"x,"b, %d",c"\n' % (number, number) for number in range(20_000))
     assert outcomes(batches_of(b"a,b,c\n" + data)) == expected(data)

@@ -12,6 +12,8 @@ from events_oracle import EventRow, read_events
 
 from deployments.samples.events import events_csv, object_key, planned_bad_rows, write_year
 
+pytestmark = pytest.mark.slow
+
 ROWS = 2000
 
 

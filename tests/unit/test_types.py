@@ -135,6 +135,7 @@ def test_timestamp_of_another_spelling_is_refused(text: str) -> None:
     assert parsed(TIMESTAMPTZ, text) == [None]
 
 
+@pytest.mark.slow
 @FAST
 @given(st.datetimes(timezones=st.timezones(no_cache=True) | st.just(UTC)), st.sampled_from("T "))
 def test_timestamp_of_any_zone_is_its_instant(moment: datetime, separator: str) -> None:
@@ -155,6 +156,7 @@ def wire(text: str) -> bytes:
     return bytes([2, 32, 0, 4] if address.version == 4 else [3, 128, 0, 16]) + address.packed
 
 
+@pytest.mark.slow
 @FAST
 @given(st.lists(st.ip_addresses().map(str) | st.none(), max_size=30))
 def test_addresses_are_in_their_wire_form_whatever_stands_beside_them(texts: list[str | None]) -> None:
@@ -199,12 +201,14 @@ tricky = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @FAST
 @given(st.lists(st.lists(word | tricky, max_size=5), max_size=8))
 def test_list_as_python_writes_it_is_read_back(lists: list[list[str]]) -> None:
     assert [words_of(value) for value in parsed(WORDS, *map(repr, lists))] == lists
 
 
+@pytest.mark.slow
 @FAST
 @given(st.lists(word | tricky, min_size=1, max_size=5), st.sampled_from([",", ", ", " , ", ",  "]))
 def test_list_is_read_whatever_separates_its_words(words: list[str], separator: str) -> None:

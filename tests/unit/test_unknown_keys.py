@@ -59,6 +59,7 @@ def test_unknown_keys_are_kept_and_reported(indent: int | None) -> None:
     assert unknown == ("size", "tags", 'the "key"', UNKNOWN_KEYS)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.dictionaries(names, values, max_size=4), min_size=1, max_size=4))
 def test_whatever_is_unknown_comes_back(records: list[dict[str, Any]]) -> None:
