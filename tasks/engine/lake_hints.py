@@ -1,4 +1,4 @@
-"""What to do about an error of S3: which variable, block or right to look at."""
+"""Hints for errors of S3: the variable, block or permission to check."""
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -17,7 +17,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as LakeConnectionError
 
 LAKE_BUCKET = "LAKE_BUCKET or block `lake`"
-"""What names the bucket of the lake."""
+"""The settings that name the bucket of the lake."""
 
 _KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the credentials of block `lake`"
 _REGION = "AWS_REGION, or the region in the credentials of block `lake`"
@@ -31,23 +31,23 @@ _HINTS = {
     "ExpiredToken": f"Renew the temporary credentials: AWS_SESSION_TOKEN with {_KEYS}",
     "ExpiredTokenException": f"Renew the temporary credentials: AWS_SESSION_TOKEN with {_KEYS}",
     "InvalidToken": f"Correct AWS_SESSION_TOKEN, or unset it for a permanent key ({_KEYS})",
-    "AccessDenied": f"Give the key the right to do this in the bucket of {{named_by}}, or set another key: {_KEYS}",
-    "AllAccessDisabled": f"Give the key the right to use the bucket, or set another key: {_KEYS}",
+    "AccessDenied": f"Give the key the permission for this in the bucket of {{named_by}}, or set another key: {_KEYS}",
+    "AllAccessDisabled": f"Give the key the permission to use the bucket, or set another key: {_KEYS}",
     "PermanentRedirect": f"The bucket is in another region or at another endpoint: correct {_REGION}; or {_ENDPOINT}",
     "AuthorizationHeaderMalformed": f"The region is wrong: correct {_REGION}",
     "IllegalLocationConstraintException": f"The region is wrong: correct {_REGION}",
     "RequestTimeTooSkewed": "Set the clock of this machine",
 }
 _OF_STATUS = {301: "PermanentRedirect", 401: "InvalidAccessKeyId", 403: "AccessDenied"}
-"""Answers to a HEAD request have no code, only a status."""
+"""The error code for an HTTP status. The response to a HEAD request has no error code."""
 
 
 def hint_of_answer(code: str, status: int, named_by: str = LAKE_BUCKET) -> str:
-    """What to do about a request that S3 refused; empty where the answer says it all.
+    """Return the next step after S3 refused a request. Empty if S3's own message is sufficient.
 
     Args:
-        code: S3's error code.
-        status: HTTP status.
+        code: The error code of S3.
+        status: The HTTP status.
         named_by: The setting that names the bucket.
     """
     hint = _HINTS.get(code) or _HINTS.get(_OF_STATUS.get(status, ""), "")
@@ -55,7 +55,7 @@ def hint_of_answer(code: str, status: int, named_by: str = LAKE_BUCKET) -> str:
 
 
 def hint_of_client(error: Exception) -> str:
-    """What to do about a request that never reached S3; empty where nothing is known."""
+    """Return the next step for a request that did not reach S3. Empty if the error is unknown."""
     match error:
         case NoCredentialsError():
             hint = f"Set {_KEYS}, or give this machine a role"
@@ -66,19 +66,19 @@ def hint_of_client(error: Exception) -> str:
         case NoRegionError() | InvalidRegionError() | UnknownRegionError():
             hint = f"Set {_REGION}"
         case SSLError():
-            hint = f"Correct {_ENDPOINT}, or name the authority of its certificate by AWS_CA_BUNDLE"
+            hint = f"Correct {_ENDPOINT}, or set AWS_CA_BUNDLE to the authority of the server's certificate"
         case ConnectionClosedError():
             hint = f"Check http:// or https:// in {_ENDPOINT}"
         case ProxyConnectionError():
             hint = "Correct HTTPS_PROXY or HTTP_PROXY"
         case EndpointConnectionError() | LakeConnectionError():
-            hint = f"See whether the server runs and is reachable; the address is that of {_ENDPOINT}"
+            hint = f"Check that the server is running and reachable. Its address is set by {_ENDPOINT}"
         case _:
             hint = ""
     return f". {hint}" if hint else ""
 
 
 def is_distrusted(error: BotoCoreError | Exception) -> bool:
-    """Whether TLS failed for a reason that stays: a certificate that is not trusted, or a server without TLS."""
+    """Return whether TLS failed permanently: the certificate is not trusted, or the server does not use TLS."""
     text = str(error).lower()
     return isinstance(error, SSLError) and ("certificate" in text or "wrong_version_number" in text)

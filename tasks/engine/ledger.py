@@ -1,4 +1,4 @@
-"""The ledger: which version of which object is in which table, what was rejected, built, exported and finished."""
+"""The ledger: records loads, rejected rows, builds and exports."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from tasks.engine.receipts import ExportReceipt, ObjectRef
 from tasks.engine.warehouse.tables import Connection
 
 REASONS = 1_000
-"""Different reasons of one load that are counted."""
+"""Maximum number of distinct reasons in the counts of one load."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,21 @@ class LoadEntry:
     contract_digest: str | None = None
 
     def is_of(self, source: ObjectRef, digest: str) -> bool:
-        """Whether the rows are those that a contract makes of an object; entries of older versions name no contract."""
+        """Return whether the load is of this object version and this contract.
+
+        Entries of older versions of Tally have no contract digest. They match every contract.
+        """
         is_same = (self.source_uri, self.source_version) == (source.uri, source.version)
         return is_same and self.contract_digest in (None, digest)
 
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row that did not become one: its place, what is wrong with it, and its bytes.
+    """A rejected record: its position, the reason and its bytes.
 
     Attributes:
-        line_number: First physical line of the record in the decompressed object; the header is line 1. In parquet, the
-            row number, the first being 1.
+        line_number: First physical line of the record in the decompressed object, starting at 1. In parquet, the row
+            number, starting at 1.
     """
 
     line_number: int
@@ -48,12 +51,12 @@ class RejectedRow:
 
 
 _IN_ITS_PLACE = sql.SQL("dataset = %s AND status = 'loaded' AND (source_uri = %s OR (%s = '' AND partition = ''))")
-"""Whose place an object takes: its own, and, of a table without partitions, that of the one object there, whatever its
-name."""
+"""Selects the current load that an object replaces: the load of the same object or, in a dataset without partitions,
+the load of any object."""
 
 
 def find_load(connection: Connection, dataset: str, source: ObjectRef) -> LoadEntry | None:
-    """The entry of what stands in the table now in an object's place; None where there is nothing."""
+    """Return the entry of the current load that an object replaces, or None if there is no such load."""
     row = connection.execute(
         sql.SQL(
             "SELECT load_id, partition, source_uri, source_version, rows_read, rows_loaded, rows_rejected,"
@@ -65,7 +68,7 @@ def find_load(connection: Connection, dataset: str, source: ObjectRef) -> LoadEn
 
 
 def count_current_rows(connection: Connection, load_id: int) -> int:
-    """Rows that stand in the table by a load and by the replays of what it rejected."""
+    """Count the rows in the table that a load and the replays of its rejected rows wrote."""
     row = connection.execute(
         "SELECT sum(rows_loaded) FROM ledger.loads WHERE status = 'loaded' AND (load_id = %s OR replay_of = %s)",
         [load_id, load_id],
@@ -76,7 +79,10 @@ def count_current_rows(connection: Connection, load_id: int) -> int:
 def open_load(
     connection: Connection, dataset: str, source: ObjectRef, flow_run_id: str | None, contract_digest: str | None = None
 ) -> int:
-    """Enter a new load, superseding the one in its place with its replays, in the transaction that holds its rows."""
+    """Add a load, in the transaction that writes its rows.
+
+    The load that the object replaces, and the replays of that load, become `superseded`.
+    """
     row = connection.execute("SELECT nextval(pg_get_serial_sequence('ledger.loads', 'load_id'))").fetchone()
     load_id = int(row[0]) if row else 0
     connection.execute(
@@ -103,7 +109,7 @@ def open_load(
 def close_load(
     connection: Connection, load_id: int, rows_loaded: int, rows_rejected: int, columns: Sequence[str] | None = None
 ) -> None:
-    """Write the counts of a load that is about to commit, and the names of the object's columns."""
+    """Record the counts of a load and the names of the object's columns, just before the commit."""
     connection.execute(
         "UPDATE ledger.loads SET rows_read = %s, rows_loaded = %s, rows_rejected = %s, columns = %s WHERE load_id = %s",
         [rows_loaded + rows_rejected, rows_loaded, rows_rejected, _storable(columns), load_id],
@@ -111,13 +117,13 @@ def close_load(
 
 
 def _storable(names: Sequence[str] | None) -> list[str] | None:
-    """Names of columns as Postgres can store them: a text of Postgres holds no NUL."""
+    """Escape NUL in column names, because Postgres cannot store NUL in text."""
     return [name.replace("\0", "\\x00") for name in names] if names else None
 
 
 def write_rejected(connection: Connection, load_id: int, rows: Iterable[RejectedRow]) -> None:
-    """Keep rejected rows, in the transaction of their load."""
-    # As text, which Postgres parses by the types of the table: a binary COPY would not compare them.
+    """Write rejected rows, in the transaction of their load."""
+    # In text format Postgres parses the values by the types of the table. In binary format it would trust their types.
     statement = "COPY ledger.rejected_rows (load_id, line_number, column_name, reason, raw) FROM STDIN"
     with connection.cursor().copy(statement) as copy:
         for row in rows:
@@ -125,7 +131,7 @@ def write_rejected(connection: Connection, load_id: int, rows: Iterable[Rejected
 
 
 def count_by_reason(connection: Connection, load_id: int) -> tuple[tuple[str, int], ...]:
-    """Rejected rows of a load by reason, the most frequent first; of more than `REASONS` the others are left out."""
+    """Count the rejected rows of a load by reason. Returns the `REASONS` most frequent reasons, in descending order."""
     rows = connection.execute(
         "SELECT reason, count(*) FROM ledger.rejected_rows WHERE load_id = %s GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %s",
         [load_id, REASONS],
@@ -134,9 +140,9 @@ def count_by_reason(connection: Connection, load_id: int) -> tuple[tuple[str, in
 
 
 def loads_of(connection: Connection, datasets: Sequence[str], partition: str | None) -> list[int]:
-    """Ids of the loads that stand in the tables of some datasets, for one partition or for all (None).
+    """Return the ids of the current loads of some datasets, for one partition or for all partitions (None).
 
-    The loads of a dataset without partitions belong to each.
+    The loads of a dataset without partitions belong to every partition.
     """
     rows = connection.execute(
         "SELECT load_id FROM ledger.loads WHERE dataset = ANY(%s) AND status = 'loaded'"
@@ -147,7 +153,7 @@ def loads_of(connection: Connection, datasets: Sequence[str], partition: str | N
 
 
 def loads_between(connection: Connection, dataset: str, first: str, last: str) -> list[int]:
-    """Ids of the loads that stand in a dataset's table for the partitions from the first to the last."""
+    """Return the ids of the current loads of a dataset for a range of partitions."""
     rows = connection.execute(
         "SELECT load_id FROM ledger.loads WHERE dataset = %s AND status = 'loaded' AND partition BETWEEN %s AND %s"
         " ORDER BY load_id",
@@ -157,7 +163,7 @@ def loads_between(connection: Connection, dataset: str, first: str, last: str) -
 
 
 def find_build(connection: Connection, table: str, partition: str) -> tuple[str, int] | None:
-    """Fingerprint and row count of what stands in a built table for a partition."""
+    """Return the fingerprint and the row count of the current build of a table for a partition."""
     row = connection.execute(
         "SELECT fingerprint, row_count FROM ledger.builds WHERE table_name = %s AND partition = %s", [table, partition]
     ).fetchone()
@@ -173,15 +179,15 @@ def write_build(
     flow_run_id: str | None,
     inputs: Mapping[str, str] | None = None,
 ) -> None:
-    """Enter what a built table holds now, in the transaction that wrote it.
+    """Record a build, in the transaction that writes its rows.
 
     Args:
-        connection: In the transaction of the build.
+        connection: A connection in the transaction of the build.
         table: The table.
-        partition: The partition that was built; empty for a table that is built as a whole.
-        fingerprint: Names the inputs.
-        row_count: How many rows were written.
-        flow_run_id: The flow run that built it.
+        partition: The partition. Empty for a table that is built as a whole.
+        fingerprint: Identifies the inputs.
+        row_count: Number of rows that were written.
+        flow_run_id: The flow run of the build.
         inputs: A digest of each input, by name.
     """
     connection.execute(
@@ -194,7 +200,7 @@ def write_build(
 
 
 def find_export(connection: Connection, export_id: str, name: str) -> tuple[str, ExportReceipt] | None:
-    """The latest export of a name, with the fingerprint of what it was made from."""
+    """Return the latest export with this name, and the fingerprint of its inputs."""
     row = connection.execute(
         "SELECT fingerprint, uri, source_version, row_count, size_bytes, sha256, as_of FROM ledger.exports"
         " WHERE export_id = %s AND name = %s ORDER BY entry_id DESC LIMIT 1",
@@ -206,7 +212,7 @@ def find_export(connection: Connection, export_id: str, name: str) -> tuple[str,
 def write_export(
     connection: Connection, export_id: str, receipt: ExportReceipt, fingerprint: str, flow_run_id: str | None
 ) -> None:
-    """Enter an export that S3 was seen to hold."""
+    """Record an export, after its object in S3 was verified."""
     connection.execute(
         "INSERT INTO ledger.exports"
         " (export_id, name, uri, source_version, row_count, size_bytes, sha256, as_of, fingerprint, flow_run_id)"
@@ -227,7 +233,7 @@ def write_export(
 
 
 def latest_exports(connection: Connection, export_id: str) -> list[ExportReceipt]:
-    """The latest export of each name under an export id, by name."""
+    """Return the latest export of each name under an export id, in the order of the names."""
     rows = connection.execute(
         'SELECT DISTINCT ON (name COLLATE "C") name, uri, source_version, row_count, size_bytes, sha256, as_of'
         ' FROM ledger.exports WHERE export_id = %s ORDER BY name COLLATE "C", entry_id DESC',

@@ -1,4 +1,4 @@
-"""Prefetching: the next items of an iterator are made in a thread while the present one is used."""
+"""Prefetching: a thread produces the next items of an iterator while the caller uses the current item."""
 
 import threading
 from collections import deque
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class _End:
-    """What the thread puts last: nothing went wrong, or this did."""
+    """Marks the end of the items, with the error that ended them, if any."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
@@ -31,7 +31,7 @@ class _Prefetch(Generic[T]):
         try:
             for item in self._items:
                 self._put(item, self._size_of(item))
-                del item  # before the next one is made
+                del item  # frees the memory before the next item is produced
                 if not self._is_wanted:
                     return
             self._put(_End(), 0)
@@ -60,7 +60,7 @@ class _Prefetch(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         while not isinstance(item := self._take(), _End):
             yield item
-            del item  # while the next one is waited for
+            del item  # frees the memory during the wait for the next item
         if item.error:
             raise item.error
 
@@ -79,13 +79,13 @@ def _no_size(_: object) -> int:
 def prefetched(
     items: Iterator[T], depth: int, size_of: Callable[[T], int] = _no_size, most_bytes: int = 0
 ) -> Iterator[Iterator[T]]:
-    """Make items ahead of their use in a thread that ends with the block.
+    """Produce items in advance, in a thread that ends with the block.
 
     Args:
-        items: Used by that thread alone while the block lasts.
-        depth: How many items may wait.
-        size_of: How many bytes an item holds.
-        most_bytes: How many bytes the waiting items may hold together; a larger item waits alone.
+        items: The iterator. Only the thread may use it inside the block.
+        depth: Maximum number of waiting items.
+        size_of: Returns the size of an item in bytes.
+        most_bytes: Maximum total size of the waiting items. A larger item waits alone.
     """
     with closing(_Prefetch(items, depth, size_of, most_bytes)) as ahead:
         yield iter(ahead)

@@ -1,20 +1,20 @@
-"""Quoting: text from outside becomes printable and short before a person or a server reads it.
+"""Quoting: makes external text printable and short before a person or a server reads it.
 
-Objects, keys, column names, servers and drivers supply text with NUL, control characters or terminal escapes, and of
-any length. A Prefect server on Postgres refuses a state or an artifact with NUL. So every message, artifact, log line
-and run name passes through this module.
+Objects, keys, column names, servers and drivers supply text of any length, with NUL, control characters or terminal
+escapes. A Prefect server on Postgres refuses a state or an artifact that contains NUL. So every message, artifact, log
+line and run name passes through this module.
 """
 
 from collections.abc import Iterable, Sequence
 
 VALUE_LIMIT = 80
-"""Characters that a message shows of one value."""
+"""Maximum number of characters of one value in a message."""
 
 NAMES_LIMIT = 20
-"""Names that a message lists."""
+"""Maximum number of names in a list in a message."""
 
 MESSAGE_LIMIT = 8_000
-"""Characters of a whole message."""
+"""Maximum number of characters of a message."""
 
 CUT = "…"
 
@@ -22,13 +22,13 @@ CUT = "…"
 def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
     r"""Make a message of one or several lines printable, and bound its length.
 
-    Line feeds stay. Every other character that cannot be seen (control and format characters, surrogates, unassigned
-    code points) becomes an escape such as `\x00`. A longer text keeps its beginning and its end, where messages say
-    what to do next.
+    Line feeds are kept. Every other invisible character (control and format characters, surrogates, unassigned code
+    points) becomes an escape such as `\x00`. A longer message is shortened in the middle, because its end usually
+    states the next step.
 
     Args:
         text: The message.
-        limit: Most characters that the message may have.
+        limit: Maximum number of characters of the result.
     """
     lines = bounded(text, limit).split("\n")
     if all(line.isprintable() for line in lines):
@@ -37,13 +37,13 @@ def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
 
 def shown(value: bytes | str, limit: int = VALUE_LIMIT) -> str:
-    r"""Write a value on one line, printable and short, without quotes: for names and addresses.
+    r"""Format a value on one line, printable and short, without quotes. Use it for names and addresses.
 
     Args:
-        value: A text, or bytes, which are read as UTF-8; bytes that are not UTF-8 become escapes such as `\xff`.
-        limit: Most characters; a longer value ends with an ellipsis.
+        value: A text, or bytes in UTF-8. Bytes that are not UTF-8 become escapes such as `\xff`.
+        limit: Maximum number of characters. A longer value is cut and ends with an ellipsis.
     """
-    # A character takes at most four bytes of UTF-8: more bytes than that are never shown.
+    # A character has at most four bytes in UTF-8, so further bytes cannot appear in the result.
     begin = value[: 4 * (limit + 1)]
     text = begin.decode(errors="backslashreplace") if isinstance(begin, bytes) else begin
     one_line = _escaped(text[: limit + 1])
@@ -52,11 +52,11 @@ def shown(value: bytes | str, limit: int = VALUE_LIMIT) -> str:
 
 
 def quoted(value: bytes | str, limit: int = VALUE_LIMIT) -> str:
-    """Write a value between quotes on one line, printable and short: for data that a message quotes.
+    """Format a value in quotes on one line, printable and short. Use it for data in messages.
 
     Args:
-        value: As for `shown`.
-        limit: As for `shown`.
+        value: See `shown`.
+        limit: See `shown`.
     """
     text = shown(value, limit)
     quote = '"' if "'" in text and '"' not in text else "'"
@@ -64,11 +64,11 @@ def quoted(value: bytes | str, limit: int = VALUE_LIMIT) -> str:
 
 
 def listed(names: Iterable[bytes | str], most: int = NAMES_LIMIT) -> str:
-    """List names between commas, each printable and short, and say how many more there are.
+    """Join names with commas, each printable and short. The number of omitted names follows.
 
     Args:
-        names: What to list.
-        most: How many names are shown.
+        names: The names.
+        most: Maximum number of names in the list.
     """
     known: Sequence[bytes | str] = list(names)
     more = f" and {len(known) - most:,} more" if len(known) > most else ""
@@ -76,11 +76,11 @@ def listed(names: Iterable[bytes | str], most: int = NAMES_LIMIT) -> str:
 
 
 def bounded(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Bound a text: a longer one keeps its beginning and its end, and says how much is left out.
+    """Shorten a text in the middle. A note states how many characters were removed.
 
     Args:
         text: Any text.
-        limit: Most characters of the answer.
+        limit: Maximum number of characters of the result.
     """
     if len(text) <= limit:
         return text

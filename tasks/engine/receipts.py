@@ -1,4 +1,4 @@
-"""Receipts: what tasks hand to each other. Facts about work done, never data, connections or secrets."""
+"""Receipts: results that tasks pass to each other. They describe finished work and contain no data and no secrets."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,9 +11,9 @@ class ObjectRef:
 
     Attributes:
         uri: `s3://bucket/key`.
-        version: The ETag, which names the content; every read is pinned to it.
-        size_bytes: Size of the object as stored.
-        partition: The partition that it belongs to, such as `2021-04`; empty where a dataset has none.
+        version: The ETag, which identifies the content. Every read is pinned to it.
+        size_bytes: Size of the stored (possibly compressed) object.
+        partition: The object's partition, such as `2021-04`. Empty for a dataset without partitions.
     """
 
     uri: str
@@ -23,20 +23,20 @@ class ObjectRef:
 
     @property
     def bucket(self) -> str:
-        """Where it is."""
+        """Name of the bucket."""
         return self.uri.removeprefix("s3://").split("/")[0]
 
 
 @dataclass(frozen=True)
 class LoadReceipt:
-    """One object in its staging table.
+    """The load of one object into its staging table.
 
     Attributes:
-        status: `loaded`, `replaced` (an earlier content of the same object was taken out) or `unchanged` (no work).
-        load_id: The entry of `ledger.loads`.
-        seconds: Wall time of this run's work.
-        reasons: Count of rejected rows by reason.
-        unknown_columns: Columns that the object brought and the contract does not know.
+        status: `loaded`, `replaced` (the rows of an earlier version were removed) or `unchanged` (already loaded).
+        load_id: The entry in `ledger.loads`.
+        seconds: Duration of the load.
+        reasons: Number of rejected rows by reason.
+        unknown_columns: Columns of the object that the contract does not declare.
     """
 
     dataset: str
@@ -56,7 +56,7 @@ class LoadReceipt:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One assertion of a `checks.sql`: how many rows broke it, and the first of them."""
+    """The result of one check in a `checks.sql`: the number of rows that fail it, and the first of these rows."""
 
     table: str
     name: str
@@ -67,16 +67,17 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class BuildReceipt:
-    """One table brought up to date for one partition.
+    """The build of one table for one partition.
 
     Attributes:
-        partition: The partition that the build was for.
-        status: `built`, `unchanged` (no work) or `kept` (a shared table with the rows of others, which stay).
-        row_count: Rows that the table holds of the partition; of one that is merged or appended, rows that the build
-            wrote: inserted, changed and removed.
-        loads: Ids of the loads that the rows derive from.
-        fingerprint: Names the inputs that the rows were built from; empty for rows of others.
-        is_whole: Whether each build writes the whole table, whichever partition it is for.
+        partition: The partition of the build.
+        status: `built`, `unchanged` (already built from these inputs) or `kept` (another owner wrote the rows of this
+            shared table, and they remain).
+        row_count: Number of rows of the partition in the table. For a merged or appended table: number of rows that the
+            build inserted, changed and removed.
+        loads: Ids of the loads from which the rows derive.
+        fingerprint: Identifies the inputs of the rows. Empty for rows of another owner.
+        is_whole: Whether each build writes the whole table, regardless of its partition.
     """
 
     table: str
@@ -92,10 +93,10 @@ class BuildReceipt:
 
 @dataclass(frozen=True)
 class ExportReceipt:
-    """One file in the lake, verified against what S3 holds.
+    """The export of one file to the lake. The checksum was verified against the stored object.
 
     Attributes:
-        as_of: The day that the content is as of; None where it is of no day.
+        as_of: The date of the content. None if the content does not depend on a date.
     """
 
     name: str
@@ -110,14 +111,14 @@ class ExportReceipt:
 
 @dataclass(frozen=True)
 class ReplayReceipt:
-    """The rejected rows of one load, once more through the contract.
+    """The replay of one load's rejected rows.
 
     Attributes:
-        replay_of: The load that they were rejected by.
-        load_id: The entry of `ledger.loads` that took some of them; None where none was taken.
-        rows_loaded: Those that were taken.
-        rows_left: Those that were rejected again.
-        reasons: Count of those by reason.
+        replay_of: The load that rejected the rows.
+        load_id: The replay's entry in `ledger.loads`. None if no row was loaded.
+        rows_loaded: Number of rows that are now valid and loaded.
+        rows_left: Number of rows that were rejected again.
+        reasons: Number of rows that were rejected again, by reason.
     """
 
     dataset: str
@@ -132,13 +133,13 @@ class ReplayReceipt:
 
 @dataclass(frozen=True)
 class DeletionReceipt:
-    """One history, compared with the keys that its source has.
+    """The comparison of one history table with the keys in its source table.
 
     Attributes:
-        checked_at: When the source had these keys.
-        key_count: How many they were.
-        closed_count: Current versions whose row is gone, and which were closed.
-        waiting_count: Versions in the quarantine of which the same is true.
+        checked_at: Time at which the keys were read from the source.
+        key_count: Number of these keys.
+        closed_count: Number of current versions that were closed because the source deleted their rows.
+        waiting_count: Number of versions in the quarantine that were closed for the same reason.
     """
 
     table: str
@@ -151,16 +152,16 @@ class DeletionReceipt:
 
 @dataclass(frozen=True)
 class SyncReceipt:
-    """One run of a pipeline that copies what changed in a database, now in the warehouse.
+    """One run of a pipeline that copies the changes of a database into the warehouse.
 
     Attributes:
-        is_full: Whether everything was extracted, not only what changed.
-        newest_change: Newest `last_updated` of the source, as it writes it; empty where it has no row.
-        row_counts: Rows that were extracted, by table of the source; none where nothing changed.
-        loads: Of their files.
-        builds: Of the tables after staging.
-        reopened: Versions whose rows had been gone from the source and returned, by history.
-        arrival: The run that brought the newest change to the warehouse, and when it ended; None where no run did.
+        is_full: Whether the run extracted all rows, and not only the changed rows.
+        newest_change: Newest `last_updated` in the source, in the source's notation. Empty if the source has no rows.
+        row_counts: Number of extracted rows by source table. Empty if nothing changed.
+        loads: Loads of the extracted files.
+        builds: Builds of the tables after staging.
+        reopened: Number of closed versions that were reopened because their rows returned, by history table.
+        arrival: The run that brought the newest change into the warehouse, and its end time. None if no run did.
     """
 
     run_number: int
@@ -175,14 +176,14 @@ class SyncReceipt:
 
 @dataclass(frozen=True)
 class Freshness:
-    """Whether the warehouse shows what the source does.
+    """The comparison of the warehouse with its source.
 
     Attributes:
-        as_of: When that was asked.
-        run_number: The last run that came to the warehouse; None where none did.
-        in_warehouse: Newest change that it brought.
-        overdue: Newest change of the source that should be in the warehouse by then; later than `in_warehouse` where it
-            is not.
+        as_of: Time of the comparison.
+        run_number: The last run that reached the warehouse. None if no run did.
+        in_warehouse: Newest change in the warehouse.
+        overdue: Newest change in the source that should already be in the warehouse. If it is later than
+            `in_warehouse`, the warehouse is stale.
     """
 
     as_of: datetime
@@ -192,22 +193,22 @@ class Freshness:
 
     @property
     def is_stale(self) -> bool:
-        """Whether a change is overdue."""
+        """Whether a change of the source is overdue in the warehouse."""
         return self.overdue > self.in_warehouse
 
 
 TopValues = list[tuple[str, int]]
-"""Values with their counts, the greatest count first, ties by value ascending by code point."""
+"""Values with their counts, in descending order of the count. Values with equal counts are in code point order."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What an object holds.
+    """The profile of an object's content.
 
     Attributes:
-        rows_read: All of its rows.
-        rows_rejected: Those that a load would reject.
-        answers: To each question its most frequent values.
+        rows_read: Number of rows.
+        rows_rejected: Number of rows that a load would reject.
+        answers: The most frequent values for each question.
     """
 
     rows_read: int

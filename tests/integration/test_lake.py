@@ -146,7 +146,7 @@ def test_read_without_progress_gives_up_and_says_where(monkeypatch: pytest.Monke
     version = put(os.urandom(5 << 20)).version
     dropping = Dropping(Lake(settings_of()), drops=99, after=0)
     with pytest.raises(
-        LakeUnavailableError, match=rf"s3://{lake().bucket}/{KEY} stopped at byte 0 and gave nothing in 5"
+        LakeUnavailableError, match=rf"s3://{lake().bucket}/{KEY}: the read stopped at byte 0, and 5 attempts"
     ):
         list(dropping.lake.read(KEY, version))
     assert len(dropping.starts) == 6

@@ -258,11 +258,11 @@ def test_load_over_the_budget_leaves_the_previous_state_and_says_why(postgres: w
         load(postgres, source, settings=budget(2, 0))
     assert str(caught.value) == (
         f"{source.uri}: at least 6 of 7 rows were rejected, the error budget is 2 (MAX_REJECTED_ROWS,"
-        " MAX_REJECTED_SHARE); the rest of the object was not read, because no rest can meet the budget. The table"
+        " MAX_REJECTED_SHARE); the rest of the object was not read, because it cannot change the result. The table"
         " keeps its previous rows:\n"
         "  5 x day: expected a date YYYY-MM-DD; e.g. line 2 'x,soon', line 3 'x,soon', line 4 'x,soon'\n"
         "  1 x expected 2 fields, found 1; e.g. line 7 'y'\n"
-        "Have the object corrected, or raise the budget if these rows may be left out"
+        "Correct the object, or raise the budget if these rows may be missing"
     )
     assert state(postgres) == before
 

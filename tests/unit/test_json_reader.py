@@ -207,7 +207,7 @@ def test_alias_may_change_from_record_to_record_but_not_stand_beside_the_name() 
     contract = Contract("things", "s.things", "things", columns, "p", "k")
     batches = batches_of(b'{"a": 1}\n{"A": 2, "b": 3}\n{"a": 1, "A": 2}', contract=contract)
     assert rows_of(batches) == [("1", None), ("2", "3")]
-    assert errors_of(batches) == [(3, b'{"a": 1, "A": 2}', "column a stands twice, as a and as A")]
+    assert errors_of(batches) == [(3, b'{"a": 1, "A": 2}', "column a occurs twice, as a and as A")]
 
 
 @pytest.mark.parametrize(
@@ -234,22 +234,22 @@ def test_damaged_element_rejects_itself_alone(damage: bytes, reason: str) -> Non
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", 'line 1: expected a JSON object with its records under "list", found its end'),
+        (b"", 'line 1: expected a JSON object with its records under "list", found the end'),
         (b"\nno JSON", 'line 2: expected a JSON object with its records under "list", found \'no JSON'),
         (b"[]", 'expected a JSON object with its records under "list", found'),
         (b'{"a": 1}', 'expected the records under "list", found a'),
         (b"{}", 'expected the records under "list", found no keys'),
         (b'{"list": null}', 'expected an array under "list", found \'null'),
-        (b'{"list": [{}, {}]', 'expected "," or "}" behind a value, found its end'),
-        (b'{"list": [{},\n{}', 'line 2: expected "," or "]" behind a value, found its end'),
-        (b'{"list": [{},\n{"a": [1', 'line 2: the document ends within a value that begins here: \'{"a": [1'),
-        (b'{"list": [{}, {"a": 1 ]}', 'expected "," or "]" behind a value, found its end'),
+        (b'{"list": [{}, {}]', 'expected "," or "}" after a value, found the end'),
+        (b'{"list": [{},\n{}', 'line 2: expected "," or "]" after a value, found the end'),
+        (b'{"list": [{},\n{"a": [1', 'line 2: expected a complete value, but the document ends inside it: \'{"a": [1'),
+        (b'{"list": [{}, {"a": 1 ]}', 'expected "," or "]" after a value, found the end'),
         (b'{"list": [{},]}', "expected a value, found ']}"),
-        (b'{"list": [{} {}]}', 'expected "," or "]" behind a value, found'),
-        (b'{"list": [{}}]}', 'expected "," or "]" behind a value, found'),
+        (b'{"list": [{} {}]}', 'expected "," or "]" after a value, found'),
+        (b'{"list": [{}}]}', 'expected "," or "]" after a value, found'),
         (b'{"list": []} {}', "expected the end of the document, found more"),
-        (b'{"list": [], "list": []}', 'expected "list" once'),
-        (b'{"list" []}', 'expected ":" behind key "list"'),
+        (b'{"list": [], "list": []}', 'expected the key "list" once'),
+        (b'{"list" []}', 'expected ":" after key "list"'),
         (b"{list: []}", "expected a key in quotes"),
         (b'{"\\q": 1}', "expected a key in quotes"),
     ],

@@ -83,7 +83,7 @@ def test_flipped_bit_never_loads_other_values(options: dict[str, Any]) -> None:
 def test_truncated_parquet_is_refused_wherever_it_ends(options: dict[str, Any]) -> None:
     data = written(many_rows(), **options)
     for end in [*range(20), *range(20, len(data), 97), *range(len(data) - 20, len(data))]:
-        with pytest.raises(UnreadableObjectError, match=r"x\.parquet cannot be read: .*nothing of it was loaded"):
+        with pytest.raises(UnreadableObjectError, match=r"x\.parquet cannot be read: .*Nothing was loaded"):
             load(data[:end], MANY)
 
 
@@ -219,5 +219,5 @@ def test_wanted_columns_of_unusual_types_are_read() -> None:
     ],
 )
 def test_wanted_column_without_a_spelling_is_refused(values: "pa.Array[Any]", found: str) -> None:
-    with pytest.raises(ContractError, match=rf"column text: expected .*{found}.*Have the object written"):
+    with pytest.raises(ContractError, match=rf"column text: expected .*{found}.*Write the object"):
         load(written(pa.table({"text": values})), contract_of(text=TEXT))

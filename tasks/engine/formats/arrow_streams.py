@@ -1,4 +1,4 @@
-"""What Arrow reads: compressed bytes, and Arrow's errors as `UnreadableObjectError`."""
+"""Decompression with Arrow, and conversion of Arrow's errors into `UnreadableObjectError`."""
 
 import io
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ Compression = Literal["gzip", "zstd"]
 
 
 def decompressed(file: io.BufferedReader, compression: Compression | None) -> Any:
-    """The file, or one over what it holds compressed.
+    """Return a file with the decompressed content, or the file itself if it is not compressed.
 
     Raises:
-        UnreadableObjectError: The file has no bytes. A stream without content still has a header.
+        UnreadableObjectError: The file is empty. Even a stream without content has a header.
     """
     if not compression:
         return file
@@ -27,10 +27,10 @@ def decompressed(file: io.BufferedReader, compression: Compression | None) -> An
 
 @contextmanager
 def errors_of_bytes(name: str) -> Iterator[None]:
-    """Name the object whose bytes a library cannot read.
+    """Convert errors of a parser in the block into errors that name the object.
 
     Raises:
-        UnreadableObjectError: In place of the library's error.
+        UnreadableObjectError: Replaces the library's error.
     """
     try:
         yield
@@ -44,5 +44,5 @@ def errors_of_bytes(name: str) -> Iterator[None]:
 
 def _unreadable(name: str, error: Exception) -> UnreadableObjectError:
     return UnreadableObjectError(
-        f"{name} cannot be read: {error}; nothing of it was loaded. Have it delivered again, whole"
+        f"{name} cannot be read: {error}. Nothing was loaded. Deliver the complete object again"
     )

@@ -1,4 +1,4 @@
-"""Format hints: what an object is that is not what its name says, by its first bytes."""
+"""Format hints: recognise an object's actual format by its first bytes if it differs from the object's name."""
 
 import re
 import zlib
@@ -13,45 +13,45 @@ from tasks.engine.quoting import quoted
 SAMPLE_BYTES = 4096
 JSON_SUFFIXES = (".json", ".ndjson", ".jsonl")
 
-_NAME_IT = "Have it named {} at the end and set the dataset's key, or have it delivered as expected"
-_AGAIN = "Have the data itself delivered"
-_UTF8 = "Have it delivered in UTF-8"
+_NAME_IT = "Let the object's name end with {} and set the dataset's key, or deliver the expected format"
+_AGAIN = "Deliver the data in the expected format"
+_UTF8 = "Deliver the object in UTF-8"
 _MAGICS = (
     (b"\x1f\x8b", "a gzip stream", _NAME_IT.format(".gz"), "gzip"),
     (b"\x28\xb5\x2f\xfd", "a zstd stream", _NAME_IT.format(".zst"), "zstd"),
     (b"PAR1", "a parquet file", _NAME_IT.format(".parquet"), ".parquet"),
-    (b"PK\x03\x04", "a zip archive or an Excel workbook", "Have the file in it delivered by itself", ""),
-    (b"PK\x05\x06", "an empty zip archive", "Have the file itself delivered", ""),
-    (b"BZh", "a bzip2 stream", "Have it delivered plain, or as .gz or .zst", ""),
-    (b"\xfd7zXZ\0", "an xz stream", "Have it delivered plain, or as .gz or .zst", ""),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Have the file in it delivered by itself", ""),
+    (b"PK\x03\x04", "a zip archive or an Excel workbook", "Deliver the file without an archive, as CSV", ""),
+    (b"PK\x05\x06", "an empty zip archive", "Deliver the file without an archive", ""),
+    (b"BZh", "a bzip2 stream", "Deliver the object uncompressed, or as .gz or .zst", ""),
+    (b"\xfd7zXZ\0", "an xz stream", "Deliver the object uncompressed, or as .gz or .zst", ""),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Deliver the file without an archive", ""),
     (b"Obj\x01", "an Avro file", _AGAIN, ""),
     (b"ORC", "an ORC file", _AGAIN, ""),
-    (b"ARROW1", "an Arrow file", "Have it delivered as parquet", ""),
+    (b"ARROW1", "an Arrow file", "Deliver the object as parquet", ""),
     (b"%PDF", "a PDF document", _AGAIN, ""),
-    (b"\xd0\xcf\x11\xe0", "an Office document", "Have it delivered as CSV", ""),
+    (b"\xd0\xcf\x11\xe0", "an Office document", "Deliver the object as CSV", ""),
     (b"\xff\xfe\0\0", "text in UTF-32", _UTF8, ""),
     (b"\0\0\xfe\xff", "text in UTF-32", _UTF8, ""),
     (b"\xff\xfe", "text in UTF-16", _UTF8, ""),
     (b"\xfe\xff", "text in UTF-16", _UTF8, ""),
-    (b"version https://git-lfs", "a Git LFS pointer", "Have the file that it points to delivered", ""),
+    (b"version https://git-lfs", "a Git LFS pointer", "Deliver the file to which the pointer refers", ""),
 )
 _DELIMITERS = {b";": "semicolons", b"\t": "tabs", b"|": "vertical bars"}
 
 Cause = tuple[str, str]
-"""What was found, and what to do."""
+"""The actual format, and the next step."""
 
 
 def cause_of(begin: bytes, suffix: str, compression: str | None) -> Cause | None:
-    """Recognise what an object is, where that is not what its name says.
+    """Recognise a format that differs from the object's name.
 
     Args:
-        begin: Its first bytes.
-        suffix: The format that the name says.
-        compression: The compression that the name says.
+        begin: The first bytes of the object.
+        suffix: The format according to the name.
+        compression: The compression according to the name.
 
     Returns:
-        What was found, and what to do; None where nothing is recognised.
+        The actual format and the next step, or None if no other format is recognised.
     """
     for magic, found, what, kind in _MAGICS:
         if begin.startswith(magic):
@@ -63,24 +63,24 @@ def cause_of(begin: bytes, suffix: str, compression: str | None) -> Cause | None
     if compression or suffix == ".parquet":
         is_text = bool(begin) and not re.search(rb"[\0-\x08\x0e-\x1f]", begin)
         return _markup(begin) or (
-            ("text", "Have it named as what it is, or delivered as expected") if is_text else None
+            ("text", "Correct the suffix of the object's name, or deliver the expected format") if is_text else None
         )
     return _markup(begin) or (_not_csv(begin) if suffix == ".csv" else _not_json(begin, suffix))
 
 
 @contextmanager
 def named_causes(file: Any, name: str, contract: Contract, suffix: str, compression: str | None) -> Iterator[None]:
-    """Name the cause where an object's structure does not fit, and its first bytes show what it is.
+    """Add the actual format to an error of the block, if the object's first bytes show one.
 
     Args:
-        file: Over the object, at its beginning.
-        name: Of the object.
-        contract: What was expected.
-        suffix: As for `cause_of`.
-        compression: As for `cause_of`.
+        file: The object, at its beginning.
+        name: The name of the object.
+        contract: The expected columns.
+        suffix: See `cause_of`.
+        compression: See `cause_of`.
 
     Raises:
-        TallyError: In place of the reader's error, of the same class.
+        TallyError: Replaces the reader's error. The class is the same.
     """
     begin = b"" if suffix == ".parquet" or not hasattr(file, "peek") else file.peek(SAMPLE_BYTES)[:SAMPLE_BYTES]
     try:
@@ -108,7 +108,7 @@ def _unzipped(begin: bytes) -> bytes:
 
 
 def _wide_text(begin: bytes) -> str:
-    """UTF-16 or UTF-32 without a byte order mark: of text that is mostly ASCII, every other byte is NUL."""
+    """Recognise UTF-16 or UTF-32 without a byte order mark by the NUL bytes in text that is mostly ASCII."""
     places = [begin[place:400:4].count(0) * 400 // max(len(begin[:400]), 1) for place in range(4)]
     wide = [place > 60 for place in places]
     if sum(wide) == 3:
@@ -123,10 +123,10 @@ def _text(begin: bytes) -> bytes:
 def _markup(begin: bytes) -> Cause | None:
     text = _text(begin).lower()
     if text.startswith((b"<!doctype html", b"<html")):
-        return "an HTML page", "It is likely an error page: have the data itself delivered"
+        return "an HTML page", "It is probably an error page. Deliver the data itself"
     if text.startswith(b"<?xml") or re.match(rb"<[a-z][\w:]*[ />]", text):
         is_error = b"<error>" in text and b"<code>" in text
-        return ("an XML error answer, as of S3" if is_error else "XML"), _AGAIN
+        return ("an XML error response, such as one of S3" if is_error else "XML"), _AGAIN
     return None
 
 
@@ -136,12 +136,12 @@ def _not_csv(begin: bytes) -> Cause | None:
     if text.startswith((b"{", b"[")):
         return "JSON", _NAME_IT.format(".json or .ndjson")
     if line.lower().startswith((b"sep=", b'"sep=')):
-        return f"a first line {quoted(line)}", "Have the line left out, and the columns divided by commas"
+        return f"a first line {quoted(line)}", "Remove this line, and separate the columns by commas"
     if b"\r" in text and b"\n" not in text:
-        return "carriage returns as line ends", "Have the lines end with a line feed"
+        return "carriage returns as line ends", "End the lines with a line feed"
     for delimiter, words in _DELIMITERS.items():
         if line.count(delimiter) > line.count(b","):
-            return f"columns divided by {words}", "Have them divided by commas"
+            return f"columns separated by {words}", "Separate the columns by commas"
     return None
 
 

@@ -1,7 +1,7 @@
-"""JSON: records as texts, every value in the spelling that it has in the object.
+"""JSON: parses records into string columns. Each value keeps the spelling that it has in the object.
 
-Numbers and words stand as they are written, strings without their quotes and escapes, arrays and objects as compact
-JSON. `null` and an absent key are nulls; of a key that stands twice in a record the last counts, as in Postgres' jsonb.
+Numbers, `true` and `false` are kept unchanged. Strings lose their quotes and escapes. Arrays and objects become compact
+JSON. `null` and an absent key are nulls. If a record contains a key twice, the last value is used, as in jsonb.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,27 +21,27 @@ from tasks.engine.ledger import RejectedRow
 from tasks.engine.quoting import quoted, shown
 
 BATCH_BYTES = 16 << 20
-"""The most that one batch holds."""
+"""Maximum size of a batch."""
 
 BATCH_RECORDS = 16_384
 MOST_KEYS = 10_000
-"""A record with more keys is rejected: each key is an object of Python, a hundred times as large as it is short."""
+"""Maximum number of keys in a record. Each key becomes a Python object, which may be a hundred times as large."""
 
 CACHED_KEYS = 200
-"""Where the sources are found in a record is remembered for records of no more keys than this."""
+"""Maximum number of keys for which the match with the contract is cached."""
 
 JUDGED_RECORDS = 1000
-"""Lines of NDJSON after which an object without any sign of NDJSON is refused."""
+"""Number of lines after which an object without any sign of NDJSON is refused."""
 
 REPORTED_KEYS = 100
-"""How many keys that the contract does not know are remembered for the report."""
+"""Maximum number of undeclared keys that are kept for the report."""
 
 Fields = dict[str, msgspec.Raw]
 
 _decode = msgspec.json.Decoder(Fields).decode
 _decode_strings = msgspec.json.Decoder(list[str]).decode
 _NULL = msgspec.Raw(b"null")
-_SEPARATOR = b"\x01"  # which no JSON holds
+_SEPARATOR = b"\x01"  # never occurs in JSON
 _NESTED = r"^[\[{]"
 
 
@@ -58,7 +58,7 @@ def read_ndjson(file: Any, name: str, contract: Contract, chunk_bytes: int) -> I
 
 
 def read_json(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
-    """Read a document; see `tasks.engine.formats.reader.read_batches`."""
+    """Read a JSON document; see `tasks.engine.formats.reader.read_batches`."""
     keys = RecordKeys(contract, name)
     for records in _batches(read_elements(file, name, contract.records_key), chunk_bytes):
         yield json_batch(records, keys)
@@ -66,10 +66,10 @@ def read_json(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Ite
 
 
 class RecordKeys:
-    """The keys that an object's records bring, held against the contract.
+    """Collects the keys of an object's records and compares them with the contract.
 
     Args:
-        contract: What is expected.
+        contract: The expected keys.
         name: The object, for the messages.
     """
 
@@ -85,7 +85,7 @@ class RecordKeys:
         self._cached_places = lru_cache(maxsize=128)(self._places)
 
     def places(self, keys: tuple[str, ...]) -> tuple[str, ...] | str:
-        """For each source of the contract its key in a record with these keys, or what is wrong with them."""
+        """Return the key of each source in a record with these keys, or the reason to reject the record."""
         return (self._cached_places if len(keys) <= CACHED_KEYS else self._places)(keys)
 
     def _places(self, keys: tuple[str, ...]) -> tuple[str, ...] | str:
@@ -97,14 +97,14 @@ class RecordKeys:
                 if len(self._unknown) < REPORTED_KEYS:
                     self._unknown[key] = None
             elif source in places:
-                return f"column {source} stands twice, as {shown(places[source])} and as {shown(key)}"
+                return f"column {source} occurs twice, as {shown(places[source])} and as {shown(key)}"
             else:
                 places[source] = key
         self._found |= places
         return tuple(places.get(source, source) for source in self._contract.sources)
 
     def unknown_of(self, fields: Fields) -> msgspec.Raw | bytes:
-        """The keys of a record that the contract does not know, as one object; null where there are none."""
+        """Return the undeclared keys of a record as one JSON object, or null if there are none."""
         unknown = [
             msgspec.json.encode(key) + b":" + value for key, value in fields.items() if key not in self._source_of
         ]
@@ -112,29 +112,29 @@ class RecordKeys:
 
     @property
     def found(self) -> list[str]:
-        """Every key so far, by the name that it has in the object."""
+        """All keys so far, with their names in the object."""
         return [*self._found.values(), *self._unknown]
 
     @property
     def columns(self) -> ColumnMatch:
-        """The match so far.
+        """The match between the keys so far and the contract.
 
         Raises:
-            ContractError: A key is unknown and the contract says `fail`.
+            ContractError: A key is undeclared, and the contract forbids undeclared keys.
         """
         return match_columns(self._contract, [*self._contract.sources, *self._unknown], self._name)
 
     def count(self, records: Sequence[Record]) -> None:
-        """Count records, before they are read."""
+        """Count records before they are parsed."""
         self.record_count += len(records)
         self._first = self._first or next(iter(records), None)
 
     def note_bad(self, raw: bytes) -> None:
-        """Note a rejected record: one that begins like an object is a sign of NDJSON."""
+        """Note a rejected record. A record that begins with a brace shows that the object is NDJSON."""
         self.has_json = self.has_json or raw.lstrip().startswith(b"{")
 
     def check_any(self) -> None:
-        """Refuse lines that are something else than NDJSON.
+        """Refuse an object that is not NDJSON.
 
         Raises:
             UnreadableObjectError: No line so far is a JSON object. Besides, the first begins like an array, or none
@@ -145,22 +145,22 @@ class RecordKeys:
             line, raw = self._first
             raise UnreadableObjectError(
                 f"{self._name}: expected one JSON object a line, found none in {self.record_count:,} lines, e.g."
-                f" line {line:,} {quoted(raw)}. Nothing was loaded; have the object delivered again, or set the"
-                " dataset's key"
+                f" line {line:,} {quoted(raw)}. Nothing was loaded. Deliver the object again, or correct the dataset's"
+                " key"
             )
 
     def check_missing(self) -> None:
-        """At the end, refuse an object none of whose records has a certain key: it was renamed, or forgotten.
+        """Refuse an object with a declared key that is missing from every record. Call it after the last record.
 
         Raises:
-            ContractError: There is such a key, and the contract does not say that it may be absent.
+            ContractError: A key is missing from every record, and the contract does not allow this.
         """
         if self.has_records and self._contract.absent_keys == "fail":
             match_columns(self._contract, [*self._found, *self._unknown], self._name)
 
 
 def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
-    """Records as texts; those that are no objects, or no JSON, are rejected."""
+    """Parse records into a batch. Records that are not JSON objects are rejected."""
     sound: list[Record] = []
     rows: list[bytes] = []
     rejected: list[RejectedRow] = []
@@ -183,7 +183,7 @@ def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
 
 
 def _batches(records: Iterator[Record], chunk_bytes: int) -> Iterator[list[Record]]:
-    """Records by the batch, each bounded in bytes and in number."""
+    """Group records into batches with a bounded size and number of records."""
     batch: list[Record] = []
     size = 0
     for record in records:
@@ -197,9 +197,9 @@ def _batches(records: Iterator[Record], chunk_bytes: int) -> Iterator[list[Recor
 
 
 def _fields(raw: bytes) -> Fields | str:
-    """Values of a record by key, or what is wrong with it."""
+    """Return the values of a record by key, or the reason to reject the record."""
     try:
-        raw.decode()  # the decoder does not look into values that it leaves as they are
+        raw.decode()  # the decoder does not validate the values that it returns unparsed
         return f"more than {MOST_KEYS:,} keys" if has_more_keys(raw, MOST_KEYS) else _decode(raw)
     except UnicodeDecodeError:
         return "not UTF-8"
@@ -212,7 +212,7 @@ def _fields(raw: bytes) -> Fields | str:
 
 
 def _frame(rows: bytes, names: list[str]) -> pl.DataFrame:
-    """Rows of JSON values as strings."""
+    """Convert rows of JSON values into a frame of strings."""
     schema = dict.fromkeys(names, pl.String)
     if not rows:
         return pl.DataFrame(schema=schema)
@@ -250,6 +250,6 @@ def _is_escaped(value: pl.Expr) -> pl.Expr:
 
 
 def _columns_with(values: pl.DataFrame, is_one: Callable[[pl.Expr], pl.Expr]) -> list[str]:
-    """Columns that hold such a value."""
+    """Return the columns with a value that satisfies a condition."""
     found = values.select(is_one(pl.col(name)).any() for name in values.columns)
     return [name for name, is_found in zip(found.columns, found.row(0), strict=True) if is_found]

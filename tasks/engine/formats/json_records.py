@@ -1,7 +1,7 @@
-"""Records of JSON bytes, one after the other: the lines of NDJSON, and the elements of a document's array.
+"""JSON records: splits NDJSON into lines, and a JSON document into the elements of its array.
 
-A document is taken apart by its brackets and strings alone; whether an element is sound is asked of each by itself. No
-string of JSON holds a line break, so one that was never closed ends with its line and costs its own record.
+A document is split by its brackets and strings only. The elements are parsed separately. A JSON string contains no line
+break, so a string that is not closed ends with its line, and only its own record is rejected.
 """
 
 import io
@@ -16,18 +16,18 @@ from tasks.engine.formats.csv_records import BOM, MAX_RECORD_BYTES
 from tasks.engine.quoting import listed, quoted, shown
 
 Record = tuple[int, bytes]
-"""Number of the physical line that a record begins on, and its bytes."""
+"""Physical line number of a record's first byte, and the record's bytes."""
 
 CHUNK_BYTES = 4 << 20
 LINES_BYTES = 1 << 18
-"""How much of NDJSON is split into lines at once: each line is an object of Python, however short it is."""
+"""Number of bytes of NDJSON that are split into lines at once. Each line, however short, becomes a Python object."""
 
 USUAL_DEPTH = 3
-"""How deep the brackets of a record may nest to be found by one pattern."""
+"""Maximum nesting of brackets that one regular expression matches. A slower scan handles deeper nesting."""
 KEYS_SHOWN = 20
 
 _SPACE = re.compile(rb"[ \t\r\n]*+")
-# Possessive (`++`, `*+`): never scanned twice, whatever the bytes.
+# Possessive quantifiers (`++`, `*+`) prevent backtracking, so no byte is scanned twice.
 _STRING = rb'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"'
 _CLOSED_STRING = re.compile(_STRING)
 _SCALAR = re.compile(rb'[^ \t\r\n,:"{}\[\]]++')
@@ -36,7 +36,7 @@ _CLOSER = {b"{": b"}", b"[": b"]"}
 
 
 def _nested(depth: int) -> bytes:
-    """The pattern of an object whose brackets and strings are sound."""
+    """Return the pattern of an object or array with balanced brackets and closed strings."""
     inner = rb'[^{}\[\]"]++|' + _STRING
     deeper = rb"|" + _nested(depth - 1) if depth else b""
     return rb"(?:\{(?:" + inner + deeper + rb")*+\}|\[(?:" + inner + deeper + rb")*+\])"
@@ -46,7 +46,7 @@ _NESTED = re.compile(_nested(USUAL_DEPTH))
 
 
 def read_lines(file: Any, name: str) -> Iterator[Record]:
-    """Lines of NDJSON that are not blank, without their line ends.
+    """Yield the nonblank lines of NDJSON without their line ends.
 
     Raises:
         UnreadableObjectError: A line is longer than `MAX_RECORD_BYTES`.
@@ -57,7 +57,9 @@ def read_lines(file: Any, name: str) -> Iterator[Record]:
         rest.append(first)
         size += len(first)
         if size > MAX_RECORD_BYTES:
-            raise _unreadable(name, line, f"expected at most {MAX_RECORD_BYTES >> 20} MiB, found a longer line")
+            raise _unreadable(
+                name, line, f"expected a line of at most {MAX_RECORD_BYTES >> 20} MiB, found a longer one"
+            )
         if not lines:
             continue
         yield from _line(b"".join(rest), line)
@@ -69,22 +71,22 @@ def read_lines(file: Any, name: str) -> Iterator[Record]:
 
 
 def _line(raw: bytes, line: int) -> Iterator[Record]:
-    """A line as a record; a blank one is none."""
+    """Yield a line as a record, unless the line is blank."""
     raw = raw.removeprefix(BOM) if line == 1 else raw
     if raw and not raw.isspace():
         yield line, raw.removesuffix(b"\r")
 
 
 def read_elements(file: Any, name: str, key: str) -> Iterator[Record]:
-    """Elements of the array that is a document, or that stands in it under a key.
+    """Yield the elements of a document's array.
 
     Args:
         file: The document.
-        name: Its name, for the messages.
-        key: Of the object at the top; empty where the array is the document.
+        name: The name of the document, for the messages.
+        key: The key of the array in the top-level object. Empty if the document itself is the array.
 
     Raises:
-        UnreadableObjectError: The document is none, ends too early, or an element cannot be told from the next.
+        UnreadableObjectError: The document is not JSON, is truncated, or cannot be split into elements.
     """
     document = _Document(file, name)
     if not key:
@@ -98,7 +100,7 @@ def read_elements(file: Any, name: str, key: str) -> Iterator[Record]:
                 document.expect(b"[", f'an array under "{key}"')
                 yield from document.elements()
             elif member == key:
-                raise document.error(f'expected "{key}" once, found it again')
+                raise document.error(f'expected the key "{key}" once, found it twice')
             else:
                 document.value()
             if len(found) < KEYS_SHOWN or member == key:
@@ -106,11 +108,11 @@ def read_elements(file: Any, name: str, key: str) -> Iterator[Record]:
         if key not in found:
             raise document.error(f'expected the records under "{key}", found {listed(found) or "no keys"}')
     if document.peek():
-        raise document.error("expected the end of the document, found more")
+        raise document.error("expected the end of the document, found more bytes")
 
 
 class _Document:
-    """A document of which a part is in memory, and a place in it."""
+    """A document with a window of its bytes in memory, and a current position."""
 
     def __init__(self, file: Any, name: str) -> None:
         self._file, self._name = file, name
@@ -122,7 +124,7 @@ class _Document:
         return _unreadable(self._name, self._line, text)
 
     def peek(self) -> bytes:
-        """The next byte that is no space; empty at the end."""
+        """Return the next byte after white space, or nothing at the end of the document."""
         while True:
             match = _SPACE.match(self._data, self._at)
             self._move(match.end() if match else self._at)
@@ -130,13 +132,13 @@ class _Document:
                 return self._data[self._at : self._at + 1]
 
     def expect(self, byte: bytes, what: str) -> None:
-        """Step over a byte that must come next."""
+        """Move past an expected byte."""
         if self.peek() != byte:
             raise self.error(f"expected {what}, found {self._found()}")
         self._move(self._at + 1)
 
     def elements(self) -> Iterator[Record]:
-        """Elements of an array, behind its bracket."""
+        """Yield the elements of an array, starting after its bracket."""
         if self.peek() == b"]":
             self._move(self._at + 1)
             return
@@ -146,7 +148,7 @@ class _Document:
                 return
 
     def members(self) -> Iterator[str]:
-        """Keys of an object, behind its bracket; the caller takes each one's value."""
+        """Yield the keys of an object, starting after its brace. The caller must read each value."""
         if self.peek() == b"}":
             self._move(self._at + 1)
             return
@@ -158,34 +160,36 @@ class _Document:
                 key = msgspec.json.decode(raw, type=str)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise self.error(f"expected a key in quotes, found {quoted(raw)}") from error
-            self.expect(b":", f'":" behind key "{shown(key)}"')
+            self.expect(b":", f'":" after key "{shown(key)}"')
             yield key
             if self._ends(b"}"):
                 return
 
     def value(self) -> Record:
-        """Step over the value that comes next."""
+        """Return the next value and move past it."""
         if self.peek() in b",:]}":
             raise self.error(f"expected a value, found {self._found()}")
         while (end := self._value_end()) is None:
             if len(self._data) - self._at > MAX_RECORD_BYTES:
-                raise self.error(f"a value that begins here does not end within {MAX_RECORD_BYTES >> 20} MiB")
+                raise self.error(
+                    f"expected a value of at most {MAX_RECORD_BYTES >> 20} MiB, found a longer value that begins here"
+                )
             if not self._more():
-                raise self.error(f"the document ends within a value that begins here: {self._found()}")
+                raise self.error(f"expected a complete value, but the document ends inside it: {self._found()}")
         line, raw = self._line, self._data[self._at : end]
         self._move(end)
         return line, raw
 
     def _ends(self, closer: bytes) -> bool:
-        """Step over what follows a value: a comma, or the bracket that closes all."""
+        """Move past the comma or the closing bracket after a value. Return whether it is the bracket."""
         byte = self.peek()
         if byte not in (b",", closer):
-            raise self.error(f'expected "," or "{closer.decode()}" behind a value, found {self._found()}')
+            raise self.error(f'expected "," or "{closer.decode()}" after a value, found {self._found()}')
         self._move(self._at + 1)
         return byte == closer
 
     def _value_end(self) -> int | None:
-        """Where the value ends that begins here; None where it goes on in bytes not read yet."""
+        """Return the end of the value at the current position, or None if its end is not in memory yet."""
         data, at = self._data, self._at
         first = data[at : at + 1]
         if first in _CLOSER:
@@ -207,12 +211,15 @@ class _Document:
         return bool(chunk)
 
     def _found(self) -> str:
-        return quoted(self._data[self._at : self._at + 400]) if self._at < len(self._data) else "its end"
+        return quoted(self._data[self._at : self._at + 400]) if self._at < len(self._data) else "the end"
 
 
 def _bracket_end(data: bytes, at: int) -> int | None:
-    """Where the brackets balance that open here, though they, or strings between them, may be unsound."""
-    closers = bytearray()  # one byte each: there may be as many as there are bytes
+    """Return the position after the bracket that matches the bracket at `at`, or None if it is not in memory yet.
+
+    Brackets of the wrong kind and unclosed strings inside do not stop the search.
+    """
+    closers = bytearray()  # one byte for each open bracket: every byte of the input may be one
     waiting = {b"}": 0, b"]": 0}
     for token in _TOKEN.finditer(data, at):
         text = token.group()
@@ -221,7 +228,7 @@ def _bracket_end(data: bytes, at: int) -> int | None:
             waiting[_CLOSER[text]] += 1
         elif waiting.get(text):
             while (closed := bytes((closers.pop(),))) != text:
-                waiting[closed] -= 1  # one that was forgotten
+                waiting[closed] -= 1  # this bracket was never closed
             waiting[text] -= 1
             if not closers:
                 return token.end()
@@ -229,7 +236,7 @@ def _bracket_end(data: bytes, at: int) -> int | None:
 
 
 def has_more_keys(raw: bytes, most: int) -> bool:
-    """Whether a record has more keys than so many, read no further than that."""
+    """Return whether a record has more than `most` keys. Reading stops at the first key beyond the limit."""
     if len(raw) < most or raw.count(b":") <= most:
         return False
     document = _Document(io.BytesIO(raw), "a record")
@@ -240,9 +247,9 @@ def has_more_keys(raw: bytes, most: int) -> bool:
                 return True
             document.value()
     except UnreadableObjectError:
-        pass  # the decoder says what is wrong with it
+        pass  # the decoder reports the error
     return False
 
 
 def _unreadable(name: str, line: int, text: str) -> UnreadableObjectError:
-    return UnreadableObjectError(f"{name}, line {line:,}: {text}; nothing was loaded. Have the object delivered again")
+    return UnreadableObjectError(f"{name}, line {line:,}: {text}. Nothing was loaded. Deliver the object again")

@@ -1,7 +1,7 @@
-"""Parquet files: the footer, what it says of the columns, and whether the file agrees with it.
+"""Parquet files: opens a file, and verifies its footer.
 
-A page's checksum covers the body of the page alone, and the footer has none. So the types in the footer are compared
-with the copy of them that Arrow's writer leaves there.
+A page's checksum covers only the body of the page, and the footer has no checksum. So the types in the footer are
+compared with their copy that Arrow's writer stores in the footer.
 """
 
 import base64
@@ -17,7 +17,7 @@ from tasks.engine.errors import UnreadableObjectError
 
 MAGIC = b"PAR1"
 _TAIL_BYTES = 8
-"""The length of the footer, and the magic."""
+"""Size of the footer's length and the magic bytes after it."""
 
 _SCHEMA_KEY = b"ARROW:schema"
 _OTHER_KEY = b"arrow:schema"
@@ -28,10 +28,10 @@ class ParquetObject:
     """An opened parquet file.
 
     Attributes:
-        file: Reads the columns in parquet's own types. Arrow's schema is hidden from the file, because Arrow refuses a
-            whole dictionary column for one text that is not UTF-8.
-        schema: The columns with the types that the writer gave them, such as time zones.
-        leaves: Of each column, the places of its leaves in the file.
+        file: Reads the columns with parquet's own types. Arrow's schema is hidden from the reader: with the schema, a
+            single string that is not UTF-8 would make Arrow refuse its whole dictionary column.
+        schema: The columns with the writer's types, such as time zones.
+        leaves: The indexes of the leaves of each column in the file.
     """
 
     file: pq.ParquetFile
@@ -45,35 +45,35 @@ class ParquetObject:
 
 
 def open_parquet(file: io.BufferedReader) -> ParquetObject:
-    """Open a parquet file whose page checksums are verified while it is read.
+    """Open a parquet file. The reader verifies the checksums of pages.
 
     Raises:
-        UnreadableObjectError: The file has no sound footer.
-        pyarrow.ArrowException: The same, in the library's words.
+        UnreadableObjectError: The footer is missing or damaged.
+        pyarrow.ArrowException: Arrow cannot parse the footer.
     """
     size = file.seek(0, os.SEEK_END)
     footer = _read_footer(file, size)
     written = _metadata(footer)
     plain = _metadata(footer.replace(_SCHEMA_KEY, _OTHER_KEY))
-    # Without pre-buffering, which would hold the whole object in memory before the first batch.
+    # Pre-buffering is off, because it would read the whole object into memory before the first batch.
     parquet = pq.ParquetFile(
         pa.PythonFile(file, "r"), metadata=plain, pre_buffer=False, page_checksum_verification=True
     )
-    #    _check_sizes(plain, size)
+
     _check_types(parquet.schema_arrow, written)
     return ParquetObject(parquet, written.schema.to_arrow_schema(), _leaves(parquet.schema_arrow))
 
 
 def check_counts(parquet: ParquetObject, row_count: int, levels: Mapping[int, int]) -> None:
-    """Compare what was read with the counts in the footer.
+    """Compare the rows and values that were read with the counts in the footer.
 
-    Call it after the columns were read. Until then nothing has shown that their part of the footer is sound, and
-    pyarrow ends the process where that part is not.
+    Call it after the columns were read. Reading shows that the footer's part about these columns is valid. If that part
+    is damaged, pyarrow ends the process.
 
     Args:
         parquet: The file.
-        row_count: How many rows were read.
-        levels: How many entries were read of some columns, by the columns' places.
+        row_count: Number of rows that were read.
+        levels: Number of entries that were read of each column, by the column's index.
 
     Raises:
         UnreadableObjectError: The counts differ.
@@ -109,7 +109,7 @@ def _metadata(footer: bytes) -> pq.FileMetaData:
 
 
 def _check_types(found: pa.Schema, metadata: pq.FileMetaData) -> None:
-    """Refuse a footer whose schema contradicts the copy of it that Arrow's writer left there."""
+    """Refuse a footer with a schema that differs from the copy that Arrow's writer stored there."""
     encoded = (metadata.metadata or {}).get(_SCHEMA_KEY)
     if not encoded:
         return
@@ -122,7 +122,7 @@ def _check_types(found: pa.Schema, metadata: pq.FileMetaData) -> None:
 
 
 def _differ(written: pa.DataType, found: pa.DataType) -> bool:
-    """Whether parquet says something else than Arrow of a type that both know."""
+    """Return whether a type that parquet and Arrow share differs between the two schemas."""
     if pa.types.is_timestamp(written):
         return not pa.types.is_timestamp(found) or (written.unit not in ("s", found.unit))
     same = (pa.types.is_signed_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_date32)

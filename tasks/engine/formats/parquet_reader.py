@@ -1,6 +1,6 @@
-"""Parquet: row groups as texts, every value in its ISO spelling.
+"""Parquet: parses row groups into string columns, with every value in ISO notation.
 
-Only the columns that the contract wants are read and converted: no other column can matter, whatever its type.
+Only the contract's columns are read and converted. Other columns may have any type.
 """
 
 import io
@@ -20,10 +20,10 @@ from tasks.engine.formats.parquet_values import invalid_texts, level_count, text
 from tasks.engine.ledger import RejectedRow
 
 PARQUET_ROWS = 131_072
-"""The most rows that are read at once."""
+"""Maximum number of rows that are read at once."""
 
 ROW_BYTES = 128
-"""What a row holds at least, for the size of a batch."""
+"""Assumed minimum size of a row, for the size of a batch."""
 
 
 def read_parquet(file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
@@ -50,13 +50,13 @@ def read_parquet(file: io.BufferedReader, name: str, contract: Contract, chunk_b
 
 
 def _read(parquet: ParquetObject, columns: ColumnMatch, chunk_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Batches of the wanted columns, in the order of the contract's sources."""
+    """Yield batches of the contract's columns, in the order of its sources."""
     positions = list(columns.positions.values())
     order = sorted(positions)
     leaves = [leaf for position in order for leaf in parquet.leaves[position]]
     for group in range(parquet.file.num_row_groups):
         row_count = _rows_at_once(parquet.file.metadata.row_group(group), chunk_bytes)
-        # By place: a file may hold several columns of one name, and a name may be the beginning of another one.
+        # Columns are selected by index: several columns may share a name, and a name may be a prefix of another name.
         for batch in parquet.file.reader.iter_batches(row_count, row_groups=[group], column_indices=leaves):
             batch.validate()
             yield pa.RecordBatch.from_arrays(
@@ -65,16 +65,16 @@ def _read(parquet: ParquetObject, columns: ColumnMatch, chunk_bytes: int) -> Ite
 
 
 def _rows_at_once(group: pq.RowGroupMetaData, chunk_bytes: int) -> int:
-    """How many rows of a row group make a batch, by the bytes of its average row.
+    """Return the number of rows in a batch, by the average size of a row in the row group.
 
-    Not by the sizes of the wanted columns: where their metadata are damaged, Arrow ends the process.
+    The sizes of single columns are not used, because Arrow ends the process if their metadata are damaged.
     """
     average = group.total_byte_size // max(group.num_rows, 1)
     return max(min(chunk_bytes // max(average, ROW_BYTES), PARQUET_ROWS), 1)
 
 
 def _batch(arrays: Sequence[Any], first: int, columns: ColumnMatch) -> Batch:
-    """Rows of texts; a row that holds a text which is not UTF-8 is rejected."""
+    """Convert arrays into a batch. A row with a string that is not UTF-8 is rejected."""
     errors: dict[int, str] = {}
     for source, array in zip(columns.positions, arrays, strict=True):
         for row in invalid_texts(array):
@@ -96,7 +96,7 @@ def _batch(arrays: Sequence[Any], first: int, columns: ColumnMatch) -> Batch:
 
 
 def _record(columns: ColumnMatch, arrays: Sequence[Any], row: int) -> bytes:
-    """A row as a JSON object of texts; bytes that are not UTF-8 stay as they are."""
+    """Return a row as a JSON object of strings. Bytes that are not UTF-8 are kept unchanged."""
     names = [columns.names[position] for position in columns.positions.values()]
     values = {name: _python(array[row]) for name, array in zip(names, arrays, strict=True)}
     return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""Values of parquet columns as texts."""
+"""Conversion of parquet values into strings."""
 
 import re
 from typing import Any
@@ -18,26 +18,26 @@ _UUID = "arrow.uuid"
 
 
 def wants_lists(contract: Contract) -> set[str]:
-    """Sources whose values may be lists of texts."""
+    """Return the sources with values that may be lists of strings."""
     return {column.source_name for column in contract.columns if column.type == WORDS}
 
 
 def text_array(values: Any, written: pa.DataType, column: str, *, takes_lists: bool) -> Any:
-    """Values in their ISO spelling, as large strings; lists of texts as lists, where the column takes them.
+    """Convert values into large strings in ISO notation, or lists of strings into large lists of large strings.
 
     Args:
-        values: In parquet's own type.
-        written: The type that the writer gave them.
+        values: Values with parquet's own type.
+        written: The writer's type of these values.
         column: Name of the object and of its column, for the message.
-        takes_lists: Whether a list of texts is a value.
+        takes_lists: Whether the column accepts lists of strings.
 
     Raises:
-        ContractError: The values are of a type that has no spelling.
+        ContractError: The type cannot be converted.
     """
     if isinstance(values, pa.ExtensionArray):
         is_uuid = values.type.extension_name == _UUID
         values = values.storage
-        if is_uuid:  # its digits are the spelling without hyphens
+        if is_uuid:  # a UUID is valid without hyphens
             return pl.Series(values.cast(pa.large_binary())).bin.encode("hex").to_arrow().cast(_TEXT)
     if _is_text(values.type):
         return values.cast(_TEXT)
@@ -46,16 +46,16 @@ def text_array(values: Any, written: pa.DataType, column: str, *, takes_lists: b
     if pa.types.is_decimal(values.type):
         return values.cast(_TEXT)
     if pa.types.is_duration(written) or not _has_spelling(values.type):
-        lists = ", a list of texts" if takes_lists else ""
+        lists = ", a list of strings" if takes_lists else ""
         raise ContractError(
             f"{column}: expected text{lists}, a time or a number, found {written}."
-            " Have the object written with another type"
+            " Write the object with one of these types"
         )
     return _spelt(pl.Series(values), written, column).to_arrow().cast(_TEXT)
 
 
 def invalid_texts(array: Any) -> list[int]:
-    """Rows that hold a text which is not UTF-8."""
+    """Return the rows with a string that is not UTF-8."""
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:
@@ -70,7 +70,7 @@ def invalid_texts(array: Any) -> list[int]:
 
 
 def level_count(array: Any) -> int:
-    """How many entries parquet keeps for the values: one for each text of a list, or for each list without any."""
+    """Return the number of entries in parquet: one for each string, and one for each empty or null list."""
     if array.type != _LIST:
         return len(array)
     lengths = pc.fill_null(pc.list_value_length(array), 1)
@@ -78,7 +78,7 @@ def level_count(array: Any) -> int:
 
 
 def _invalid(texts: Any) -> list[int]:
-    """Places of the texts that are not UTF-8, one by one: few batches hold any."""
+    """Return the positions of the strings that are not UTF-8. This slow search is needed for few batches only."""
     return [place for place, text in enumerate(texts.view(pa.large_binary()).to_pylist()) if not _is_utf8(text)]
 
 
@@ -126,9 +126,9 @@ def _spelt(values: pl.Series, written: pa.DataType, column: str) -> pl.Series:
         shifted = pl.select(moved).to_series()
         return shifted.dt.to_string(f"{clock}{sign}{hours}:{minutes}")
     try:
-        # Before time zones had whole minutes, an offset had seconds.
+        # Historical offsets may have seconds.
         return values.dt.convert_time_zone(zone).dt.to_string(f"{clock}%::z")
     except pl.exceptions.PolarsError as error:
         raise ContractError(
-            f"{column}: expected times of a known time zone, found {zone!r}. Have the object written in UTC"
+            f"{column}: expected times in a known time zone, found {zone!r}. Write the object in UTC"
         ) from error

@@ -1,1 +1,1 @@
-"""The lake: S3 objects are listed, read and written."""
+"""The lake: lists, reads and writes S3 objects."""

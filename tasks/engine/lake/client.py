@@ -1,4 +1,4 @@
-"""The lake: listing, pinned reads and verified writes of S3 objects."""
+"""The S3 client: lists objects, reads pinned versions and writes objects."""
 
 import functools
 import gc
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1 << 20
 BLOCKS_AHEAD = 4
-"""Blocks that are read ahead of their use."""
+"""Number of blocks that are read in advance."""
 
 PART_BYTES = 8 << 20
 CONNECT_TIMEOUT = 10
@@ -43,23 +43,23 @@ READ_TIMEOUT = 30
 """Seconds without a byte after which a connection counts as lost."""
 
 RESUMES = 5
-"""How often in a row a read may be resumed without a byte of progress."""
+"""Maximum number of consecutive attempts to resume a read without receiving a byte."""
 
 
 @functools.cache
 def _models() -> Loader:
-    """What S3's requests look like, parsed once a process: that is nine tenths of the time that a client takes."""
+    """Load botocore's model of S3 once per process. This takes nine tenths of the time to create a client."""
     loader = create_loader()
-    # Its files are merged in place: once, before threads share them.
+    # Loading merges files in place, so it must happen before threads share the loader.
     loader.load_service_model("s3", "service-2", api_version=None)
-    # That stays, as do the modules: the collector goes through them no more, not even at the process' end.
+    # The model and the modules live as long as the process, so the garbage collector need not scan them again.
     gc.freeze()
     return loader
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object as a listing or a HEAD request shows it. `version` is its ETag without quotes."""
+    """The metadata of an object from a listing or a HEAD request. `version` is the ETag without quotes."""
 
     key: str
     version: str
@@ -68,10 +68,10 @@ class StoredObject:
 
 
 class Lake:
-    """One bucket; a context manager, which closes its connections.
+    """One bucket. The context manager closes the connections.
 
     Args:
-        settings: Where it is.
+        settings: The connection settings.
     """
 
     def __init__(self, settings: LakeSettings) -> None:
@@ -92,7 +92,7 @@ class Lake:
                 retries={"mode": "standard", "total_max_attempts": 4},
                 connect_timeout=CONNECT_TIMEOUT,
                 read_timeout=READ_TIMEOUT,
-                # Path style reaches every store; AWS takes it for any bucket without dots in its name as well.
+                # Every S3 server supports path style. AWS supports it for bucket names without dots.
                 s3={"addressing_style": "path"} if settings.endpoint_url else {},
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
@@ -107,7 +107,7 @@ class Lake:
 
     @property
     def client(self) -> "S3Client":
-        """The client, for the engine's own modules."""
+        """The client of boto3, for other modules of the engine."""
         return self._client
 
     def _errors_at(self, where: str) -> AbstractContextManager[None]:
@@ -118,10 +118,10 @@ class Lake:
         return f"s3://{self.bucket}/{key}"
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """All objects whose key begins with the prefix, in the order of their keys.
+        """Yield all objects with a prefix, in the order of their keys.
 
         Raises:
-            TallyError: The bucket does not exist, may not be listed, or does not answer.
+            TallyError: The bucket does not exist, the list permission is missing, or S3 does not answer.
         """
         with self._errors_at(f"list of {self.uri(prefix)}"):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
@@ -129,10 +129,10 @@ class Lake:
                     yield StoredObject(item["Key"], item["ETag"].strip('"'), item["Size"], item["LastModified"])
 
     def head(self, key: str) -> StoredObject:
-        """The object as it stands now.
+        """Return the metadata of an object's current version.
 
         Raises:
-            MissingObjectError: There is none.
+            MissingObjectError: The object does not exist.
         """
         with self._errors_at(self.uri(key)):
             try:
@@ -140,32 +140,32 @@ class Lake:
             except ClientError as error:
                 if s3_code_of(error)[1] == 404:
                     raise MissingObjectError(
-                        f"no object {self.uri(key)}: expected an object there; check {self._named_by} and the key"
+                        f"no object {self.uri(key)}: expected an object there. Check {self._named_by} and the key"
                     ) from error
                 raise
         return StoredObject(key, item["ETag"].strip('"'), item["ContentLength"], item["LastModified"])
 
     def latest(self, source: ObjectRef) -> ObjectRef:
-        """The version that the object has now.
+        """Return the current version of an object.
 
         Raises:
-            MissingObjectError: It is gone.
+            MissingObjectError: The object no longer exists.
         """
         stored = self.head(source.uri.removeprefix(self.uri("")))
         return replace(source, version=stored.version, size_bytes=stored.size_bytes)
 
     def read(self, key: str, version: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Bytes `[start, end)` of one version of an object, resumed where a connection drops.
+        """Yield the bytes `[start, end)` of one version of an object. A lost connection is resumed.
 
         Args:
-            key: Its key.
-            version: The ETag that every request is pinned to.
-            start: First byte.
-            end: Byte after the last; None for the object's end.
+            key: The object's key.
+            version: The ETag. Every request is pinned to it.
+            start: Offset of the first byte.
+            end: Offset after the last byte, or None for the end of the object.
 
         Raises:
-            ObjectChangedError: The object is another one by now.
-            LakeUnavailableError: No byte came in several attempts in a row.
+            ObjectChangedError: The object now has another version.
+            LakeUnavailableError: Several consecutive attempts received no byte.
         """
         position, fruitless = start, 0
         while end is None or position < end:
@@ -186,13 +186,14 @@ class Lake:
                 fruitless += 1
                 if fruitless > RESUMES:
                     raise LakeUnavailableError(
-                        f"{self.uri(key)} stopped at byte {position:,} and gave nothing in {RESUMES} attempts: {error}"
+                        f"{self.uri(key)}: the read stopped at byte {position:,}, and {RESUMES} attempts to resume it"
+                        f" received nothing: {error}"
                     ) from error
                 time.sleep(0.1 * 2**fruitless)
 
     def _get(self, key: str, version: str, start: int, end: int | None) -> tuple[Any, int] | None:
-        """Body and its end position, or None where the range begins at or after the object's end."""
-        # The whole is asked for without a range: there is one even of an empty object, and some stores copy ranges.
+        """Return the body and its end offset, or None if the range begins at or after the object's end."""
+        # A whole object is requested without a range, because an empty object has no valid range.
         pinned = functools.partial(self._client.get_object, Bucket=self.bucket, Key=key, IfMatch=f'"{version}"')
         try:
             is_whole = start == 0 and end is None
@@ -201,10 +202,10 @@ class Lake:
             if s3_code_of(error)[1] == 416:
                 return None
             raise
-        if answer["ETag"].strip('"') != version:  # from a store that does not know If-Match
+        if answer["ETag"].strip('"') != version:  # the S3 server ignored If-Match
             raise ObjectChangedError(
                 f"{self.uri(key)}: expected version {version}, found {answer['ETag']}: the object was replaced during"
-                " the run; it is read again"
+                " the run; the retry reads the new version"
             )
         return answer["Body"], start + answer["ContentLength"]
 
@@ -212,12 +213,12 @@ class Lake:
     def open(
         self, source: ObjectRef, on_bytes: Callable[[int], None], *, is_ahead: bool = True
     ) -> Iterator[io.BufferedReader]:
-        """A file over one version of an object: streamed, or for parquet, which is read from its end, seekable.
+        """Open one version of an object as a file: seekable for parquet, streamed for other formats.
 
         Args:
             source: The version.
-            on_bytes: Told how many bytes came, as they come.
-            is_ahead: Whether blocks are read ahead of their use, for who reads to the end.
+            on_bytes: Called with the number of bytes received.
+            is_ahead: Whether to read blocks in advance. Use it only to read the object up to its end.
         """
         key = source.uri.removeprefix(self.uri(""))
         if key.endswith(".parquet"):
@@ -229,10 +230,10 @@ class Lake:
             yield io.BufferedReader(BlockFile(ready), READ_BYTES)
 
     def write(self, key: str, blocks: Iterator[bytes], content_type: str) -> StoredObject:
-        """Stream blocks into an object, in parts; it appears whole at the end, or not at all.
+        """Write blocks into an object as a multipart upload, which creates or replaces the object atomically.
 
         Raises:
-            TallyError: The blocks or S3 failed; an object that stood there still stands.
+            TallyError: Producing the blocks or the upload failed. An existing object is unchanged.
         """
         config = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=2)
         with self._errors_at(self.uri(key)):
@@ -246,9 +247,9 @@ class Lake:
         return self.head(key)
 
     def abort_uploads(self, prefix: str) -> None:
-        """Remove the parts of uploads under a prefix that were never finished: a run that is killed leaves them.
+        """Abort unfinished multipart uploads under a prefix, which killed runs leave.
 
-        The caller is the only writer there.
+        The caller must be the only writer under the prefix.
         """
         with self._errors_at(self.uri(prefix)):
             pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=prefix)
@@ -256,7 +257,7 @@ class Lake:
                 self._client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
     def sha256(self, stored: StoredObject) -> str:
-        """Checksum of the bytes that S3 holds, read back."""
+        """Read a stored object and return its checksum."""
         digest = hashlib.sha256()
         for block in self.read(stored.key, stored.version):
             digest.update(block)

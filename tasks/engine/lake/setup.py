@@ -1,4 +1,4 @@
-"""What must be in S3 before a run does any work: a bucket, a prefix, and the mark that its setup was finished."""
+"""The preconditions of a run in S3: a bucket, a prefix, and a marker object that shows that the setup is complete."""
 
 from botocore.exceptions import ClientError
 
@@ -7,19 +7,19 @@ from tasks.engine.lake.client import Lake
 
 
 def check_lake_setup(lake: Lake, prefix: str, marker: str) -> None:
-    """See that a bucket was set up.
+    """Verify that a bucket was set up.
 
     Args:
         lake: The bucket.
-        prefix: What the keys of its objects begin with, such as `input/`.
-        marker: Name of the empty object that whoever makes the bucket leaves below the prefix, or at the top, when all
-            is done.
+        prefix: The prefix of the objects' keys, such as `input/`.
+        marker: Name of an empty object, below the prefix or at the top of the bucket. The deployment of the bucket
+            writes it as its last step.
 
     Raises:
-        LakeSetupError: `No buckets found` where there is none at all, `Prefix not found in any bucket` where this one
-            or the prefix is missing, `Terraform deployment unsuccessful` where the marker is; the words are those of
-            the specification.
-        TallyError: S3 refused or did not answer.
+        LakeSetupError: The message has the words of the specification: `No buckets found` if no bucket exists, `Prefix
+            not found in any bucket` if this bucket or the prefix does not exist, and `Terraform deployment
+            unsuccessful` if the marker does not exist.
+        TallyError: S3 refused the request or did not answer.
     """
     try:
         if any(stored.key in (prefix + marker, marker) for key in (prefix, "") for stored in lake.list(key + marker)):

@@ -1,4 +1,4 @@
-"""Files over what S3 gives and takes: bytes by the block, and bytes by the range."""
+"""File objects over blocks of bytes and over ranges of an S3 object."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def counted(blocks: Iterator[bytes], on_bytes: Callable[[int], None]) -> Iterator[bytes]:
-    """The same blocks; told how many bytes, as they pass."""
+    """Yield the same blocks, and call `on_bytes` with the size of each block."""
     for block in blocks:
         on_bytes(len(block))
         yield block
@@ -16,9 +16,9 @@ class SeekableObject(io.RawIOBase):
     """Random access to a pinned object: each read is a ranged request.
 
     Args:
-        read: The blocks from one position to another.
-        size_bytes: Of the object.
-        on_bytes: Told how many bytes came, as they come.
+        read: Yields the blocks between two offsets.
+        size_bytes: Size of the object.
+        on_bytes: Called with the number of bytes received.
     """
 
     def __init__(
@@ -36,17 +36,17 @@ class SeekableObject(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Where the next read begins."""
+        """Return the position of the next read."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Set where the next read begins."""
+        """Set the position of the next read."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
         self._position = base + offset
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer, as far as the object goes."""
+        """Fill a buffer, up to the end of the object."""
         view = memoryview(buffer)
         end = min(self._position + len(view), self._size_bytes)
         filled = 0
@@ -70,7 +70,7 @@ class BlockFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer with what is left of a block, or with the next one."""
+        """Fill a buffer with the rest of the current block, or with the next block."""
         while not self._rest:
             block = next(self._blocks, None)
             if block is None:

@@ -1,7 +1,7 @@
-"""Objects that are written once: put where none stands, and moved, verified, without a byte that could be lost.
+"""Write-once objects: creates objects without overwriting others, and moves objects with verification.
 
-A store is asked for that by `If-None-Match`. Some do not know it: there the look beforehand, and the one writer that
-the caller is, are what keeps an object from being overwritten.
+`If-None-Match` makes the S3 server refuse to overwrite an object. Some servers ignore this header. On these servers a
+check before the write protects existing objects, because the caller is the only writer.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from tasks.engine.lake.client import Lake, StoredObject
 
 
 def find_object(lake: Lake, key: str) -> StoredObject | None:
-    """The object as it stands now; None where there is none."""
+    """Return the metadata of an object, or None if the object does not exist."""
     try:
         return lake.head(key)
     except MissingObjectError:
@@ -25,11 +25,11 @@ def find_object(lake: Lake, key: str) -> StoredObject | None:
 
 
 def write_new(lake: Lake, key: str, blocks: Iterable[bytes], content_type: str) -> StoredObject:
-    """Stream blocks into an object where none stands, in parts; it appears whole at the end, or not at all.
+    """Write blocks into a new object. The object appears atomically.
 
     Raises:
-        ObjectExistsError: Another content stands there, and stays.
-        TallyError: The blocks or S3 failed; nothing is left there.
+        ObjectExistsError: The key already has an object with different content. That object is unchanged.
+        TallyError: Producing the blocks or the upload failed. No object was created.
     """
     uri = lake.uri(key)
     with errors_at(uri):
@@ -46,7 +46,7 @@ def write_new(lake: Lake, key: str, blocks: Iterable[bytes], content_type: str) 
             else:
                 _write_parts(lake, key, _chained(first, second, parts), content_type)
         except ClientError as error:
-            # An answer that was lost on its way makes the client ask again, and the store refuse what it did take.
+            # If a response was lost, the client repeats a request that had succeeded, and the server refuses it.
             if s3_code_of(error)[1] != 412 and s3_code_of(error)[0] != "NoSuchUpload":
                 raise
             stored = find_object(lake, key)
@@ -58,13 +58,13 @@ def write_new(lake: Lake, key: str, blocks: Iterable[bytes], content_type: str) 
 
 def _exists(uri: str) -> ObjectExistsError:
     return ObjectExistsError(
-        f"{uri}: expected no object there, found one; what stands under a run's number is never overwritten. See who"
-        " writes there besides; the next run takes another number"
+        f"{uri}: expected no object there, found one. Tally never overwrites an object with a run's number. Find the"
+        " other writer; the next run uses another number"
     )
 
 
 def _parts(blocks: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
-    """Blocks as parts of one size, but for the last."""
+    """Regroup blocks into parts of equal size. The last part may be smaller."""
     held = bytearray()
     for block in blocks:
         digest.update(block)
@@ -97,24 +97,24 @@ def _write_parts(lake: Lake, key: str, parts: Iterator[bytes], content_type: str
             IfNoneMatch="*",
         )
     except BaseException:
-        with contextlib.suppress(Exception):  # what is left, the next run removes
+        with contextlib.suppress(Exception):  # the next run aborts unfinished uploads
             lake.client.abort_multipart_upload(Bucket=lake.bucket, Key=key, UploadId=upload)
         raise
 
 
 def move_object(lake: Lake, stored: StoredObject, key: str) -> StoredObject:
-    """Move an object to another key: a copy is made and compared, then the object is removed.
+    """Move an object to another key: copy the object, compare both, and remove the original.
 
-    A copy that an earlier try left is taken. The caller is the only writer there.
+    A copy from an earlier attempt is reused. The caller must be the only writer.
 
     Raises:
-        ObjectExistsError: Another content stands under that key, and stays, as does the object.
-        BalanceError: The copy that was made is another.
+        ObjectExistsError: The key already has an object with different content. Both objects are unchanged.
+        BalanceError: The copy differs from the object. The object was not removed.
     """
     with errors_at(lake.uri(stored.key)):
         moved = find_object(lake, key)
         if moved is None:
-            # In parts of the same size as it was written, so that the copy has the same ETag.
+            # The copy uses the same part size as the upload, so that both have the same ETag.
             config = TransferConfig(multipart_threshold=lakes.PART_BYTES + 1, multipart_chunksize=lakes.PART_BYTES)
             source = {"Bucket": lake.bucket, "Key": stored.key}
             is_same = {"CopySourceIfMatch": f'"{stored.version}"'}
@@ -122,7 +122,8 @@ def move_object(lake: Lake, stored: StoredObject, key: str) -> StoredObject:
             moved = lake.head(key)
             if not _is_same(lake, moved, stored):
                 raise BalanceError(
-                    f"{lake.uri(key)}: copied from {stored.key}, found another content; nothing was removed"
+                    f"{lake.uri(key)}: expected a copy of {stored.key}, found different content. Nothing was removed."
+                    " Remove the copy and run again"
                 )
         elif not _is_same(lake, moved, stored):
             raise _exists(lake.uri(key))
@@ -133,5 +134,5 @@ def move_object(lake: Lake, stored: StoredObject, key: str) -> StoredObject:
 def _is_same(lake: Lake, one: StoredObject, other: StoredObject) -> bool:
     if one.size_bytes != other.size_bytes:
         return False
-    # A store is free to give the same bytes another ETag.
+    # The server may give the same bytes another ETag.
     return one.version == other.version or lake.sha256(one) == lake.sha256(other)

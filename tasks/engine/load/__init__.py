@@ -1,1 +1,1 @@
-"""Loads: objects become rows of staging tables, exactly once."""
+"""Loads: load objects into staging tables exactly once."""

@@ -1,4 +1,4 @@
-"""Attempts: every load leaves a trace in `ledger.load_attempts`, whether it succeeds, fails or dies."""
+"""Attempts: records every attempt to load an object in `ledger.load_attempts`, even if its process dies."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -25,30 +25,30 @@ class Attempt:
     """One attempt to load an object.
 
     Attributes:
-        attempt_id: Its entry of the ledger.
-        budget: The rows that were read so far.
+        attempt_id: The entry in the ledger.
+        budget: Counts the rows that were read so far.
     """
 
     attempt_id: int
     budget: ErrorBudget
 
     def succeed(self, connection: Connection, load_id: int, *, is_unchanged: bool = False) -> None:
-        """End the attempt in the transaction of its load.
+        """Record the success of the attempt, in the transaction of its load.
 
         Args:
-            connection: In that transaction.
-            load_id: The load that is in the table now.
-            is_unchanged: Whether another run had loaded this version before.
+            connection: A connection in that transaction.
+            load_id: The current load of the object.
+            is_unchanged: Whether another run had already loaded this version.
         """
         rows = 0 if is_unchanged else self.budget.rows_good
         self._end(connection, "unchanged" if is_unchanged else "loaded", rows, load_id)
 
     def fail(self, connection: Connection, error: BaseException) -> None:
-        """End the attempt after the load was rolled back.
+        """Record the failure of the attempt, after the rollback of the load.
 
         Args:
-            connection: Outside of a transaction.
-            error: Why the load failed.
+            connection: A connection outside a transaction.
+            error: The error of the load.
         """
         self._end(connection, "failed", 0, None, type(error).__name__, printable(str(error), MESSAGE_LIMIT))
 
@@ -61,7 +61,7 @@ class Attempt:
         error_class: str | None = None,
         error_message: str | None = None,
     ) -> None:
-        """End the attempt, and earlier ones for the same object whose process in Postgres is gone."""
+        """Record the end of this attempt, and of earlier attempts for the object whose sessions no longer exist."""
         budget = self.budget
         connection.execute(
             "UPDATE ledger.load_attempts AS a SET status = 'died', ended_at = clock_timestamp(), error_message ="
@@ -105,16 +105,16 @@ class Attempt:
 def recorded(
     connection: Connection, source: ObjectRef, budget: ErrorBudget, flow_run_id: str | None, reconnect: Reconnect | None
 ) -> Iterator[Attempt]:
-    """Record the attempt that the block is; the block itself ends one that succeeds.
+    """Record the block as an attempt. The block must call `succeed`; a failure is recorded automatically.
 
-    An attempt that cannot be recorded as failed, because Postgres is gone, never hides the error of the load.
+    If Postgres is unreachable, the failure is not recorded, and the error of the load is still raised.
 
     Args:
-        connection: Of the load, outside of a transaction.
+        connection: The connection of the load, outside a transaction.
         source: The object.
         budget: Counts the rows of the load.
         flow_run_id: For the ledger.
-        reconnect: For a load whose connection is lost; None to leave such an attempt open.
+        reconnect: Opens another connection after the load lost its own. With None such an attempt stays open.
     """
     with errors_at("ledger.load_attempts"):
         attempt = Attempt(_start(connection, budget.contract.dataset, source, flow_run_id), budget)

@@ -1,4 +1,4 @@
-"""The error budget of a load: rejected rows by reason, examples of them, and whether the load may still succeed."""
+"""The error budget of a load: counts rejected rows by reason, keeps examples, and refuses the load if too many."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import RunSettings
 
 EXAMPLES = 3
-"""Rows that are kept of each reason."""
+"""Number of example rows for each reason."""
 
 EXAMPLE_BYTES = 1_000
-"""Bytes that are kept of each such row."""
+"""Number of bytes that are kept of an example row."""
 
 REASONS = 1_000
-"""Different reasons that are counted one by one; further ones are counted together."""
+"""Maximum number of reasons with a separate count. Further reasons have one common count."""
 
 REASONS_SHOWN = 10
 UUID_CHARACTERS = 32
@@ -33,9 +33,9 @@ class ErrorBudget:
     """Counts the rows of one load, and refuses the load when too many of them are rejected.
 
     Args:
-        contract: Of the rows.
+        contract: The contract of the rows.
         source: The object.
-        settings: `MAX_REJECTED_ROWS` and `MAX_REJECTED_SHARE`.
+        settings: The limits `MAX_REJECTED_ROWS` and `MAX_REJECTED_SHARE`.
     """
 
     contract: Contract
@@ -49,19 +49,19 @@ class ErrorBudget:
 
     @property
     def rows_read(self) -> int:
-        """Rows so far."""
+        """Number of rows that were read so far."""
         return self.rows_good + self.rows_rejected
 
     def count(self, good: int, rejected: Sequence[RejectedRow], names: Sequence[str]) -> None:
-        """Count the rows of a batch, and stop a load that cannot meet its budget any more.
+        """Count the rows of a batch, and stop the load if it can no longer meet its budget.
 
         Args:
-            good: Rows of the batch that can be loaded.
-            rejected: The others.
-            names: Columns of the object.
+            good: Number of valid rows in the batch.
+            rejected: The rejected rows of the batch.
+            names: Names of the object's columns.
 
         Raises:
-            ErrorBudgetError: Whatever the rest of the object holds, too many rows are rejected.
+            ErrorBudgetError: Too many rows were rejected, even if the rest of the object is valid.
         """
         self.rows_good += good
         self.rows_rejected += len(rejected)
@@ -74,27 +74,27 @@ class ErrorBudget:
             if len(kept) < EXAMPLES:
                 kept.append(RejectedRow(row.line_number, row.column_name, row.reason, row.raw[:EXAMPLE_BYTES]))
         if self.rows_rejected > self._allowed(0) and self.rows_rejected > self._allowed(self._most_rows_left(names)):
-            self._refuse("at least ", "the rest of the object was not read, because no rest can meet the budget")
+            self._refuse("at least ", "the rest of the object was not read, because it cannot change the result")
 
     def check(self) -> None:
-        """Refuse a load, at the object's end, with more rejected rows than allowed.
+        """Refuse a load with too many rejected rows. Call it at the end of the object.
 
         Raises:
-            ErrorBudgetError: The message counts the rows by reason, with examples.
+            ErrorBudgetError: The message has the number of rows by reason, with examples.
         """
         if self.rows_rejected > self._allowed(0):
             self._refuse("", "nothing was loaded")
 
     def _allowed(self, more_rows: int) -> int:
-        """Rows that may be rejected, if the object has so many more good rows."""
+        """Return the allowed number of rejected rows if the object has this number of further valid rows."""
         share = int(self.settings.max_rejected_share * (self.rows_read + more_rows))
         return max(self.settings.max_rejected_rows, share)
 
     def _most_rows_left(self, names: Sequence[str]) -> int:
-        """Bound how many good rows can follow, by the bytes that are left.
+        """Return an upper bound of the number of further valid rows, by the number of remaining bytes.
 
-        The bytes of the rows so far are at least those of the rejected ones and the shortest possible good ones. In
-        compressed objects and parquet, bytes do not bound rows.
+        The rows so far have at least the bytes of the rejected rows and of the shortest possible valid rows. The size
+        of a compressed or parquet object does not bound its number of rows.
         """
         suffix, compression = format_of(self.source.uri)
         if compression or suffix == ".parquet":
@@ -114,12 +114,12 @@ class ErrorBudget:
             f" budget is {self._allowed(0):,} (MAX_REJECTED_ROWS, MAX_REJECTED_SHARE); {consequence}. The table keeps"
             " its previous rows:\n"
             + "\n".join(lines)
-            + "\nHave the object corrected, or raise the budget if these rows may be left out"
+            + "\nCorrect the object, or raise the budget if these rows may be missing"
         )
 
 
 def _shortest_record(contract: Contract, names: Sequence[str], *, is_json: bool) -> int:
-    """Bytes that a good row takes at least, its separator included."""
+    """Return the minimum size of a valid row in bytes, including its separator."""
     required = {
         column.source_name: UUID_CHARACTERS if column.type == UUID else 1
         for column in contract.columns
@@ -127,7 +127,7 @@ def _shortest_record(contract: Contract, names: Sequence[str], *, is_json: bool)
     }
     values = sum(required.values())
     if not is_json:
-        return max(values + len(names), 2)  # a separator behind each value, of the last one a line feed
+        return max(values + len(names), 2)  # a separator follows each value; the last one is a line feed
     sources = contract.sources
     keys = sum(min(map(len, (name, *sources[name]))) + len('"":,') for name in required)
     return values + keys + len("{}") + (0 if required else 1)

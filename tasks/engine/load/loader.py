@@ -1,4 +1,4 @@
-"""The load of one object: its rows, its rejected rows, its ledger entry and what it replaces, in one transaction."""
+"""The load of one object: writes its rows, rejected rows and ledger entry in one transaction."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ from tasks.engine.warehouse.partitions import (
 from tasks.engine.warehouse.tables import Connection, has_table, lock
 
 REJECTED_BUFFER, REJECTED_BYTES = 10_000, 4 << 20
-"""Rejected rows, and their bytes, that are held before they are written; a COPY of rows pauses for that."""
+"""Maximum number and total size of rejected rows in memory. The COPY of valid rows pauses while they are written."""
 
 Progress = Callable[[int, int], None]
 """Called with bytes read and rows read so far."""
@@ -54,30 +54,30 @@ def load_object(
 ) -> LoadReceipt:
     """Load one object into its staging table, exactly once.
 
-    The same content again is no work, unless the contract makes other rows of it now. New content under the same name
-    replaces the object's rows when the transaction commits; readers see the old rows until then. A table without
-    partitions holds one object: the next one replaces it, whatever its name. Each attempt with work to do has its entry
-    in `ledger.load_attempts`.
+    If the same version was already loaded with an equivalent contract, the load is skipped. A new version replaces the
+    object's rows when the transaction commits; readers see the old rows until then. A table without partitions contains
+    one object, and a new object replaces it regardless of its name. Each attempt that is not skipped is recorded in
+    `ledger.load_attempts`.
 
     Args:
-        connection: To the warehouse, outside of a transaction.
-        lake: Where the object is.
-        contract: Of the staging table.
-        source: The version to load.
-        settings: Of the run.
-        force: Load the same content again, and replace rows by however few.
+        connection: To the warehouse, outside a transaction.
+        lake: The lake with the object.
+        contract: The contract of the staging table.
+        source: The object version to load.
+        settings: The settings of the run.
+        force: Whether to load the same version again, and to allow a replacement with fewer rows.
         flow_run_id: For the ledger.
-        on_progress: Told how far the load is.
-        reconnect: Opens another connection, which records an attempt that lost its own.
+        on_progress: Called with the progress of the load.
+        reconnect: Opens another connection to record an attempt that lost its own.
 
     Raises:
-        ErrorBudgetError: Too many rows were rejected; the table keeps its previous rows.
-        ContractError: The object's columns do not fit.
-        UnreadableObjectError: Its bytes cannot be told apart into records.
-        ObjectChangedError: It was replaced during the read.
+        ErrorBudgetError: Too many rows were rejected. The table keeps its previous rows.
+        ContractError: The object's columns do not match the contract.
+        UnreadableObjectError: The object cannot be split into records.
+        ObjectChangedError: Another writer replaced the object during the read.
         PartitionBusyError: Another run is writing the partition.
-        ShrinkError: It would replace rows by none, or by too few.
-        SchemaDriftError: The table's columns differ from the contract's.
+        ShrinkError: The object has no rows, or too few rows to replace the current rows.
+        SchemaDriftError: The table's columns differ from the contract's columns.
     """
     started = time.monotonic()
     value = partition_value(source.partition) if contract.partition else None
@@ -98,7 +98,7 @@ def load_object(
             check_target(connection, contract, value)
             load_id = ledger.open_load(connection, contract.dataset, source, flow_run_id, contract_digest(contract))
             run = _Run(connection, attempt.budget, load_id, on_progress)
-            with lake.open(source, run.count_bytes) as file:  # which is read ahead from here on
+            with lake.open(source, run.count_bytes) as file:  # a thread starts to read in advance
                 if earlier:
                     _delete_superseded(connection, contract, earlier, load_id)
                 with open_partition(connection, contract, value, load_id) as target:
@@ -124,7 +124,7 @@ def load_object(
 
 @errors_at("ledger.loads")
 def _same_load(connection: Connection, contract: Contract, source: ObjectRef) -> ledger.LoadEntry | None:
-    """The load of this very version of an object under this very contract, if its rows are in the table."""
+    """Return the load of this object version with this contract, if its rows are in the table."""
     entry = ledger.find_load(connection, contract.dataset, source)
     is_same = entry and entry.is_of(source, contract_digest(contract))
     return entry if entry and is_same and holds_load(connection, contract, entry) else None
@@ -132,10 +132,10 @@ def _same_load(connection: Connection, contract: Contract, source: ObjectRef) ->
 
 def _delete_superseded(connection: Connection, contract: Contract, earlier: ledger.LoadEntry, load_id: int) -> None:
     """Delete the rows of the loads that a load supersedes."""
-    # Not always in the same partition: the template of the keys may have changed since.
+    # The earlier load may be in another partition, because the template of the keys may have changed since.
     before = partition_value(earlier.partition) if contract.partition else None
     if not has_table(connection, partition_table(contract, before)):
-        return  # somebody has dropped it
+        return  # the table was dropped outside Tally
     superseded = sql.SQL("SELECT load_id FROM ledger.loads WHERE superseded_by = %s")
     rows = rows_of_partition(contract, earlier.partition)
     connection.execute(sql.SQL("DELETE FROM {} AND load_id IN ({})").format(rows, superseded), [load_id])
@@ -169,7 +169,7 @@ def _receipt(
 
 @dataclass
 class _Run:
-    """The moving parts of one load."""
+    """The mutable state of one load."""
 
     connection: Connection
     budget: ErrorBudget
@@ -191,11 +191,11 @@ class _Run:
         return self.rows_loaded + self.rows_rejected
 
     def count_bytes(self, count: int) -> None:
-        """Take note of bytes that were read."""
+        """Count bytes that were read."""
         self.bytes_read += count
 
     def copy_all(self, encoder: CopyEncoder, batches: Iterator[Batch]) -> None:
-        """Write all batches, good rows and rejected ones."""
+        """Write the valid and the rejected rows of all batches."""
         while True:
             copy_in(self.connection, encoder, self._rows(encoder, batches), self._count_rows)
             more = self._must_write()
@@ -206,7 +206,7 @@ class _Run:
                 return
 
     def _rows(self, encoder: CopyEncoder, batches: Iterator[Batch]) -> Iterator[Rows]:
-        """Rows, until the batches end or the rejected ones must be written."""
+        """Yield encoded rows until the batches end or the rejected rows must be written."""
         for batch in batches:
             rows = encoder.encode(batch)
             self.columns, self.unknown_columns = batch.columns.names, batch.columns.unknown
@@ -214,14 +214,14 @@ class _Run:
             self._held_bytes += sum(len(row.raw) for row in rows.rejected)
             self.budget.count(rows.count, rows.rejected, self.columns)
             sent = replace(rows, rejected=[])
-            del batch, rows  # before the next one is made
+            del batch, rows  # frees the memory before the next batch is read
             yield sent
             del sent
             if self._must_write():
                 return
 
     def _must_write(self) -> bool:
-        """Whether the rejected rows that are held take as much memory as they may."""
+        """Return whether the rejected rows in memory have reached a limit."""
         return len(self._held) >= REJECTED_BUFFER or self._held_bytes >= REJECTED_BYTES
 
     def _count_rows(self, count: int) -> None:

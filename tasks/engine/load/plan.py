@@ -1,4 +1,4 @@
-"""The plan of a load: what it would read, replace and create, and how the columns match; nothing is written."""
+"""The plan of a load: reports the effects of a load and the match of the columns without writing anything."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -25,24 +25,24 @@ from tasks.engine.warehouse.partitions import partition_table
 from tasks.engine.warehouse.tables import Connection, has_table
 
 FIRST_RECORDS = 1000
-"""Records of JSON whose keys are looked at."""
+"""Maximum number of JSON records whose keys are compared."""
 
 CSV_BYTES = 1 << 16
-"""How many bytes of CSV are read at once in search of the header."""
+"""Number of bytes of CSV that are read at once to find the header."""
 
 FIRST_BYTES = 4 << 20
-"""No more records are looked at when they hold this many bytes."""
+"""Maximum total size of the JSON records whose keys are compared."""
 
 LEDGER = ("ledger.loads", "ledger.rejected_rows")
 
 
 @dataclass(frozen=True)
 class ColumnPlan:
-    """Where a column of the contract is found.
+    """The match of one column of the contract.
 
     Attributes:
-        source: Its name in the contract.
-        found: Its name in the object; None where it is not there.
+        source: Name of the column in the contract.
+        found: Name of the column in the object, or None if it is missing.
         state: `matched`, `aliased`, `missing` or `doubled`.
     """
 
@@ -53,15 +53,16 @@ class ColumnPlan:
 
 @dataclass(frozen=True)
 class ObjectPlan:
-    """What would happen to one object.
+    """The planned load of one object.
 
     Attributes:
-        action: `load` (it is new), `replace` (its earlier content stands), or `nothing` (this content stands).
-        rows_replaced: Rows that would be removed.
-        columns: Those of the contract.
-        unknown: Columns of the object that the contract does not know.
-        is_reordered: Whether the columns stand in another order than in the contract; never in JSON, which has none.
-        error: Why the load would fail, as far as the object's beginning tells; None where nothing speaks against it.
+        action: `load` (a new object), `replace` (an earlier version is loaded), or `nothing` (already loaded).
+        rows_replaced: Number of rows that would be removed.
+        columns: The match of the contract's columns.
+        unknown: Columns of the object that the contract does not declare.
+        is_reordered: Whether the order of the columns differs from the contract. Always false for JSON.
+        error: The error that would fail the load, as far as the beginning of the object shows it. None if it shows
+            none.
     """
 
     source: ObjectRef
@@ -75,11 +76,11 @@ class ObjectPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a load of some objects would do.
+    """The planned load of some objects.
 
     Attributes:
         created: Tables that would be created.
-        statements: What the DDL step would execute first, for the tables that exist.
+        statements: Statements that the DDL step would first execute for existing tables.
         drift: Differences that the DDL step would refuse.
     """
 
@@ -92,10 +93,10 @@ class Plan:
 
 
 def plan_loads(connection: Connection, lake: Lake, contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
-    """Plan the load of some objects, by their beginnings and by the ledger; nothing is written.
+    """Plan the load of some objects. The plan uses the beginning of each object and the ledger, and writes nothing.
 
-    The ledger is read in a transaction that can only read. What the DDL step would do is found in a second one, which
-    is rolled back.
+    A read-only transaction reads the ledger. A second transaction determines the changes of the DDL step and is rolled
+    back.
 
     Raises:
         TallyError: The lake or the warehouse does not answer.
@@ -116,7 +117,7 @@ def plan_loads(connection: Connection, lake: Lake, contract: Contract, sources: 
 
 
 def _plan_ddl(connection: Connection, contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What the DDL step would do to the dataset's table and to what derives from it; it is rolled back."""
+    """Return the statements of the DDL step for the dataset's table and the tables that derive from it."""
     tables, known = tables_in_order(ROOT), contracts()
     roots = roots_of(tables, [each.table for each in known.values()])
     derived = [name for name, table in tables.items() if contract.table in roots[name] and table.text("table.sql")]
@@ -159,7 +160,7 @@ def _plan_object(
 
 def _error(contract: Contract, names: Sequence[str], source: ObjectRef) -> str | None:
     if not names:
-        return None  # an object without a header, or without records, has no rows
+        return None  # an object without a header or without records is valid and has no rows
     known = contract.sources if is_json(source.uri) and contract.absent_keys == "null" else ()
     try:
         match_columns(contract, [*names, *(name for name in known if name not in names)], source.uri)
@@ -169,12 +170,12 @@ def _error(contract: Contract, names: Sequence[str], source: ObjectRef) -> str |
 
 
 def is_json(name: str) -> bool:
-    """Whether an object's records bring their names, each its own."""
+    """Return whether each record of an object has its own keys."""
     return format_of(name)[0] in (".json", ".jsonl", ".ndjson")
 
 
 def match_names(contract: Contract, names: Sequence[str]) -> tuple[ColumnPlan, ...]:
-    """Where the columns of a contract are found among the names of an object."""
+    """Match the columns of a contract with the names in an object."""
     columns = []
     for source, aliases in contract.sources.items():
         found = [name for name in names if name in (source, *aliases)]
@@ -188,16 +189,16 @@ def match_names(contract: Contract, names: Sequence[str]) -> tuple[ColumnPlan, .
 
 
 def unknown_names(contract: Contract, names: Sequence[str]) -> tuple[str, ...]:
-    """Names of an object that the contract does not know."""
+    """Return the names in an object that the contract does not declare."""
     known = {name for source, aliases in contract.sources.items() for name in (source, *aliases)}
     return tuple(name for name in names if name not in known)
 
 
 def read_names(file: io.BufferedReader, name: str, contract: Contract) -> list[str]:
-    """Names of an object's columns from its beginning; of JSON, the keys of the first records.
+    """Read the names of an object's columns from its beginning. For JSON, they are the keys of the first records.
 
     Raises:
-        ContractError: The name tells no format.
+        ContractError: The object's name has no known suffix.
         UnreadableObjectError: The beginning cannot be read.
     """
     suffix, compression = format_of(name)
@@ -233,7 +234,7 @@ def _read_json_names(file: io.BufferedReader, name: str, contract: Contract) -> 
 
 
 def _first_of(records: Iterator[Record]) -> Iterator[Record]:
-    """The first records, bounded in number and in bytes."""
+    """Yield the first records, up to a limited number and size."""
     size = 0
     for record in islice(records, FIRST_RECORDS):
         yield record

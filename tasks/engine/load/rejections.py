@@ -1,4 +1,4 @@
-"""Rejected rows after their load: what waits for a fix, and what a replay takes."""
+"""Rejected rows after their load: counts them, reads them for a replay, and resolves them."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from tasks.engine.warehouse.tables import Connection
 
 REPLAYED_TOGETHER, REPLAYED_BYTES = 1000, 1 << 20
-"""Rows that are replayed together are no more than this, and no more bytes than this and a row."""
+"""Maximum number of rows in one step of a replay, and the size after which no further row is added to the step."""
 
 EXAMPLES, EXAMPLE_BYTES = 3, 80
 
 
 @dataclass(frozen=True)
 class RejectedLoad:
-    """A load that stands, with rejected rows that no replay took.
+    """A current load with open rejected rows. A rejected row is open until a replay loads it.
 
     Attributes:
-        columns: Names of the object's columns at that time, in its order.
+        columns: Names of the object's columns at the time of the load, in their order.
     """
 
     load_id: int
@@ -29,12 +29,12 @@ class RejectedLoad:
 
 @dataclass(frozen=True)
 class Rejection:
-    """One reason for which rows were rejected.
+    """The rejected rows with the same reason.
 
     Attributes:
-        row_count: How many rows.
-        open_count: Those of them that no replay took.
-        examples: Line number and first bytes of some of them, open ones before others.
+        row_count: Number of rows.
+        open_count: Number of these rows that no replay has loaded.
+        examples: Line numbers and first bytes of some rows. Open rows come first.
     """
 
     reason: str
@@ -44,7 +44,7 @@ class Rejection:
 
 
 def rejected_loads(connection: Connection, dataset: str, partition: str | None) -> list[RejectedLoad]:
-    """Loads of one partition, or of all (None), that have rejected rows to be replayed, the earliest first."""
+    """Return the loads with open rejected rows, of one partition or of all partitions (None), earliest first."""
     rows = connection.execute(
         "SELECT load_id, partition, source_uri, source_version, coalesce(columns, '{}') FROM ledger.loads"
         " WHERE dataset = %s AND status = 'loaded' AND (%s::text IS NULL OR partition = %s) AND EXISTS"
@@ -56,7 +56,7 @@ def rejected_loads(connection: Connection, dataset: str, partition: str | None) 
 
 
 def open_rows(connection: Connection, load_id: int) -> Iterator[list[tuple[int, bytes]]]:
-    """Id and bytes of a load's rejected rows that no replay took, some at a time, which bounds the memory they take."""
+    """Yield the ids and bytes of a load's open rejected rows, in groups of bounded size."""
     last = 0
     while True:
         sizes = connection.execute(
@@ -77,7 +77,7 @@ def open_rows(connection: Connection, load_id: int) -> Iterator[list[tuple[int, 
 
 
 def resolve(connection: Connection, row_ids: Sequence[int], load_id: int) -> int:
-    """Close rejected rows with the load that took them, in its transaction. Returns how many were closed."""
+    """Mark rejected rows as resolved by a load, in its transaction. Return the number of resolved rows."""
     return connection.execute(
         "UPDATE ledger.rejected_rows SET resolved_by = %s WHERE rejected_row_id = ANY(%s) AND resolved_by IS NULL",
         [load_id, list(row_ids)],
@@ -85,7 +85,7 @@ def resolve(connection: Connection, row_ids: Sequence[int], load_id: int) -> int
 
 
 def open_replay(connection: Connection, dataset: str, load: RejectedLoad, flow_run_id: str | None) -> int:
-    """Enter a replay of some of a load's rejected rows, in the transaction that will hold them."""
+    """Add a replay of a load's rejected rows, in the transaction that writes the rows."""
     row = connection.execute(
         "INSERT INTO ledger.loads"
         " (dataset, partition, source_uri, source_version, size_bytes, columns, replay_of, flow_run_id)"
@@ -104,7 +104,7 @@ def open_replay(connection: Connection, dataset: str, load: RejectedLoad, flow_r
 
 
 def count_rejections(connection: Connection, load_ids: Sequence[int]) -> list[Rejection]:
-    """Rejected rows of some loads by reason, with examples, the most frequent first."""
+    """Count the rejected rows of some loads by reason, with examples, the most frequent reason first."""
     rows = connection.execute(
         "WITH ranked AS ("
         " SELECT reason, resolved_by, line_number, substring(raw FROM 1 FOR %(bytes)s) AS beginning, row_number() OVER"

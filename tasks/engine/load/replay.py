@@ -1,4 +1,4 @@
-"""The replay of rejected rows: again through the contract, and what it takes now is loaded."""
+"""The replay of rejected rows: parses them again with the current contract and loads the valid rows."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,23 +27,22 @@ from tasks.engine.warehouse.tables import Connection, lock
 def replay_load(
     connection: Connection, contract: Contract, load: RejectedLoad, flow_run_id: str | None = None
 ) -> ReplayReceipt:
-    """Put the open rejected rows of one load through the contract again, in one transaction.
+    """Parse the open rejected rows of one load again with the current contract, in one transaction.
 
-    Those that it takes now are loaded under a ledger entry of their own, which closes theirs; the others stay as they
-    are. That entry belongs to the load: when the object is delivered again, both are superseded. Where no row is taken
-    there is no entry, so that a second replay does nothing.
+    Valid rows are loaded under a separate ledger entry and marked as resolved. The other rows stay unchanged. The entry
+    belongs to the original load: a new version of the object supersedes both. If no row is valid, no entry is written.
 
     Raises:
-        ContractError: The contract wants columns that the object did not bring.
+        ContractError: The contract requires columns that the object does not have.
         PartitionBusyError: Another run is writing the partition.
-        SchemaDriftError: The table's columns differ from the contract's.
+        SchemaDriftError: The table's columns differ from the contract's columns.
     """
     value = partition_value(load.partition) if contract.partition else None
     taken, errors = 0, Counter[str]()
     replay_id: int | None = None
     with errors_at(f"replay of load {load.load_id}, {load.source_uri}"), connection.transaction():
         lock(connection, f"{contract.dataset} {load.partition}".strip())
-        # Another run may have replaced the object meanwhile, or replayed the same rows.
+        # Meanwhile another run may have replaced the object or replayed the same rows.
         if load in rejections.rejected_loads(connection, contract.dataset, load.partition):
             check_target(connection, contract, value)
             replay_id = rejections.open_replay(connection, contract.dataset, load, flow_run_id)
@@ -55,8 +54,8 @@ def replay_load(
                 closed = rejections.resolve(connection, [i for i, _ in rows if i not in left], replay_id)
                 if closed != again.count:
                     raise BalanceError(
-                        f"{load.source_uri}: {again.count:,} rejected rows were loaded, but {closed:,} closed;"
-                        " nothing was committed. Somebody else writes to ledger.rejected_rows: see who, then try again"
+                        f"{load.source_uri}: expected {again.count:,} rejected rows to be marked as resolved, found"
+                        f" {closed:,}. Nothing was committed. Find the other writer of ledger.rejected_rows"
                     )
                 taken += closed
                 errors.update(row.reason for row in again.rejected)
@@ -76,10 +75,10 @@ def replay_load(
 
 
 def replay_batch(contract: Contract, load: RejectedLoad, rows: Sequence[tuple[int, bytes]]) -> Batch:
-    """Rejected rows as a batch, with their ids for line numbers.
+    """Parse rejected rows into a batch. The ids of the rows replace the line numbers.
 
-    CSV records are read by the header of their object; JSON, and the rows of parquet, which were kept as JSON, bring
-    their names.
+    CSV records are parsed with the header of their object. JSON records contain their column names. So do the
+    rows of parquet, which the ledger stores as JSON.
     """
     if format_of(load.source_uri)[0] != ".csv":
         from tasks.engine.formats.json_reader import RecordKeys, json_batch  # noqa: PLC0415 - CSV does without polars
@@ -93,7 +92,7 @@ def replay_batch(contract: Contract, load: RejectedLoad, rows: Sequence[tuple[in
         if alone.row_count == 1 and not alone.rejected_count and not alone.is_full:
             sound.append((row_id, raw))
         else:
-            reasons = [row.reason for row in alone.rejected()] or ["expected one record, found several, or none"]
+            reasons = [row.reason for row in alone.rejected()] or ["expected exactly one record"]
             rejected.append(RejectedRow(row_id, None, reasons[0], raw))
     together = CsvRecords(b"\n".join(raw for _, raw in sound), columns).batch()
     return replace(together, records_of=lambda places: [sound[place] for place in places], rejected=rejected)

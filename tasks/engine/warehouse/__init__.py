@@ -1,1 +1,1 @@
-"""The warehouse: sessions, locks, tables, partitions and COPY."""
+"""The warehouse: sessions, locks, tables, partitions and COPY in Postgres."""

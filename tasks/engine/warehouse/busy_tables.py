@@ -10,24 +10,24 @@ from tasks.engine.errors import WarehouseBusyError, WarehouseUnavailableError
 from tasks.engine.warehouse.tables import Connection
 
 DDL_LOCK_WAIT = "3s"
-"""How long a statement of DDL waits for a lock: so long other sessions queue up behind the statement."""
+"""Maximum wait of a DDL statement for a lock. During this time other sessions must wait for the statement."""
 
 PAUSES = (1.0, 2.0, 4.0)
-"""Seconds between the attempts, in which the other sessions go on."""
+"""Seconds between the attempts, during which the other sessions can continue."""
 
 T = TypeVar("T")
 
 
 def retried_while_busy(connection: Connection, tables: Sequence[str], change: Callable[[], T]) -> T:
-    """Make a change in a transaction of its own; again, after a pause, where another session holds a lock.
+    """Apply a change in its own transaction. If another session holds a lock, retry the change after a pause.
 
     Args:
-        connection: To the warehouse, in no transaction.
-        tables: Those that the change may lock.
-        change: Opens the transaction.
+        connection: To the warehouse, outside a transaction.
+        tables: The tables that the change may lock.
+        change: Opens the transaction and applies the change.
 
     Raises:
-        WarehouseBusyError: Every attempt met a lock; the message names its holders.
+        WarehouseBusyError: Another session held a lock during every attempt. The message names that session.
     """
     for pause in (*PAUSES, None):
         try:
@@ -44,7 +44,7 @@ def retried_while_busy(connection: Connection, tables: Sequence[str], change: Ca
 def busy_error(
     connection: Connection, tables: Sequence[str], what: str, wait: str = DDL_LOCK_WAIT
 ) -> WarehouseBusyError:
-    """The error of a lock that was not granted in time; the connection must be able to ask who holds it."""
+    """Return the error for a lock that was not granted in time. The connection must be usable for a query."""
     holders = lock_holders(connection, tables)
     return WarehouseBusyError(
         f"{what}. Expected the lock within {wait}, but found it held by"
@@ -54,7 +54,7 @@ def busy_error(
 
 
 def lock_holders(connection: Connection, tables: Sequence[str]) -> list[str]:
-    """Other sessions that hold a lock on some tables, their partitions or the views that read them, oldest first."""
+    """Describe the other sessions with a lock on some tables or their partitions, oldest transaction first."""
     rows = connection.execute(
         "WITH RECURSIVE locked (oid) AS ("
         " SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"

@@ -1,4 +1,4 @@
-"""COPY: typed rows into a table, in Postgres' binary format, and queries out of it as CSV."""
+"""COPY: copies rows into a table in binary format, and copies query results out as CSV."""
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -16,26 +16,26 @@ from tasks.engine.warehouse.partitions import Target
 from tasks.engine.warehouse.tables import Connection, table_name
 
 PIECES_AHEAD, BYTES_AHEAD = 4, 8 << 20
-"""Pieces of rows that wait to be sent: no more than this, and no more bytes than this unless one piece has more."""
+"""Maximum number and maximum total size of the encoded batches that wait for Postgres. A larger batch waits alone."""
 
 _EPOCH = date(2000, 1, 1)
 
 BLOCK_BYTES = 1 << 20
-"""Rows that come out of Postgres one by one are put together to blocks of this size."""
+"""Size of the blocks into which rows from Postgres are grouped."""
 
 HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-"""How a binary COPY begins: signature, no flags, no header extension."""
+"""Header of a binary COPY: signature, no flags, no extension."""
 
 TAIL = b"\xff\xff"
-"""How it ends: a row of -1 columns."""
+"""Trailer of a binary COPY: a row with -1 columns."""
 
 
 class CopyEncoder(RowEncoder):
-    """Makes the rows of one load for COPY.
+    """Encodes the rows of one load for COPY.
 
     Args:
-        contract: Whose columns the rows have.
-        target: Where they go.
+        contract: The contract of the rows.
+        target: The target table of the load.
     """
 
     def __init__(self, contract: Contract, target: Target) -> None:
@@ -44,10 +44,10 @@ class CopyEncoder(RowEncoder):
         self._columns = [*target.shared, *(column.name for column in contract.columns)]
 
     def statement(self) -> sql.Composed:
-        """The COPY.
+        """Return the COPY statement.
 
-        Rows of a new table are frozen: no reader writes to them, where the first one after a load would otherwise log
-        all of the table's pages anew, to note which rows are there to stay.
+        Rows of a new table are frozen. Otherwise the first reader after the load would set hint bits, which may write
+        every page of the table to the WAL again.
         """
         names = sql.SQL(", ").join(map(sql.Identifier, self._columns))
         frozen = sql.SQL(", FREEZE") if self.target.is_new else sql.SQL("")
@@ -56,35 +56,36 @@ class CopyEncoder(RowEncoder):
 
 
 def _binary(value: date | int) -> bytes:
-    """A `date` or a `bigint`."""
+    """Return the binary form of a `date` or a `bigint`."""
     return struct.pack("!i", (value - _EPOCH).days) if isinstance(value, date) else struct.pack("!q", value)
 
 
 def copy_in(connection: Connection, encoder: CopyEncoder, rows: Iterator[Rows], on_rows: Callable[[int], None]) -> None:
-    """COPY rows into their table; the next ones are made while Postgres takes the ones before.
+    """Copy rows into their table. A thread encodes the next rows while Postgres receives the current rows.
 
     Args:
-        connection: In a transaction.
-        encoder: Of the rows.
-        rows: Made in a thread of their own.
-        on_rows: Told how many rows were sent, as they are.
+        connection: A connection in a transaction.
+        encoder: The encoder of the rows.
+        rows: The encoded batches, which are produced in that thread.
+        on_rows: Called with the number of rows after they were sent.
 
     Raises:
-        BalanceError: Postgres took another number of rows than it was sent.
+        BalanceError: Postgres stored a different number of rows than it received.
     """
     sent = 0
     with connection.cursor() as cursor:
         with prefetched(rows, PIECES_AHEAD, _size_of, BYTES_AHEAD) as pieces, cursor.copy(encoder.statement()) as copy:
             copy.write(HEAD)
             for piece in pieces:
-                copy.write(memoryview(piece.data))  # it is sent in parts, each of which would be a copy
+                copy.write(memoryview(piece.data))  # psycopg slices the data; slices of a view need no copy
                 sent += piece.count
                 on_rows(piece.count)
-                del piece  # while the next one is waited for
+                del piece  # frees the memory during the wait for the next batch
             copy.write(TAIL)
         if cursor.rowcount != sent:
             raise BalanceError(
-                f"{encoder.target.table}: sent {sent:,} rows, Postgres took {cursor.rowcount:,}; nothing was committed"
+                f"{encoder.target.table}: expected Postgres to store {sent:,} rows, found {cursor.rowcount:,}. Nothing"
+                " was committed. Check the table for triggers and rules"
             )
 
 
@@ -93,12 +94,12 @@ def _size_of(rows: Rows) -> int:
 
 
 class CopyOut:
-    """Rows of a query as blocks of CSV with a header: null bare, an empty string quoted.
+    """The result of a query as blocks of CSV with a header. Null is an empty field, an empty string is quoted.
 
     Args:
         connection: To the warehouse.
-        query: Whose rows.
-        parameters: Merged into the query by the client, for COPY takes none.
+        query: The query.
+        parameters: Values for the query. The client inserts them, because COPY does not accept parameters.
     """
 
     def __init__(self, connection: Connection, query: Composable, parameters: Mapping[str, Any]) -> None:
@@ -107,7 +108,7 @@ class CopyOut:
         self.row_count = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        """Run the query; `row_count` stands at the end."""
+        """Run the query and yield its blocks. `row_count` is set after the last block."""
         with ClientCursor(self._connection) as cursor:
             with cursor.copy(self._statement, self._parameters or None) as copy:
                 block = bytearray()

@@ -1,4 +1,4 @@
-"""Advisory locks: one writer at a time. Every lock ends with its transaction, so none outlives its run."""
+"""Advisory locks, which allow one writer at a time. A lock ends with its transaction, so it cannot outlive its run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +10,19 @@ from tasks.engine.errors import PartitionBusyError
 from tasks.engine.warehouse.sessions import OWNER_SETTING, Connection, verify_session
 
 LOCK_WAIT = "60s"
-"""How long a run waits for another run that writes the same thing, before it fails and names that run."""
+"""Maximum wait for another run that writes the same data. After this time the run fails and names the other run."""
 
 
 def lock(connection: Connection, name: str, *, is_shared: bool = False) -> None:
     """Take the advisory lock of this name until the transaction ends.
 
     Args:
-        connection: In a transaction.
-        name: Of the lock.
-        is_shared: Share the lock with others that share it, and exclude those that do not.
+        connection: A connection in a transaction.
+        name: Name of the lock.
+        is_shared: Whether to take the lock in shared mode.
 
     Raises:
-        PartitionBusyError: Another session held the lock for all of `LOCK_WAIT`; the message names that session.
+        PartitionBusyError: Another session held the lock during all of `LOCK_WAIT`. The message names that session.
         PooledSessionError: A pooler gave the session to another connection.
     """
     _take(connection, name, "pg_advisory_xact_lock_shared" if is_shared else "pg_advisory_xact_lock")
@@ -30,14 +30,14 @@ def lock(connection: Connection, name: str, *, is_shared: bool = False) -> None:
 
 @contextmanager
 def locked(connection: Connection, name: str) -> Iterator[None]:
-    """Hold the advisory lock of this name for the block, in a transaction that lasts as long and does nothing else.
+    """Hold the advisory lock of this name during the block, in a transaction that does nothing else.
 
-    For work whose transactions are on other connections. The waiting transaction has no snapshot and keeps no vacuum
-    from its work.
+    Use it for work with transactions on other connections. The waiting transaction has no snapshot, so it does not
+    hold back vacuum.
 
     Raises:
-        PartitionBusyError: As `lock`.
-        PooledSessionError: As `lock`.
+        PartitionBusyError: See `lock`.
+        PooledSessionError: See `lock`.
     """
     with connection.transaction():
         lock(connection, name)
@@ -47,14 +47,14 @@ def locked(connection: Connection, name: str) -> Iterator[None]:
 
 @contextmanager
 def snapshot_transaction(connection: Connection, name: str) -> Iterator[None]:
-    """A REPEATABLE READ transaction that holds the advisory lock of this name.
+    """Open a REPEATABLE READ transaction that holds the advisory lock of this name.
 
-    Its snapshot is younger than the lock, so it sees everything that earlier holders committed. A statement that waits
-    for a lock has its snapshot already; so the session takes the lock first, and hands it to the transaction.
+    The snapshot is taken after the lock, so it includes everything that earlier holders committed. A statement takes
+    its snapshot before it waits for a lock. So the session takes the lock first and then passes it to the transaction.
 
     Raises:
-        PartitionBusyError: As `lock`.
-        PooledSessionError: As `lock`.
+        PartitionBusyError: See `lock`.
+        PooledSessionError: See `lock`.
     """
     _take(connection, name, "pg_advisory_lock")
     with connection.transaction():
@@ -66,7 +66,7 @@ def snapshot_transaction(connection: Connection, name: str) -> Iterator[None]:
 
 
 def _call(connection: Connection, function: str, name: str) -> bool | None:
-    """Call a function of advisory locks, and return its answer."""
+    """Call a function of advisory locks and return its result."""
     row = connection.execute(
         sql.SQL("SELECT {}(hashtextextended({}, 0))").format(sql.Identifier(function), sql.Literal(name))
     ).fetchone()
@@ -84,7 +84,7 @@ def _take(connection: Connection, name: str, function: str) -> None:
             connection.execute("SET LOCAL lock_timeout = 0")
     except psycopg.errors.LockNotAvailable as error:
         holder = connection.execute(
-            # Of another role's session Postgres shows no more than the process and its name.
+            # Postgres hides most columns of another role's session.
             "SELECT a.pid, a.application_name,"
             " coalesce(to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS \"UTC\"'), 'a time that only its role sees')"
             " FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_database d ON d.oid = l.database"

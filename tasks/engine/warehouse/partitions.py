@@ -1,4 +1,4 @@
-"""The partitions of staging tables: which table of Postgres holds one, and how it comes into being."""
+"""Partitions of staging tables: their names in Postgres and their creation."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,12 +26,12 @@ from tasks.engine.warehouse.tables import (
 
 @dataclass(frozen=True)
 class Target:
-    """Where the rows of a load go.
+    """The target table of a load.
 
     Attributes:
         table: The table.
-        shared: Columns before those of the contract that have one value in all rows, with these values.
-        is_new: Whether the table came into being in the same transaction.
+        shared: Columns that precede the contract's columns and have the same value in all rows, with these values.
+        is_new: Whether the current transaction created the table.
     """
 
     table: str
@@ -40,7 +40,7 @@ class Target:
 
 
 def partition_table(contract: Contract, value: date | None) -> str:
-    """Table that holds one partition: `events_staging.events_2021_04`, of a span of a year `events_2021`."""
+    """Return the table of a partition: `events_staging.events_2021_04`, or `events_2021` if a table holds a year."""
     if contract.partition is None or value is None:
         return contract.table
     if contract.partition.span == "year":
@@ -49,16 +49,16 @@ def partition_table(contract: Contract, value: date | None) -> str:
 
 
 def target_of(contract: Contract, value: date | None, load_id: int) -> Target:
-    """The table of a partition that has one, or of a dataset without partitions."""
+    """Return the target for the existing table of a partition or of a dataset without partitions."""
     partition = {contract.partition.column: value} if contract.partition and value else {}
     return Target(partition_table(contract, value), {**partition, "load_id": load_id})
 
 
 def ensure_partition(connection: Connection, contract: Contract, value: date) -> str:
-    """Make sure that the partition's table exists, and name it.
+    """Create the partition's table if it does not exist, and return its name.
 
-    It is created beside its parent and attached, in a transaction of its own: that lock lets readers and the writers of
-    other partitions go on. An empty partition that a dying run leaves behind changes no answer.
+    A separate transaction creates the table and attaches it to its parent. The lock for this does not block readers or
+    writers of other partitions. If the run dies later, the empty partition remains, which does not affect any query.
     """
     name = partition_table(contract, value)
     if contract.partition is None or has_table(connection, name):
@@ -75,20 +75,20 @@ def ensure_partition(connection: Connection, contract: Contract, value: date) ->
 
 @contextmanager
 def open_partition(connection: Connection, contract: Contract, value: date | None, load_id: int) -> Iterator[Target]:
-    """Where the rows of a load go that are written in the block.
+    """Provide the target table for the rows that the block writes.
 
-    A partition that has no table yet gets one with its first rows. It becomes a partition at the block's end, while
-    readers and other writers go on, and gets the columns that the rows share behind them, as values that Postgres keeps
-    once: rows without them are made, logged and read faster.
+    If the partition has no table, a new table is created. At the end of the block the table is attached to its parent;
+    readers and other writers can continue. The columns with the same value in all rows are added only then, as
+    defaults that Postgres stores once per table. This makes rows smaller and faster to encode, log and read.
 
     Args:
-        connection: In the transaction of the load, which holds the partition's lock.
-        contract: Of the rows.
-        value: Of the partition.
-        load_id: Of the load.
+        connection: A connection in the transaction of the load, which holds the partition's lock.
+        contract: The contract of the rows.
+        value: The first day of the partition.
+        load_id: The id of the load.
 
     Raises:
-        WarehouseBusyError: Another session held a lock on the parent that forbids it for all of `LOCK_WAIT`.
+        WarehouseBusyError: Another session held a conflicting lock on the parent during all of `LOCK_WAIT`.
     """
     target = target_of(contract, value, load_id)
     if contract.partition is None or value is None or has_table(connection, target.table):
@@ -98,7 +98,7 @@ def open_partition(connection: Connection, contract: Contract, value: date | Non
     columns = sql.SQL(", ").join(columns_ddl(contract))
     connection.execute(sql.SQL("CREATE TABLE {} ({})").format(table, columns))
     _share_owner(connection, contract.table, target.table)
-    # A server that logs no rows of a new table has them all on disk at the commit: it is to begin with that at once.
+    # With wal_level = minimal the server writes all rows of a new table to disk at the commit. Flush them earlier.
     connection.execute(
         "SELECT set_config('backend_flush_after', '1MB', true) WHERE current_setting('wal_level') = 'minimal'"
     )
@@ -106,10 +106,10 @@ def open_partition(connection: Connection, contract: Contract, value: date | Non
     added = [
         sql.SQL("ADD COLUMN {} DEFAULT {}").format(ddl[key], sql.Literal(of_all)) for key, of_all in shared.items()
     ]
-    # What is added holds for the rows that are there, not for those to come.
+    # The defaults are for the existing rows only, so they are dropped again.
     dropped = [sql.SQL("ALTER COLUMN {} DROP DEFAULT").format(sql.Identifier(key)) for key in shared]
     try:
-        with connection.transaction():  # a savepoint: after an error the connection can ask who holds the lock
+        with connection.transaction():  # a savepoint: after an error the connection can query the lock's holder
             connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_WAIT)))
             for changes in (added, dropped):
                 connection.execute(sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(", ").join(changes)))
@@ -120,13 +120,13 @@ def open_partition(connection: Connection, contract: Contract, value: date | Non
 
 
 def attach_partition(contract: Contract, partition: Partition, value: date) -> sql.Composed:
-    """The statement that makes the table of a partition a partition of its parent."""
+    """Return the statement that attaches a partition's table to its parent."""
     parent, child = table_name(contract.table), table_name(partition_table(contract, value))
     return sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES {}").format(parent, child, _bounds(partition, value))
 
 
 def _share_owner(connection: Connection, parent: str, child: str) -> None:
-    """Give a new partition to the owner of its parent: the login that runs may be a member of the role that owns it."""
+    """Set the owner of a new partition to its parent's owner, which may be a role of which the login is a member."""
     row = connection.execute(
         "SELECT pg_get_userbyid(p.relowner) FROM pg_class AS p, pg_class AS c"
         " WHERE p.oid = to_regclass(%s) AND c.oid = to_regclass(%s) AND p.relowner <> c.relowner",
@@ -145,7 +145,7 @@ def _bounds(partition: Partition, value: date) -> sql.Composed:
 
 
 def rows_of_partition(contract: Contract, partition: str) -> sql.Composed:
-    """The rows of one partition, as `table WHERE condition`; its table may hold others, too."""
+    """Return `table WHERE condition` for the rows of one partition. The table may contain other partitions, too."""
     if contract.partition is None:
         return table_name(contract.table) + sql.SQL(" WHERE true")
     value = partition_value(partition)
@@ -155,7 +155,7 @@ def rows_of_partition(contract: Contract, partition: str) -> sql.Composed:
 
 
 def holds_load(connection: Connection, contract: Contract, load: LoadEntry) -> bool:
-    """Whether the rows of a load are still in its table: it was not dropped or emptied outside of Tally."""
+    """Return whether the rows of a load are still in its table, and were not removed outside Tally."""
     value = partition_value(load.partition) if contract.partition else None
     if not has_table(connection, partition_table(contract, value)):
         return False

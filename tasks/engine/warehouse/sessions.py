@@ -1,4 +1,4 @@
-"""Sessions with Postgres: the engine opens all of them here, with the settings that it relies on."""
+"""Sessions with Postgres: opens every connection of the engine with the required settings."""
 
 import select
 from collections.abc import Iterator
@@ -19,19 +19,19 @@ Connection = psycopg.Connection[TupleRow]
 Answer = TypeVar("Answer")
 
 CONNECT_TIMEOUT = 10
-"""Seconds in which Postgres must accept a connection."""
+"""Maximum time in seconds to open a connection."""
 
 UNSENT_TIMEOUT = 120_000
-"""Milliseconds that sent bytes may stay unacknowledged before the connection counts as lost."""
+"""Milliseconds after which a connection with unacknowledged bytes counts as lost."""
 
 PROBE_SECONDS = 5.0
-"""How long a second connection through a pooler may wait for a server before the probe gives up."""
+"""Maximum time in seconds that the probe of a pooler waits for a server connection."""
 
 OWNER_SETTING = "tally.session"
-"""A setting of the session that holds the process id which the client knows: it shows whose session a backend is."""
+"""Custom setting of a session that stores the process id that the client sees. It identifies the owner of a backend."""
 
-# What values, casts, comparisons and COPY mean, and how long a statement may take. A role, a database, a service file,
-# the DSN and PG* variables can all set these, so every session sets them itself and compares the result.
+# Settings that affect the meaning of values, casts, comparisons and COPY, and timeouts. A role, a database, a service
+# file, the DSN and PG* variables can change them, so every session sets them and verifies the result.
 _MEANING = {
     "client_encoding": "UTF8",
     "standard_conforming_strings": "on",
@@ -62,8 +62,8 @@ _MEANING = {
 }
 _SINCE_17 = {"transaction_timeout": "0"}
 
-# Postgres frees the locks of a run that was killed, or whose host is gone, within a minute. Not compared: over a Unix
-# socket the server shows 0 for the keepalives.
+# With these settings Postgres frees the locks of a killed run or of a lost host within a minute. They are not verified,
+# because the server shows 0 for the keepalives of a Unix socket.
 _LIVENESS = {
     "client_connection_check_interval": "2s",
     "tcp_keepalives_idle": "30",
@@ -79,15 +79,15 @@ def connect(
     """Open a session in autocommit mode; callers open transactions themselves.
 
     Args:
-        settings: Where Postgres is.
+        settings: The connection settings.
         application_name: The name in `pg_stat_activity`, such as `events 2021-04`.
         server: The server's name in errors.
-        is_written: Whether the session writes: then the database must be encoded in UTF-8 and must not be a standby.
+        is_written: Whether the session writes. If so, the database must use UTF-8, and it must not be a standby.
 
     Raises:
         WarehouseUnavailableError: Postgres does not answer.
         WarehouseError: The login, the database or one of its settings is wrong.
-        PooledSessionError: A pooler gives each transaction another session.
+        PooledSessionError: A pooler assigns a different session to each transaction.
     """
     try:
         connection = _open(settings, application_name)
@@ -102,14 +102,14 @@ def connect(
 
 
 def verify_session(connection: Connection, owner: str | None) -> None:
-    """Refuse a connection whose backend is not, or no longer, its own.
+    """Verify that the connection still has its own backend.
 
     Args:
-        connection: As `connect` opened it.
-        owner: The value of `OWNER_SETTING` that its backend has now.
+        connection: A connection that `connect` opened.
+        owner: The current value of `OWNER_SETTING` in the backend.
 
     Raises:
-        PooledSessionError: The backend belongs to another connection, or to none.
+        PooledSessionError: The backend belongs to another connection, or to no connection.
     """
     if owner != str(connection.info.backend_pid):
         raise PooledSessionError(
@@ -119,7 +119,7 @@ def verify_session(connection: Connection, owner: str | None) -> None:
 
 
 class Session(psycopg.Connection[TupleRow]):
-    """A connection that says whether an error without an SQLSTATE cost it its server."""
+    """A connection that distinguishes a lost server from an error of the client."""
 
     def wait(self, gen: PQGen[Answer], *args: Any, **options: Any) -> Answer:
         """Wait for the server.
@@ -137,7 +137,7 @@ class Session(psycopg.Connection[TupleRow]):
 
 
 def _address(error: psycopg.Error, settings: DatabaseSettings) -> str:
-    """Host and port of an attempt to connect, as far as they are known."""
+    """Return the host and the port of an attempt to connect, as far as they are known."""
     parts = conninfo_to_dict(settings.dsn.get_secret_value())
     host, port = parts.get("host") or "localhost", parts.get("port") or "5432"
     if error.pgconn:
@@ -149,7 +149,7 @@ def _open(settings: DatabaseSettings, application_name: str) -> Connection:
     return Session.connect(
         settings.dsn.get_secret_value(),
         autocommit=True,
-        # Prepared statements are state of a session, and one outlives a change of the tables that it names.
+        # A prepared statement would become invalid after a change of its tables.
         prepare_threshold=None,
         client_encoding="UTF8",
         application_name=application_name,
@@ -162,9 +162,9 @@ def _open(settings: DatabaseSettings, application_name: str) -> Connection:
 
 
 def _prepare(connection: Connection, server: str, *, is_written: bool) -> None:
-    """Set what the engine relies on, and compare what Postgres answers.
+    """Set the required settings, and verify the result.
 
-    Not as startup options: poolers refuse those, and a DSN may bring its own.
+    Startup options cannot be used: poolers refuse them, and the DSN may contain other options.
     """
     meaning = _MEANING | (_SINCE_17 if connection.info.server_version >= 170_000 else {})
     wanted = _LIVENESS | {OWNER_SETTING: str(connection.info.backend_pid)} | meaning
@@ -185,7 +185,7 @@ def _prepare(connection: Connection, server: str, *, is_written: bool) -> None:
     if encoding != "UTF8" and (is_written or encoding == "SQL_ASCII"):
         raise WarehouseError(
             f"{server} session: expected a database encoded in UTF8, found {encoding} ({_place(connection)}). Create"
-            " the database with ENCODING 'UTF8' TEMPLATE template0, and copy what it holds"
+            " the database with ENCODING 'UTF8' TEMPLATE template0, and copy the data"
         )
     if not is_written:
         return
@@ -202,10 +202,10 @@ def _prepare(connection: Connection, server: str, *, is_written: bool) -> None:
 
 
 def _refuse_shared_backend(connection: Connection, settings: DatabaseSettings) -> None:
-    """Behind a pooler: refuse it where it gives this session's backend to others between transactions.
+    """Refuse a pooler that shares this session's backend with other clients between transactions.
 
-    Postgres tells a client the process id of its backend; a pooler tells another number. Then a second connection
-    shows the pooler's mode: it never gets the same backend where the pooler keeps one for each client.
+    Postgres sends the client the process id of its backend; a pooler sends another number. A second connection then
+    reveals the pooler's mode: in session mode it never gets the same backend.
     """
     own = _backend_pid(connection)
     try:
@@ -218,7 +218,7 @@ def _refuse_shared_backend(connection: Connection, settings: DatabaseSettings) -
         ) from error
     verify_session(connection, row[0] if row else None)
     with closing(_open(settings, "tally probe")) as probe:
-        # By hand, because a pooler whose servers are all in use lets the statement wait, and not the connection.
+        # This uses libpq directly: if all servers of the pooler are in use, the statement waits, not the connection.
         probe.pgconn.send_query(b"SELECT pg_catalog.pg_backend_pid()")
         ready, _, _ = select.select([probe.pgconn.socket], [], [], PROBE_SECONDS)
         result = probe.pgconn.get_result() if ready else None

@@ -1,4 +1,4 @@
-"""The warehouse: its tables, and the staging tables that contracts describe."""
+"""Tables of the warehouse, and the DDL of staging tables."""
 
 from psycopg import sql
 
@@ -10,27 +10,27 @@ __all__ = ["LOCK_WAIT", "Connection", "connect", "lock"]
 
 
 def table_name(table: str) -> sql.Identifier:
-    """`schema.table` as a quoted identifier."""
+    """Convert `schema.table` into a quoted identifier."""
     return sql.Identifier(*table.split("."))
 
 
 def has_schema(connection: Connection, schema: str) -> bool:
-    """Whether a schema stands."""
+    """Return whether a schema exists."""
     row = connection.execute("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", [schema]).fetchone()
     return row == (True,)
 
 
 def count_rows(connection: Connection, table: str) -> int:
-    """How many rows a table has."""
+    """Return the number of rows of a table."""
     row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table_name(table))).fetchone()
     return int(row[0]) if row else 0
 
 
 def has_table(connection: Connection, table: str) -> bool:
-    """Whether a table stands, `schema.table`, or a view or a foreign table under that name.
+    """Return whether a table, view or foreign table `schema.table` exists.
 
-    By a query: `to_regclass` answers from a cache that another session's commit does not reach within a transaction,
-    such as one that has just waited for a lock.
+    The function queries the catalog, because `to_regclass` uses a cache. Inside a transaction, for example after a wait
+    for a lock, the cache may miss what another session has committed.
     """
     row = connection.execute(
         "SELECT EXISTS (SELECT FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %s)"
@@ -41,18 +41,18 @@ def has_table(connection: Connection, table: str) -> bool:
 
 
 def shared_column_types(contract: Contract) -> dict[str, str]:
-    """Name and type of the columns that have one value in all rows of a load; they precede those of the contract."""
+    """Return the columns with the same value in all rows of a load, with their types. They come first in the table."""
     partition = {contract.partition.column: "date"} if contract.partition else {}
     return partition | {"load_id": "bigint"}
 
 
 def shared_columns_ddl(contract: Contract) -> dict[str, sql.Composed]:
-    """Definitions of the columns that have one value in all rows of a load."""
+    """Return the definitions of the columns with the same value in all rows of a load."""
     return {name: _column(name, type_) for name, type_ in shared_column_types(contract).items()}
 
 
 def columns_ddl(contract: Contract) -> list[sql.Composed]:
-    """The columns that a contract describes."""
+    """Return the definitions of a contract's columns."""
     return [_column(column.name, column.type.postgres, is_nullable=column.nullable) for column in contract.columns]
 
 
@@ -61,7 +61,7 @@ def _column(name: str, type_: str, *, is_nullable: bool = False) -> sql.Composed
 
 
 def staging_ddl(contract: Contract) -> sql.Composed:
-    """Idempotent DDL of a contract's staging table, with its comments (the data dictionary) and indexes."""
+    """Return the idempotent DDL of a contract's staging table, with comments (the data dictionary) and indexes."""
     indexes = list(contract.indexes)
     lines = [*shared_columns_ddl(contract).values(), *columns_ddl(contract)]
     table = table_name(contract.table)
