@@ -224,7 +224,7 @@ def budget(rows: int, share: float) -> RunSettings:
 
 
 @pytest.mark.parametrize(
-    ("invalid", "settings", "is_loaded"),
+    ("bad", "settings", "is_loaded"),
     [
         (2, budget(3, 0), True),
         (3, budget(3, 0), True),
