@@ -153,7 +153,7 @@ def test_decimal_rounds_half_away_from_zero(postgres: Connection) -> None:
     assert [row[3] for row in rows_of(postgres)] == [Decimal(text) for text in cases.values()]
 
 
-def test_damaged_line_rejects_itself_alone(postgres: Connection) -> None:
+def test_damaged_line_rejects_only_itself(postgres: Connection) -> None:
     good = [lines(order(n)) for n in range(4)]
     damage = [b'{"id": 1,\n', b"\xff\n", b'{"id": "\xff"}\n', b"[]\n"]
     data = b"".join(part for pair in zip(good, damage, strict=True) for part in pair)

@@ -58,7 +58,7 @@ def test_listing_has_every_object_of_the_prefix_in_the_order_of_keys(monkeypatch
     assert len(list(lake().list(""))) == 28
 
 
-def test_listing_goes_on_behind_its_first_page() -> None:
+def test_listing_continues_after_its_first_page() -> None:
     for number in range(7):
         put(b"", f"a/{number}")
     paged = Lake(settings_of())
@@ -239,7 +239,7 @@ def test_refusal_of_the_server_is_permanent_and_says_where(changed: dict[str, st
         assert "wrong-secret" not in str(caught.value)
 
 
-def test_key_that_is_not_there_is_permanent() -> None:
+def test_missing_key_is_a_permanent_error() -> None:
     with pytest.raises(LakeError, match=r"S3 \[NoSuchKey\]") as caught:
         list(lake().read("nowhere", "0" * 32))
     assert not is_transient(caught.value)

@@ -19,7 +19,7 @@ ROW = b"d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d,2021-03-31,a@acme.com,Palau,192.0.2
 
 
 @pytest.mark.usefixtures("prefect_server", "database")
-def test_an_object_replaced_between_listing_and_loading_is_loaded_as_it_is_now(bucket: str, database: str) -> None:
+def test_object_replaced_between_listing_and_loading_is_loaded_in_its_new_version(bucket: str, database: str) -> None:
     s3 = boto3.Session().client("s3")
     s3.put_object(Bucket=bucket, Key="2021/04/events.csv", Body=HEADER + ROW)
 
@@ -35,7 +35,7 @@ def test_an_object_replaced_between_listing_and_loading_is_loaded_as_it_is_now(b
 
 
 @pytest.mark.usefixtures("prefect_server", "database")
-def test_an_object_replaced_in_mid_read_is_loaded_anew_by_the_retry(
+def test_retry_loads_an_object_that_was_replaced_during_the_read(
     bucket: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3 = boto3.Session().client("s3")

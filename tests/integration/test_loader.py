@@ -59,7 +59,7 @@ def postgres(database: str, bucket: str) -> Iterator[warehouse.Connection]:
 
 
 @pytest.mark.every_store
-def test_events_are_loaded_as_the_oracle_says(database: str) -> None:
+def test_loaded_events_equal_the_oracle(database: str) -> None:
     data = b"".join(events_csv("2021-06", 3000, bad_rows=20))
     expected = read_events(data)
     with ready_connection(EVENTS) as postgres:
@@ -102,7 +102,7 @@ def test_load_holds_rows_rejected_rows_and_entry(postgres: warehouse.Connection)
     assert postgres.execute("SELECT flow_run_id::text FROM ledger.loads").fetchall() == [(A_RUN,)]
 
 
-def test_same_content_again_is_no_work(postgres: warehouse.Connection) -> None:
+def test_loaded_version_is_skipped(postgres: warehouse.Connection) -> None:
     source = put(HEADER + b"a,\nb\n")
     first = load(postgres, source)
     before = state(postgres)
@@ -114,7 +114,7 @@ def test_same_content_again_is_no_work(postgres: warehouse.Connection) -> None:
 
 
 @pytest.mark.every_store
-def test_same_content_delivered_again_is_no_work(postgres: warehouse.Connection) -> None:
+def test_loaded_version_that_is_delivered_again_is_skipped(postgres: warehouse.Connection) -> None:
     load(postgres, put(HEADER + b"a,\n"))
     assert load(postgres, put(HEADER + b"a,\n")).status == "unchanged"
 
@@ -127,7 +127,7 @@ def test_unchanged_object_is_not_even_read(postgres: warehouse.Connection) -> No
 
 
 @pytest.mark.every_store
-def test_changed_content_replaces_the_rows_of_its_object_alone(postgres: warehouse.Connection) -> None:
+def test_new_version_replaces_only_the_rows_of_its_object(postgres: warehouse.Connection) -> None:
     put_days = [put(HEADER + name + b",\n", f"2021/04/{name.decode()}.csv") for name in (b"a", b"b")]
     other_month = put(HEADER + b"m,\n", "2021/05/events.csv", "2021-05")
     for source in (*put_days, other_month):
@@ -140,7 +140,7 @@ def test_changed_content_replaces_the_rows_of_its_object_alone(postgres: warehou
     assert entries == [(1, "superseded", 4), (2, "loaded", None), (3, "loaded", None), (4, "loaded", None)]
 
 
-def test_earlier_content_may_come_back(postgres: warehouse.Connection) -> None:
+def test_earlier_version_can_be_loaded_again(postgres: warehouse.Connection) -> None:
     for data in (b"a,\n", b"b,\n", b"a,\n"):
         load(postgres, put(HEADER + data))
     assert names(postgres) == ["a"]
@@ -178,7 +178,7 @@ def test_object_without_rows_is_loaded_where_it_replaces_none(postgres: warehous
     assert load(postgres, put(b"")).status == "replaced"
 
 
-def test_object_whose_rows_are_all_rejected_replaces_none(postgres: warehouse.Connection) -> None:
+def test_object_with_only_rejected_rows_replaces_no_rows(postgres: warehouse.Connection) -> None:
     load(postgres, put(HEADER + b"a,\n"))
     before = state(postgres)
     with pytest.raises(ShrinkError, match="found 0 rows"):
@@ -280,7 +280,7 @@ def test_more_rejected_rows_than_are_held_keep_their_order_and_counts(
     assert receipt.reasons == (("day: expected a date YYYY-MM-DD", 100), ("expected 2 fields, found 1", 100))
 
 
-def test_unknown_columns_are_told_and_kept_out(postgres: warehouse.Connection) -> None:
+def test_unknown_columns_are_reported_and_not_loaded(postgres: warehouse.Connection) -> None:
     receipt = load(postgres, put(b"extra,day,name,more\n1,2021-04-01,a,2\n"))
     assert receipt.unknown_columns == ("extra", "more")
     assert state(postgres)["things"] == [("2021-04-01", 1, "a", "2021-04-01")]
@@ -295,7 +295,7 @@ def test_unknown_columns_are_told_and_kept_out(postgres: warehouse.Connection) -
         (HEADER, "2021/04/events.txt", ContractError),
     ],
 )
-def test_object_that_cannot_be_read_leaves_nothing_behind(
+def test_unreadable_object_leaves_no_rows(
     postgres: warehouse.Connection, data: bytes, key: str, error: type[Exception]
 ) -> None:
     with pytest.raises(error, match=key.rsplit("/", maxsplit=1)[-1]):
@@ -421,7 +421,7 @@ def test_two_loads_of_one_month_at_once_load_it_once(postgres: warehouse.Connect
     assert (len(names(postgres)), len(state(postgres)["loads"])) == (5000, 1)
 
 
-def test_loads_of_different_months_at_once_are_all_there(postgres: warehouse.Connection) -> None:
+def test_concurrent_loads_of_different_months_all_succeed(postgres: warehouse.Connection) -> None:
     months = [f"2021-{number:02d}" for number in range(1, 7)]
     sources = [put(HEADER + f"{month},\n".encode() * 500, f"{month}.csv", month) for month in months]
     assert loads_at_once(sources) == ["loaded"] * 6
@@ -443,7 +443,7 @@ def test_load_of_a_month_goes_on_while_another_one_is_being_loaded(
     assert statuses[0] == "loaded"
 
 
-def test_run_that_waits_too_long_says_who_holds_the_month(
+def test_lock_timeout_names_the_holder_of_the_month(
     postgres: warehouse.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "LOCK_WAIT", "200ms")
@@ -461,7 +461,7 @@ def test_run_that_waits_too_long_says_who_holds_the_month(
     assert "waited 200ms" in caught[0]
 
 
-def test_object_that_changed_its_partition_leaves_no_rows_behind(postgres: warehouse.Connection) -> None:
+def test_object_that_changed_its_partition_leaves_no_old_rows(postgres: warehouse.Connection) -> None:
     source = put(HEADER + b"a,2021-03-31\n")
     load(postgres, source)
     receipt = load(postgres, replace(source, partition="2021-05"), force=True)

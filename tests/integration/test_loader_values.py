@@ -150,7 +150,7 @@ def test_several_batches_and_empty_ones_are_one_copy(postgres: Connection) -> No
     assert postgres.execute("SELECT text_value FROM values_staging.values").fetchall() == [("a",)] * 2
 
 
-def test_failing_source_of_rows_ends_the_copy_and_spares_the_connection(postgres: Connection) -> None:
+def test_failing_source_of_rows_ends_the_copy_and_keeps_the_connection_usable(postgres: Connection) -> None:
     encoder = CopyEncoder(VALUES, Target(VALUES.table, {"month": MONTH, "load_id": 1}))
 
     def rows() -> Iterator[Rows]:

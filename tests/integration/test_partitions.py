@@ -89,7 +89,7 @@ def test_month_without_rows_gets_its_table_too(postgres: Connection) -> None:
     assert names(postgres) == ["a"]
 
 
-def test_month_whose_table_somebody_dropped_is_loaded_again(postgres: Connection) -> None:
+def test_month_with_a_dropped_table_is_loaded_again(postgres: Connection) -> None:
     load(postgres, put(HEADER + b"a,\n"))
     postgres.execute("DROP TABLE things_staging.things_2021_04")
     assert load(postgres, put(HEADER + b"b,\n")).status == "replaced"
@@ -185,7 +185,7 @@ def test_rows_of_a_partition_are_those_of_its_unit_alone(postgres: Connection) -
         assert postgres.execute(rows).fetchone() == (count,)
 
 
-def test_indexes_of_a_contract_stand_on_every_partition(postgres: Connection) -> None:
+def test_every_partition_has_the_indexes_of_the_contract(postgres: Connection) -> None:
     contract = yearly(("name",), ("seen_date", "name"))
     for _ in range(2):
         postgres.execute(staging_ddl(contract))

@@ -45,7 +45,7 @@ def planned(postgres: Connection, data: bytes, key: str = "2021/04/events.csv", 
     return plan_of(postgres, put(data, key), **options).objects[0]
 
 
-def test_empty_warehouse_is_told_and_left_empty(database: str) -> None:
+def test_plan_for_an_empty_warehouse_creates_nothing(database: str) -> None:
     with connection() as postgres:
         plan = plan_of(postgres, put(HEADER + b"a,\n"))
         tables = postgres.execute("SELECT count(*) FROM pg_tables WHERE schemaname !~ '^(pg_|information)'").fetchone()
@@ -56,7 +56,7 @@ def test_empty_warehouse_is_told_and_left_empty(database: str) -> None:
     assert (plan.objects[0].action, tables) == ("load", (0,))
 
 
-def test_plan_tells_what_the_load_then_does(postgres: Connection) -> None:
+def test_plan_agrees_with_the_load(postgres: Connection) -> None:
     source = put(HEADER + b"a,\nb,\nc,x\n")
     first = plan_of(postgres, source)
     assert (first.created, first.objects[0].action) == (("things_staging.things_2021_04",), "load")
@@ -118,7 +118,7 @@ def test_csv_header_is_compared_with_the_contract(
         assert outcome(found) == "the load would fail"
 
 
-def test_unknown_column_is_a_error_where_the_contract_says_so(postgres: Connection) -> None:
+def test_unknown_column_is_an_error_where_the_contract_says_so(postgres: Connection) -> None:
     found = planned(postgres, b"name,day,x\n", contract=replace(ALIASED, unknown_columns="fail"))
     assert "unknown x" in (found.error or "")
 
@@ -130,7 +130,7 @@ def test_keys_of_json_are_compared_with_the_contract(postgres: Connection) -> No
         assert list(drift(found)) == ["column day is delivered as when", "column z is unknown"]
 
 
-def test_key_that_the_first_records_lack_is_a_error_unless_it_may_be_absent(postgres: Connection) -> None:
+def test_key_that_the_first_records_lack_is_an_error_unless_it_may_be_absent(postgres: Connection) -> None:
     data = b'{"name": "a"}\n'
     assert "missing day" in (planned(postgres, data, "x.ndjson").error or "")
     assert planned(postgres, data, "x.ndjson", contract=replace(ALIASED, absent_keys="null")).error is None
@@ -147,7 +147,7 @@ def test_columns_of_parquet_are_compared_with_the_contract(postgres: Connection)
 @pytest.mark.parametrize(
     ("key", "data"), [("x.csv.gz", b"no gzip"), ("x.json", b"<html>"), ("x.ndjson", b"<html>"), ("x.parquet", b"PAR2")]
 )
-def test_object_that_cannot_be_read_is_a_error_of_its_own(postgres: Connection, key: str, data: bytes) -> None:
+def test_plan_reports_the_error_of_an_unreadable_object(postgres: Connection, key: str, data: bytes) -> None:
     bad, good = plan_of(postgres, put(data, key), put(HEADER, "y.csv")).objects
     assert key in (bad.error or "")
     assert (outcome(bad), outcome(good)) == ("the load would fail", "would be loaded")

@@ -61,7 +61,7 @@ def resolved(postgres: Connection) -> list[tuple[Any, ...]]:
 
 
 def check_balance(postgres: Connection) -> None:
-    """Every current entry's rows stand, and every row read is loaded, replayed or open."""
+    """Verify that the table has the rows of every current load, and that every row is loaded, replayed or open."""
     errors = postgres.execute(
         "SELECT l.load_id FROM ledger.loads l WHERE CASE WHEN l.status = 'loaded' THEN l.rows_loaded ELSE 0 END <>"
         " (SELECT count(*) FROM things_staging.things t WHERE t.load_id = l.load_id)"
@@ -76,7 +76,7 @@ def check_balance(postgres: Connection) -> None:
     assert open_rows == []
 
 
-def test_rows_that_the_fixed_contract_takes_are_loaded_and_closed(postgres: Connection) -> None:
+def test_rows_that_are_valid_for_the_fixed_contract_are_loaded_and_resolved(postgres: Connection) -> None:
     first = load(postgres, put(DATA))
     assert (first.rows_loaded, first.rows_rejected) == (1, 6)
     (receipt,) = replay(postgres)
@@ -123,7 +123,7 @@ def test_replay_with_the_same_contract_does_nothing(postgres: Connection) -> Non
     assert state(postgres) == before
 
 
-def test_another_fix_takes_the_rest(postgres: Connection) -> None:
+def test_second_fix_loads_the_remaining_rows(postgres: Connection) -> None:
     load(postgres, put(DATA))
     replay(postgres)
     april = Column("seen_date", DATE, "Day.", source="day", derive=lambda _: "2021-04-30")
@@ -132,14 +132,14 @@ def test_another_fix_takes_the_rest(postgres: Connection) -> None:
     check_balance(postgres)
 
 
-def test_bytes_that_were_corrected_are_taken(postgres: Connection) -> None:
+def test_corrected_bytes_are_loaded(postgres: Connection) -> None:
     load(postgres, put(HEADER + b"a,\ne\n"))
     postgres.execute("UPDATE ledger.rejected_rows SET raw = 'e,2021-04-06'")
     (receipt,) = replay(postgres, THINGS)
     assert (receipt.rows_loaded, names(postgres)) == (1, ["a", "e"])
 
 
-def test_bytes_that_became_two_records_are_not_taken(postgres: Connection) -> None:
+def test_bytes_that_became_two_records_are_not_loaded(postgres: Connection) -> None:
     load(postgres, put(HEADER + b"a,\ne\n"))
     postgres.execute("UPDATE ledger.rejected_rows SET raw = E'e,\\nf,'")
     (receipt,) = replay(postgres, THINGS)

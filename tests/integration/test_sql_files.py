@@ -239,7 +239,7 @@ def test_constraints_are_named_after_table_columns_and_kind(connection: Connecti
     assert name_errors(connection, schemas) == []
 
 
-def test_constraint_with_another_name_is_a_error(shop: Connection) -> None:
+def test_constraint_with_another_name_is_an_error(shop: Connection) -> None:
     shop.execute(
         "CREATE TABLE shop.bad (a int PRIMARY KEY, b int, c int, CONSTRAINT bad_c_ck CHECK (b > c),"
         " CONSTRAINT bad_positive_ck CHECK (b > 0), CONSTRAINT bad_b_c_uk UNIQUE (b, c), CONSTRAINT bad_a_fk"

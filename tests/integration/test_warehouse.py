@@ -98,7 +98,7 @@ def test_refused_statement_is_permanent_and_says_where(postgres: Connection, sta
     assert not is_transient(caught.value)
 
 
-def test_lock_that_is_not_had_in_time_is_transient(postgres: Connection) -> None:
+def test_lock_timeout_is_transient(postgres: Connection) -> None:
     with connection() as other, other.transaction():
         other.execute("LOCK TABLE things_staging.things")
         postgres.execute("SET lock_timeout = '100ms'")
@@ -113,7 +113,7 @@ def test_connection_that_an_administrator_ends_is_transient(database: str, postg
         postgres.execute("SELECT 1")
 
 
-def test_victims_of_deadlocks_and_of_serialization_are_transient(database: str, postgres: Connection) -> None:
+def test_deadlocks_and_serialization_failures_are_transient(database: str, postgres: Connection) -> None:
     postgres.execute("CREATE TABLE public.two (id int PRIMARY KEY, value int)")
     postgres.execute("INSERT INTO public.two VALUES (1, 0), (2, 0)")
     gate = threading.Barrier(2)
@@ -177,7 +177,7 @@ def test_second_run_goes_on_when_the_first_is_done(postgres: Connection) -> None
     assert order == ["first", "second"]
 
 
-def test_held_lock_is_given_back_after_an_error(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_is_released_after_an_error(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "LOCK_WAIT", "100ms")
     with pytest.raises(ZeroDivisionError), locked(postgres, "x"):
         raise ZeroDivisionError
@@ -239,7 +239,7 @@ def test_staging_table_is_what_its_contract_says(postgres: Connection) -> None:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_settings_that_are_nowhere_name_the_variable_and_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_missing_settings_names_the_variable_and_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WAREHOUSE_DSN")
     monkeypatch.delenv("LAKE_BUCKET", raising=False)
     with pytest.raises(SettingsError, match="variable WAREHOUSE_DSN nor Prefect block SqlAlchemyConnector `warehouse`"):

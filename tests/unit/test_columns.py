@@ -14,7 +14,7 @@ WARNS = Contract("things", "s.things", "things", COLUMNS, "p", "k")
 FAILS = Contract("things", "s.things", "things", COLUMNS, "p", "k", unknown_columns="fail")
 
 
-def test_columns_that_share_a_source_need_it_once() -> None:
+def test_columns_may_share_a_source() -> None:
     match = match_columns(WARNS, ["timestamp", "country"], "x.csv")
     assert match == ColumnMatch({"timestamp": 0, "country": 1}, ("timestamp", "country"), ())
 
@@ -26,7 +26,7 @@ def test_column_is_found_under_each_of_its_names(country: str) -> None:
 
 
 @pytest.mark.parametrize("found", [["timestamp", "country", "country"], ["timestamp", "nation", "country"]])
-def test_column_that_stands_twice_is_refused_under_any_of_its_names(found: list[str]) -> None:
+def test_duplicate_column_is_refused_under_any_alias(found: list[str]) -> None:
     with pytest.raises(ContractError, match=r"names column country 2 times .*\(as country or nation or land\)"):
         match_columns(WARNS, found, "x.csv")
 
@@ -50,7 +50,7 @@ def test_object_without_columns_is_refused() -> None:
         match_columns(WARNS, [], "x.csv")
 
 
-def test_unknown_columns_are_told_and_left_out() -> None:
+def test_unknown_columns_are_reported_and_not_loaded() -> None:
     match = match_columns(WARNS, ["b", "timestamp", "", "country", "a", "b"], "x.csv")
     assert (match.unknown, match.width) == (("b", "", "a", "b"), 6)
 

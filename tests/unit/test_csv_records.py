@@ -65,7 +65,7 @@ def test_every_record_has_its_outcome_wherever_the_bytes_are_cut(
 
 
 @pytest.mark.parametrize("line", [b"1,2\n", b"1\n", b'1,"2\n', b'"\n', b"1,\0\n"])
-def test_piece_is_bounded_in_records_whatever_they_are(line: bytes) -> None:
+def test_group_has_a_bounded_number_of_records(line: bytes) -> None:
     pieces = list(read_records(line * 100_000, columns_of(2)))
     assert max(piece.row_count + piece.rejected_count for piece in pieces) == 16_384
     assert (pieces[-1].end, pieces[-1].line) == (len(line) * 100_000, 100_001)
@@ -78,7 +78,7 @@ def test_piece_is_bounded_in_bytes_but_holds_a_record() -> None:
     assert [piece.row_count for piece in read_records(line * 3, columns_of(2))] == [1, 1, 1]
 
 
-def test_more_bytes_than_places_can_tell_are_refused_before_one_is_read() -> None:
+def test_input_beyond_the_maximum_size_is_refused_before_reading() -> None:
     data = bytes(1 << 30)  # zeros take no memory until somebody reads them
     with pytest.raises(ValueError, match=r"at most 1,073,741,823 bytes of CSV at once, found 1,073,741,824"):
         CsvRecords(data, columns_of(2))
@@ -88,14 +88,14 @@ def test_more_bytes_than_places_can_tell_are_refused_before_one_is_read() -> Non
 
 @settings(max_examples=300, deadline=None)
 @given(anything, st.integers(1, 3))
-def test_sound_records_have_the_fields_that_were_written(data: bytes, width: int) -> None:
+def test_valid_records_have_the_written_fields(data: bytes, width: int) -> None:
     expected = [tuple(record.fields) for record in read_plain(data, width) if record.fields is not None]
     assert frame_of(CsvRecords(data, columns_of(width)).batch().strings).rows() == expected
 
 
 @settings(max_examples=100, deadline=None)
 @given(anything, st.permutations(range(3)), st.integers(1, 3))
-def test_wanted_fields_are_found_wherever_they_stand(data: bytes, order: list[int], wanted: int) -> None:
+def test_wanted_fields_are_found_in_any_order(data: bytes, order: list[int], wanted: int) -> None:
     positions = {f"c{place}": place for place in order[:wanted]}
     records = CsvRecords(data, ColumnMatch(positions, ("c0", "c1", "c2"), ()))
     expected = [record.fields for record in read_plain(data, 3) if record.fields is not None]
@@ -119,17 +119,17 @@ def test_wanted_fields_are_found_wherever_they_stand(data: bytes, order: list[in
         (b'a"b,c"d"\n4,5\n', [(1, None), (2, None)]),
     ],
 )
-def test_error_is_of_its_own_record_and_of_no_other(data: bytes, expected: list[tuple[int, str | None]]) -> None:
+def test_error_rejects_only_its_own_record(data: bytes, expected: list[tuple[int, str | None]]) -> None:
     assert [(line, error) for line, _, error in outcomes(data, 2, [])] == expected
     assert [(line, error) for line, _, error in outcomes(data, 2, list(range(len(data))))] == expected
 
 
-def test_line_is_rejected_whole_when_the_bytes_end_behind_its_misplaced_quote() -> None:
+def test_whole_line_is_rejected_when_the_bytes_end_after_its_misplaced_quote() -> None:
     found = CsvRecords(b'1,2\n"a"x', columns_of(2), is_last=False)
     assert (found.end, found.rejected()) == (4, [])
 
 
-def test_unclosed_quote_that_outgrows_the_longest_record_costs_its_line_alone() -> None:
+def test_unclosed_quote_longer_than_a_record_rejects_only_its_line() -> None:
     good = b"".join(b"%d,x\n" % number for number in range(200))
     with patch.object(csv_records, "MAX_RECORD_BYTES", 100):
         found = outcomes(b'0,"open\n' + good, 2, list(range(0, 1000, 50)))

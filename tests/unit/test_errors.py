@@ -37,7 +37,7 @@ from tasks.engine.errors import (
         "57P02", "57P03", "57P05", "55P03",
     ],
 )  # fmt: skip
-def test_postgres_error_that_may_pass_is_transient(state: str) -> None:
+def test_temporary_postgres_error_is_transient(state: str) -> None:
     error = psycopg.errors.lookup(state)("busy")
     assert is_transient(error)
     typed = translate(error, "events_staging.events")
@@ -53,7 +53,7 @@ def test_postgres_error_that_may_pass_is_transient(state: str) -> None:
         "23503", "57014", "25006", "0A000", "XX000", "40002", "P0001",
     ],
 )  # fmt: skip
-def test_postgres_error_that_stays_is_permanent(state: str) -> None:
+def test_lasting_postgres_error_is_permanent(state: str) -> None:
     error = psycopg.errors.lookup(state)("no")
     assert not is_transient(error)
     assert type(translate(error, "here")) is WarehouseError
@@ -71,7 +71,7 @@ def test_postgres_error_that_stays_is_permanent(state: str) -> None:
         (psycopg.OperationalError('invalid port number: "70000"'), "Postgres [bad setting] invalid port number"),
     ],
 )
-def test_postgres_error_is_named_behind_its_state(error: psycopg.Error, words: str) -> None:
+def test_postgres_error_has_its_name_after_the_state(error: psycopg.Error, words: str) -> None:
     assert str(translate(error, "here")).startswith(words)
 
 
@@ -96,7 +96,7 @@ def test_postgres_error_is_named_behind_its_state(error: psycopg.Error, words: s
         ("consuming input failed: SSL connection has been closed unexpectedly", WarehouseUnavailableError),
     ],
 )
-def test_error_without_a_state_is_told_by_its_text(text: str, kind: type[TallyError]) -> None:
+def test_error_without_a_state_is_classified_by_its_text(text: str, kind: type[TallyError]) -> None:
     assert type(translate(psycopg.OperationalError(text), "warehouse connection")) is kind
 
 
@@ -136,7 +136,7 @@ def refused(code: str, status: int) -> ClientError:
         ("MethodNotAllowed", 405, LakeError),
     ],
 )
-def test_s3_error_is_told_by_its_code_and_status(code: str, status: int, kind: type[TallyError]) -> None:
+def test_s3_error_is_classified_by_its_code_and_status(code: str, status: int, kind: type[TallyError]) -> None:
     typed = translate(refused(code, status), "s3://b/k")
     assert type(typed) is kind
     assert is_transient(refused(code, status)) == issubclass(kind, Transient)

@@ -135,7 +135,7 @@ def test_document_is_read_as_python_reads_it(
 @pytest.mark.slow
 @given(st.lists(records, min_size=1, max_size=4), st.integers(0, 400), st.binary(min_size=1, max_size=2), indents)
 @FAST
-def test_damaged_document_yields_only_what_is_in_it_or_names_the_place(
+def test_damaged_document_yields_its_own_records_or_names_the_place(
     items: list[Any], at: int, damage: bytes, indent: Any
 ) -> None:
     whole = json.dumps({"list": items}, indent=indent).encode()
@@ -155,7 +155,7 @@ def test_damaged_document_yields_only_what_is_in_it_or_names_the_place(
 @pytest.mark.slow
 @given(st.lists(records, min_size=2, max_size=6), st.data())
 @FAST
-def test_damaged_line_costs_no_other(items: list[Any], data: Any) -> None:
+def test_damaged_line_rejects_only_itself(items: list[Any], data: Any) -> None:
     lines = [json.dumps(item).encode() for item in items]
     bad = data.draw(st.integers(0, len(lines) - 1))
     lines[bad] = data.draw(st.sampled_from([b'{"a":', b"}", b'{"a" 1}', b"\xff", b'{"a":"\xff"}', b"[]", b'"', b"1,"]))
@@ -187,7 +187,7 @@ def test_value_keeps_its_spelling(value: str, expected: str | None) -> None:
         (b'{"a": "\\udc00"}', "invalid utf-16 surrogate pair"), (b'{"a": 1} {}', "trailing characters"),
     ],
 )  # fmt: skip
-def test_reason_of_a_rejection_names_no_place_so_that_it_can_be_counted(raw: bytes, reason: str) -> None:
+def test_reason_of_a_rejection_contains_no_position(raw: bytes, reason: str) -> None:
     assert errors_of(batches_of(b"{}\n" + raw)) == [(2, raw, f"not JSON: {reason}")]
 
 
@@ -202,7 +202,7 @@ def test_the_last_of_two_equal_keys_counts() -> None:
     assert rows_of(batches_of(b'{"a": 1, "a": 2}')) == [("2", None, None)]
 
 
-def test_alias_may_change_from_record_to_record_but_not_stand_beside_the_name() -> None:
+def test_records_may_use_different_aliases_but_not_two_at_once() -> None:
     columns = (Column("a", TEXT, "text", aliases=("A",)), Column("b", TEXT, "text"))
     contract = Contract("things", "s.things", "things", columns, "p", "k")
     batches = batches_of(b'{"a": 1}\n{"A": 2, "b": 3}\n{"a": 1, "A": 2}', contract=contract)
@@ -255,7 +255,7 @@ def test_damaged_element_rejects_itself_alone(damage: bytes, reason: str) -> Non
     ],
 )
 @pytest.mark.parametrize("chunk", [3, 4 << 20])
-def test_document_that_cannot_be_told_apart_names_the_place(data: bytes, message: str, chunk: int) -> None:
+def test_document_that_cannot_be_split_names_the_place(data: bytes, message: str, chunk: int) -> None:
     with patch.object(json_records, "CHUNK_BYTES", chunk), pytest.raises(UnreadableObjectError) as error:
         batches_of(data, "x.json", LIST)
     assert message.partition(" found '")[0] in str(error.value)
@@ -263,7 +263,7 @@ def test_document_that_cannot_be_told_apart_names_the_place(data: bytes, message
 
 
 @pytest.mark.parametrize("data", [b"", b"\n \n", b"\xef\xbb\xbf"])
-def test_lines_may_be_none(data: bytes) -> None:
+def test_object_without_lines_is_valid(data: bytes) -> None:
     assert batches_of(data) == []
 
 
@@ -273,13 +273,13 @@ def test_array_may_be_empty(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"<html>\n</html>", b"a,b,c\n1,2,3\n", b"[\n]\n", b"[1]", b"null", b"\x1f\x8b\x08\0"])
-def test_lines_that_are_no_json_at_all_are_refused(data: bytes) -> None:
+def test_object_without_any_json_line_is_refused(data: bytes) -> None:
     with pytest.raises(UnreadableObjectError, match=r"x.ndjson: expected one JSON object a line, found none"):
         batches_of(data)
 
 
 @pytest.mark.parametrize("data", [b'{"a": 1', b'{"a": 1\n{"a" 2}\n{', b'  {"a"', b'<x>\n{"a": \n'])
-def test_lines_that_are_bad_records_are_rejected_one_by_one(data: bytes) -> None:
+def test_malformed_lines_are_rejected_one_by_one(data: bytes) -> None:
     batches = batches_of(data)
     assert [raw for _, raw, _ in errors_of(batches)] == data.removesuffix(b"\n").split(b"\n")
     assert rows_of(batches) == []
@@ -297,14 +297,14 @@ def test_json_that_begins_late_is_read() -> None:
     assert [line for line, _, _ in errors_of(batches)] == [1]
 
 
-def test_key_with_a_nul_costs_nothing_and_is_reported_printable() -> None:
+def test_key_with_a_nul_is_reported_printable_and_rejects_no_row() -> None:
     batches = batches_of(b'{"a": 1, "x\\u0000y": 2}\n{"a": 2}')
     assert [row[0] for row in rows_of(batches)] == ["1", "2"]
     assert batches[0].columns.unknown == (r"x\x00y",)
     assert errors_of(batches) == []
 
 
-def test_key_that_no_record_has_is_missing_unless_it_may_be_absent() -> None:
+def test_key_missing_from_every_record_is_refused_unless_it_may_be_absent() -> None:
     data = b'{"a": 1}\n{"b": 2}\n{"d": 3}'
     with pytest.raises(ContractError, match=r"missing c; .*found a, b, d"):
         batches_of(data, contract=contract_of(*NAMES))

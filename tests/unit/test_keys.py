@@ -57,22 +57,22 @@ def test_key_is_written_with_leading_zeros(template: KeyTemplate, key: str) -> N
         "2021/04/events.csv\n", "2021/04/09/events.csv", "\u0662\u0660\u0662\u0661/04/events.csv", "2021/04/EVENTS.csv",
     ],
 )  # fmt: skip
-def test_foreign_key_has_no_day(key: str) -> None:
+def test_key_that_does_not_match_has_no_date(key: str) -> None:
     assert MONTHLY.date_of(key) is None
 
 
-def test_prefix_is_taken_literally() -> None:
+def test_prefix_is_matched_literally() -> None:
     template = KeyTemplate("a.b+c/", "{year:04d}/{month:02d}/events.csv")
     assert template.date_of("a.b+c/2021/04/events.csv") == date(2021, 4, 1)
     assert template.date_of("aXbbc/2021/04/events.csv") is None
 
 
 @pytest.mark.parametrize("key", ["raw/2021/02/29/events.csv", "raw/2021/04/31/events.csv", "raw/2021/04/00/events.csv"])
-def test_day_that_no_calendar_has_is_foreign(key: str) -> None:
+def test_invalid_date_in_a_key_does_not_match(key: str) -> None:
     assert DAILY.date_of(key) is None
 
 
-def test_field_that_stands_twice_must_agree() -> None:
+def test_repeated_field_must_have_equal_values() -> None:
     template = KeyTemplate("", "{year}/{month}/{year}-{month}.csv")
     assert template.date_of("2021/04/2021-04.csv") == date(2021, 4, 1)
     assert template.date_of("2021/04/2021-05.csv") is None
@@ -104,6 +104,6 @@ def test_partition_has_one_name(day: date) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "2021", "2021-13", "2021-4", "2021-02-30", "april", "2021-04-01T00"])
-def test_name_of_no_partition_is_refused(name: str) -> None:
+def test_invalid_partition_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         partition_value(name)

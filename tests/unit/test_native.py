@@ -34,7 +34,7 @@ SANITIZERS = (
 
 
 @pytest.mark.slow
-def test_it_touches_no_memory_but_its_own_and_does_nothing_undefined() -> None:
+def test_sanitizers_find_no_error() -> None:
     compiler = shutil.which("gcc")
     if not compiler:
         pytest.skip("no gcc on PATH, whose sanitizers this takes")
@@ -95,7 +95,7 @@ def test_missing_library_says_how_to_make_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "postgres", ["money", "texts", "", "numeric", "numeric(38,2)", "numeric(2,3)", "timestamp", "text(3)"]
 )
-def test_type_that_is_not_known_is_refused(postgres: str) -> None:
+def test_unknown_type_is_refused(postgres: str) -> None:
     with pytest.raises(ContractError, match=r"column x: expected a type of tasks.contracts.types"):
         RowEncoder(one_column(ColumnType(postgres, "any")))
 
@@ -113,7 +113,7 @@ def test_function_is_asked_once_about_a_text() -> None:
     assert sorted(asked) == sorted({text for text in texts if text is not None})
 
 
-def test_many_answers_are_kept_apart() -> None:
+def test_many_derived_values_are_not_confused() -> None:
     numbers = ColumnType("text", "any", lambda text: str(int(text) * 7))
     texts = [str(number % 40_000) for number in range(60_000)]
     assert parsed(numbers, *texts) == [str(int(text) * 7) for text in texts]
@@ -130,7 +130,7 @@ def test_many_answers_are_kept_apart() -> None:
         pytest.param(20, 200_000, 4, id="more texts than are kept: forgotten in between"),
     ],
 )
-def test_answers_are_kept_across_batches_within_a_bound(size: int, kinds: int, times: int) -> None:
+def test_derive_cache_spans_batches_and_is_bounded(size: int, kinds: int, times: int) -> None:
     asked: Counter[str] = Counter()
 
     def keep(text: str) -> str:
@@ -146,7 +146,7 @@ def test_answers_are_kept_across_batches_within_a_bound(size: int, kinds: int, t
 
 
 @pytest.mark.slow
-def test_memory_of_answers_is_bounded_slots_and_allocator_included() -> None:
+def test_memory_of_the_derive_cache_is_bounded_including_slots_and_allocator() -> None:
     code = """
 from copied_rows import batch_of, one_column
 from tasks.contracts.types import ColumnType
@@ -245,7 +245,7 @@ def test_library_without_a_version_is_refused(tmp_path: Path) -> None:
     assert "expected a library with native_version and native_size" in import_with(library_path)
 
 
-def test_library_shows_what_the_binding_calls_and_nothing_else() -> None:
+def test_library_exports_only_the_functions_of_the_binding() -> None:
     nm = shutil.which("nm")
     if not nm:
         pytest.skip("no nm on PATH, which lists the symbols of a library")

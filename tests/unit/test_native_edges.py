@@ -1,4 +1,4 @@
-"""Edges of what the compiled part decides byte by byte: Python's own decoder and calendar are the oracle."""
+"""Edge cases of the native code. Python's decoder and calendar are the oracle."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -58,7 +58,7 @@ ANY, HIGH = bytes(range(256)), bytes(range(0x80, 0x100))
     ],
 )
 @pytest.mark.parametrize(("before", "after"), [(b"", b""), (b"a", b"z"), ("é".encode(), "\U0010ffff".encode())])
-def test_utf8_is_what_python_decodes(sequences: list[bytes], before: bytes, after: bytes) -> None:
+def test_utf8_validation_agrees_with_python(sequences: list[bytes], before: bytes, after: bytes) -> None:
     values = {before + value + after for value in plain(*sequences)}
     expected = {value for value in values if not is_text(value)}
     assert expected
@@ -71,13 +71,13 @@ def test_first_characters_are_whole(text: str, first: int) -> None:
     assert parsed_by(Column("x", TEXT, "Any.", first=first), text) == [text[:first]]
 
 
-def test_first_characters_come_before_what_follows_the_last_separator() -> None:
+def test_first_is_applied_before_after() -> None:
     column = Column("x", TEXT, "Any.", first=5, after="@")
     assert parsed_by(column, "é@日本語x", "日本語😀x@", "@é") == ["日本語", None, "é"]
 
 
 @pytest.mark.parametrize(("first", "after"), [(-1, ""), (0, "é"), (0, "ab")])
-def test_column_that_cannot_be_cut_so_is_refused(first: int, after: str) -> None:
+def test_invalid_first_or_after_is_refused(first: int, after: str) -> None:
     with pytest.raises(ContractError, match="expected first to be at least 0, and after to be empty"):
         parsed_by(Column("x", TEXT, "Any.", first=first, after=after), "a")
 

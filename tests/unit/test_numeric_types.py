@@ -26,7 +26,7 @@ def test_nothing_is_parsed_to_nothing(type_: ColumnType, values: list[None]) -> 
 @pytest.mark.parametrize(
     "text", ["", " ", "x", "NaN", "nan", "Infinity", "-inf", "0x1", "1_0", "1,0", "\u0661", "\uff11"]
 )
-def test_what_is_no_value_of_any_is_refused(type_: ColumnType, text: str) -> None:
+def test_invalid_number_is_rejected(type_: ColumnType, text: str) -> None:
     assert parsed(type_, text) == [None]
 
 
@@ -111,7 +111,7 @@ def test_decimal_does_not_depend_on_its_neighbours() -> None:
 
 
 @pytest.mark.parametrize(("precision", "scale"), [(0, 0), (38, 2), (2, 3), (5, -1)])
-def test_decimal_beyond_what_can_be_carried_is_no_type(precision: int, scale: int) -> None:
+def test_decimal_type_out_of_range_is_refused(precision: int, scale: int) -> None:
     with pytest.raises(ValueError, match=rf"found numeric\({precision}, {scale}\)"):
         NUMERIC(precision, scale)
 
@@ -138,7 +138,7 @@ def _strings(value: object) -> list[str]:
 
 
 @pytest.mark.parametrize("text", ["{", "[1,]", "{'a': 1}", "[01]", '["\\ud800"]', "1 2", '"\t"', "[" * 200_000])
-def test_what_is_no_json_is_refused(text: str) -> None:
+def test_invalid_json_is_rejected(text: str) -> None:
     assert parsed(JSONB, text) == [None]
 
 

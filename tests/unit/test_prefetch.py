@@ -1,4 +1,4 @@
-"""Prefetching keeps order, bounds what waits, passes errors on, and leaves no thread behind."""
+"""Prefetching keeps the order, bounds the waiting items, passes on errors, and ends its thread."""
 
 import threading
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def test_nothing_comes_of_nothing() -> None:
         assert list(items) == []
 
 
-def test_an_error_comes_after_the_items_before_it() -> None:
+def test_error_is_raised_after_the_preceding_items() -> None:
     def failing() -> Iterator[int]:
         yield 1
         raise LookupError("broken")
@@ -35,7 +35,7 @@ def test_an_error_comes_after_the_items_before_it() -> None:
     assert prefetch_threads() == 0
 
 
-def test_no_more_than_the_depth_waits() -> None:
+def test_number_of_waiting_items_is_bounded_by_the_depth() -> None:
     made: list[int] = []
     third = threading.Event()
 

@@ -115,14 +115,14 @@ def test_object_without_records_gives_no_rows(name: str, data: bytes) -> None:
 
 @pytest.mark.parametrize("begin", [b"\n", b"\r\n", b"\n\r\n\n", BOM + b"\n"])
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
-def test_blank_lines_before_the_header_cost_no_rows(begin: bytes, chunk: int) -> None:
+def test_blank_lines_before_the_header_are_skipped(begin: bytes, chunk: int) -> None:
     with patch.object(csv_reader, "CHUNK_BYTES", chunk):
         found = outcomes(batches_of(begin + b"a,b,c\n1,2,3\n"))
     assert found == [(begin.count(b"\n") + 2, b"1,2,3", ["1", "2", "3"], None)]
 
 
 @pytest.mark.parametrize("name", ["x.csv.gz", "x.csv.zst", "x.ndjson.gz", "x.json.zst", "x.parquet"])
-def test_object_of_no_bytes_is_neither_a_compressed_stream_nor_parquet(name: str) -> None:
+def test_empty_object_is_not_a_compressed_stream_or_parquet(name: str) -> None:
     with pytest.raises(UnreadableObjectError, match=rf"{name} cannot be read: expected a .*, found 0 bytes"):
         batches_of(b"", name)
 
@@ -135,7 +135,7 @@ def compressed(data: bytes, name: str) -> bytes:
 
 @pytest.mark.parametrize("name", ["x.csv.gz", "x.csv.zst"])
 @pytest.mark.parametrize("chunk", [50, 1000, 1 << 20])
-def test_compressed_object_says_what_the_plain_one_says(name: str, chunk: int) -> None:
+def test_compressed_object_gives_the_same_rows_as_the_plain_object(name: str, chunk: int) -> None:
     data = b"".join(b'%d,"x\n",\n' % number if number % 7 else b"%d\n" % number for number in range(800))
     with patch.object(csv_reader, "CHUNK_BYTES", chunk):
         assert outcomes(batches_of(compressed(b"a,b,c\n" + data, name), name)) == expected(data)
@@ -148,7 +148,7 @@ class _Sparing(io.BytesIO):
         return super().read(min(size or 1, 7) if size and size > 0 else 7)
 
 
-def test_reads_that_come_short_lose_nothing() -> None:
+def test_short_reads_lose_no_bytes() -> None:
     data = b"".join(b'%d,"x\n",\n' % number if number % 7 else b"%d\n" % number for number in range(300))
     batches = list(csv_reader.read_csv(_Sparing(b"a,b,c\n" + data), "x.csv", ABC, 1000))
     assert outcomes(batches) == expected(data)
@@ -180,7 +180,7 @@ def test_truncated_object_is_refused_wherever_it_ends(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["x.csv.gz", "x.csv.zst"])
 @pytest.mark.parametrize("rest", [b"\0", b"x", b"garbage behind the stream"])
-def test_compressed_object_with_something_behind_it_is_refused(name: str, rest: bytes) -> None:
+def test_compressed_object_with_trailing_bytes_is_refused(name: str, rest: bytes) -> None:
     with pytest.raises(UnreadableObjectError, match=rf"{name} cannot be read"):
         batches_of(compressed(b"a,b,c\n1,2,3\n", name) + rest, name)
 
@@ -250,7 +250,7 @@ def test_columns_are_found_by_name_in_any_order_among_unknown_ones() -> None:
     assert (batch.strings.names, frame_of(batch.strings).rows()) == (("a", "b", "c"), [("1", "2", "3")])
 
 
-def test_header_with_strange_names_costs_nothing_and_is_reported_printable() -> None:
+def test_header_with_strange_names_is_reported_printable() -> None:
     data = b"a,b,c,ex\0tra,\xff,dup,dup\n1,2,3,4,5,6,7\n"
     (batch,) = batches_of(data)
     assert batch.columns.names == ("a", "b", "c", r"ex\x00tra", "\ufffd", "dup", "dup")
@@ -258,7 +258,7 @@ def test_header_with_strange_names_costs_nothing_and_is_reported_printable() -> 
     assert frame_of(batch.strings).rows() == [("1", "2", "3")]
 
 
-def test_missing_header_is_refused_with_what_was_found() -> None:
+def test_missing_header_is_refused_and_the_found_names_are_listed() -> None:
     with pytest.raises(ContractError, match=r"x.csv: missing a, b, c; expected a, b, c; found 1, 2, 3"):
         batches_of(b"1,2,3\n4,5,6\n")
 
@@ -268,7 +268,7 @@ def test_header_longer_than_a_chunk_is_read_whole() -> None:
         assert rows_of(b"a,b,c,longer\n1,2,3,4\n") == [("1", "2", "3")]
 
 
-def test_header_that_never_ends_is_refused() -> None:
+def test_overlong_header_is_refused() -> None:
     with (
         patch.object(csv_reader, "CHUNK_BYTES", 10),
         patch.object(csv_records, "MAX_RECORD_BYTES", 100),
@@ -298,7 +298,7 @@ def test_line_of_ten_megabytes_is_read(is_sound: bool) -> None:
     assert [fields is None for _, _, fields, _ in found] == [False, False, not is_sound]
 
 
-def test_unclosed_quote_at_the_beginning_costs_its_line_alone_and_little_time() -> None:
+def test_unclosed_quote_at_the_beginning_rejects_only_its_line_in_linear_time() -> None:
     count = 400_000
     data = b"".join(b"%06d,some-more-text-to-fill-the-line-with-bytes-up-to-here,x\n" % n for n in range(count))
     assert len(data) > csv_records.MAX_RECORD_BYTES + CHUNK_BYTES
@@ -328,7 +328,7 @@ def test_parquet_rows_are_numbered_across_batches() -> None:
     assert batches[2].records_of([1]) == [(10, b'{"a":"9","b":"9","c":"9"}')]
 
 
-def test_parquet_is_read_as_its_rows_are_taken() -> None:
+def test_parquet_is_read_lazily() -> None:
     sink = io.BytesIO()
     values = pa.array([os.urandom(100).hex() for _ in range(20_000)])
     pq.write_table(pa.table({"a": values, "b": values, "c": values}), sink, row_group_size=1000)
@@ -363,7 +363,7 @@ class CountingFile(io.RawIOBase):
         return count
 
 
-def test_parquet_without_rows_gives_none() -> None:
+def test_parquet_without_rows_gives_no_batches_with_rows() -> None:
     empty = pa.array([], pa.string())
     assert rows_of(parquet(a=empty, b=empty, c=empty), "x.parquet") == []
 

@@ -1,4 +1,4 @@
-"""Validation by the contract of events, held against the oracle, and of what typed formats deliver."""
+"""Validation with the events contract, compared with the oracle, and validation of typed formats."""
 
 import io
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -66,7 +66,7 @@ def test_row_is_rejected_for_its_first_bad_column(changed: dict[str, str], colum
 
 @pytest.mark.parametrize("column", ["email", "country", "ip", "uri", "action", "tags"])
 @pytest.mark.parametrize("value", ["", '""'])
-def test_row_is_loaded_without_a_value_that_may_be_missing(column: str, value: str) -> None:
+def test_nullable_value_may_be_missing(column: str, value: str) -> None:
     assert rejected_of(**{column: value}) == []
 
 
@@ -170,7 +170,7 @@ def test_typed_times_are_instants_with_the_date_of_their_zone(
     assert ([(row["occurred_at"], row["event_date"]) for row in rows], rejected) == ([(instant, day)], [])
 
 
-def test_typed_lists_are_taken_as_they_are_and_missing_ones_too() -> None:
+def test_typed_lists_and_null_lists_are_loaded() -> None:
     rows, rejected = from_parquet(tags=pa.array([["a", "b,'\n"], [], None, ["c", None]]))
     assert ([row["tags"] and words_of(row["tags"]) for row in rows], rejected) == (
         [["a", "b,'\n"], [], None, ["c", None]],
@@ -178,7 +178,7 @@ def test_typed_lists_are_taken_as_they_are_and_missing_ones_too() -> None:
     )
 
 
-def test_typed_values_are_taken_in_their_spelling() -> None:
+def test_typed_values_are_loaded_in_iso_notation() -> None:
     rows, rejected = from_parquet(
         country=pa.array(["a", "b"]).dictionary_encode(), uri=pa.array([7, None]), action=pa.array([True, False])
     )
@@ -204,7 +204,7 @@ def test_nul_in_a_typed_format_rejects_its_row_alone() -> None:
         ("timestamp", pa.array([["2021-04-01"]])),
     ],
 )
-def test_column_of_a_type_that_cannot_be_spelt_is_refused(column: str, values: "pa.Array[Any]") -> None:
+def test_column_with_an_unsupported_type_is_refused(column: str, values: "pa.Array[Any]") -> None:
     with pytest.raises(ContractError, match=f"{column}.*expected text"):
         from_parquet(**{column: values})
 
@@ -214,7 +214,7 @@ def test_batch_without_sound_rows_keeps_the_rejected_ones() -> None:
     assert (len(result.rows), [row.reason for row in result.rejected]) == (0, ["expected 8 fields, found 1"])
 
 
-def test_what_a_text_stands_for_is_asked_once() -> None:
+def test_derived_value_is_memoised_per_distinct_text() -> None:
     asked: list[str | None] = []
 
     def upper(text: str | None) -> str | None:

@@ -19,7 +19,7 @@ def never() -> Mapping[str, object]:
     raise AssertionError("the block was read although the environment speaks")
 
 
-def test_environment_speaks_before_the_block() -> None:
+def test_environment_overrides_the_block() -> None:
     assert read_warehouse({"WAREHOUSE_DSN": DSN}, never).dsn.get_secret_value() == DSN
     lake = read_lake(
         {
@@ -78,7 +78,7 @@ def test_every_setting_of_a_run_is_read_from_the_variable_of_its_name() -> None:
         ("MAX_REJECTED_SHARE", "1.01"), ("MAX_REJECTED_SHARE", "-0.1"), ("MAX_REJECTED_SHARE", "nan"),
     ],
 )  # fmt: skip
-def test_value_that_cannot_be_used_is_refused_by_name_without_the_value(name: str, value: str) -> None:
+def test_error_of_an_invalid_value_names_the_setting_without_the_value(name: str, value: str) -> None:
     with pytest.raises(
         SettingsError, match=rf"RunSettings from the environment: invalid settings: {name.lower()}: "
     ) as caught:
@@ -96,7 +96,7 @@ def test_value_that_cannot_be_used_is_refused_by_name_without_the_value(name: st
         ({"EXPORTID": "x"}, "EXPORT_ID"),
     ],
 )
-def test_misspelt_name_is_refused_with_the_one_that_was_meant(environ: dict[str, str], meant: str) -> None:
+def test_misspelt_name_is_refused_with_a_suggestion(environ: dict[str, str], meant: str) -> None:
     for read in (lambda: read_run(environ), lambda: read_warehouse(environ, never), lambda: read_lake(environ, never)):
         with pytest.raises(
             SettingsError, match=f"unknown variable {next(iter(environ))} .* Did you mean {meant}"
@@ -105,7 +105,7 @@ def test_misspelt_name_is_refused_with_the_one_that_was_meant(environ: dict[str,
         assert SECRET not in str(caught.value)
 
 
-def test_names_of_others_are_none_of_our_business() -> None:
+def test_variables_of_other_programs_are_ignored() -> None:
     others = {"PATH": "/bin", "LAKE_SERVICE_HOST": "1.2.3.4", "AWS_PROFILE": "x", "WAREHOUSE_PORT": "1", "PGDSN": "x"}
     assert read_run(others) == RunSettings()
 
@@ -131,13 +131,13 @@ def test_malformed_endpoint_is_refused(url: str) -> None:
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
-def test_block_with_a_field_that_is_unknown_is_refused_without_its_value() -> None:
+def test_error_of_an_unknown_block_field_does_not_contain_its_value() -> None:
     with pytest.raises(SettingsError, match="pasword") as caught:
         read_warehouse({}, lambda: {"dsn": DSN, "pasword": SECRET})
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
-def test_secrets_are_in_no_representation() -> None:
+def test_representations_contain_no_secrets() -> None:
     lake = read_lake({"LAKE_BUCKET": "b", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": SECRET}, never)
     for settings in (lake, read_warehouse({"WAREHOUSE_DSN": DSN}, never)):
         assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"

@@ -282,7 +282,7 @@ def test_sound_files_have_no_errors(tmp_path: Path) -> None:
         ("checks.sql", "count > 1000;", "count > 1000; SELECT 1;", "expected one SELECT, found ['select_"),
     ],
 )
-def test_file_that_breaks_a_rule_is_a_error(file: str, old: str, new: str, message: str, tmp_path: Path) -> None:
+def test_file_that_breaks_a_rule_is_an_error(file: str, old: str, new: str, message: str, tmp_path: Path) -> None:
     assert old in GOOD[file]
     found = errors(sample(tmp_path, GOOD | {file: GOOD[file].replace(old, new, 1)}))
     assert [error for error in found if error.startswith("shop.sales/") and message in error], found
@@ -307,7 +307,7 @@ def test_sound_files_of_a_merge_have_no_errors(tmp_path: Path) -> None:
         ("table.sql", TABLE, "", "expected a table.sql and a query.sql beside affected_keys.sql"),
     ],
 )
-def test_file_that_breaks_a_rule_of_merges_is_a_error(
+def test_file_that_breaks_a_rule_of_merges_is_an_error(
     file: str, old: str, new: str, message: str, tmp_path: Path
 ) -> None:
     assert old in MERGED[file]
@@ -315,13 +315,13 @@ def test_file_that_breaks_a_rule_of_merges_is_a_error(
     assert [error for error in found if message in error], found
 
 
-def test_foreign_file_is_a_error(tmp_path: Path) -> None:
+def test_foreign_file_is_an_error(tmp_path: Path) -> None:
     assert errors(sample(tmp_path, GOOD | {"notes.sql": QUERY})) == [
         f"shop.sales: expected only {FILES}, found notes.sql"
     ]
 
 
-def test_folder_without_sql_is_a_error(tmp_path: Path) -> None:
+def test_folder_without_sql_is_an_error(tmp_path: Path) -> None:
     assert errors(sample(tmp_path, {})) == [f"shop.sales: expected one of {FILES}"]
 
 

@@ -169,19 +169,19 @@ def test_sound_module_has_no_errors(module: str, text: str) -> None:
         ("deployments.lint", "import tests.conftest"),
     ],
 )
-def test_import_against_the_direction_is_a_error(module: str, text: str) -> None:
+def test_import_against_the_direction_is_an_error(module: str, text: str) -> None:
     (error,) = module_errors(module, text)
     assert "imports of the project only" in error
 
 
 @pytest.mark.parametrize("text", ["import prefect", "from prefect.logging import x", "import prefect_aws"])
 @pytest.mark.parametrize("module", ["tasks.engine.lake.client", "tasks.contracts.events"])
-def test_prefect_below_the_tasks_is_a_error(module: str, text: str) -> None:
+def test_prefect_below_the_tasks_is_an_error(module: str, text: str) -> None:
     (error,) = module_errors(module, text)
     assert "imports no Prefect" in error
 
 
-def test_relative_import_is_a_error() -> None:
+def test_relative_import_is_an_error() -> None:
     assert module_errors("tasks.load", "from . import policy") == [
         "tasks.load:1: expected an absolute import, found ..policy"
     ]
@@ -198,19 +198,19 @@ def test_relative_import_is_a_error() -> None:
         ("    load_object()\n", "    load_object()\n" * 26, "expected a flow of at most 25 lines, found 26"),
     ],
 )
-def test_flow_that_breaks_a_rule_is_a_error(old: str, new: str, message: str) -> None:
+def test_flow_that_breaks_a_rule_is_an_error(old: str, new: str, message: str) -> None:
     assert old in GOOD_FLOW
     assert f"flows.orders_daily: {message}" in module_errors("flows.orders_daily", GOOD_FLOW.replace(old, new))
 
 
-def test_two_flows_in_a_file_are_a_error() -> None:
+def test_two_flows_in_a_file_are_an_error() -> None:
     second = '\n@prefect.flow(name="orders-daily")\nasync def orders_daily() -> None: ...\n'
     assert module_errors("flows.orders_daily", GOOD_FLOW + second) == [
         "flows.orders_daily: expected one flow, found ['orders_daily', 'orders_daily']"
     ]
 
 
-def test_flow_outside_of_flows_is_a_error() -> None:
+def test_flow_outside_of_flows_is_an_error() -> None:
     (error,) = module_errors("tasks.load", "@flow\ndef load() -> None: ...")
     assert "flows live under flows/" in error
 
@@ -223,22 +223,22 @@ def test_docstring_and_signature_of_a_flow_do_not_count() -> None:
 
 @pytest.mark.parametrize("name", ["fetch_object", "load", "load_", "object_load", "loads_object"])
 @pytest.mark.parametrize("decorator", ["@step(task_run_name='x')", "@task", "@prefect.task(retries=1)"])
-def test_task_that_is_not_verb_object_is_a_error(name: str, decorator: str) -> None:
+def test_task_that_is_not_verb_object_is_an_error(name: str, decorator: str) -> None:
     (error,) = module_errors("tasks.load", f"{decorator}\ndef {name}() -> None: ...")
     assert f"found {name}" in error
 
 
-def test_task_in_a_flow_file_is_a_error() -> None:
+def test_task_in_a_flow_file_is_an_error() -> None:
     (error,) = module_errors("flows.orders_daily", GOOD_FLOW + "\n@task\ndef load_rows() -> None: ...")
     assert "tasks live under tasks/" in error
 
 
 @pytest.mark.parametrize("module", ["tasks.engine.utils", "tasks.helpers", "deployments.csv_utils", "tasks.misc.load"])
-def test_vague_name_is_a_error(module: str) -> None:
+def test_vague_name_is_an_error(module: str) -> None:
     (error,) = module_errors(module, "")
     assert "expected a name that says what the module owns" in error
 
 
-def test_long_module_is_a_error() -> None:
+def test_long_module_is_an_error() -> None:
     assert module_errors("tasks.load", "x = 1\n" * 300) == []
     assert module_errors("tasks.load", "x = 1\n" * 301) == ["tasks.load: expected at most 300 lines, found 301"]

@@ -28,13 +28,13 @@ def test_nothing_is_parsed_to_nothing(type_: ColumnType, values: list[None]) -> 
 
 
 @pytest.mark.parametrize("type_", [UUID, DATE, TIMESTAMPTZ, INET, WORDS])
-def test_empty_text_is_no_value_of_any_type_but_text(type_: ColumnType) -> None:
+def test_empty_string_is_valid_only_for_text(type_: ColumnType) -> None:
     assert parsed(type_, "") == parsed(type_, " ") == [None]
     assert parsed(TEXT, "", " ") == ["", " "]
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\0"])
-def test_text_with_a_nul_is_none(text: str) -> None:
+def test_text_with_a_nul_is_rejected(text: str) -> None:
     assert parsed(TEXT, text) == [None]
 
 
@@ -111,7 +111,7 @@ def test_timestamp_is_an_instant_and_its_date_is_the_one_written(text: str, inst
     assert parsed_by(Column("day", DATE, "Its date.", source="x", first=10), text) == [date.fromisoformat(text[:10])]
 
 
-def test_blanks_before_a_time_do_not_change_its_date() -> None:
+def test_leading_blanks_do_not_change_the_date_of_a_time() -> None:
     column = Column("day", DATE, "Its date.", source="x", first=10)
     assert parsed_by(column, " 2021-04-12T10:00", "\n2021-04-12 10:00") == [date(2021, 4, 12)] * 2
 
@@ -159,7 +159,7 @@ def wire(text: str) -> bytes:
 @pytest.mark.slow
 @FAST
 @given(st.lists(st.ip_addresses().map(str) | st.none(), max_size=30))
-def test_addresses_are_in_their_wire_form_whatever_stands_beside_them(texts: list[str | None]) -> None:
+def test_addresses_have_their_binary_form_next_to_any_value(texts: list[str | None]) -> None:
     assert parsed(INET, *texts) == [wire(text) if text else None for text in texts]
 
 
@@ -211,7 +211,7 @@ def test_list_as_python_writes_it_is_read_back(lists: list[list[str]]) -> None:
 @pytest.mark.slow
 @FAST
 @given(st.lists(word | tricky, min_size=1, max_size=5), st.sampled_from([",", ", ", " , ", ",  "]))
-def test_list_is_read_whatever_separates_its_words(words: list[str], separator: str) -> None:
+def test_list_is_parsed_with_any_separator(words: list[str], separator: str) -> None:
     text = "[" + separator.join(map(repr, words)) + "]"
     assert [words_of(value) for value in parsed(WORDS, text)] == [words]
 
@@ -256,11 +256,11 @@ def test_list_of_words_is_accepted(text: str, words: list[str]) -> None:
         "[,]", "null", "None",
     ],
 )  # fmt: skip
-def test_text_that_is_no_list_of_words_is_refused(text: str) -> None:
+def test_invalid_list_of_words_is_rejected(text: str) -> None:
     assert parsed(WORDS, text) == [None]
 
 
 @pytest.mark.parametrize("length", [126, 127, 128, 129, 40_000])
-def test_long_words_and_long_lists_stand_beside_short_ones(length: int) -> None:
+def test_long_words_and_lists_are_encoded_next_to_short_ones(length: int) -> None:
     lists = [["a"], ["é" * length, "b"], [], ["x"] * length, ["c", "d" * length]]
     assert [words_of(value) for value in parsed(WORDS, *map(repr, lists))] == lists

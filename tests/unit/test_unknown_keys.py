@@ -1,4 +1,4 @@
-"""Keys of JSON records that a contract does not know, kept in a column of their own."""
+"""Undeclared keys of JSON records, stored in a separate column."""
 
 import io
 import json
@@ -33,7 +33,7 @@ values = st.recursive(
 
 
 def read(data: bytes, name: str) -> tuple[list[Any], list[Any], tuple[str, ...]]:
-    """Names and unknown keys of each row, what was rejected, and what is reported."""
+    """Return the names and unknown keys of each row, the rejections and the report."""
     (batch,) = read_batches(cast("io.BufferedReader", io.BytesIO(data)), name, KEEPING)
     found = validated(KEEPING, batch)
     rows = [(name, None if rest is None else json.loads(rest[1:])) for name, rest in map(dict.values, found.rows)]
@@ -62,14 +62,14 @@ def test_unknown_keys_are_kept_and_reported(indent: int | None) -> None:
 @pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.dictionaries(names, values, max_size=4), min_size=1, max_size=4))
-def test_whatever_is_unknown_comes_back(records: list[dict[str, Any]]) -> None:
+def test_unknown_keys_are_stored_unchanged(records: list[dict[str, Any]]) -> None:
     things = [{"name": "a"} | {key: value for key, value in one.items() if key != "title"} for one in records]
     rows, _, _ = read("".join(json.dumps(thing) + "\n" for thing in things).encode(), "x.ndjson")
     wanted = [{key: value for key, value in thing.items() if key != "name"} for thing in things]
     assert [rest for _, rest in rows] == [rest or None for rest in wanted]
 
 
-def test_unknown_key_that_jsonb_cannot_hold_rejects_its_record() -> None:
+def test_unknown_key_that_jsonb_cannot_store_rejects_its_record() -> None:
     rows, rejected, _ = read(b'{"name": "a", "size": "\\u0000"}\n{"name": "b", "size": 1}\n', "x.ndjson")
     assert rows == [("b", {"size": 1})]
     assert [(row.line_number, row.column_name, row.reason) for row in rejected] == [
