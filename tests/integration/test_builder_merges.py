@@ -459,3 +459,55 @@ def test_row_that_somebody_else_changed_meanwhile_is_tried_again(
         with pytest.raises(WarehouseUnavailableError, match="40001"):
             future.result(timeout=30)
     assert orders(shop) == [(1, FIRST, 7, 99)]
+
+
+# What a build depends on
+
+
+AFFECTED = """\
+-- sources: shop.raw, shop.orders
+CREATE OR REPLACE VIEW shop.affected AS
+SELECT raw.day, raw.order_id FROM shop.raw
+UNION
+SELECT orders.day, orders.order_id FROM shop.orders;
+"""
+
+
+def test_a_changed_view_that_affected_keys_reads_makes_the_table_due(shop: Connection, root: Path) -> None:
+    put(root, "affected/table.sql", AFFECTED)
+    for table in ("orders", "lines"):
+        put(
+            root,
+            f"{table}/affected_keys.sql",
+            "-- sources: shop.affected\nSELECT affected.order_id FROM shop.affected WHERE affected.day = %(day)s\n",
+        )
+    deliver(shop, FIRST, (1, 1, 7, 10, ["a"]))
+    apply_ddl(shop, [], ["shop"], root)
+    build(shop, root)
+    statuses = {table: status for table, (status, _) in build(shop, root, force=False).items()}
+    assert statuses == {"orders": "unchanged", "lines": "unchanged", "people": "unchanged"}
+    put(root, "affected/table.sql", AFFECTED.replace("FROM shop.raw\n", "FROM shop.raw WHERE raw.version > 0\n"))
+    apply_ddl(shop, [], ["shop"], root)
+    statuses = {table: status for table, (status, _) in build(shop, root, force=False).items()}
+    assert statuses == {"orders": "built", "lines": "built", "people": "unchanged"}
+    assert {status for status, _ in build(shop, root, force=False).values()} == {"unchanged"}
+
+
+def test_sources_of_affected_keys_in_another_schema_are_inputs_and_the_tables_own_schema_is_not(root: Path) -> None:
+    for name, text in {
+        "table.sql": "-- sources: none\nCREATE TABLE IF NOT EXISTS core.closed (order_id bigint);\n",
+        "query.sql": "-- sources: none\n-- write disposition: replace table\nSELECT 1::bigint AS order_id\n",
+    }.items():
+        path = root / "core" / "closed" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    text = FILES["orders/affected_keys.sql"].replace("shop.raw, shop.orders", "core.closed, shop.raw, shop.lines")
+    put(root, "orders/affected_keys.sql", text)
+    found = sql_files.built_sources(sql_files.sql_table("shop.orders", root), root)
+    assert [source.name for source in found] == ["core.closed"]
+
+
+def test_affected_orders_is_an_input_of_each_table_that_is_built_from_it() -> None:
+    for table in ("latest_orders", "order_details", "orders_table", "users_table"):
+        views = sql_files.views_of(sql_files.sql_table(f"orders_core.{table}"))
+        assert "orders_core.affected_orders" in [view.name for view in views], table

@@ -1,5 +1,6 @@
 """The plan of a load against a real Postgres and a real S3 server: it tells what the load then does."""
 
+import gzip
 import io
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from sample_dataset import DATE, HEADER, TEXT, THINGS, connection, lake, load, put, ready_connection
 
 from tasks.contracts import Column, Contract
+from tasks.engine.errors import Permanent
 from tasks.engine.load import plan as planning
 from tasks.engine.load.plan import ObjectPlan, Plan, plan_loads
 from tasks.engine.load.rejections import rejected_loads
@@ -116,6 +118,38 @@ def test_csv_header_is_compared_with_the_contract(
     assert (error in found.error) if found.error else not error
     if error:
         assert outcome(found) == "the load would fail"
+
+
+@pytest.mark.parametrize(
+    ("data", "key", "found"),
+    [
+        (gzip.compress(b"name,day\na,2021-04-01\n"), "x.csv", "a gzip stream"),
+        (b"PK\x03\x04" + bytes(40), "x.csv", "a zip archive"),
+        ("name,day\na,2021-04-01\n".encode("utf-16"), "x.csv", "text in UTF-16"),
+        ("name,day\na,2021-04-01\n".encode("utf-16-le"), "x.csv", "text in UTF-16"),
+        (b"<!DOCTYPE html><html><body>Not found</body></html>", "x.csv", "an HTML page"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "x.csv", "an XML error answer"),
+        (b"name;day\na;2021-04-01\n", "x.csv", "columns divided by semicolons"),
+        (b"sep=,\nname,day\n", "x.csv", "a first line"),
+        (b"name,day\ra,2021-04-01\r", "x.csv", "carriage returns"),
+        (b"PAR1" + bytes(40), "x.csv", "a parquet file"),
+        (b"name,day\na,2021-04-01\n", "x.csv.gz", "text"),
+        (b"name,day\na,2021-04-01\n", "x.parquet", "text"),
+        (b"name,day\na,2021-04-01\n", "x.json", "CSV"),
+        (b'[{"name": "a", "day": "2021-04-01"}]', "x.ndjson", "a JSON document"),
+        (b"<html></html>", "x.ndjson", "an HTML page"),
+    ],
+)
+def test_plan_names_the_cause_of_a_wrong_format_as_the_load_does(
+    postgres: Connection, data: bytes, key: str, found: str
+) -> None:
+    plan = planned(postgres, data, key)
+    assert plan.error is not None
+    assert f"found {found}" in plan.error
+    assert outcome(plan) == "the load would fail"
+    with pytest.raises(Permanent) as caught:
+        load(postgres, put(data, key), contract=ALIASED)
+    assert f"found {found}" in str(caught.value)
 
 
 def test_unknown_column_is_an_error_where_the_contract_says_so(postgres: Connection) -> None:

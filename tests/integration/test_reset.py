@@ -16,7 +16,7 @@ from tasks.contracts.orders import ORDERS
 from tasks.contracts.totesys import TOTESYS
 from tasks.engine.build import sql_files
 from tasks.engine.build.builder import build_tables
-from tasks.engine.errors import ResetError
+from tasks.engine.errors import ResetError, ShrinkError
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.schema.reset import plan_reset, reset_dataset
 from tasks.engine.warehouse.tables import Connection
@@ -90,6 +90,19 @@ def test_everything_of_a_dataset_goes_and_the_next_run_makes_it_again(postgres: 
     )
     assert run(postgres, root) == before
     assert plan_reset(postgres, THINGS, [THINGS, OTHER], root).tables
+
+
+def test_attempts_of_the_dataset_go_and_the_dry_run_counts_them(postgres: Connection, root: Path) -> None:
+    run(postgres, root)
+    with pytest.raises(ShrinkError):
+        load(postgres, put(b"name,day\n"))
+    attempts = "SELECT dataset, status FROM ledger.load_attempts ORDER BY attempt_id"
+    before = postgres.execute(attempts).fetchall()
+    assert before == [("things", "loaded"), ("others", "loaded"), ("things", "failed")]
+    assert dict(plan_reset(postgres, THINGS, [THINGS, OTHER], root).entries)["ledger.load_attempts"] == 2
+    assert postgres.execute(attempts).fetchall() == before
+    assert dict(reset_dataset(postgres, THINGS, [THINGS, OTHER], root).entries)["ledger.load_attempts"] == 2
+    assert postgres.execute(attempts).fetchall() == [("others", "loaded")]
 
 
 def test_reset_of_what_does_not_exist_removes_nothing(postgres: Connection, root: Path) -> None:

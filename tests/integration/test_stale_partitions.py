@@ -319,3 +319,51 @@ def test_entries_of_an_older_version_are_compared_by_loads_and_sql(pipeline: Pip
     assert pipeline.due() == {}
     pipeline.warehouse.execute("UPDATE ledger.finished_partitions SET sql_digest = 'old' WHERE partition = '2021-02'")
     assert pipeline.due() == {"2021-02": ("sql",)}
+
+
+def facts(pipeline: Pipeline) -> list[tuple[str, int]]:
+    rows = pipeline.warehouse.execute("SELECT to_char(month, 'YYYY-MM'), amount FROM raw.facts ORDER BY 1")
+    return [(month, amount) for month, amount in rows]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE raw.facts_2021_02",
+        "TRUNCATE raw.facts_2021_02",
+        "DELETE FROM raw.facts WHERE month = '2021-02-01'",
+        "ALTER TABLE raw.facts DETACH PARTITION raw.facts_2021_02; DROP TABLE raw.facts_2021_02",
+    ],
+)
+def test_a_month_whose_rows_are_gone_is_due_and_loaded_again(pipeline: Pipeline, statement: str) -> None:
+    before = facts(pipeline), pipeline.sums()
+    pipeline.warehouse.execute(statement.encode())
+    assert pipeline.due() == {MONTHS[1]: ("lost",)}
+    assert pipeline.plan(MONTHS[2]).due == []
+    pipeline.catch_up()
+    assert (facts(pipeline), pipeline.sums()) == before
+
+
+def test_all_months_are_due_where_the_table_is_gone(pipeline: Pipeline) -> None:
+    pipeline.warehouse.execute("DROP TABLE raw.facts CASCADE")
+    assert pipeline.due() == dict.fromkeys(MONTHS, ("lost",))
+
+
+def test_a_month_that_was_delivered_without_rows_is_not_lost(pipeline: Pipeline) -> None:
+    put(b"country,amount\n", key="2021/04/events.csv")
+    pipeline.run("2021-04")
+    assert pipeline.due() == {}
+
+
+def test_a_secondary_month_or_dimension_whose_rows_are_gone_makes_its_readers_due(pipeline: Pipeline) -> None:
+    put(b"country,rate\nPE,3\n", key="Input/2021/02/events.csv")
+    put(b"country,name\nPE,Peru\n", key="orders_data/names.csv")
+    pipeline.catch_up()
+    before = pipeline.sums()
+    pipeline.warehouse.execute("TRUNCATE raw.rates_2021_02")
+    assert pipeline.due() == {MONTHS[1]: ("rows of rates",)}
+    pipeline.catch_up()
+    pipeline.warehouse.execute("TRUNCATE raw.names")
+    assert pipeline.due() == dict.fromkeys(MONTHS, ("rows of names",))
+    pipeline.catch_up()
+    assert pipeline.sums() == before

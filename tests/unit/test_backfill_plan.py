@@ -22,8 +22,10 @@ def source(partition: str, version: str = "v1", name: str = "events.csv") -> Obj
     return ObjectRef(f"s3://lake/{partition}/{name}", version, 10, partition)
 
 
-def loaded(*sources: ObjectRef, is_finished: bool = True, changes: tuple[str, ...] = ()) -> CurrentPartition:
-    return CurrentPartition({one.uri: one.version for one in sources}, is_finished, changes)
+def loaded(
+    *sources: ObjectRef, is_finished: bool = True, changes: tuple[str, ...] = (), is_lost: bool = False
+) -> CurrentPartition:
+    return CurrentPartition({one.uri: one.version for one in sources}, is_finished, changes, is_lost)
 
 
 def plan(
@@ -48,6 +50,10 @@ OLD, NEW, OTHER = source("2021-01"), source("2021-01", "v2"), source("2021-01", 
         ([OLD], loaded(OLD, changes=("sql",)), "stale", 0),
         ([OLD], loaded(OLD, is_finished=False, changes=("sql",)), "unfinished", 0),
         ([NEW], loaded(OLD, changes=("sql",)), "changed", 0),
+        ([OLD], loaded(OLD, is_lost=True), "lost", 0),
+        ([OLD], loaded(OLD, is_finished=False, changes=("sql",), is_lost=True), "lost", 0),
+        ([NEW], loaded(OLD, is_lost=True), "changed", 0),
+        ([], loaded(OLD, is_lost=True), "orphaned", 1),
         ([], loaded(OLD, changes=("sql",)), "orphaned", 1),
         ([NEW], loaded(OLD), "changed", 0),
         ([NEW], loaded(OLD, is_finished=False), "changed", 0),

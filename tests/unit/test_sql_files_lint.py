@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlfluff.core import FluffConfig, Linter
 
+from tasks.engine.build.ddl_statements import check_ddl, statements_of
 from tasks.engine.build.sql_files import FILES, HEADER_KEYS, OPTIONAL_KEYS, ROOT, SqlTable, sql_table
 from tasks.engine.errors import SqlFileError
 from tasks.engine.schema.rebuilds import rebuild_errors
@@ -115,6 +116,13 @@ def rebuild_lines(table: SqlTable) -> Iterator[str]:
         yield from rebuild_errors(table)
 
 
+def ddl_errors(table: SqlTable) -> Iterator[str]:
+    try:
+        check_ddl(table.text("table.sql"), table.address("table.sql"))
+    except SqlFileError as error:
+        yield str(error)
+
+
 def check_errors(text: str) -> Iterator[str]:
     if not re.match(r"-- (?:fail|warn): \S", text):
         yield "expected `-- fail: name` or `-- warn: name` in the first line"
@@ -149,6 +157,8 @@ def errors(table: SqlTable) -> list[str]:
         rules = (
             [header_errors(table, file), source_errors(table, file)] if file != "checks.sql" else [check_errors(text)]
         )
+        if file == "table.sql":
+            rules.append(ddl_errors(table))
         if file in {"query.sql", "affected_keys.sql"}:
             rules.append(select_errors(text))
         if file == "query.sql":
@@ -344,3 +354,59 @@ def test_table_that_is_made_anew_has_no_parameter_but_its_partition(
     (folder / "query.sql").write_text(f"{disposition}{query}\n")
     found = list(rebuild_lines(sql_table("shop.sales", tmp_path)))
     assert not found if error is None else error in found[0]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t BEFORE INSERT ON shop.sales FOR EACH ROW EXECUTE FUNCTION f()",
+        "CREATE FUNCTION shop.f() RETURNS int LANGUAGE sql AS $$ SELECT 1; SELECT 2 $$",
+        "CREATE RULE r AS ON INSERT TO shop.sales DO NOTHING",
+        "CREATE POLICY p ON shop.sales",
+        "CREATE MATERIALIZED VIEW shop.m AS SELECT 1",
+        "CREATE SEQUENCE shop.s",
+        "CREATE TYPE shop.t AS ENUM ('a')",
+        "CREATE EXTENSION citext",
+        "CREATE TEMP TABLE x (a int)",
+        "CREATE TABLE shop.sales_1 PARTITION OF shop.sales DEFAULT",
+        "CREATE STATISTICS shop.s ON day, order_count FROM shop.sales",
+        "GRANT SELECT ON shop.sales TO public",
+        "REVOKE SELECT ON shop.sales FROM public",
+        "INSERT INTO shop.sales VALUES ('2021-04-01', 1)",
+        "UPDATE shop.sales SET order_count = 0",
+        "DELETE FROM shop.sales",
+        "TRUNCATE shop.sales",
+        "DROP TABLE shop.old",
+        "ALTER TABLE shop.sales ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE shop.sales OWNER TO somebody",
+        "COMMENT ON SCHEMA shop IS 'x'",
+        "SET search_path TO shop",
+        "SELECT 1",
+        "DO $x$ BEGIN NULL; END $x$",
+        "COPY shop.sales FROM stdin",
+        "WITH x AS (SELECT 1) INSERT INTO shop.sales SELECT * FROM x",
+        "COMMIT",
+    ],
+)
+def test_statement_that_the_ddl_step_does_not_compare_is_refused(tmp_path: Path, statement: str) -> None:
+    for text in (f"{TABLE}{statement};\n", f"{TABLE}/* x; */ {statement.lower()}", f"{TABLE}-- x\n\t{statement};"):
+        with pytest.raises(SqlFileError, match=r"sql/shop/sales/table\.sql: expected only CREATE TABLE, CREATE VIEW"):
+            check_ddl(text, "sql/shop/sales/table.sql")
+    found = errors(sample(tmp_path, GOOD | {"table.sql": f"{TABLE}{statement};\n"}))
+    assert any("expected only CREATE TABLE" in error for error in found)
+
+
+def test_words_in_literals_and_comments_are_no_statements() -> None:
+    text = (
+        "-- GRANT; DROP TABLE x;\nCOMMENT ON TABLE shop.sales IS 'it''s; DROP TABLE x; -- GRANT';/* INSERT; */\n"
+        "create  unique index \"a;b\" ON shop.sales (day);COMMENT ON VIEW v IS E'\\'; DROP TABLE x';"
+        "COMMENT ON TABLE t IS $a$; DROP $b$ ; $a$;;\n;CREATE TABLE t (a int)"
+    )
+    check_ddl(text, "sql/shop/sales/table.sql")
+    assert [statement.split()[0].upper() for statement in statements_of(text)] == [
+        "COMMENT",
+        "CREATE",
+        "COMMENT",
+        "COMMENT",
+        "CREATE",
+    ]

@@ -27,6 +27,7 @@ class PartitionEntry:
         schemas: Of those tables.
         sql_digest: Names the SQL of those schemas; None if no run came to its end.
         builds: Fingerprint of each table that was built for the partition; None in entries of older versions.
+        has_rows: Whether one of the loads loaded a row.
     """
 
     partition: str
@@ -36,6 +37,7 @@ class PartitionEntry:
     schemas: tuple[str, ...]
     sql_digest: str | None
     builds: Mapping[str, str] | None = None
+    has_rows: bool = False
 
 
 def write_finished(
@@ -93,7 +95,8 @@ def loaded_partitions(
         "SELECT l.partition, array_agg(l.load_id ORDER BY l.load_id),"
         " jsonb_object_agg(l.source_uri, ARRAY[l.source_version, to_jsonb(l) ->> 'contract_digest'])"
         " FILTER (WHERE l.replay_of IS NULL),"
-        " f.load_ids, f.schemas, f.sql_digest, to_jsonb(f) -> 'builds'"
+        " f.load_ids, f.schemas, f.sql_digest, to_jsonb(f) -> 'builds',"
+        " bool_or(l.rows_loaded > 0)"
         " FROM ledger.loads AS l LEFT JOIN ledger.finished_partitions AS f"
         " ON l.dataset = f.dataset AND l.partition = f.partition"
         " WHERE l.dataset = %s AND l.status = 'loaded'"
@@ -111,6 +114,7 @@ def loaded_partitions(
             tuple(schemas or ()),
             digest,
             builds,
+            has_rows,
         )
-        for partition, ids, objects, done, schemas, digest, builds in rows
+        for partition, ids, objects, done, schemas, digest, builds, has_rows in rows
     ]

@@ -11,17 +11,18 @@ from tasks.contracts.keys import Unit, partition_name, partition_value
 from tasks.engine.backfill.staleness import CurrentPartition
 from tasks.engine.receipts import ObjectRef
 
-State = Literal["new", "changed", "unfinished", "stale", "unchanged", "missing", "orphaned"]
+State = Literal["new", "changed", "lost", "unfinished", "stale", "unchanged", "missing", "orphaned"]
 MEANINGS: dict[State, str] = {
     "new": "in the lake, not in the database",
     "changed": "the lake holds another content",
+    "lost": "loaded, but the table holds no row of it any more",
     "unfinished": "loaded, but no run came to its end with these loads",
     "stale": "another input of its tables changed",
     "unchanged": "up to date: no work",
     "missing": "not in the lake",
     "orphaned": "in the database, gone from the lake: its rows stay",
 }
-DUE: tuple[State, ...] = ("new", "changed", "unfinished", "stale")
+DUE: tuple[State, ...] = ("new", "changed", "lost", "unfinished", "stale")
 """States of which a run makes `unchanged`."""
 
 
@@ -141,6 +142,8 @@ def _state(sources: list[ObjectRef], current: CurrentPartition | None) -> State:
         return "new"
     if any(current.versions.get(source.uri) != source.version for source in sources):
         return "changed"
+    if current.is_lost:
+        return "lost"
     if not current.is_finished:
         return "unfinished"
     return "stale" if current.changes else "unchanged"

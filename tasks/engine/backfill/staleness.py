@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 from tasks.contracts import Contract
 from tasks.contracts.digests import contract_digest
 from tasks.engine.backfill.finished_partitions import LoadedObject, PartitionEntry, loaded_partitions
+from tasks.engine.backfill.lost_rows import lost_partitions
 from tasks.engine.build.build_inputs import Build, BuildState, Inputs, Recipe, fingerprint_of, read_state, wanted_inputs
 from tasks.engine.build.sql_files import built_sources, sql_digest
 from tasks.engine.errors import ContractError
@@ -59,11 +60,13 @@ class CurrentPartition:
         versions: Version of each loaded object, by URI.
         is_finished: Whether a run of the pipeline came to its end with these loads.
         changes: Inputs that changed since then, such as `dataset rates`.
+        is_lost: Whether the table holds no row of the partition any more, although rows were loaded.
     """
 
     versions: Mapping[str, str]
     is_finished: bool
     changes: tuple[str, ...] = ()
+    is_lost: bool = False
 
 
 def read_current(
@@ -87,7 +90,9 @@ def read_current(
         return {}
     comparison = _Comparison(connection, pipeline, secondary, entries)
     found = {entry.partition: comparison.current(entry) for entry in entries}
-    if comparison.of_any_run and all(one.is_finished and not one.changes for one in found.values()):
+    lost = lost_partitions(connection, pipeline.contract, entries)
+    found |= {name: replace(found[name], is_lost=True) for name in lost}
+    if comparison.of_any_run and all(one.is_finished and not one.changes and not one.is_lost for one in found.values()):
         last = max(found)
         found[last] = replace(found[last], changes=tuple(comparison.of_any_run))
     return found
@@ -120,6 +125,10 @@ class _Comparison:
         self._built = built
         self._secondary = {
             contract.dataset: {e.partition: e for e in loaded_partitions(self.connection, contract.dataset, None, None)}
+            for contract in self.pipeline.secondary
+        }
+        self._lost = {
+            contract.dataset: lost_partitions(self.connection, contract, self._secondary[contract.dataset].values())
             for contract in self.pipeline.secondary
         }
         self._of_all, self.of_any_run = self._changes_without_partition()
@@ -207,6 +216,8 @@ class _Comparison:
             return [f"dataset {contract.dataset}"]
         if found and _is_of_another_contract(loaded.values(), contract):
             return [f"contract of {contract.dataset}"]
+        if found and partition in self._lost[contract.dataset]:
+            return [f"rows of {contract.dataset}"]
         return []
 
     def _differences(self, tables: Sequence[tuple[str, str]]) -> list[str]:

@@ -174,7 +174,14 @@ class SqlTable:
     @property
     def reads(self) -> list[str]:
         """Tables and views that the query reads, or that the view reads; foreign keys do not count."""
-        file = "query.sql" if self.text("query.sql") else "table.sql"
+        return self._named_sources("query.sql" if self.text("query.sql") else "table.sql")
+
+    @property
+    def affected_reads(self) -> list[str]:
+        """Tables and views that `affected_keys.sql` reads."""
+        return self._named_sources("affected_keys.sql")
+
+    def _named_sources(self, file: str) -> list[str]:
         names = re.findall(r"\w+\.\w+", self.header(file).get("sources", ""))
         return [name for name in dict.fromkeys(names) if name != self.name]
 
@@ -190,9 +197,16 @@ def sql_table(name: str, root: Path = ROOT) -> SqlTable:
 
 
 def views_of(table: SqlTable, root: Path = ROOT) -> list[SqlTable]:
-    """Views that a table reads, directly or through other views, with plain tables that no build fills."""
+    """Views that a table's query or its `affected_keys.sql` reads, directly or through other views.
+
+    Plain tables that no build fills are included.
+    """
+    return _views([*table.reads, *table.affected_reads], root)
+
+
+def _views(names: Iterable[str], root: Path) -> list[SqlTable]:
     found: dict[str, SqlTable] = {}
-    waiting = list(table.reads)
+    waiting = list(names)
     while waiting:
         source = sql_table(waiting.pop(), root)
         if source.name not in found and source.text("table.sql") and not source.text("query.sql"):
@@ -202,9 +216,22 @@ def views_of(table: SqlTable, root: Path = ROOT) -> list[SqlTable]:
 
 
 def built_sources(table: SqlTable, root: Path = ROOT) -> list[SqlTable]:
-    """Built tables that a table reads, directly or through views."""
-    names = {name for reader in (table, *views_of(table, root)) for name in reader.reads} - {table.name}
-    return [source for name in sorted(names) if (source := sql_table(name, root)).is_built]
+    """Built tables that a table depends on, directly or through views.
+
+    The sources of `affected_keys.sql` count where they are in another schema. In its own schema `affected_keys.sql` reads what the
+    tables held before the build, and each build would make the next one due.
+    """
+    read = _built(table.reads, root)
+    affected = _built(table.affected_reads, root)
+    found = {source.name: source for source in read if source.name != table.name}
+    found |= {source.name: source for source in affected if source.schema != table.schema}
+    return [found[name] for name in sorted(found)]
+
+
+def _built(names: list[str], root: Path) -> list[SqlTable]:
+    """The built tables among some tables and views, and among what those views read."""
+    everything = {*names, *(name for view in _views(names, root) for name in view.reads)}
+    return [source for name in sorted(everything) if (source := sql_table(name, root)).is_built]
 
 
 def tables_of(schema: str, root: Path = ROOT) -> list[SqlTable]:

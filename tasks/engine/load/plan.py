@@ -16,6 +16,7 @@ from tasks.engine.errors import ContractError, Permanent, errors_at
 from tasks.engine.formats.columns import match_columns
 from tasks.engine.formats.csv_reader import chunks_of
 from tasks.engine.formats.csv_records import read_header
+from tasks.engine.formats.format_hints import named_causes
 from tasks.engine.formats.json_records import Record, read_elements, read_lines
 from tasks.engine.formats.reader import format_of
 from tasks.engine.lake.client import Lake
@@ -141,7 +142,7 @@ def _plan_object(
     rows_replaced = ledger.count_current_rows(connection, earlier.load_id) if earlier else 0
     try:
         with lake.open(source, lambda _: None, is_ahead=False) as file:
-            names = read_names(file, source.uri, contract)
+            names, error = _read_begin(file, contract, source)
         columns = match_names(contract, names) if names else ()
         places = [names.index(column.found) for column in columns if column.found]
         is_reordered = not is_json(source.uri) and places != sorted(places)
@@ -152,21 +153,38 @@ def _plan_object(
             columns,
             unknown_names(contract, names),
             is_reordered,
-            _error(contract, names, source),
+            error,
         )
-    except Permanent as error:
-        return ObjectPlan(source, action, rows_replaced, error=str(error))
+    except Permanent as unreadable:
+        return ObjectPlan(source, action, rows_replaced, error=str(unreadable))
 
 
-def _error(contract: Contract, names: Sequence[str], source: ObjectRef) -> str | None:
-    if not names:
-        return None  # an object without a header or without records is valid and has no rows
-    known = contract.sources if is_json(source.uri) and contract.absent_keys == "null" else ()
+def _read_begin(file: io.BufferedReader, contract: Contract, source: ObjectRef) -> tuple[list[str], str | None]:
+    """Names of an object's columns, and why the columns do not fit the contract; None where they fit.
+
+    Raises:
+        UnreadableObjectError: The beginning cannot be read; the message names what the object is, where that is clear.
+    """
+    names: list[str] = []
     try:
-        match_columns(contract, [*names, *(name for name in known if name not in names)], source.uri)
+        with named_causes(file, source.uri, contract, *format_of(source.uri)):
+            names = read_names(file, source.uri, contract)
+            _check_names(contract, names, source)
     except ContractError as error:
-        return str(error)
-    return None
+        return names, str(error)
+    return names, None
+
+
+def _check_names(contract: Contract, names: Sequence[str], source: ObjectRef) -> None:
+    """Refuse names that do not fit the contract.
+
+    Raises:
+        ContractError: Columns are missing, doubled, or unknown where the contract forbids that.
+    """
+    if not names:
+        return  # an object without a header or without records is valid and has no rows
+    known = contract.sources if is_json(source.uri) and contract.absent_keys == "null" else ()
+    match_columns(contract, [*names, *(name for name in known if name not in names)], source.uri)
 
 
 def is_json(name: str) -> bool:

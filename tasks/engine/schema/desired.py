@@ -13,6 +13,7 @@ from pathlib import Path
 from psycopg import sql
 
 from tasks.contracts import Contract
+from tasks.engine.build.ddl_statements import check_ddl
 from tasks.engine.build.sql_files import ROOT, SqlTable, tables_of
 from tasks.engine.errors import errors_at
 from tasks.engine.schema.relations import Relation, read_relations
@@ -56,7 +57,11 @@ class WantedObject:
 
 
 def wanted_objects(contracts: Sequence[Contract], schemas: Sequence[str], root: Path = ROOT) -> list[WantedObject]:
-    """What should exist: the ledger, the staging tables, and the tables of some schemas, each after those it reads."""
+    """What should exist: the ledger, the staging tables, and the tables of some schemas, each after those it reads.
+
+    Raises:
+        SqlFileError: A `table.sql` contains a statement that the DDL step does not compare.
+    """
     wanted = [_of_file(table) for table in tables_of("ledger", root)]
     for contract in contracts:
         origin = f"contract {contract.dataset}"
@@ -67,8 +72,9 @@ def wanted_objects(contracts: Sequence[Contract], schemas: Sequence[str], root: 
 
 
 def _of_file(table: SqlTable) -> WantedObject:
-    text = sql.SQL(table.text("table.sql"))
-    return WantedObject(table.name, text, table.address("table.sql"), is_shared=table.is_shared)
+    text, address = table.text("table.sql"), table.address("table.sql")
+    check_ddl(text, address)
+    return WantedObject(table.name, sql.SQL(text), address, is_shared=table.is_shared)
 
 
 def desired_relations(connection: Connection, wanted: Iterable[WantedObject]) -> dict[str, Relation]:
