@@ -505,6 +505,9 @@ def test_sources_of_affected_keys_in_another_schema_are_inputs_and_the_tables_ow
     put(root, "orders/affected_keys.sql", text)
     found = sql_files.built_sources(sql_files.sql_table("shop.orders", root), root)
     assert [source.name for source in found] == ["core.closed"]
+    query = root / "core" / "closed" / "query.sql"
+    query.write_text(query.read_text(encoding="utf-8").replace("sources: none", "sources: shop.orders"), "utf-8")
+    assert sql_files.built_sources(sql_files.sql_table("shop.orders", root), root) == []
 
 
 def test_affected_orders_is_an_input_of_each_table_that_is_built_from_it() -> None:

@@ -45,15 +45,15 @@ def written_columns(
             f"{table.address(file)}: expected columns of {table.name} ({', '.join(target)}), found"
             f" {', '.join(unknown)}; name the query's columns as the table's are"
         )
-    faults = [
+    errors = [
         f"column {name}: expected {target[name]}, as {table.name} has, found {type_}"
         for name, type_ in given
         if not keeps_values(type_, target[name])
         and not (type_ == "text" and _is_untyped(connection, query, parameters, names, name))
     ]
-    if faults:
+    if errors:
         raise SqlFileError(
-            f"{table.address(file)}: {'; '.join(faults)}: Postgres could change the value without an error. Cast in the"
+            f"{table.address(file)}: {'; '.join(errors)}: Postgres could change the value without an error. Cast in the"
             " query, e.g. round(x, 2)::numeric(14,2)"
         )
     return names

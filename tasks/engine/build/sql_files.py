@@ -218,14 +218,28 @@ def _views(names: Iterable[str], root: Path) -> list[SqlTable]:
 def built_sources(table: SqlTable, root: Path = ROOT) -> list[SqlTable]:
     """Built tables that a table depends on, directly or through views.
 
-    The sources of `affected_keys.sql` count where they are in another schema. In its own schema `affected_keys.sql` reads what the
-    tables held before the build, and each build would make the next one due.
+    A source of `affected_keys.sql` counts where it is in another schema and does not derive from the table. Of any
+    other table `affected_keys.sql` reads the rows before the build, and each build would make the next one due.
     """
     read = _built(table.reads, root)
     affected = _built(table.affected_reads, root)
     found = {source.name: source for source in read if source.name != table.name}
-    found |= {source.name: source for source in affected if source.schema != table.schema}
+    others = [source for source in affected if source.schema != table.schema]
+    found |= {source.name: source for source in others if not _derives_from(source, table, root)}
     return [found[name] for name in sorted(found)]
+
+
+def _derives_from(table: SqlTable, source: SqlTable, root: Path) -> bool:
+    """Whether the query of a table reads another table, directly or through views and built tables."""
+    waiting, seen = [table], set[str]()
+    while waiting:
+        for read in _built(waiting.pop().reads, root):
+            if read.name == source.name:
+                return True
+            if read.name not in seen:
+                seen.add(read.name)
+                waiting.append(read)
+    return False
 
 
 def _built(names: list[str], root: Path) -> list[SqlTable]:
