@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -120,7 +121,88 @@ def parquet_wide_rows() -> Iterator[bytes]:
     yield parquet(3_000, 100_000)
 
 
+def parquet_of(values: "pyarrow.Array", **options: object) -> bytes:
+    """Rows in one row group, with these values as their addresses."""
+    columns = {name: pyarrow.array([value] * len(values), pyarrow.string()) for name, value in record().items()}
+    file = io.BytesIO()
+    table = pyarrow.table(columns | {"uri": values})
+    pyarrow.parquet.write_table(table, file, **{"use_dictionary": False, "compression": "zstd", **options})
+    return file.getvalue()
+
+
+def texts(*lengths: int) -> "pyarrow.Array":
+    return pyarrow.array(
+        [chr(97 + place % 26) * length for place, length in enumerate(lengths)], pyarrow.large_string()
+    )
+
+
+def parquet_value_of_200_mb() -> Iterator[bytes]:
+    yield parquet_of(texts(200 << 20))
+
+
+def parquet_values_of_16_mb() -> Iterator[bytes]:
+    yield parquet_of(texts(*[LONG] * 10))
+
+
+def parquet_values_of_16_mb_in_pages() -> Iterator[bytes]:
+    yield parquet_of(texts(*[LONG] * 10), write_batch_size=1)
+
+
+def parquet_value_of_17_mb() -> Iterator[bytes]:
+    yield parquet_of(texts(17 << 20))
+
+
+def parquet_dictionary() -> Iterator[bytes]:
+    values = texts(*[100_000] * 8)
+    yield parquet_of(values.take(pyarrow.array([place % 8 for place in range(4_000)])), use_dictionary=True)
+
+
+def parquet_dictionary_of_a_long_word() -> Iterator[bytes]:
+    values = texts(*[8 << 20, *[10] * 20_000])
+    yield parquet_of(values.take(pyarrow.array([0] * 60)), use_dictionary=True, dictionary_pagesize_limit=32 << 20)
+
+
+def parquet_prefixes() -> Iterator[bytes]:
+    encoding = {"uri": "DELTA_BYTE_ARRAY"}
+    values = ["x" * 100_000 + f"{place:06}" for place in range(4_000)]
+    yield parquet_of(pyarrow.array(values, pyarrow.large_string()), column_encoding=encoding)
+
+
+def parquet_long_values_after_short_ones() -> Iterator[bytes]:
+    yield parquet_of(texts(*[5] * 300_000, *[100_000] * 600))
+
+
+def parquet_bytes_that_do_not_compress() -> Iterator[bytes]:
+    drawn = random.Random(1)  # noqa: S311 - repeatable, not secret
+    yield parquet_of(pyarrow.array([drawn.randbytes(1 << 14).hex() for _ in range(5_000)], pyarrow.large_string()))
+
+
 CASES = [
+    pytest.param(
+        parquet_value_of_200_mb, "parquet", DEFAULT_MB, "UnreadableObjectError", id="parquet: a value of 200 MB"
+    ),
+    pytest.param(
+        parquet_value_of_17_mb, "parquet", DEFAULT_MB, "UnreadableObjectError", id="parquet: a value of 17 MiB"
+    ),
+    pytest.param(
+        parquet_values_of_16_mb, "parquet", DEFAULT_MB, "UnreadableObjectError", id="parquet: 160 MB in a page"
+    ),
+    pytest.param(parquet_values_of_16_mb_in_pages, "parquet", DEFAULT_MB, "10 0", id="parquet: values of 16 MiB"),
+    pytest.param(parquet_dictionary, "parquet", DEFAULT_MB, "4000 0", id="parquet: a dictionary of long values"),
+    pytest.param(
+        parquet_dictionary_of_a_long_word, "parquet", DEFAULT_MB, "60 0", id="parquet: a value of 8 MiB again and again"
+    ),
+    pytest.param(parquet_prefixes, "parquet", DEFAULT_MB, "4000 0", id="parquet: long values that share a beginning"),
+    pytest.param(
+        parquet_long_values_after_short_ones,
+        "parquet",
+        DEFAULT_MB,
+        "300600 0",
+        id="parquet: long values after short ones",
+    ),
+    pytest.param(
+        parquet_bytes_that_do_not_compress, "parquet", DEFAULT_MB, "5000 0", id="parquet: 160 MB that do not compress"
+    ),
     pytest.param(parquet_wide_rows, "parquet", DEFAULT_MB, "3000 0", id="parquet: a row group of 300 MB"),
     pytest.param(csv_open_quote, "csv", SMALL_MB, "0 600001", id="csv: one open quote and short lines"),
     pytest.param(csv_long_records, "csv", SMALL_MB, "4 0", id="csv: records of 16 MiB"),

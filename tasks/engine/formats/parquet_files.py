@@ -7,17 +7,23 @@ compared with their copy that Arrow's writer stores in the footer.
 import base64
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.engine.errors import UnreadableObjectError
+from tasks.engine.formats.parquet_pages import RangeFile
+from tasks.engine.formats.parquet_values import longest_of
 
 MAGIC = b"PAR1"
 _TAIL_BYTES = 8
 """Size of the footer's length and the magic bytes after it."""
+
+_BUFFER_BYTES = 1 << 20
+"""Arrow reads this many bytes at once. Without a buffer it reads a whole row group."""
 
 _SCHEMA_KEY = b"ARROW:schema"
 _OTHER_KEY = b"arrow:schema"
@@ -32,11 +38,15 @@ class ParquetObject:
             single string that is not UTF-8 would make Arrow refuse its whole dictionary column.
         schema: The columns with the writer's types, such as time zones.
         leaves: The indexes of the leaves of each column in the file.
+        footer: The bytes of the footer.
+        ranges: The bytes of the file. Some ranges may be held in memory.
     """
 
     file: pq.ParquetFile
     schema: pa.Schema
     leaves: tuple[tuple[int, ...], ...]
+    footer: bytes
+    ranges: RangeFile
 
     @property
     def names(self) -> list[str]:
@@ -55,13 +65,30 @@ def open_parquet(file: io.BufferedReader) -> ParquetObject:
     footer = _read_footer(file, size)
     written = _metadata(footer)
     plain = _metadata(footer.replace(_SCHEMA_KEY, _OTHER_KEY))
-    # Pre-buffering is off, because it would read the whole object into memory before the first batch.
-    parquet = pq.ParquetFile(
-        pa.PythonFile(file, "r"), metadata=plain, pre_buffer=False, page_checksum_verification=True
-    )
-
+    ranges = RangeFile(file)
+    parquet = _opened(ranges, plain)
     _check_types(parquet.schema_arrow, written)
-    return ParquetObject(parquet, written.schema.to_arrow_schema(), _leaves(parquet.schema_arrow))
+    leaves = _leaves(parquet.schema_arrow)
+    return ParquetObject(parquet, written.schema.to_arrow_schema(), leaves, footer, ranges)
+
+
+def longest_text(parquet: ParquetObject, group: int, leaf: int) -> int:
+    """Return the length of the longest text in the dictionary of a column of texts.
+
+    Args:
+        parquet: The file.
+        group: The place of the row group.
+        leaf: The place of the column's leaf.
+    """
+    path = parquet.file.schema.column(leaf).path
+    encoded = _opened(parquet.ranges, parquet.file.metadata, read_dictionary=[path])
+    batch = next(encoded.reader.iter_batches(1, row_groups=[group], column_indices=[leaf]), None)
+    if batch is None:
+        return 0
+    values: Any = batch.column(0)
+    while not pa.types.is_dictionary(values.type) and hasattr(values, "values"):
+        values = values.values
+    return longest_of(values.dictionary if pa.types.is_dictionary(values.type) else values)
 
 
 def check_counts(parquet: ParquetObject, row_count: int, levels: Mapping[int, int]) -> None:
@@ -88,6 +115,18 @@ def check_counts(parquet: ParquetObject, row_count: int, levels: Mapping[int, in
             raise UnreadableObjectError(
                 f"expected {sum(counts):,} values in column {parquet.names[position]}, found {found:,}"
             )
+
+
+def _opened(ranges: RangeFile, metadata: pq.FileMetaData, read_dictionary: Sequence[str] = ()) -> pq.ParquetFile:
+    # Pre-buffering is off, because it would read the whole object into memory before the first batch.
+    return pq.ParquetFile(
+        pa.PythonFile(ranges, "r"),
+        metadata=metadata,
+        read_dictionary=list(read_dictionary),
+        buffer_size=_BUFFER_BYTES,
+        pre_buffer=False,
+        page_checksum_verification=True,
+    )
 
 
 def _read_footer(file: io.BufferedReader, size: int) -> bytes:

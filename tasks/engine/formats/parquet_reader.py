@@ -5,18 +5,20 @@ Only the contract's columns are read and converted. Other columns may have any t
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.contracts import Contract
+from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch, match_columns
+from tasks.engine.formats.csv_records import MAX_RECORD_BYTES
 from tasks.engine.formats.frames import string_columns_of_arrays
-from tasks.engine.formats.parquet_files import ParquetObject, check_counts, open_parquet
-from tasks.engine.formats.parquet_values import invalid_texts, level_count, text_array, wants_lists
+from tasks.engine.formats.parquet_files import ParquetObject, check_counts, longest_text, open_parquet
+from tasks.engine.formats.parquet_pages import Chunk, chunks_of, sizes_of
+from tasks.engine.formats.parquet_values import LIST, invalid_texts, level_count, longest_of, text_array, wants_lists
 from tasks.engine.ledger import RejectedRow
 
 PARQUET_ROWS = 131_072
@@ -25,6 +27,15 @@ PARQUET_ROWS = 131_072
 ROW_BYTES = 128
 """Assumed minimum size of a row, for the size of a batch."""
 
+HELD_CHUNKS = 6
+"""A row group is held in memory if its compressed bytes are at most this many chunks: each byte is requested once."""
+
+PAGE_CHUNKS = 24
+"""The size limit in chunks of the pages that Arrow holds at the same time, both compressed and decompressed."""
+
+SMALLEST_PAGES = 24 << 20
+"""The smallest such limit: it leaves room for the longest text."""
+
 
 def read_parquet(file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
     """Read parquet; see `tasks.engine.formats.reader.read_batches`."""
@@ -32,7 +43,7 @@ def read_parquet(file: io.BufferedReader, name: str, contract: Contract, chunk_b
     columns = match_columns(contract, parquet.names, name)
     lists = wants_lists(contract)
     first, levels = 1, dict.fromkeys(columns.positions.values(), 0)
-    for arrow in _read(parquet, columns, chunk_bytes):
+    for arrow in _read(parquet, columns, name, chunk_bytes):
         arrays = [
             text_array(
                 arrow.column(place),
@@ -42,35 +53,101 @@ def read_parquet(file: io.BufferedReader, name: str, contract: Contract, chunk_b
             )
             for place, (source, position) in enumerate(columns.positions.items())
         ]
-        for position, array in zip(columns.positions.values(), arrays, strict=True):
+        for (source, position), array in zip(columns.positions.items(), arrays, strict=True):
+            _check_lengths(array, name, source, first)
             levels[position] += level_count(array)
+        count = len(arrow)
+        del arrow
         yield _batch(arrays, first, columns)
-        first += len(arrow)
+        del arrays, array
+        first += count
     check_counts(parquet, first - 1, levels)
 
 
-def _read(parquet: ParquetObject, columns: ColumnMatch, chunk_bytes: int) -> Iterator[pa.RecordBatch]:
+def _read(parquet: ParquetObject, columns: ColumnMatch, name: str, chunk_bytes: int) -> Iterator[pa.RecordBatch]:
     """Yield batches of the contract's columns, in the order of its sources."""
     positions = list(columns.positions.values())
     order = sorted(positions)
     leaves = [leaf for position in order for leaf in parquet.leaves[position]]
+    groups = chunks_of(parquet.footer)
     for group in range(parquet.file.num_row_groups):
-        row_count = _rows_at_once(parquet.file.metadata.row_group(group), chunk_bytes)
+        chunks = {leaf: groups[group][leaf] for leaf in leaves if leaf < len(groups[group])}
+        if len(chunks) < len(leaves):
+            raise UnreadableObjectError(f"row group {group}: expected {len(leaves)} columns, found {len(chunks)}")
+        row_count = parquet.file.metadata.row_group(group).num_rows
+        at_once = min(_rows_at_once(parquet, group, chunks, name, chunk_bytes), PARQUET_ROWS)
         # Columns are selected by index: several columns may share a name, and a name may be a prefix of another name.
-        for batch in parquet.file.reader.iter_batches(row_count, row_groups=[group], column_indices=leaves):
+        batches = parquet.file.reader.iter_batches(at_once, row_groups=[group], column_indices=leaves)
+        for batch in batches if at_once >= min(row_count, PARQUET_ROWS) else _joined(batches, chunk_bytes):
             batch.validate()
-            yield pa.RecordBatch.from_arrays(
-                [batch.column(order.index(position)) for position in positions], names=list(columns.positions)
-            )
+            arrays = [batch.column(order.index(position)) for position in positions]
+            del batch  # nothing of a batch is held while the next one is decoded
+            yield pa.RecordBatch.from_arrays(arrays, names=list(columns.positions))
+            del arrays
 
 
-def _rows_at_once(group: pq.RowGroupMetaData, chunk_bytes: int) -> int:
-    """Return the number of rows in a batch, by the average size of a row in the row group.
+def _rows_at_once(parquet: ParquetObject, group: int, chunks: Mapping[int, Chunk], name: str, chunk_bytes: int) -> int:
+    """Return the number of rows that Arrow decodes at once, by the largest values of the columns.
 
-    The sizes of single columns are not used, because Arrow ends the process if their metadata are damaged.
+    The page headers give the sizes. Arrow ends the process if it reads damaged column metadata.
+
+    Raises:
+        UnreadableObjectError: The pages are too large for the memory of a load.
     """
-    average = group.total_byte_size // max(group.num_rows, 1)
-    return max(min(chunk_bytes // max(average, ROW_BYTES), PARQUET_ROWS), 1)
+    is_small = sum(chunk.size for chunk in chunks.values()) <= chunk_bytes * HELD_CHUNKS
+    parquet.ranges.hold([(chunk.start, chunk.size) for chunk in chunks.values()] if is_small else [])
+    row_count = max(parquet.file.metadata.row_group(group).num_rows, 1)
+    pages, row_bytes = 0, ROW_BYTES
+    for leaf, chunk in chunks.items():
+        sizes = sizes_of(parquet.ranges, chunk)
+        pages += sizes.page
+        if pages > max(chunk_bytes * PAGE_CHUNKS, SMALLEST_PAGES):
+            raise _too_large(parquet, name, group, leaf, sizes.page)
+        longest = sizes.dictionary_value
+        if chunk.has_lengths and longest > ROW_BYTES:
+            longest = longest_text(parquet, group, leaf)
+        row_bytes += max(sizes.value, longest) * -(-chunk.value_count // row_count)
+    return max(chunk_bytes // row_bytes, 1)
+
+
+def _too_large(parquet: ParquetObject, name: str, group: int, leaf: int, size: int) -> UnreadableObjectError:
+    path = parquet.file.schema.column(leaf).path
+    return UnreadableObjectError(
+        f"{name}, column {path}: expected pages that fit into LOAD_MEMORY_MB, found one of {size:,} bytes in row group"
+        f" {group + 1}. Nothing was loaded. Have the object written with smaller pages (in pyarrow: data_page_size and"
+        " write_batch_size) or smaller row groups (row_group_size), or raise LOAD_MEMORY_MB"
+    )
+
+
+def _joined(batches: Iterator[pa.RecordBatch], chunk_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Join consecutive batches up to the size of a chunk: converting a batch takes longer than decoding few rows."""
+    waiting: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        size += batch.nbytes
+        waiting.append(batch)
+        del batch  # the next one is decoded while this name is bound
+        if size >= chunk_bytes:
+            joined, waiting, size = pa.Table.from_batches(waiting), [], 0
+            yield from joined.combine_chunks().to_batches()
+            del joined
+    if waiting:
+        yield from pa.Table.from_batches(waiting).combine_chunks().to_batches()
+
+
+def _check_lengths(array: Any, name: str, source: str, first: int) -> None:
+    """Refuse a text that is longer than a record of the other formats may be.
+
+    Raises:
+        UnreadableObjectError: There is one.
+    """
+    texts = array.values if array.type == LIST else array
+    if texts.nbytes > MAX_RECORD_BYTES and (longest := longest_of(texts)) > MAX_RECORD_BYTES:
+        raise UnreadableObjectError(
+            f"{name}, column {source}: expected texts of at most {MAX_RECORD_BYTES >> 20} MiB, found one of"
+            f" {longest:,} bytes in row {first:,} or a later one. Nothing was loaded. Have the object delivered without"
+            " such texts"
+        )
 
 
 def _batch(arrays: Sequence[Any], first: int, columns: ColumnMatch) -> Batch:

@@ -12,7 +12,7 @@ from tasks.contracts.words import WORDS
 from tasks.engine.errors import ContractError
 
 _TEXT = pa.large_string()
-_LIST = pa.large_list(_TEXT)
+LIST = pa.large_list(_TEXT)
 _FIXED_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 _UUID = "arrow.uuid"
 
@@ -42,7 +42,7 @@ def text_array(values: Any, written: pa.DataType, column: str, *, takes_lists: b
     if _is_text(values.type):
         return values.cast(_TEXT)
     if takes_lists and _is_list(values.type) and _is_text(values.type.value_type):
-        return values.cast(_LIST)
+        return values.cast(LIST)
     if pa.types.is_decimal(values.type):
         return values.cast(_TEXT)
     if pa.types.is_duration(written) or not _has_spelling(values.type):
@@ -59,9 +59,9 @@ def invalid_texts(array: Any) -> list[int]:
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:
-        texts = array.values if array.type == _LIST else array
+        texts = array.values if array.type == LIST else array
         bad = _invalid(texts)
-        if array.type != _LIST:
+        if array.type != LIST:
             return bad
         lists = pc.list_parent_indices(array).to_pylist()
         first = array.offsets[0].as_py() if len(array) else 0
@@ -71,10 +71,15 @@ def invalid_texts(array: Any) -> list[int]:
 
 def level_count(array: Any) -> int:
     """Return the number of entries in parquet: one for each string, and one for each empty or null list."""
-    if array.type != _LIST:
+    if array.type != LIST:
         return len(array)
     lengths = pc.fill_null(pc.list_value_length(array), 1)
     return int(pc.sum(pc.max_element_wise(lengths, 1)).as_py() or 0)
+
+
+def longest_of(texts: Any) -> int:
+    """Return the length of the longest text in bytes."""
+    return int(pc.max(pc.binary_length(texts)).as_py() or 0)
 
 
 def _invalid(texts: Any) -> list[int]:
