@@ -24,6 +24,9 @@ from tasks.engine.ledger import RejectedRow
 PARQUET_ROWS = 131_072
 """Maximum number of rows that are read at once."""
 
+FEW_ROWS = 1_024
+"""Batches of fewer rows are joined before they are converted."""
+
 ROW_BYTES = 128
 """Assumed minimum size of a row, for the size of a batch."""
 
@@ -74,11 +77,10 @@ def _read(parquet: ParquetObject, columns: ColumnMatch, name: str, chunk_bytes: 
         chunks = {leaf: groups[group][leaf] for leaf in leaves if leaf < len(groups[group])}
         if len(chunks) < len(leaves):
             raise UnreadableObjectError(f"row group {group}: expected {len(leaves)} columns, found {len(chunks)}")
-        row_count = parquet.file.metadata.row_group(group).num_rows
         at_once = min(_rows_at_once(parquet, group, chunks, name, chunk_bytes), PARQUET_ROWS)
         # Columns are selected by index: several columns may share a name, and a name may be a prefix of another name.
         batches = parquet.file.reader.iter_batches(at_once, row_groups=[group], column_indices=leaves)
-        for batch in batches if at_once >= min(row_count, PARQUET_ROWS) else _joined(batches, chunk_bytes):
+        for batch in batches if at_once >= FEW_ROWS else _joined(batches, chunk_bytes):
             batch.validate()
             arrays = [batch.column(order.index(position)) for position in positions]
             del batch  # nothing of a batch is held while the next one is decoded
