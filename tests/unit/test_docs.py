@@ -22,7 +22,10 @@ from deployments import lint
 from tasks.engine import settings
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "deployments/README.md")
+DOCUMENTS = (
+    *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "deployments/README.md"),
+    *("docs/decisions.md", "docs/input.md", "docs/performance.md", "docs/sync.md"),
+)
 LINES_OF_README = 150
 SHELL = ("", "sh", "bash", "shell", "console")
 SOURCES = (".py", ".sql", ".sh", ".md", ".toml", ".yaml", ".lock")
