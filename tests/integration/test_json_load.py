@@ -1,4 +1,4 @@
-"""JSON objects and the types that they bring, through the loader, in a real Postgres."""
+"""Loads of JSON objects and their types into a real Postgres."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""The lake, against a real S3 server."""
+"""The lake client with a real S3 server."""
 
 import io
 import os
@@ -153,7 +153,7 @@ def test_read_without_progress_gives_up_and_says_where(monkeypatch: pytest.Monke
 
 
 class Dropping:
-    """A lake whose bodies break off after a block, as a dropped connection does."""
+    """Return a lake whose response bodies end after one block, as with a lost connection."""
 
     def __init__(self, broken: Lake, drops: int, after: int = 1) -> None:
         self.lake, self.starts, self._drops, self._after = broken, list[int](), drops, after

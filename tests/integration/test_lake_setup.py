@@ -1,4 +1,4 @@
-"""What a run needs in S3 before it does any work, and the words that say what is missing."""
+"""The preconditions of a run in S3, and the messages about missing ones."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Every attempt to load an object leaves a trace, and a load that cannot meet its error budget stops early."""
+"""Every attempt to load an object is recorded, and a load that cannot meet its error budget stops early."""
 
 import gzip
 import json
@@ -161,7 +161,7 @@ def test_attempt_of_a_killed_process_is_ended_by_the_next_one(warehouse: Connect
 
 
 def read_bytes(warehouse: Connection, source: ObjectRef, settings: RunSettings) -> int:
-    """Bytes that were read until a load was refused."""
+    """Return the number of bytes that were read until a load was refused."""
     read = 0
     store = lake()
     opened = store.open
@@ -210,7 +210,7 @@ def test_file_of_a_million_bad_rows_is_not_read_to_its_end(
 @pytest.mark.parametrize("key", ["2021/04/events.csv", "2021/04/events.csv.gz", "2021/04/events.ndjson"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 1.0])
 def test_load_whose_good_rows_come_last_is_not_refused(warehouse: Connection, key: str, share: float) -> None:
-    """The shortest good rows, as many as make just the share: no bound may count fewer of them."""
+    """The estimate of further rows counts all of the shortest possible valid rows."""
     bad, good = b"x,never-never\n", b"a,\n"
     if key.endswith(".ndjson"):
         bad, good = b'{"name":"x","day":"never"}\n', b'{"name":"","day":""}\n'

@@ -1,4 +1,4 @@
-"""Peak memory of a load, whole process, at several sizes of the object: it is bounded, whatever the object's format."""
+"""The peak memory of a process that loads an object is bounded for every format and size of the object."""
 
 import gzip
 import io
@@ -24,12 +24,12 @@ pytestmark = [
 ]
 
 SMALL_MB = 256
-"""The least that may be set: its buffers are full after a few MB, whatever comes behind them."""
+"""The minimum of the setting. The buffers of this size are full after a few MB."""
 
 GROWTH, NOISE_MB = 1.05, 5
 
 ROWS = 73_000
-"""Of a block, which is 10 MB of CSV; objects are several of it."""
+"""Number of rows in a block of 10 MB of CSV. Objects consist of several blocks."""
 
 LOAD = """
 import sys
@@ -95,7 +95,7 @@ def parquet(block: bytes, count: int) -> Iterator[bytes]:
 
 
 def peak_of_load(key: str, rows: int, limit_mb: int) -> float:
-    """Peak memory in MB of a process that does nothing but load an object."""
+    """Return the peak memory in MB of a process that only loads an object."""
     done = subprocess.run(
         [sys.executable, "-c", LOAD, key, str(limit_mb)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -1,4 +1,4 @@
-"""The task around a load: what it retries, and from where."""
+"""The load task: its retries and their starting point."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The load of one object, against a real Postgres and a real S3 server."""
+"""The load of one object with a real Postgres and a real S3 server."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Values of every type, from their spelling through the binary COPY into a real Postgres and back."""
+"""Values of every type are parsed, copied into a real Postgres and read back."""
 
 import ipaddress
 import json
@@ -66,7 +66,7 @@ def postgres(database: str) -> Iterator[Connection]:
 
 
 def stored(postgres: Connection, given_rows: list[Row]) -> list[Row]:
-    """The rows, written as text, parsed, copied, and as the server gives them back."""
+    """Parse and copy rows of text, and return the rows that the server has stored."""
     spelt = [
         [None if value is None else value if isinstance(value, str) else _spelt(value) for value in row]
         for row in given_rows
@@ -91,7 +91,7 @@ def batch_of(*rows: Sequence[object]) -> Batch:
 
 
 def copied(postgres: Connection, encoder: CopyEncoder, *batches: Batch) -> int:
-    """Copy batches; how many rows were sent, as it was told on the way."""
+    """Copy batches, and return the reported numbers of sent rows."""
     counts: list[int] = []
     copy_in(postgres, encoder, map(encoder.encode, batches), counts.append)
     return sum(counts)

@@ -1,4 +1,4 @@
-"""Partitions of staging tables: which table holds which rows, how one comes into being, and what readers see of it."""
+"""Partitions of staging tables: their rows, their creation, and their visibility to readers."""
 
 import threading
 from collections.abc import Iterator
@@ -156,7 +156,7 @@ def test_partition_is_made_once_and_takes_its_month_alone(postgres: Connection) 
 
 
 def yearly(*indexes: tuple[str, ...]) -> Contract:
-    """Things of days, of which a year stands in one table."""
+    """Daily things, with one table for a year."""
     return replace(
         THINGS, table="days_staging.days", partition=Partition("day", unit="day", span="year"), indexes=indexes
     )

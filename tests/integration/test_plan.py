@@ -1,4 +1,4 @@
-"""The plan of a load against a real Postgres and a real S3 server: it tells what the load then does."""
+"""The plan of a load with a real Postgres and a real S3 server agrees with the load."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""A small dataset for the tests of the engine: its contract, its objects, and what the warehouse holds of them."""
+"""A small dataset for the tests of the engine: its contract, its objects and its rows in the warehouse."""
 
 import os
 import struct
@@ -44,7 +44,7 @@ def no_block() -> Mapping[str, Any]:
 
 
 def lake() -> Lake:
-    """The lake of the environment; clients are slow to make, so there is one for each bucket."""
+    """Return the lake of the environment. Each bucket has one client, because creating a client is slow."""
     return _lake(read_lake(os.environ, no_block))
 
 
@@ -59,7 +59,7 @@ def _client(endpoint_url: str) -> "S3Client":
 
 
 def client() -> "S3Client":
-    """The client of the environment, with the flows' key."""
+    """Return the S3 client of the environment, with the credentials of the flows."""
     return _client(os.environ["AWS_ENDPOINT_URL"])
 
 
@@ -71,14 +71,14 @@ def connection(name: str = "test") -> Iterator[Connection]:
 
 @contextmanager
 def ready_connection(*contracts: Contract) -> Iterator[Connection]:
-    """A connection to a warehouse with the ledger and the staging tables of some contracts."""
+    """Open a connection to a warehouse with the ledger and the staging tables of some contracts."""
     with connection() as opened:
         apply_ddl(opened, contracts or [THINGS], [])
         yield opened
 
 
 def put(data: bytes, key: str = "2021/04/events.csv", partition: str = "2021-04") -> ObjectRef:
-    """Put an object in the lake; returned as a listing would show it."""
+    """Write an object to the lake, and return it as a listing shows it."""
     client().put_object(Bucket=os.environ["LAKE_BUCKET"], Key=key, Body=data)
     return ref(key, partition)
 
@@ -111,7 +111,7 @@ def load(
 
 
 def state(warehouse: psycopg.Connection[Any]) -> dict[str, list[tuple[Any, ...]]]:
-    """Everything that a load may change, but for the times of loading."""
+    """Return everything that a load may change, except timestamps."""
     queries = {
         "things": "SELECT month::text, load_id, name, seen_date::text FROM things_staging.things ORDER BY 1, 2, 3, 4",
         "loads": "SELECT load_id, partition, source_uri, source_version, size_bytes, status, rows_read, rows_loaded,"
@@ -122,7 +122,7 @@ def state(warehouse: psycopg.Connection[Any]) -> dict[str, list[tuple[Any, ...]]
 
 
 def names(warehouse: psycopg.Connection[Any], partition: str = "2021-04") -> list[str]:
-    """Names of the things of a partition, sorted."""
+    """Return the sorted names of the things in a partition."""
     rows = warehouse.execute(
         'SELECT name FROM things_staging.things WHERE month = %s ORDER BY name COLLATE "C"', [f"{partition}-01"]
     )
@@ -130,7 +130,7 @@ def names(warehouse: psycopg.Connection[Any], partition: str = "2021-04") -> lis
 
 
 def words_of(value: object) -> list[str | None]:
-    """The words of an array of text in its wire form."""
+    """Return the elements of a text array in binary form."""
     assert isinstance(value, bytes)
     dimensions, has_null, oid = struct.unpack_from("!iii", value)
     assert (oid, dimensions) in {(25, 0), (25, 1)}

@@ -1,4 +1,4 @@
-"""Records of CSV bytes, held against a reader that takes one byte after another."""
+"""CSV records, compared with a reader that processes one byte at a time."""
 
 import ctypes
 import time
@@ -34,7 +34,7 @@ def sound(records: CsvRecords) -> list[tuple[int, bytes]]:
 
 
 def outcomes(data: bytes, width: int, cuts: list[int]) -> list[tuple[int, bytes, str | None]]:
-    """Line number, bytes and error of each record, the bytes coming in pieces that end at the cuts."""
+    """Return the line number, bytes and error of each record. The input is split into chunks at the cuts."""
     found: list[tuple[int, bytes, str | None]] = []
     pending, line, begin = b"", 1, 0
     for cut in [*sorted(cuts), len(data)]:

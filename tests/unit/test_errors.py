@@ -1,4 +1,4 @@
-"""The classification of errors, above all of those that a real server is hard to bring to raise."""
+"""The classification of errors, mainly of errors that are hard to provoke on a real server."""
 
 import psycopg
 import pytest

@@ -1,4 +1,4 @@
-"""The JSON readers, held against Python's own parser over whole objects."""
+"""The JSON readers, compared with Python's parser on whole objects."""
 
 import io
 import json
@@ -42,7 +42,7 @@ def rows_of(batches: list[Batch]) -> list[tuple[Any, ...]]:
 
 
 def places_of(batches: list[Batch]) -> list[tuple[int, bytes]]:
-    """Line and bytes of every row, read and rejected, by line."""
+    """Return the line and the bytes of every valid and rejected record, in the order of the lines."""
     found: list[tuple[int, bytes]] = []
     for batch in batches:
         found += batch.records_of(range(batch.strings.row_count))
@@ -55,11 +55,11 @@ def errors_of(batches: list[Batch]) -> list[tuple[int, bytes, str]]:
 
 
 class Number(str):
-    """A number as it is written."""
+    """A number that keeps its notation."""
 
 
 def spelt(value: Any, *, is_ascii: bool = False) -> str | None:
-    """How a value reaches a contract, by the rules of `tasks.engine.formats.json_reader`; numbers are as written."""
+    """Return the string of a value by the rules of `tasks.engine.formats.json_reader`."""
     if value is None or (isinstance(value, str) and not isinstance(value, Number)):
         return value
     return compact(value, is_ascii)
@@ -391,7 +391,7 @@ def _Closed(file: io.BufferedReader) -> Any:  # noqa: N802
 
 
 class _Tail:
-    """The file, and then the bracket that closes its array."""
+    """A file followed by the bracket that closes its array."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         self._file, self._tail = file, b"]"

@@ -1,4 +1,4 @@
-"""Parsers of numbers, truth values and JSON; `tests/integration/test_json_load.py` sends them to Postgres and back."""
+"""Parsers of numbers, booleans and JSON. `tests/integration/test_json_load.py` tests them with Postgres."""
 
 import json
 from decimal import ROUND_HALF_UP, Decimal, localcontext

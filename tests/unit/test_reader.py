@@ -1,4 +1,4 @@
-"""The reader: every way that bytes become frames, held against a reader that takes one byte after another."""
+"""The reader with all formats, compared with a reader that processes one byte at a time."""
 
 import base64
 import gzip
@@ -44,7 +44,7 @@ def batches_of(data: bytes, name: str = "x.csv", contract: Contract = ABC) -> li
 
 
 def outcomes(batches: list[Batch]) -> list[Outcome]:
-    """Line number, bytes, and fields or reason of every record, in the order of the batches."""
+    """Return the line number, the bytes, and the fields or the reason of every record, in the order of the batches."""
     found: list[Outcome] = []
     for batch in batches:
         rows = zip(batch.records_of(range(batch.strings.row_count)), frame_of(batch.strings).iter_rows(), strict=True)
@@ -68,7 +68,7 @@ damage = st.sampled_from([b"", b"", b"", b",", b'"', b"\n", b"\r", b"\0", b"\xff
 
 @st.composite
 def files(draw: st.DrawFn) -> bytes:
-    """Records of three fields, some of them damaged, after no header."""
+    """Return records of three fields without a header. Some records are damaged."""
     end = draw(st.sampled_from([b"\n", b"\r\n"]))
     data = b""
     for _ in range(draw(st.integers(0, 12))):
@@ -142,7 +142,7 @@ def test_compressed_object_gives_the_same_rows_as_the_plain_object(name: str, ch
 
 
 class _Sparing(io.BytesIO):
-    """Gives less than it is asked for, as a decompressor may in the middle of a file."""
+    """A file whose reads return fewer bytes than requested, as a decompressor may do in the middle of a file."""
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(min(size or 1, 7) if size and size > 0 else 7)
@@ -199,7 +199,7 @@ ZSTD_WITH_CHECKSUM = base64.b64decode(
     "kBmk0gEQQloKB2l3V2Bkkgi9xS0kUABIKL6SQQEg6fTKmD9+aJgwWeYvOjRe5QCGLZEB4LYpVO8xhl+pH4p4hlaL+YNNde8O3RranhFanK0Kyk"
     "DUVA=="
 )
-"""These bytes by `zstd --check`; Arrow writes no checksum."""
+"""Output of `zstd --check` for the sample, because Arrow writes no checksum."""
 
 
 @pytest.mark.parametrize("name", ["x.csv.gz", "x.csv.zst"])

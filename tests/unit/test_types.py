@@ -1,4 +1,4 @@
-"""Parsers of column types at their edges; the round trips through Postgres are tested with the loader."""
+"""Parsers of column types at their limits. The tests of the loader cover the round trip through Postgres."""
 
 import ast
 import ipaddress

@@ -161,7 +161,7 @@ class RecordKeys:
 
 def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
     """Parse records into a batch. Records that are not JSON objects are rejected."""
-    sound: list[Record] = []
+    valid: list[Record] = []
     rows: list[bytes] = []
     rejected: list[RejectedRow] = []
     keys.count(records)
@@ -175,11 +175,11 @@ def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
         row = _SEPARATOR.join([fields.get(place, _NULL) for place in places])
         if keys.keeps_unknown:
             row += _SEPARATOR + keys.unknown_of(fields)
-        sound.append((line, raw))
+        valid.append((line, raw))
         rows.append(row.replace(b"\n", b" ") if b"\n" in raw else row)
     columns = keys.columns
     frame = _frame(b"\n".join(rows), [*columns.positions, *([UNKNOWN_KEYS] if keys.keeps_unknown else [])])
-    return Batch(string_columns_of(frame), lambda places: [sound[place] for place in places], columns, rejected)
+    return Batch(string_columns_of(frame), lambda places: [valid[place] for place in places], columns, rejected)
 
 
 def _batches(records: Iterator[Record], chunk_bytes: int) -> Iterator[list[Record]]:

@@ -85,14 +85,14 @@ def replay_batch(contract: Contract, load: RejectedLoad, rows: Sequence[tuple[in
 
         return json_batch(rows, RecordKeys(contract, load.source_uri))
     columns = match_columns(contract, load.columns, load.source_uri)
-    sound: list[tuple[int, bytes]] = []
+    valid: list[tuple[int, bytes]] = []
     rejected: list[RejectedRow] = []
     for row_id, raw in rows:
         alone = CsvRecords(raw, columns)
         if alone.row_count == 1 and not alone.rejected_count and not alone.is_full:
-            sound.append((row_id, raw))
+            valid.append((row_id, raw))
         else:
             reasons = [row.reason for row in alone.rejected()] or ["expected exactly one record"]
             rejected.append(RejectedRow(row_id, None, reasons[0], raw))
-    together = CsvRecords(b"\n".join(raw for _, raw in sound), columns).batch()
-    return replace(together, records_of=lambda places: [sound[place] for place in places], rejected=rejected)
+    together = CsvRecords(b"\n".join(raw for _, raw in valid), columns).batch()
+    return replace(together, records_of=lambda places: [valid[place] for place in places], rejected=rejected)

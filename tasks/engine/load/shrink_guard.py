@@ -1,4 +1,4 @@
-"""The shrink guard: a replacement with far fewer rows is an accident more often than a correction."""
+"""The shrink guard: refuses a replacement with far fewer rows, which usually is an accident."""
 
 from tasks.contracts import Contract
 from tasks.engine.errors import ShrinkError
