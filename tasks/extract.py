@@ -34,7 +34,7 @@ def objects_of(lake: Lake, contract: Contract, settings: RunSettings, partition:
             raise ContractError(f"dataset {contract.dataset} has no partitions: expected none, asked for {partition}")
         if not contract.keys:
             raise ContractError(
-                f"dataset {contract.dataset} has no objects with fixed names: each run of its flow writes its own objects."
+                f"dataset {contract.dataset} has no objects with fixed names: each run of its flow writes its own."
                 " Choose another dataset"
             )
         return _fixed_objects(lake, contract, getattr(settings, contract.prefix_setting))

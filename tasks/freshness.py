@@ -32,8 +32,8 @@ def check_freshness(pipeline: str, tables: Sequence[SourceTable], as_of: datetim
     found = Freshness(as_of, run.run_number if run else None, str(run.watermark["newest"]) if run else "", due)
     if found.is_stale:
         logger.warning(
-            "The warehouse is stale: it lacks the change of %s, which is more than %s older than %s. Its newest change is"
-            " of %s, from run %s. Check why %s-sync does not run or fails",
+            "The warehouse is stale: it lacks the change of %s, which is more than %s older than %s. Its newest change"
+            " is of %s, from run %s. Check why %s-sync does not run or fails",
             found.overdue,
             limit,
             f"{as_of:%Y-%m-%d %H:%M}",

@@ -163,7 +163,7 @@ def test_moved_files_are_logged_once_in_the_order_of_the_runs(csv: RunStore, buc
 
 def test_move_of_a_file_that_is_gone_says_so(csv: RunStore) -> None:
     csv.write(1, "staff", blocks([1]))
-    with pytest.raises(BalanceError, match="found none of address"):
+    with pytest.raises(BalanceError, match="missing: address"):
         csv.move_processed(1, ["address", "staff"])
 
 

@@ -221,7 +221,7 @@ def test_watermark_that_proves_nothing_is_not_used(filled: "TotesysSource", offs
         begin, why = opened.usable(replace(watermark, horizon=str(int(watermark.horizon) + offset)))
         assert begin is None
         assert reason in why
-        assert opened.usable(None) == (None, "everything: there was no extraction before")
+        assert opened.usable(None) == (None, "all rows: this is the first extraction")
 
 
 def test_time_decides_where_transactions_were_numbered_anew(filled: "TotesysSource") -> None:

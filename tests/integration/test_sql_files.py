@@ -330,7 +330,7 @@ def test_failing_check_leaves_all_tables_as_they_were(shop: Connection, root: Pa
     with pytest.raises(CheckError) as failure:
         build(shop, root, force=True)
     assert str(failure.value).splitlines() == [
-        "checks failed, the tables stay as they were:",
+        "checks failed, the tables did not change:",
         "  shop.a_totals: at most two orders: 1 rows, e.g. (datetime.date(2021, 4, 1), 3)",
     ]
     after = rows(shop, "sales"), rows(shop, "a_totals"), shop.execute("SELECT * FROM ledger.builds").fetchall()

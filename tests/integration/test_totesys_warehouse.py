@@ -253,7 +253,7 @@ def test_source_that_breaks_off_or_gives_no_keys_closes_nothing(warehouse: Wareh
 
     with pytest.raises(Exception, match="the source is gone"):
         close_deleted(warehouse.connection, HISTORIES[0], broken(), CHECKED)
-    with pytest.raises(WarehouseError, match=r"22P02.*keys of sales_order against totesys_warehouse.fact_sales_order"):
+    with pytest.raises(WarehouseError, match=r"22P02.*keys of sales_order with totesys_warehouse.fact_sales_order"):
         close_deleted(warehouse.connection, HISTORIES[0], [b"id\none\n"], CHECKED)
     assert len(current(warehouse, "sales_order")) == 3
 

@@ -308,7 +308,7 @@ def test_sound_files_of_a_merge_have_no_errors(tmp_path: Path) -> None:
         ("affected_keys.sql", AFFECTED_KEYS, "", "merge needs an affected_keys.sql that selects the keys"),
         ("query.sql", "merge by (day)", "append", "append needs no affected_keys.sql"),
         ("query.sql", "merge by (day)", "merge by day", "write disposition is 'merge by day'; expected"),
-        ("query.sql", "-- key: day\n", "-- key: \n", "expected a key in the header, by which to merge"),
+        ("query.sql", "-- key: day\n", "-- key: \n", "expected a key in the header for `merge`"),
         ("query.sql", ", file (date)", "", "expected the parameters ['day', 'file', 'word'] in the header"),
         ("affected_keys.sql", "-- grain: one day that a file brings\n", "", "expected ['grain'] in the header"),
         ("affected_keys.sql", "sources: shop.orders\n", "sources: none\n", "expected the sources ['shop.orders']"),

@@ -1,1 +1,1 @@
-"""Backfills: which partitions of a pipeline are due, and why."""
+"""Backfills: find the due partitions of a pipeline, and the reasons."""

@@ -1,4 +1,4 @@
-"""The ledger's entries of partitions: what is loaded of each, and what the last run that came to its end built."""
+"""The ledger's entries of partitions: the current loads, and the builds of the last complete run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from tasks.engine.warehouse.tables import Connection, has_table
 
 @dataclass(frozen=True)
 class LoadedObject:
-    """One loaded object: its version, and the contract that made its rows; None in entries of older versions."""
+    """One loaded object: its version, and the digest of its contract, which is None in entries of older versions."""
 
     version: str
     contract_digest: str | None
@@ -18,15 +18,16 @@ class LoadedObject:
 
 @dataclass(frozen=True)
 class PartitionEntry:
-    """The current loads of one partition, and the last run of it that came to its end.
+    """The current loads of one partition, and its last complete run.
 
     Attributes:
-        load_ids: Of the loads, replays included.
+        partition: Name of the partition.
+        load_ids: Ids of the loads, replays included.
         objects: The loaded objects, by URI.
-        finished_ids: Loads that the run's tables were built from; empty if no run came to its end.
-        schemas: Of those tables.
-        sql_digest: Names the SQL of those schemas; None if no run came to its end.
-        builds: Fingerprint of each table that was built for the partition; None in entries of older versions.
+        finished_ids: Ids of the loads in the run's tables; empty without a complete run.
+        schemas: Schemas of the run's tables.
+        sql_digest: Digest of the SQL of these schemas; None without a complete run.
+        builds: Fingerprint of each table that the run built for the partition; None in entries of older versions.
         has_rows: Whether one of the loads loaded a row.
     """
 
@@ -50,17 +51,17 @@ def write_finished(
     flow_run_id: str | None,
     builds: Mapping[str, str] | None = None,
 ) -> None:
-    """Enter that a run of a partition came to its end.
+    """Record that a run of a partition is complete.
 
     Args:
         connection: To the warehouse.
-        dataset: The dataset whose partition it is.
-        partition: The partition.
-        load_ids: Loads that the tables were built from; those of other datasets and partitions are left out.
+        dataset: Dataset of the partition.
+        partition: Name of the partition.
+        load_ids: Ids of the loads in the tables; loads of other datasets and partitions are ignored.
         schemas: Schemas of the tables.
-        sql_digest: Names their SQL.
-        flow_run_id: The run.
-        builds: Fingerprint of each table that was built for the partition.
+        sql_digest: Digest of the SQL of these schemas.
+        flow_run_id: Id of the flow run.
+        builds: Fingerprint of each table that the run built for the partition.
     """
     connection.execute(
         "INSERT INTO ledger.finished_partitions"
@@ -87,11 +88,11 @@ def write_finished(
 def loaded_partitions(
     connection: Connection, dataset: str, first: str | None, last: str | None
 ) -> list[PartitionEntry]:
-    """Entries of the loaded partitions from one to another, both included; None is no bound."""
+    """Entries of the loaded partitions of a range, both ends included; None means no bound."""
     if not (has_table(connection, "ledger.loads") and has_table(connection, "ledger.finished_partitions")):
         return []
     rows = connection.execute(
-        # By JSON what a ledger that was not upgraded yet does not have: a plan changes nothing.
+        # A ledger of an older version lacks these columns, and a plan must not upgrade it: read them through JSON.
         "SELECT l.partition, array_agg(l.load_id ORDER BY l.load_id),"
         " jsonb_object_agg(l.source_uri, ARRAY[l.source_version, to_jsonb(l) ->> 'contract_digest'])"
         " FILTER (WHERE l.replay_of IS NULL),"

@@ -1,4 +1,4 @@
-"""The plan of a backfill: what the lake holds against what the ledger knows, partition by partition."""
+"""The plan of a backfill: compare the lake with the ledger, partition by partition."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,17 +13,17 @@ from tasks.engine.receipts import ObjectRef
 
 State = Literal["new", "changed", "lost", "unfinished", "stale", "unchanged", "missing", "orphaned"]
 MEANINGS: dict[State, str] = {
-    "new": "in the lake, not in the database",
-    "changed": "the lake holds another content",
-    "lost": "loaded, but the table holds no row of it any more",
-    "unfinished": "loaded, but no run came to its end with these loads",
-    "stale": "another input of its tables changed",
-    "unchanged": "up to date: no work",
+    "new": "in the lake, but not loaded",
+    "changed": "the lake holds another version",
+    "lost": "loaded, but its rows are missing from the table",
+    "unfinished": "loaded, but the run did not complete",
+    "stale": "loaded, but another input of its tables changed",
+    "unchanged": "up to date: skipped",
     "missing": "not in the lake",
-    "orphaned": "in the database, gone from the lake: its rows stay",
+    "orphaned": "loaded, but not in the lake any more: the rows remain",
 }
 DUE: tuple[State, ...] = ("new", "changed", "lost", "unfinished", "stale")
-"""States of which a run makes `unchanged`."""
+"""States that need a run."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,12 @@ class PartitionPlan:
     """One partition of a backfill.
 
     Attributes:
-        object_count: Objects in the lake.
-        size_bytes: Their size.
-        orphans: URIs of objects that are gone from the lake, while their rows stay.
-        changes: Of a stale partition: the inputs that changed, such as `dataset rates`.
+        partition: Name of the partition.
+        state: State of the partition.
+        object_count: Number of objects in the lake.
+        size_bytes: Size of these objects.
+        orphans: URIs of loaded objects that the lake does not hold any more.
+        changes: Changed inputs of a stale partition, such as `dataset rates`.
     """
 
     partition: str
@@ -54,17 +56,17 @@ class BackfillPlan:
 
     @property
     def due(self) -> list[str]:
-        """Partitions that a run has work for."""
+        """Partitions that need a run."""
         return [planned.partition for planned in self.partitions if planned.state in DUE]
 
     @property
     def delivered(self) -> list[str]:
-        """Partitions that the lake holds: those that a run can load, whatever their state."""
+        """Partitions with objects in the lake, in any state."""
         return [planned.partition for planned in self.partitions if planned.object_count]
 
     @property
     def changes(self) -> list[str]:
-        """Inputs that changed for the stale partitions, the most frequent first."""
+        """Changed inputs of the stale partitions, the most frequent first."""
         counted = Counter(name for planned in self.partitions for name in planned.changes)
         return [name for name, _ in counted.most_common()]
 
@@ -78,14 +80,14 @@ class BackfillPlan:
         return [planned.partition for planned in self.partitions if planned.state == state]
 
     def spans(self, state: State) -> list[tuple[str, str]]:
-        """First and last partitions of each unbroken row of partitions in a state."""
+        """First and last partition of each unbroken sequence of partitions in a state."""
         rows = groupby(self.partitions, key=lambda planned: planned.state)
         spans = [[planned.partition for planned in row] for found, row in rows if found == state]
         return [(span[0], span[-1]) for span in spans]
 
 
 def partitions_between(unit: Unit, first: date, last: date) -> Iterator[str]:
-    """Names of the partitions from that of one day to that of another, both included."""
+    """Names of the partitions from the first day to the last day, both included."""
     value = partition_value(partition_name(first, unit))
     while value <= last:
         yield partition_name(value, unit)
@@ -105,15 +107,15 @@ def plan_backfill(
     objects: Iterable[ObjectRef],
     current: Mapping[str, CurrentPartition],
 ) -> BackfillPlan:
-    """Compare a listing with what the database holds.
+    """Compare a listing of the lake with the database.
 
     Args:
-        dataset: Whose partitions.
-        unit: What one of them holds.
-        first: A day of the first partition; None for the first that is delivered or loaded.
-        last: A day of the last one, which is included; None for the last that is delivered or loaded.
-        objects: Of the range, as the lake lists them.
-        current: What the database holds of the range, by partition.
+        dataset: Dataset of the partitions.
+        unit: Unit of a partition.
+        first: A day of the first partition; None for the first delivered or loaded partition.
+        last: A day of the last partition, included; None for the last delivered or loaded partition.
+        objects: Listed objects of the range.
+        current: Loaded partitions of the range, by name.
     """
     listed: dict[str, list[ObjectRef]] = {}
     for source in objects:

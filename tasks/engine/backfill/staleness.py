@@ -1,4 +1,4 @@
-"""Which finished partitions are stale: an input of their tables changed since the last run that came to its end."""
+"""Find stale partitions: an input of their tables changed after the last complete run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,10 +17,10 @@ from tasks.engine.warehouse.tables import Connection, count_rows, has_table
 
 @dataclass(frozen=True)
 class PipelineInputs:
-    """Everything that the partitions of a pipeline depend on.
+    """All inputs of the partitions of a pipeline.
 
     Attributes:
-        contract: Of the dataset whose partitions the pipeline runs.
+        contract: Contract of the partitioned dataset.
         secondary: Contracts of the other datasets that a run loads: dimensions, and datasets with the same partitions.
         builds: The steps that build tables, in the order of the flow.
 
@@ -54,13 +54,13 @@ class PipelineInputs:
 
 @dataclass(frozen=True)
 class CurrentPartition:
-    """What the database holds of a partition.
+    """The loaded state of a partition.
 
     Attributes:
         versions: Version of each loaded object, by URI.
-        is_finished: Whether a run of the pipeline came to its end with these loads.
-        changes: Inputs that changed since then, such as `dataset rates`.
-        is_lost: Whether the table holds no row of the partition any more, although rows were loaded.
+        is_finished: Whether a run of the pipeline completed with these loads.
+        changes: Inputs that changed after that run, such as `dataset rates`.
+        is_lost: Whether the table has lost all rows of the partition.
     """
 
     versions: Mapping[str, str]
@@ -76,14 +76,14 @@ def read_current(
     last: str | None,
     secondary: Mapping[str, Sequence[ObjectRef]],
 ) -> dict[str, CurrentPartition]:
-    """What the database holds of the partitions of a range, and which of their inputs changed.
+    """Read the loaded partitions of a range, with their changed inputs.
 
     Args:
         connection: To the warehouse.
-        pipeline: Whose partitions.
-        first: Partition that the range begins with; None for the first that is loaded.
-        last: The last partition; None for the last that is loaded.
-        secondary: Objects that the lake lists of each secondary dataset.
+        pipeline: Inputs of the pipeline.
+        first: First partition of the range; None for the first loaded partition.
+        last: Last partition of the range; None for the last loaded partition.
+        secondary: Listed objects of each secondary dataset.
     """
     entries = loaded_partitions(connection, pipeline.contract.dataset, first, last)
     if not entries:
@@ -100,7 +100,7 @@ def read_current(
 
 @dataclass
 class _Comparison:
-    """The inputs of today against those of the finished partitions."""
+    """Compares the current inputs with the inputs of the finished partitions."""
 
     connection: Connection
     pipeline: PipelineInputs
@@ -114,8 +114,8 @@ class _Comparison:
         self._state = read_state(self.connection, recipes, None) if recipes else BuildState({})
         built = {(table, name): mark for table, found in self._state.builds.items() for name, mark in found.items()}
         for number, entry in enumerate(self.entries):
-            # A table that is built as a whole is the same for all partitions: once for those that read it, and once
-            # more when everything that it reads is known.
+            # A table that is built as a whole is the same for all partitions. Its inputs are computed twice: first for
+            # the tables that read it, and again at the end, when all its sources are known.
             with_whole = number in (0, len(self.entries) - 1)
             for build, found in self.pipeline.recipes:
                 due = [recipe for recipe in found if with_whole or not recipe.table.is_whole]
@@ -135,7 +135,7 @@ class _Comparison:
         self._digest_of = lru_cache(sql_digest)
 
     def current(self, entry: PartitionEntry) -> CurrentPartition:
-        """What the database holds of one partition."""
+        """The loaded state of one partition."""
         versions = {uri: loaded.version for uri, loaded in entry.objects.items()}
         changes = [*self._of_all]
         if _is_of_another_contract(entry.objects.values(), self.pipeline.contract):
@@ -149,8 +149,8 @@ class _Comparison:
         return CurrentPartition(versions, is_finished, tuple(dict.fromkeys(changes)))
 
     def _changed_tables(self, entry: PartitionEntry) -> tuple[list[str], bool]:
-        """Changed inputs of the partition's tables, and whether a run came to its end with what is built now."""
-        if entry.builds is None:  # of an older version, which compared the SQL alone
+        """Changed inputs of the partition's tables, and whether the last complete run made the current builds."""
+        if entry.builds is None:  # an entry of an older version, which compared only the SQL
             is_same = self._digest_of(entry.schemas) == entry.sql_digest
             return ([] if is_same or not entry.sql_digest else ["sql"]), True
         wanted = {
@@ -163,7 +163,7 @@ class _Comparison:
         return changes, bool(stale) or dict(entry.builds) == wanted
 
     def _changes_without_partition(self) -> tuple[list[str], list[str]]:
-        """Changed inputs that concern all partitions, and those that a run of any partition brings up to date."""
+        """Changed inputs of all partitions, and changed inputs that a run of any one partition brings up to date."""
         of_all: list[str] = []
         of_any_run: list[str] = []
         for contract in self.pipeline.secondary:
@@ -177,7 +177,7 @@ class _Comparison:
         return of_all, of_any_run
 
     def _is_stale(self, recipe: Recipe) -> bool:
-        """Whether a build would write a table that is built as a whole; not one that holds rows of others."""
+        """Whether a build would write a table that is built as a whole; false if another owner wrote rows to it."""
         name = recipe.table.name
         if self._built.get((name, "")) == fingerprint_of(self._wanted[name, ""]):
             return False
@@ -208,7 +208,7 @@ class _Comparison:
         return not self.pipeline.builds
 
     def _changed_objects(self, contract: Contract, partition: str) -> list[str]:
-        """The name of a secondary dataset whose objects of a partition are not loaded as the lake has them."""
+        """The name of a secondary dataset if the lake has other versions of its objects than the database."""
         entry = self._secondary[contract.dataset].get(partition)
         loaded: Mapping[str, LoadedObject] = entry.objects if entry else {}
         found = [source for source in self.listed.get(contract.dataset, ()) if source.partition == partition]
@@ -221,9 +221,9 @@ class _Comparison:
         return []
 
     def _differences(self, tables: Sequence[tuple[str, str]]) -> list[str]:
-        """Names of the inputs in which tables differ from what they were built from.
+        """Names of the inputs that changed after the build of some tables.
 
-        A table that changed is no cause where its own inputs say what changed.
+        If a changed table has changed inputs of its own, only those inputs are named.
         """
         causes: set[str] = set()
         for table, partition in tables:
@@ -236,7 +236,7 @@ class _Comparison:
 
     @cached_property
     def _stored(self) -> dict[tuple[str, str], Inputs | None]:
-        """The inputs that the ledger holds of every build; None in entries of older versions."""
+        """The inputs of every build in the ledger; None in entries of older versions."""
         rows = self.connection.execute(
             "SELECT table_name, partition, to_jsonb(b) -> 'inputs' FROM ledger.builds AS b WHERE table_name = ANY(%s)",
             [sorted({table for table, _ in self._wanted})],

@@ -1,1 +1,1 @@
-"""Builds: SQL files fill the tables that derive from staging."""
+"""Builds: fill the tables that derive from staging, with the SQL files."""

@@ -1,7 +1,7 @@
-"""The types that a build writes: a query's column must have the type of the table's column, or one that widens to it.
+"""Check the types that a build writes: the type of a query's column must fit the table's column without a change.
 
 `INSERT ... SELECT` converts a value of another type without an error. A numeric is rounded to the scale of the column,
-a timestamp becomes a date. So a build compares the types first, and the query says by a cast what it wants.
+a timestamp becomes a date. So a build compares the types first, and a query must cast where the types differ.
 """
 
 import re
@@ -29,10 +29,10 @@ def written_columns(
 
     Args:
         connection: In the transaction of the build.
-        table: The table that the rows go to.
+        table: Table to write.
         query: One SELECT.
-        parameters: Values of its parameters.
-        file: The file of the query, for messages.
+        parameters: Values of the query's parameters.
+        file: File of the query, for messages.
 
     Raises:
         SqlFileError: The table has no such column, or the assignment could change a value without an error.
@@ -43,7 +43,7 @@ def written_columns(
     if unknown := [name for name in names if name not in target]:
         raise SqlFileError(
             f"{table.address(file)}: expected columns of {table.name} ({', '.join(target)}), found"
-            f" {', '.join(unknown)}; name the query's columns as the table's are"
+            f" {', '.join(unknown)}; give the query's columns the names of the table's columns"
         )
     errors = [
         f"column {name}: expected {target[name]}, as {table.name} has, found {type_}"
@@ -60,9 +60,9 @@ def written_columns(
 
 
 def keeps_values(given: str, target: str) -> bool:
-    """Whether a column of one type takes every value of another type as it is, or refuses the value with an error.
+    """Whether a column stores every value of another type unchanged, or refuses the value with an error.
 
-    More is allowed than for a column that changes its type: an integer in a numeric column is the same value.
+    An assignment may do more than a change of a column's type: an integer in a numeric column is the same value.
     """
     if given == target or is_widening(given, target) or (given, target) == ("real", "double precision"):
         return True
@@ -77,8 +77,8 @@ def _is_untyped(
 ) -> bool:
     """Whether a column is NULL or a literal without a type, which Postgres reads as a value of the table's type.
 
-    Postgres describes such a column as text. It also accepts the column for a bytea column, and no other text. The
-    query is planned, and not run.
+    Postgres describes such a column as text. But Postgres accepts it for a bytea column, and refuses other texts there.
+    The test plans the query and does not run it.
     """
     column, found = sql.Identifier(name), True
     with connection.transaction(force_rollback=True):
@@ -94,6 +94,6 @@ def _is_untyped(
             connection.execute(insert, parameters)
         except psycopg.errors.DatatypeMismatch:
             found = False
-        except psycopg.DataError:  # a literal that is no bytea
+        except psycopg.DataError:  # a literal that is not valid for bytea
             found = True
     return found

@@ -1,7 +1,7 @@
-"""The inputs of a built table: its files, parameters, loads and the tables that it reads, and the fingerprint of them.
+"""The inputs of a built table (its files, parameters, loads and source tables) and their fingerprint.
 
-A build compares the fingerprint of today with the one in the ledger, and so does the plan of a backfill. Both use the
-functions here, so that a partition is due exactly where a build would write.
+A build compares the current fingerprint with the fingerprint in the ledger, and so does the plan of a backfill. Both
+use the functions here, so a partition is due exactly if a build would write.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from tasks.engine.warehouse.tables import Connection, has_table, table_name
 
 Parameters = Mapping[str, Any]
 Inputs = dict[str, str]
-"""What a table was built from: a name that a person understands, such as `dataset orders`, and a digest."""
+"""The inputs of a table: a digest by a readable name, such as `dataset orders`."""
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 _QUERIES = ("query.sql", "affected_keys.sql", "checks.sql")
@@ -30,13 +30,13 @@ _QUERIES = ("query.sql", "affected_keys.sql", "checks.sql")
 
 @dataclass(frozen=True)
 class Build:
-    """One step of a pipeline: the tables of a schema, and what they are built from.
+    """One build step of a pipeline: the tables of a schema, and their inputs.
 
     Attributes:
         schema: The schema; all its tables are built in one transaction.
         contracts: Contracts of the staging tables that the schema's tables read.
-        parameters: Gives the values of the queries' parameters for the name of a partition.
-        root: Where the SQL is.
+        parameters: Returns the values of the queries' parameters for the name of a partition.
+        root: Folder of the SQL.
     """
 
     schema: str
@@ -52,7 +52,7 @@ class Build:
 
 @dataclass
 class BuildState:
-    """What the ledger and the shared tables hold now.
+    """The current loads, builds and shared contents.
 
     Attributes:
         loads: Ids of the current loads, by dataset and partition.
@@ -66,12 +66,12 @@ class BuildState:
     shared: Mapping[str, str] = field(default_factory=dict)
 
     def loads_of(self, partition: str) -> tuple[int, ...]:
-        """Ids of all loads of a partition and of those without a partition; for no partition, of all."""
+        """Ids of the loads of a partition and of the loads without a partition; without a partition, all loads."""
         names = (parts for found in self.loads.values() for parts in found.items())
         return tuple(sorted(load for name, ids in names if not partition or name in ("", partition) for load in ids))
 
     def enter(self, table: str, partition: str, fingerprint: str) -> None:
-        """Take note of a fingerprint that a build is about to write."""
+        """Record a fingerprint that a build is about to write."""
         self.builds.setdefault(table, {})[partition] = fingerprint
 
 
@@ -85,7 +85,7 @@ class Recipe:
         contracts: Contracts of those datasets whose staging tables are known. The table depends on such a dataset only
             if one of its files names the staging table. A dataset without a contract counts for every table that reads
             more than built tables of its own schema.
-        root: Where the SQL is.
+        root: Folder of the SQL.
     """
 
     table: SqlTable
@@ -98,10 +98,10 @@ class Recipe:
         return "" if self.table.is_whole else partition
 
     def inputs(self, partition: str, parameters: Parameters, state: BuildState) -> Inputs:
-        """Digests of everything that a build for a partition is made from, by name.
+        """Digests of all inputs of a build for a partition, by name.
 
-        A table that is built as a whole depends on all partitions of what it reads. Any other table depends on its own
-        partition, and on what has no partitions.
+        A table that is built as a whole depends on all partitions of its sources. Any other table depends on its own
+        partition, and on sources without partitions.
 
         Raises:
             SqlFileError: The table needs a parameter that has no value.
@@ -175,12 +175,12 @@ def recipes_of(
 
 
 def read_state(connection: Connection, recipes: Sequence[Recipe], partition: str | None) -> BuildState:
-    """Read from the warehouse what some tables depend on.
+    """Read the current inputs of some tables from the warehouse.
 
     Args:
         connection: To the warehouse.
-        recipes: Of the tables.
-        partition: The partition that is built; None for all partitions.
+        recipes: Recipes of the tables.
+        partition: Partition to build; None for all partitions.
     """
     names = sorted({name for recipe in recipes for name in recipe.datasets})
     tables = sorted({table.name for recipe in recipes for table in (recipe.table, *recipe.sources)})
@@ -199,7 +199,7 @@ def read_state(connection: Connection, recipes: Sequence[Recipe], partition: str
 
 
 def shared_contents(connection: Connection, recipes: Iterable[Recipe]) -> dict[str, str]:
-    """A digest of the rows of each shared table that some tables read, for no ledger knows of every change there."""
+    """A digest of the rows of each shared source table, because the ledger does not record every change there."""
     query = sql.SQL("SELECT concat_ws(' ', count(*), sum(hashtextextended(t::text, 0))) FROM {} AS t")
     names = {name for recipe in recipes for name in recipe.shared_sources if has_table(connection, name)}
     return {name: str(connection.execute(query.format(table_name(name))).fetchone()) for name in sorted(names)}
@@ -213,16 +213,16 @@ def _nested(rows: Iterable[tuple[Any, ...]]) -> dict[str, dict[str, Any]]:
 
 
 def fingerprint_of(inputs: Inputs) -> str:
-    """Names the inputs of a build: if one of them changes, the fingerprint changes."""
+    """The fingerprint of a build's inputs: if an input changes, the fingerprint changes."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
 def wanted_inputs(
     recipes: Iterable[Recipe], partition: str, parameters: Parameters, state: BuildState
 ) -> Iterator[tuple[Recipe, Inputs]]:
-    """The inputs that a build of a partition would have now, table by table in the order of the build.
+    """The current inputs of a build of a partition, table by table in the order of the build.
 
-    Their fingerprints are entered into the state, where the tables that follow find them.
+    The function enters each fingerprint into the state, where later tables find it.
     """
     for recipe in recipes:
         inputs = recipe.inputs(partition, parameters, state)

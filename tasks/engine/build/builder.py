@@ -1,4 +1,4 @@
-"""Builds: the tables of a schema are written and checked, all of them or none, where one of their inputs changed."""
+"""Builds: write and check the tables of a schema whose inputs changed, in one transaction."""
 
 import re
 import time
@@ -39,28 +39,28 @@ def build_tables(
 ) -> list[BuildReceipt]:
     """Build and check the tables of a schema for one partition, all of them or none.
 
-    A table is left as it is if its inputs are those that it was last built from: its files, the values of its
-    parameters, the loads of its datasets, the builds of the tables that it reads, and the rows of shared tables. A
-    shared table is left to those who wrote rows to it.
+    A build skips a table if its inputs did not change: its files, the values of its parameters, the loads of its
+    datasets, the builds of its source tables, and the rows of shared source tables. A build also skips a shared table
+    with rows written by another owner.
 
-    Builds of partitions run side by side only if every table of the schema is `replace partition`. Builds of any other
-    schema take turns, for two of them may write the same rows.
+    Builds of partitions run concurrently only if every table of the schema is `replace partition`. Builds of any other
+    schema run one after another, because two of them may write the same rows.
 
     Args:
         connection: To the warehouse.
-        schema: Whose tables.
+        schema: Schema of the tables.
         parameters: Values of the queries' parameters.
         partition: Name of the partition; empty for a schema that is built as a whole.
-        datasets: Names of datasets that the tables derive from, without a contract at hand.
-        contracts: Contracts of datasets that the tables derive from: a table depends only on those that it reads.
+        datasets: Names of the tables' datasets whose contracts are unknown.
+        contracts: Contracts of the tables' datasets; a table depends only on the datasets that it reads.
         force: Build even if nothing changed.
-        flow_run_id: For the ledger.
-        root: Where the SQL is.
+        flow_run_id: Id of the flow run, for the ledger.
+        root: Folder of the SQL.
 
     Raises:
-        CheckError: A check marked `fail` found rows; the tables stay as they were.
-        SqlFileError: A file lacks what its write disposition wants, a query breaks it, or dispositions are combined
-            that leave a table with old rows.
+        CheckError: A check marked `fail` found rows; the tables did not change.
+        SqlFileError: A file lacks a part that its write disposition needs, a query breaks the disposition, or the
+            dispositions of two tables do not fit together.
     """
     recipes = recipes_of(schema, datasets, contracts, root)
     refuse_combinations(recipes)
@@ -94,13 +94,13 @@ def build_tables(
 
 @contextmanager
 def _transaction_of(connection: Connection, schema: str, recipes: Iterable[Recipe]) -> Iterator[None]:
-    """The transaction of a build, which shares its schema with other builds only if no two can write the same row.
+    """The transaction of a build. Builds share a schema only if no two of them can write the same row.
 
-    Builds that replace nothing but their own partition share the schema; any other build has it for itself. Either way
-    each statement sees what others committed while the build waited.
+    Builds that replace only their own partition share the schema; any other build locks it. In both cases each
+    statement sees the changes that other builds committed while the build waited.
 
-    A schema with a merge or an append sees one state of the database in all its statements, which is younger than the
-    lock. Deferrable foreign keys are checked when it commits, so that a row may go before those that refer to it.
+    All statements of a schema with a merge or an append see one state of the database, which is later than the lock.
+    Postgres checks deferrable foreign keys at the commit, so a build may remove a row first and its references later.
     """
     name = f"schema {schema}"
     tables = [recipe.table for recipe in recipes]
@@ -117,9 +117,9 @@ def _transaction_of(connection: Connection, schema: str, recipes: Iterable[Recip
 def _current(
     connection: Connection, recipe: Recipe, partition: str, inputs: Inputs, loads: tuple[int, ...], *, force: bool
 ) -> BuildReceipt | None:
-    """The receipt of a table that needs no build; None for a table that does.
+    """The receipt of a table that needs no build; None for a table that needs one.
 
-    A table needs none if it was built from these inputs, or if it is shared and holds the rows of others.
+    A table needs no build if it was built from these inputs, or if it is shared and another owner wrote rows to it.
     """
     table, fingerprint = recipe.table, fingerprint_of(inputs)
     built = ledger.find_build(connection, table.name, recipe.entry(partition))
@@ -131,7 +131,7 @@ def _current(
 
 
 def run_checks(connection: Connection, table: SqlTable, parameters: Mapping[str, Any]) -> list[CheckResult]:
-    """Run a table's assertions: SELECTs of the rows that break them. Returns those that found some."""
+    """Run a table's checks, which are SELECTs of the rows that break a rule. Returns the checks that found rows."""
     parts = _CHECK.split(table.text("checks.sql"))[1:]
     broken = []
     for severity, name, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
@@ -147,12 +147,12 @@ def run_checks(connection: Connection, table: SqlTable, parameters: Mapping[str,
 
 
 def refuse_failed(results: Iterable[CheckResult]) -> None:
-    """Stop a build whose checks marked `fail` found rows.
+    """Stop a build if a check marked `fail` found rows.
 
     Raises:
-        CheckError: There are some.
+        CheckError: A check found rows.
     """
     failed = [result for result in results if result.severity == "fail"]
     if failed:
         lines = [f"  {r.table}: {r.name}: {r.broken_count:,} rows, e.g. {'; '.join(r.examples)}" for r in failed]
-        raise CheckError("checks failed, the tables stay as they were:\n" + "\n".join(lines))
+        raise CheckError("checks failed, the tables did not change:\n" + "\n".join(lines))

@@ -1,4 +1,4 @@
-"""Which write dispositions may read which: combinations that would leave a table with old rows are refused."""
+"""Combinations of write dispositions: refuse a combination that would leave a table with outdated rows."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,30 +10,30 @@ _KINDS = {"merge": "merged", "append": "appended to", "upsert": "appended to and
 
 
 def refuse_combinations(recipes: Iterable[Recipe]) -> None:
-    """Refuse tables that would keep rows which a later partition has made wrong.
+    """Refuse tables that would keep outdated rows after a later partition changed their sources.
 
     Args:
-        recipes: Of the tables of one schema.
+        recipes: Recipes of the tables of one schema.
 
     Raises:
-        SqlFileError: There is such a table; the message says what to use instead.
+        SqlFileError: A table would keep outdated rows; the message names a disposition to use instead.
     """
     if errors := list(combination_errors(recipes)):
         raise SqlFileError("; ".join(errors))
 
 
 def combination_errors(recipes: Iterable[Recipe]) -> Iterator[str]:
-    """What is wrong with the combination of some tables, one sentence for each error.
+    """Describe the errors in the combination of some tables, one sentence for each error.
 
     A later partition may change a table that is merged or appended to, and a table that is built as a whole from
-    partitions. A table of partitions that reads such a table, directly or through others, would be built again for
-    that later partition alone. A merge may read another merge: its `affected_keys.sql` says what else it decides again.
+    partitions. If a table with partitions reads such a table, directly or through others, only its later partition
+    would be rebuilt. A merge may read another merge, because its `affected_keys.sql` selects the keys to recompute.
 
-    A table that is built as a whole must not depend on the partition of the build: each partition would write another
-    table.
+    A table that is built as a whole must not depend on the partition of the build, because each partition would write
+    a different table.
 
     Args:
-        recipes: Of the tables of one schema.
+        recipes: Recipes of the tables of one schema.
     """
     recipes = list(recipes)
     columns = {recipe.table.replaced_column for recipe in recipes} - {None}
@@ -44,7 +44,8 @@ def combination_errors(recipes: Iterable[Recipe]) -> Iterator[str]:
         elif used := recipe.placeholders & columns:
             yield (
                 f"{table.address('query.sql')}: `{_written(table)}` uses %({min(map(str, used))})s, the parameter of a"
-                f" partition: each partition would write another table; use `replace partition ({min(map(str, used))})`"
+                " partition: each partition would write a different table; use"
+                f" `replace partition ({min(map(str, used))})`"
             )
 
 
@@ -59,15 +60,15 @@ def _stale_reads(recipe: Recipe) -> Iterator[str]:
         else:
             continue
         yield (
-            f"{reader.address('query.sql')}: `{own}` reads {source.name}, {why}: a later file may change rows that"
-            f" earlier partitions of {reader.name} were made from, and these would keep their old rows. Make"
+            f"{reader.address('query.sql')}: `{own}` reads {source.name}, {why}: a later file may change source"
+            f" rows of earlier partitions of {reader.name}, which would keep their outdated rows. Make"
             f" {reader.name} `replace table`, or `merge by (...)` with an affected_keys.sql in schema {source.schema},"
             " or read the staging tables"
         )
 
 
 def _all_sources(recipe: Recipe) -> list[SqlTable]:
-    """Built tables that a table reads, directly or through others; not shared ones, whose contents are compared."""
+    """Built tables that a table reads, directly or through others. Shared tables are compared by content instead."""
     found: dict[str, SqlTable] = {}
     waiting = list(recipe.sources)
     while waiting:
@@ -83,7 +84,7 @@ def _is_of_partitions(source: SqlTable, reader: Recipe) -> bool:
     recipe = Recipe(source, reader.datasets, reader.contracts, reader.root)
     divided = {contract.dataset for contract in reader.contracts if contract.partition}
     return bool(divided.intersection(recipe.read_datasets)) or any(
-        not behind.is_whole or _is_of_partitions(behind, recipe) for behind in recipe.sources
+        not below.is_whole or _is_of_partitions(below, recipe) for below in recipe.sources
     )
 
 

@@ -1,4 +1,4 @@
-"""Write dispositions: what the runner does with the rows of a table's query, always in the caller's transaction."""
+"""Write dispositions: write the rows of a table's query as its header says, in the caller's transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,13 +15,13 @@ Parameters = Mapping[str, Any]
 
 
 def write_affected_keys(connection: Connection, table: SqlTable, parameters: Parameters) -> None:
-    """Select what a merge decides again into the temporary table `affected_<table>`; nothing for other dispositions.
+    """Select the keys that a merge recomputes into the temporary table `affected_<table>`; ignore other dispositions.
 
-    Before any table of the schema is written, so that the selection sees what stood before. The temporary table, which
-    the query and the checks may join, ends with the transaction.
+    The call comes before any write to the schema, so the selection sees the earlier rows. The query and the checks may
+    join the temporary table, which ends with the transaction.
 
     Raises:
-        SqlFileError: `affected_keys.sql` selects other columns than the header names, or columns of another type.
+        SqlFileError: `affected_keys.sql` selects columns that the header does not name, or columns of another type.
     """
     if table.disposition.kind != "merge":
         return
@@ -50,12 +50,12 @@ def write_query(connection: Connection, table: SqlTable, parameters: Parameters)
     """Write the rows of a table's query as its header says.
 
     Returns:
-        How many rows the table holds of what was replaced; of a merge, how many were inserted, changed and removed; how
-        many were appended, or changed by an upsert.
+        Number of rows in the replaced table or partition, or number of rows that a merge inserted, changed and removed,
+        or number of rows that an append or upsert inserted and changed.
 
     Raises:
-        SqlFileError: A column of the query has a type that the table's column could change without an error. The
-            query's rows have no sound keys. A row of a merge belongs to what the merge does not decide.
+        SqlFileError: A column of the query has a type that the table's column could change without an error. A key of
+            the query's rows is null or occurs twice. A row of a merge has a key that the merge does not recompute.
     """
     with errors_at(table.address("query.sql")):
         columns = written_columns(connection, table, table.query, parameters)
@@ -78,7 +78,7 @@ def write_query(connection: Connection, table: SqlTable, parameters: Parameters)
 
 
 def read_query(connection: Connection, table: SqlTable, parameters: Parameters) -> list[tuple[Any, ...]]:
-    """Rows of a query that fills no table."""
+    """Rows of a query without a table."""
     with errors_at(table.address("query.sql")):
         return connection.execute(table.query, parameters).fetchall()
 
@@ -91,7 +91,7 @@ def _replace(connection: Connection, table: SqlTable, columns: Sequence[str], pa
         return connection.execute(insert, parameters).rowcount
     own, value = sql.Identifier(column), sql.Placeholder(column)
     connection.execute(sql.SQL("DELETE FROM {} WHERE {} = {}").format(name, own, value), parameters)
-    # Rows of another partition would stay there for ever, and come again with each build.
+    # Rows of another partition would remain for ever, and each build would add them again.
     counted = sql.SQL(
         "WITH written AS ({} RETURNING {}) SELECT count(*), count(*) FILTER (WHERE {} IS DISTINCT FROM {}) FROM written"
     ).format(insert, own, own, value)
@@ -105,7 +105,7 @@ def _replace(connection: Connection, table: SqlTable, columns: Sequence[str], pa
 
 
 def _remove(connection: Connection, table: SqlTable, result: sql.Identifier) -> int:
-    """Remove the affected rows that the query does not give any more."""
+    """Remove the rows of affected keys that the query does not return any more."""
     statement = sql.SQL(
         "DELETE FROM {} AS t USING {} AS d WHERE {} AND NOT EXISTS (SELECT FROM {} AS r WHERE {})"
     ).format(
@@ -121,10 +121,10 @@ def _remove(connection: Connection, table: SqlTable, result: sql.Identifier) -> 
 def _insert(
     connection: Connection, table: SqlTable, columns: Sequence[str], result: sql.Identifier, changes: Sequence[str]
 ) -> int:
-    """Insert the rows whose key is new; of the others, change the columns that are to follow the query."""
+    """Insert rows with a new key; in existing rows, change the columns that follow the query."""
     action: sql.Composable = sql.SQL("NOTHING")
     if changes:
-        # The comparison of images: a value that is equal, but written otherwise (1.0 and 1.00), follows the query, too.
+        # *<> compares stored images, so an equal value in another form (1.0 and 1.00) is written, too.
         action = sql.SQL("UPDATE SET {} WHERE ROW({})::record *<> ROW({})::record").format(
             sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in changes),
             _names(changes, "t"),
@@ -137,14 +137,14 @@ def _insert(
 
 
 def _refuse_keys(connection: Connection, table: SqlTable, result: sql.Identifier) -> None:
-    """A key that is there twice would lose a row, one with a null be inserted again by each build."""
+    """Refuse a repeated key, which would lose a row, and a null in a key, which each build would insert again."""
     query = sql.SQL("SELECT {key} FROM {} GROUP BY {key} HAVING count(*) > 1 OR num_nulls({key}) > 0 LIMIT 1").format(
         result, key=_names(table.key)
     )
     if row := connection.execute(query).fetchone():
         raise SqlFileError(
             f"{table.address('query.sql')}: expected each ({', '.join(table.key)}) once and without nulls, found"
-            f" {row}; make the query's grain the key of its header"
+            f" {row}; the query must return one row for each key in its header"
         )
 
 
@@ -176,11 +176,11 @@ def temporary_name(table: SqlTable, kind: str) -> sql.Identifier:
 
 
 def _temporary(connection: Connection, table: SqlTable, kind: str, columns: Sequence[str]) -> sql.Identifier:
-    """An empty temporary table with some columns of a table, of the same types."""
+    """Create an empty temporary table with some columns of a table."""
     name = temporary_name(table, kind)
     connection.execute(
         sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(name)
-    )  # of an earlier build in this transaction
+    )  # from an earlier build in this transaction
     connection.execute(
         sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
             name, _names(columns), table_name(table.name)

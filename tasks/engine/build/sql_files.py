@@ -1,9 +1,9 @@
-"""The files under `sql/`: their headers, their order, and what they ask the runner to write.
+"""The files under `sql/`: their headers, their order and their write dispositions.
 
 A table's address is its path, `sql/<schema>/<table>/`: `table.sql` is idempotent DDL, `query.sql` one SELECT,
 `affected_keys.sql` selects the keys that a merge recomputes, `checks.sql` holds assertions. Each file begins with a
 header of `-- key: value` lines.
-The query never writes: its header's write disposition says what the runner does with its rows.
+The query is a SELECT; the write disposition in its header says how the runner writes the rows.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[3] / "sql"
 FILES = ("table.sql", "query.sql", "affected_keys.sql", "checks.sql")
 HEADER_KEYS = ("grain", "key", "parameters", "sources", "write disposition", "rules")
 OPTIONAL_KEYS = ("access", "rebuild")
-"""`access: loader` in a `table.sql` keeps a table from analysts, `access: owner` lets the loader only read it.
-`rebuild: from query` lets the DDL step make a table anew, see `tasks.engine.schema.rebuilds`."""
+"""`access: loader` in a `table.sql` gives analysts no access; with `access: owner` the loader can only read the table.
+`rebuild: from query` allows the DDL step to rebuild a table, see `tasks.engine.schema.rebuilds`."""
 
 _HEADER_LINE = re.compile(r"^-- ([a-z ]+): *(.*)$")
 _DISPOSITION = re.compile(
@@ -38,13 +38,13 @@ DispositionKind = Literal["replace", "merge", "append", "upsert"]
 
 @dataclass(frozen=True)
 class Disposition:
-    """What the runner does with the rows of a query.
+    """How the runner writes the rows of a query.
 
     Attributes:
-        kind: `replace` the table or a partition by them; `merge` them by key, for the affected keys; `append` those
-            whose key is not there; `upsert` them: append, and change those that are there. Only the first two remove.
-        columns: Of a merge, the columns of the affected keys; of a partition, its column; of an upsert, those that stay
-            as they stand; none for the whole table.
+        kind: `replace` replaces the table or a partition; `merge` inserts, changes and removes the rows of the affected
+            keys; `append` inserts rows with a new key; `upsert` also changes rows with an existing key.
+        columns: The columns of the affected keys for a merge, the partition column for a partition, the columns that do
+            not change for an upsert; empty for a whole table.
     """
 
     kind: DispositionKind
@@ -59,16 +59,16 @@ class SqlTable:
     folder: Path
 
     def text(self, file: str) -> str:
-        """Text of one of its files; empty where there is none."""
+        """Text of a file of the table; empty if the file does not exist."""
         path = self.folder / file
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def address(self, file: str) -> str:
-        """Where one of its files is, for messages."""
+        """Path of a file of the table, for messages."""
         return f"sql/{self.name.replace('.', '/')}/{file}"
 
     def header(self, file: str) -> dict[str, str]:
-        """Header of one of its files, by key; a line that names no key goes on with the one before."""
+        """Header of a file, by key. A line without a key continues the previous line."""
         values: dict[str, str] = {}
         key = ""
         for line in self.text(file).splitlines():
@@ -87,15 +87,15 @@ class SqlTable:
         """The SELECT of `query.sql`.
 
         Raises:
-            SqlFileError: There is none.
+            SqlFileError: The file is missing or empty.
         """
         return self.select("query.sql")
 
     def select(self, file: str) -> sql.SQL:
-        """The SELECT of one of its files.
+        """The SELECT of a file.
 
         Raises:
-            SqlFileError: There is none.
+            SqlFileError: The file is missing or empty.
         """
         text = self.text(file).rstrip().removesuffix(";")
         if not text:
@@ -104,21 +104,21 @@ class SqlTable:
 
     @cached_property
     def sources(self) -> list[str]:
-        """Tables that this one reads or refers to; those of `affected_keys.sql` are read before any is written."""
+        """Tables that this table reads or refers to. `affected_keys.sql` does not count: it runs first."""
         names = " ".join(self.header(file).get("sources", "") for file in ("table.sql", "query.sql"))
         return re.findall(r"\w+\.\w+", names)
 
     @cached_property
     def key(self) -> list[str]:
-        """Columns of the key, by which exports are ordered."""
+        """Columns of the key. Exports are ordered by the key."""
         return re.findall(r"\w+", self.header("query.sql").get("key", ""))
 
     @cached_property
     def disposition(self) -> Disposition:
-        """What a build does with the rows of `query.sql`.
+        """How a build writes the rows of `query.sql`.
 
         Raises:
-            SqlFileError: The header names none that the runner knows, or what it needs is missing.
+            SqlFileError: The disposition in the header is unknown, or a part that the disposition needs is missing.
         """
         found = self.header("query.sql").get("write disposition", "")
         match = _DISPOSITION.match(found)
@@ -132,7 +132,7 @@ class SqlTable:
         kind = "upsert" if match["kept"] else kind
         columns = tuple(re.findall(r"\w+", match["partition"] or match["merge"] or match["kept"] or ""))
         if kind != "replace" and not self.key:
-            raise SqlFileError(f"{self.address('query.sql')}: expected a key in the header, by which to {kind}")
+            raise SqlFileError(f"{self.address('query.sql')}: expected a key in the header for `{kind}`")
         if (kind == "merge") != bool(self.text("affected_keys.sql")):
             wanted = "an affected_keys.sql that selects the keys" if kind == "merge" else "no affected_keys.sql"
             raise SqlFileError(f"{self.address('query.sql')}: {kind} needs {wanted}")
@@ -140,7 +140,7 @@ class SqlTable:
 
     @cached_property
     def replaced_column(self) -> str | None:
-        """Column whose partition a build replaces; None where it does not.
+        """Partition column of a table whose partitions a build replaces; None for other tables.
 
         Raises:
             SqlFileError: As `disposition`.
@@ -149,12 +149,12 @@ class SqlTable:
 
     @property
     def access(self) -> str:
-        """Who else than the owner uses the table: empty for loader and analysts, `loader`, or `owner`."""
+        """Access to the table besides the owner: empty for loader and analysts, `loader`, or `owner`."""
         return self.header("table.sql").get("access", "")
 
     @cached_property
     def is_whole(self) -> bool:
-        """Whether each build writes the whole table, whichever partition it is for.
+        """Whether each build writes the whole table, for any partition.
 
         Raises:
             SqlFileError: As `disposition`.
@@ -187,7 +187,7 @@ class SqlTable:
 
     @cached_property
     def is_shared(self) -> bool:
-        """Whether others may own the table or write to it: where it stands with rows of theirs it is only read."""
+        """Whether another owner may fill the table; a build only reads a table with rows written by another owner."""
         return self.header("table.sql").get("write disposition", "").startswith("fill shared table")
 
 
@@ -199,7 +199,7 @@ def sql_table(name: str, root: Path = ROOT) -> SqlTable:
 def views_of(table: SqlTable, root: Path = ROOT) -> list[SqlTable]:
     """Views that a table's query or its `affected_keys.sql` reads, directly or through other views.
 
-    Plain tables that no build fills are included.
+    The list includes plain tables without a build.
     """
     return _views([*table.reads, *table.affected_reads], root)
 
@@ -249,7 +249,7 @@ def _built(names: list[str], root: Path) -> list[SqlTable]:
 
 
 def tables_of(schema: str, root: Path = ROOT) -> list[SqlTable]:
-    """Tables of a schema, each after those that it reads."""
+    """Tables of a schema, each after the tables that it reads."""
     folders = [folder for folder in (root / schema).glob("*/") if folder.name != "migrations"]
     names = [f"{schema}.{folder.name}" for folder in folders]
     tables = {name: sql_table(name, root) for name in names}
@@ -260,7 +260,7 @@ def tables_of(schema: str, root: Path = ROOT) -> list[SqlTable]:
 
 
 def sql_digest(schemas: Iterable[str], root: Path = ROOT) -> str:
-    """Names the SQL of some schemas: another text of any of their files is another digest."""
+    """Digest of the SQL of some schemas; a change in any file changes the digest."""
     digest = hashlib.sha256()
     for path in sorted(path for schema in schemas for path in (root / schema).glob("*/*.sql")):
         digest.update(f"{path.relative_to(root).as_posix()}\0{path.read_text(encoding='utf-8')}\0".encode())

@@ -1,1 +1,1 @@
-"""Exports: tables become files in the lake, charts and pages."""
+"""Exports: write tables as files to the lake, and draw charts and pages."""

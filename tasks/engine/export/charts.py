@@ -1,4 +1,4 @@
-"""Charts that the Prefect UI and a page of HTML can show."""
+"""Charts for the Prefect UI and for HTML pages."""
 
 import base64
 import hashlib
@@ -8,7 +8,7 @@ from typing import Any
 import pygal
 from pygal.style import Style
 
-# An opaque ground: the UI has a dark and a light theme, and the picture must be read on both.
+# An opaque background, because the UI has a dark and a light theme.
 _STYLE = Style(
     background="#ffffff",
     plot_background="#ffffff",
@@ -42,11 +42,11 @@ def bar_chart(title: str, values: Sequence[tuple[str, float]]) -> str:
     chart.value_formatter = lambda value: f"{round(value, 1):,}"
     chart.x_labels = [value for value, _ in reversed(values)]
     chart.add("", [count for _, count in reversed(values)])
-    # pygal would write a random id, the date, and a script for tooltips that no picture runs.
+    # By default pygal writes a random id, the date, and a script for tooltips, which an image cannot run.
     chart.uuid = hashlib.sha256(repr((title, values)).encode()).hexdigest()
     chart.add_xml_filter(_picture_alone)
     image = base64.b64encode(chart.render()).decode()
-    # The UI strips inline SVG from Markdown, a data URI it shows.
+    # The UI strips inline SVG from Markdown, but shows a data URI.
     return f"![{title}](data:image/svg+xml;base64,{image})"
 
 

@@ -1,4 +1,4 @@
-"""Exports: rows of the warehouse as CSV in the lake, verified against what S3 holds, listed in a manifest."""
+"""Exports: write rows of the warehouse as CSV to the lake, verify the stored files, and list them in a manifest."""
 
 import hashlib
 import json
@@ -26,10 +26,10 @@ class Export:
 
     Attributes:
         name: File name without its ending.
-        content: The query whose rows are written, in an order that their values decide; or a page of HTML.
+        content: The query of the rows, with an order that depends only on their values; or an HTML page.
         parameters: Values of the query's parameters.
-        fingerprint: Names the content; the same one again is no work. None for content that has no name.
-        as_of: The day that the content is as of; None where it is of no day.
+        fingerprint: Digest of the content: an export with the same fingerprint is skipped. None: never skip.
+        as_of: As-of date of the content; None without a date.
     """
 
     name: str
@@ -50,8 +50,8 @@ def export_of_table(connection: Connection, table: SqlTable, as_of: date | None 
 
     Args:
         connection: To the warehouse.
-        table: What is exported.
-        as_of: Of a table that is partitioned by as-of date, the one to export; None for the whole table.
+        table: Table to export.
+        as_of: As-of date to export, of a table with one partition for each as-of date; None for the whole table.
     """
     collatable = connection.execute(
         "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND attcollation <> 0",
@@ -73,7 +73,7 @@ def export_of_table(connection: Connection, table: SqlTable, as_of: date | None 
 
 
 def export_of_page(name: str, page: str, as_of: date) -> Export:
-    """The export of a page of HTML; the same page again is no work."""
+    """The export of an HTML page; an identical page is skipped."""
     content = page.encode()
     return Export(name, content, fingerprint=hashlib.sha256(content).hexdigest(), as_of=as_of)
 
@@ -81,13 +81,14 @@ def export_of_page(name: str, page: str, as_of: date) -> Export:
 def export_of_query(
     table: SqlTable, parameters: Mapping[str, Any], *, name: str | None = None, loads: Sequence[int] | None = None
 ) -> Export:
-    """The export of a query's own answer, for SQL that fills no table.
+    """The export of a query without a table.
 
     Args:
-        table: The query's folder.
-        parameters: Values of its parameters.
-        name: Of the file; by default that of the folder.
-        loads: Ids of the loads that the answer comes from, where it comes from nothing else: the same ones are no work.
+        table: Folder of the query.
+        parameters: Values of the query's parameters.
+        name: Name of the file; by default the name of the folder.
+        loads: Ids of the loads that the answer depends on, if it depends on nothing else: an export of the same loads
+            is skipped.
     """
     fingerprint = None
     if loads is not None:
@@ -106,22 +107,22 @@ def write_exports(
     flow_run_id: str | None = None,
     allow_empty: bool = False,
 ) -> list[ExportReceipt]:
-    """Write files under `{prefix}{export_id}/`, then the manifest of all that stands there.
+    """Write files under `{prefix}{export_id}/`, then the manifest of all files there.
 
-    One writer per export id; all files of a call show the same state of the warehouse.
+    Only one caller writes to an export id at a time. All files of a call show the same state of the warehouse.
 
     Args:
         connection: To the warehouse.
-        lake: Where to.
-        exports: What.
-        prefix: What the keys begin with.
-        export_id: The folder below it.
-        flow_run_id: For the ledger.
-        allow_empty: Let an export without rows replace one that has rows.
+        lake: Destination of the files.
+        exports: Files to write.
+        prefix: Prefix of the keys.
+        export_id: Folder below the prefix.
+        flow_run_id: Id of the flow run, for the ledger.
+        allow_empty: Allow an export without rows to replace an export with rows.
 
     Raises:
-        BalanceError: What S3 holds is not what was sent.
-        EmptyExportError: An export without rows would replace one that has rows; nothing was written.
+        BalanceError: The stored file differs from the sent file.
+        EmptyExportError: An export without rows would replace an export with rows; the call wrote nothing.
     """
     with errors_at(f"export {export_id}"), snapshot_transaction(connection, f"export {export_id}"):
         lake.abort_uploads(f"{prefix}{export_id}/")
@@ -148,20 +149,20 @@ def write_file(
     flow_run_id: str | None = None,
     allow_empty: bool = False,
 ) -> ExportReceipt:
-    """Write a file that stands for itself to `{prefix}{name}.csv`: no manifest lists it, others are written meanwhile.
+    """Write a single file to `{prefix}{name}.csv`, without a manifest; other files may be written at the same time.
 
     Args:
         connection: To the warehouse.
-        lake: Where to.
-        export: What.
-        prefix: What the key begins with.
-        group: What the ledger enters in place of an export id.
-        flow_run_id: For the ledger.
-        allow_empty: Let an export without rows replace one that has rows.
+        lake: Destination of the file.
+        export: File to write.
+        prefix: Prefix of the key.
+        group: Name in the ledger in place of an export id.
+        flow_run_id: Id of the flow run, for the ledger.
+        allow_empty: Allow an export without rows to replace an export with rows.
 
     Raises:
-        BalanceError: What S3 holds is not what was sent.
-        EmptyExportError: An export without rows would replace one that has rows; nothing was written.
+        BalanceError: The stored file differs from the sent file.
+        EmptyExportError: An export without rows would replace an export with rows; the call wrote nothing.
     """
     key = f"{prefix}{export.file_name}"
     with errors_at(f"export {key}"), snapshot_transaction(connection, f"export {lake.uri(key)}"):
@@ -176,19 +177,19 @@ def write_file(
 def _written(
     connection: Connection, lake: Lake, export: Export, export_id: str, key: str, flow_run_id: str | None
 ) -> ExportReceipt:
-    """Write a file, and enter it into the ledger."""
+    """Write a file, and record it in the ledger."""
     receipt = _write(connection, lake, export, key)
     ledger.write_export(connection, export_id, receipt, export.fingerprint or "", flow_run_id)
     return receipt
 
 
 def _refuse_empty(connection: Connection, exports: Sequence[Export], export_id: str) -> None:
-    """Refuse to replace an export that has rows by one without, before any file is written.
+    """Refuse to replace an export with rows by an export without rows, before any write.
 
-    An empty answer is more often a wrong range or a missing load than the truth. A first export may be empty.
+    An empty answer usually means a wrong range or a missing load. A first export may be empty.
 
     Raises:
-        EmptyExportError: Some of the exports would; the message names them all.
+        EmptyExportError: An export would be empty; the message names all such exports.
     """
     emptied = []
     for export in exports:
@@ -197,8 +198,8 @@ def _refuse_empty(connection: Connection, exports: Sequence[Export], export_id: 
             emptied.append(f"{earlier[1].uri} holds {earlier[1].row_count:,} rows, the new export holds 0")
     if emptied:
         raise EmptyExportError(
-            f"{'; '.join(emptied)}. Nothing was written. See whether the range is right and its data is loaded; if the"
-            " export is to be empty, run again with allow_empty, or with force where the flow has no allow_empty"
+            f"{'; '.join(emptied)}. Nothing was written. Check the range, and that its data is loaded. If the export"
+            " must be empty, run again with allow_empty, or with force if the flow has no allow_empty"
         )
 
 
@@ -206,12 +207,12 @@ def _is_empty(connection: Connection, export: Export) -> bool:
     if isinstance(export.content, bytes):
         return False
     query = sql.SQL("SELECT EXISTS (SELECT FROM (\n{}\n) AS content)").format(export.content)
-    with ClientCursor(connection) as cursor:  # as the COPY that follows
+    with ClientCursor(connection) as cursor:  # the later COPY uses the same kind of cursor
         return cursor.execute(query, dict(export.parameters) or None).fetchone() == (False,)
 
 
 def _current(connection: Connection, lake: Lake, export: Export, export_id: str, key: str) -> ExportReceipt | None:
-    """The earlier export, where it was made from the same content and S3 still holds it."""
+    """The earlier export, if it has the same content and S3 still holds it."""
     entry = ledger.find_export(connection, export_id, export.name)
     if entry is None or entry[0] != export.fingerprint or entry[1].uri != lake.uri(key):
         return None
@@ -237,8 +238,8 @@ def _write(connection: Connection, lake: Lake, export: Export, key: str) -> Expo
     stored = lake.write(key, measured(), f"text/{key.rpartition('.')[2]}; charset=utf-8")
     if stored.size_bytes != size or lake.sha256(stored) != digest.hexdigest():
         raise BalanceError(
-            f"{lake.uri(key)}: sent {size:,} bytes with SHA-256 {digest.hexdigest()}, S3 holds others"
-            f" ({stored.size_bytes:,} bytes). Somebody else writes there; run again"
+            f"{lake.uri(key)}: sent {size:,} bytes with SHA-256 {digest.hexdigest()}, S3 holds other"
+            f" content ({stored.size_bytes:,} bytes). Another writer changed the object; run again"
         )
     row_count = rows.row_count if rows else 0
     return ExportReceipt(

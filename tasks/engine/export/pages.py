@@ -1,4 +1,4 @@
-"""Pages: a report in Markdown as a page of HTML that needs nothing else, neither from the network nor from a disk."""
+"""Pages: convert a Markdown report to a self-contained HTML page."""
 
 import html
 
@@ -12,12 +12,12 @@ _STYLE = (
 
 class _Markdown(MarkdownIt):
     def validateLink(self, url: str) -> bool:  # noqa: N802 - the library's name
-        """Pictures in the page itself, and nothing that leads or loads from elsewhere."""
+        """Allow only embedded images; refuse every other link."""
         return url.startswith("data:image/svg+xml;base64,")
 
 
 def html_page(title: str, markdown: str) -> str:
-    """A self-contained page; HTML in the Markdown is shown, not meant."""
+    """A self-contained page. HTML tags in the Markdown appear as text."""
     body = _Markdown("commonmark", {"html": False}).enable("table").render(markdown)
     return (
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>'

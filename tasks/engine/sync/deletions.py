@@ -1,4 +1,4 @@
-"""Deletions: what is gone from the source is closed in its history, never erased, and opened again when it returns."""
+"""Deletions: close the versions of rows that the source deleted, and reopen them if the rows return."""
 
 import time
 from collections.abc import Iterable
@@ -17,22 +17,22 @@ _GONE = sql.SQL("NOT EXISTS (SELECT FROM pg_temp.source_keys AS k WHERE k.source
 def close_deleted(
     connection: Connection, history: History, keys: Iterable[bytes], checked_at: datetime
 ) -> DeletionReceipt:
-    """Close the current version of every row that is gone from the source, and those that wait in the quarantine.
+    """Close the current version of every row that the source deleted, and its versions in the quarantine.
 
-    The caller holds the pipeline's lock from before the keys are read, with no run unfinished: what arrives after the
-    keys were read is not there to be closed.
+    The caller takes the pipeline's lock before it reads the keys, and has completed every run. So no row can arrive
+    between the read of the keys and the close.
 
     Args:
         connection: To the warehouse.
-        history: Whose versions.
-        keys: CSV with a header, in blocks of any size: the source's ids, all of them.
-        checked_at: When the source had these keys.
+        history: History of the versions.
+        keys: All ids of the source as CSV with a header, in blocks of any size.
+        checked_at: Time of the read of the keys.
 
     Raises:
-        WarehouseError: The keys are none, or the stream of them broke; nothing is closed.
+        WarehouseError: A key is invalid, or the stream of keys broke; the call closed nothing.
     """
     started = time.monotonic()
-    with errors_at(f"keys of {history.source_table} against {history.table}"), connection.transaction():
+    with errors_at(f"comparison of the keys of {history.source_table} with {history.table}"), connection.transaction():
         connection.execute("CREATE TEMP TABLE source_keys (source_id bigint PRIMARY KEY) ON COMMIT DROP")
         with connection.cursor() as cursor:
             with cursor.copy("COPY pg_temp.source_keys FROM STDIN (FORMAT csv, HEADER)") as copy:
@@ -62,13 +62,13 @@ def close_deleted(
 
 
 def reopen_returned(connection: Connection, history: History, load_id: int) -> int:
-    """Open the closed versions that a load brought again: their rows are back in the source.
+    """Reopen the closed versions that a load delivered again: the source has their rows again.
 
-    For the loads of the run that is under way, after the build: what it brought was read after the last comparison of
-    keys. A row that returned as a newer version needs nothing, that one stands open.
+    The caller passes the loads of the current run after the build, because the run read the source later than the last
+    comparison of keys. A row that returned as a newer version needs no change, because the newer version is open.
 
     Returns:
-        How many were opened.
+        Number of reopened versions.
     """
     with errors_at(f"return of rows to {history.table}"):
         opened = connection.execute(

@@ -1,7 +1,7 @@
-"""CSV to parquet: an object of the lake, row group by row group, in the types of its contract.
+"""Convert a CSV object of the lake to Parquet, row group by row group, in the types of its contract.
 
-Nothing is lost on the way, not even what is no value of its type: a column that holds such a value, or an empty string
-where the type has none, stays text as a whole, so that the load, which keeps rejected rows, rejects exactly that row.
+The conversion loses no value. If a column holds a value that is invalid for its type, or an empty string that the type
+does not allow, the whole column stays text. Then the load rejects exactly the rows with such values, and keeps them.
 """
 
 import io
@@ -22,25 +22,25 @@ from tasks.engine.lake.client import Lake
 from tasks.engine.receipts import ObjectRef
 
 _BOOLEANS = {"t": "true", "f": "false"}
-"""How COPY spells truth, and how a contract does."""
+"""Booleans in the output of COPY, and in a contract."""
 
 
 class MisfitError(Exception):
-    """Columns hold what is none of their type: they are to stay text."""
+    """Columns hold values that are invalid for their types, so the columns must stay text."""
 
     def __init__(self, columns: Collection[str]) -> None:
-        super().__init__(f"not of their types: {', '.join(columns)}")
+        super().__init__(f"values invalid for the types of columns: {', '.join(columns)}")
         self.columns = frozenset(columns)
 
 
 class ParquetBlocks:
-    """The blocks of a parquet file with the rows of a CSV object.
+    """The blocks of a Parquet file with the rows of a CSV object.
 
     Args:
-        lake: Where the object is.
-        source: The object.
-        contract: Of its columns.
-        row_count: How many rows it must have.
+        lake: Lake of the object.
+        source: The CSV object.
+        contract: Contract of the columns.
+        row_count: Expected number of rows.
         as_text: Columns that stay text.
     """
 
@@ -49,7 +49,7 @@ class ParquetBlocks:
     ) -> None:
         self._lake, self._source, self._contract = lake, source, contract
         self._row_count, self._as_text = row_count, as_text
-        # Days stay text in all files, which may hold anything: the files of one table have one schema.
+        # Date columns stay text in all files, because they may hold any text and all files of a table have one schema.
         self._columns = [
             column
             for column in contract.columns
@@ -64,8 +64,8 @@ class ParquetBlocks:
         """Read the object and write row groups.
 
         Raises:
-            MisfitError: A column has to stay text.
-            BalanceError: The object does not hold the rows that it must.
+            MisfitError: A column must stay text.
+            BalanceError: The object does not hold the expected rows.
         """
         sink, writer, found = io.BytesIO(), None, 0
         with self._lake.open(self._source, lambda _: None) as file:
@@ -78,14 +78,14 @@ class ParquetBlocks:
                 yield _taken(sink)
         if writer is None or found != self._row_count:
             raise BalanceError(
-                f"{self._source.uri}: expected the {self._row_count:,} rows that were exported, found {found:,}."
-                " Somebody else wrote there: extract everything anew (full)"
+                f"{self._source.uri}: expected the {self._row_count:,} exported rows, found {found:,}."
+                " Another program changed the object: run again with full, to extract all rows"
             )
         writer.close()
         yield _taken(sink)
 
     def _typed(self, given: pl.DataFrame) -> pl.DataFrame:
-        """Values in their types; a text that the contract has no value for is none here, however polars reads it."""
+        """Convert texts to their types. A text that the contract rejects is invalid, even if polars accepts it."""
         given = given.with_columns(
             pl.col(column.source_name).replace(_BOOLEANS)
             for column in self._columns
@@ -107,7 +107,7 @@ class ParquetBlocks:
             first = batch.rejected[0]
             raise BalanceError(
                 f"{self._source.uri}: expected the records that Postgres wrote, found in line {first.line_number:,}:"
-                f" {first.reason}. Somebody else wrote there: extract everything anew (full)"
+                f" {first.reason}. Another program changed the object: run again with full, to extract all rows"
             )
 
 
@@ -127,11 +127,11 @@ def _value(column: Column) -> pl.Expr:
             iso = given.str.replace(" ", "T", literal=True)
             return iso.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="ms", strict=False)
         case other:
-            raise ContractError(f"column {column.name}: {other} is no type that parquet is written in")
+            raise ContractError(f"column {column.name}: the Parquet writer does not support type {other}")
 
 
 def _taken(sink: io.BytesIO) -> bytes:
-    """What was written since the last time; the writer keeps count of its position by itself."""
+    """Take the bytes written after the last call; the writer tracks its position itself."""
     block = sink.getvalue()
     sink.seek(0)
     sink.truncate()

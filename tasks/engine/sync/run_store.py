@@ -1,11 +1,11 @@
 """The files of runs in one bucket: written once under the run's number, marked when complete, moved when processed.
 
-    input/{run_number}/{table}.{kind}     never overwritten
-    input/{kind}_export_completed.txt     number of the latest run of which all files are there
-    processed/{run_number}/{table}.{kind} where they go once they were processed
-    processed/{kind}_processed.txt        all of those, a line each
+    input/{run_number}/{table}.{kind}     a file of a run; never overwritten
+    input/{kind}_export_completed.txt     number of the latest complete run
+    processed/{run_number}/{table}.{kind} a processed file
+    processed/{kind}_processed.txt        names of all processed files, one a line
 
-Only the two lists of numbers and names are ever written again. The caller holds the pipeline's lock.
+Only the two text files are ever overwritten. The caller holds the pipeline's lock.
 """
 
 from collections.abc import Collection, Iterable
@@ -19,7 +19,7 @@ from tasks.engine.lake.write_once import find_object, move_object, write_new
 Folder = Literal["input", "processed"]
 
 LATEST_RUN = "run_number.txt"
-"""Where the CSV store says which run was the latest that it holds whole."""
+"""Key in the CSV store that holds the number of the latest complete run."""
 
 _TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 
@@ -29,18 +29,18 @@ class RunStore:
     """One of the two stores.
 
     Attributes:
-        lake: Its bucket.
-        kind: What its files are.
+        lake: Bucket of the store.
+        kind: Format of the files.
     """
 
     lake: Lake
     kind: Literal["csv", "parquet"]
 
     def write(self, run_number: int, table: str, blocks: Iterable[bytes]) -> StoredObject:
-        """Stream a table's file of a run.
+        """Stream a table's file of a run to the store.
 
         Raises:
-            ObjectExistsError: There is one.
+            ObjectExistsError: The file exists already.
         """
         return write_new(self.lake, self.key(run_number, table), blocks, _TYPES[self.kind])
 
@@ -55,29 +55,29 @@ class RunStore:
         return {name.removesuffix(suffix): stored for name, stored in found.items() if name.endswith(suffix)}
 
     def mark_complete(self, run_number: int) -> None:
-        """Say that all files of a run are there."""
+        """Mark a run as complete: all its files are in the store."""
         self._say(self._marker, str(run_number))
         if self.kind == "csv":
             self._say(LATEST_RUN, str(run_number))
 
     def is_marked(self, run_number: int) -> bool:
-        """Whether the latest run of which all files are there is this one."""
+        """Whether this run is the latest complete run."""
         return self.latest_run() == run_number
 
     def latest_run(self) -> int:
-        """Number of the latest run of which all files were there; 0 where there was none."""
+        """Number of the latest complete run; 0 without a complete run."""
         return int(self._text(self._marker) or 0)
 
     def abort_uploads(self, run_number: int) -> None:
-        """Remove the parts of files that a killed run left unfinished under its number."""
+        """Remove the parts of unfinished uploads of a killed run."""
         for folder in ("input", "processed"):
             self.lake.abort_uploads(f"{folder}/{run_number}/")
 
     def move_processed(self, run_number: int, tables: Collection[str]) -> None:
-        """Move what is left of a run's files, and log all that were moved; any number of times.
+        """Move the remaining files of a run, and list all moved files. The call may be repeated.
 
         Raises:
-            BalanceError: Not all of the run's files are there in the end.
+            BalanceError: A file of the run is missing after the move.
         """
         self.lake.abort_uploads(f"processed/{run_number}/")
         for table, stored in self.files(run_number).items():
@@ -85,8 +85,8 @@ class RunStore:
         moved = self.files(run_number, "processed")
         if missing := set(tables) - moved.keys():
             raise BalanceError(
-                f"{self.lake.uri(f'processed/{run_number}/')}: expected the files of {', '.join(sorted(tables))},"
-                f" found none of {', '.join(sorted(missing))}: somebody else removed them. Restore them, run again"
+                f"{self.lake.uri(f'processed/{run_number}/')}: expected the files of {', '.join(sorted(tables))};"
+                f" missing: {', '.join(sorted(missing))}. Another program removed files. Restore them and run again"
             )
         log = f"processed/{self.kind}_processed.txt"
         before = self._text(log)

@@ -1,10 +1,10 @@
-"""Runs of a pipeline that copies what changed in a database: their numbers, how far each came, and their watermarks.
+"""Runs of a pipeline that copies the changes of a database: their numbers, statuses and watermarks.
 
-The ledger draws the numbers. A run goes from `extracting` over `exported` (its files are complete in the CSV store) and
-`converted` (in the parquet store, too) to `loaded` (in the warehouse, built and checked); it is finished when its files
-were moved. A run without a change is `unchanged`. One that died before it was exported is `superseded`: its watermark
-is never used, its files stay under its number. Every step says from where to where it goes: a process that comes back
-after another one took over goes no further.
+The ledger assigns the numbers. The status of a run goes from `extracting` to `exported` (all files are in the CSV
+store), `converted` (all files are in the Parquet store) and `loaded` (the warehouse is built and checked). The run is
+finished when its files are moved. A run without a change is `unchanged`. A run that died before `exported` is
+`superseded`: no later run uses its watermark, and its files remain under its number. Every change of the status names
+the old status. So a process that resumes after another process took over cannot change the run any more.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,11 +25,14 @@ Status = Literal["extracting", "exported", "converted", "loaded", "unchanged", "
 
 @dataclass(frozen=True)
 class SyncRun:
-    """One run, as the ledger has it.
+    """One run in the ledger.
 
     Attributes:
-        watermark: Where its snapshot of the source stood.
-        row_counts: Rows by table, of the tables that changed.
+        run_number: Number of the run.
+        is_full: Whether the run extracts all rows.
+        status: Status of the run.
+        watermark: Watermark of the run's snapshot of the source.
+        row_counts: Number of rows of each changed table.
     """
 
     run_number: int
@@ -44,17 +47,17 @@ _COLUMNS = sql.SQL("run_number, is_full, status, watermark, row_counts")
 
 @contextmanager
 def one_at_a_time(connection: Connection, pipeline: str) -> Iterator[None]:
-    """Hold the pipeline's lock: its runs, and what else compares source and warehouse, never overlap.
+    """Hold the pipeline's lock, so that its runs and the deletions flow never overlap.
 
-    The connection is closed with the block.
+    The end of the block closes the connection.
 
     Raises:
-        PartitionBusyError: Another run holds it; the message says which.
+        PartitionBusyError: Another run holds the lock; the message names that run.
     """
     with ExitStack() as stack:
         with errors_at(f"lock of {pipeline}"):
             stack.enter_context(locked(connection, f"sync {pipeline}"))
-        # The lock goes with its connection, which may be lost by the end: that fails nobody's work.
+        # Closing the connection releases the lock. If the connection is lost by then, the run must not fail.
         stack.callback(connection.close)
         yield
 
@@ -69,19 +72,19 @@ def begin_run(
     above: int,
     flow_run_id: str | None,
 ) -> SyncRun:
-    """Draw the number of a run; one without rows is finished with that.
+    """Enter a new run into the ledger. A run without rows is finished at once.
 
     Args:
         connection: To the warehouse.
-        pipeline: Whose run it is.
-        is_full: Whether it takes everything.
-        watermark: Where its snapshot stands.
-        row_counts: Rows by table, of the tables that changed.
-        above: A number that a new ledger passes over, with all before: those that a lake holds from an earlier one.
-        flow_run_id: For the ledger.
+        pipeline: Pipeline of the run.
+        is_full: Whether the run extracts all rows.
+        watermark: Watermark of the run's snapshot.
+        row_counts: Number of rows of each changed table.
+        above: Highest run number that the lake holds from an earlier ledger; the new number is greater.
+        flow_run_id: Id of the flow run, for the ledger.
 
     Raises:
-        TallyError: Another run is not finished yet.
+        TallyError: Another run is not finished.
     """
     status: Status = "extracting" if row_counts else "unchanged"
     statement = sql.SQL(
@@ -93,36 +96,36 @@ def begin_run(
         " FROM generate_series(0, %s) RETURNING {}"
     ).format(_COLUMNS)
     values = [pipeline, is_full, status, Jsonb(watermark), Jsonb(row_counts), flow_run_id, not row_counts, above]
-    return _one(connection, statement, values) or _overtaken(f"run of {pipeline}", "to be drawn")
+    return _one(connection, statement, values) or _overtaken(f"new run of {pipeline}", status)
 
 
 def unfinished_run(connection: Connection, pipeline: str) -> SyncRun | None:
-    """The run that is under way, or died there; there is at most one."""
+    """The one run that is not finished, because it is active or died; None without such a run."""
     return _last(connection, pipeline, sql.SQL("finished_at IS NULL"))
 
 
 def last_exported_run(connection: Connection, pipeline: str) -> SyncRun | None:
-    """The run whose watermark counts: the last one that is complete in the lake, or that found no change."""
+    """The last run with a valid watermark: its files are complete in the lake, or it found no change."""
     return _last(connection, pipeline, sql.SQL("status NOT IN ('extracting', 'superseded')"))
 
 
 def last_loaded_run(connection: Connection, pipeline: str) -> SyncRun | None:
-    """The run up to which the warehouse shows the source."""
+    """The last run whose changes are in the warehouse."""
     return _last(connection, pipeline, sql.SQL("status IN ('loaded', 'unchanged')"))
 
 
 def find_arrival(connection: Connection, pipeline: str, newest: str) -> tuple[int, datetime] | None:
-    """Find the run that brought a change to the warehouse, and when that run ended.
+    """Find the run that loaded a change into the warehouse, and the end of that run.
 
-    A later run that finds no newer change has the same newest change in its watermark: the first such run counts.
+    A later run without a newer change has the same newest change in its watermark, so the first such run counts.
 
     Args:
         connection: To the warehouse.
-        pipeline: Whose run.
-        newest: The newest change in the run's snapshot, as the source writes its time.
+        pipeline: Pipeline of the run.
+        newest: Time of the newest change in the run's snapshot, as the source writes it.
 
     Returns:
-        The run's number and its end, or None where no run of this ledger brought it.
+        The run's number and end, or None if no run of this ledger loaded the change.
     """
     with errors_at("ledger.sync_runs"):
         row = connection.execute(
@@ -134,10 +137,10 @@ def find_arrival(connection: Connection, pipeline: str, newest: str) -> tuple[in
 
 
 def advance_run(connection: Connection, run: SyncRun, status: Status) -> SyncRun:
-    """Enter that a run came to its next step.
+    """Set the next status of a run in the ledger.
 
     Raises:
-        BalanceError: It does not stand where this process left it: another one took over.
+        BalanceError: The run has another status than expected: another process took over.
     """
     statement = sql.SQL(
         "UPDATE ledger.sync_runs SET status = %s, finished_at = CASE WHEN %s = 'superseded' THEN now() END"
@@ -148,7 +151,7 @@ def advance_run(connection: Connection, run: SyncRun, status: Status) -> SyncRun
 
 
 def confirm_run(connection: Connection, run: SyncRun) -> None:
-    """See that a run stands where this process left it, before others are told of it.
+    """Check that a run still has the expected status, before the store marks it as complete.
 
     Raises:
         BalanceError: Another process took over.
@@ -159,7 +162,7 @@ def confirm_run(connection: Connection, run: SyncRun) -> None:
 
 
 def finish_run(connection: Connection, run: SyncRun) -> None:
-    """Enter that nothing of a loaded run is left to do; a run that is finished stays as it is."""
+    """Mark a loaded run as finished; a finished run does not change."""
     connection.execute(
         "UPDATE ledger.sync_runs SET finished_at = now()"
         " WHERE run_number = %s AND status = 'loaded' AND finished_at IS NULL",
@@ -182,6 +185,6 @@ def _one(connection: Connection, statement: sql.Composed, values: Sequence[Any])
 
 def _overtaken(what: str, status: str) -> SyncRun:
     raise BalanceError(
-        f"{what}: expected it {status} in ledger.sync_runs, found it elsewhere: another process went on with it, as it"
-        " may after this one's connection to the warehouse was lost. The next run completes it"
+        f"{what}: expected status {status} in ledger.sync_runs, found another: another process continued the run, which"
+        " can happen after this process lost its connection to the warehouse. The next run completes it"
     )

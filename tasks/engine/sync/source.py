@@ -1,8 +1,8 @@
-"""A source: an operational Postgres database, read as of one moment, incrementally, with no right but SELECT.
+"""A source: an operational Postgres database, read incrementally as of one moment, with only the right to SELECT.
 
-What changed is told by the transaction that wrote a row, its system column `xmin`: a row that an earlier snapshot did
-not see was written by a transaction that was at work then or began later, whatever its `last_updated` says. That time
-decides as well, for a server that was put back to an earlier state and numbers its transactions anew.
+The system column `xmin`, the transaction that wrote a row, detects changes: if an earlier snapshot did not see a row,
+a transaction wrote it that was active then or began later. The value of `last_updated` does not matter for this rule.
+A newer `last_updated` also counts as a change, because a restored server may number its transactions anew.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,21 +21,20 @@ from tasks.engine.warehouse.tables import LOCK_WAIT, Connection, connect
 BLOCK_BYTES = 1 << 20
 
 OLDEST_HORIZON = 1 << 30
-"""Transactions after which a watermark is not used any more: Postgres tells older from newer within 2^31 of them."""
+"""Maximum age of a watermark in transactions: Postgres can compare the age of transactions only within 2^31."""
 
-# SET, because a SELECT would take the snapshot already.
+# SET, because a SELECT would already take the snapshot.
 _TRANSACTION = f"SET LOCAL lock_timeout = '{LOCK_WAIT}'"
 
 
 @dataclass(frozen=True)
 class Watermark:
-    """What a snapshot saw, so that the next extraction takes what it did not: three texts, for the ledger.
+    """The extent of a snapshot: the next extraction takes the rows that the snapshot did not see.
 
     Attributes:
-        source: Which database it was: the cluster's identifier, its timeline, and the database's oid.
-        newest: The newest `last_updated` that was seen, as Postgres writes it in UTC; empty where there was no row.
-        horizon: Id (64 bits) of the oldest transaction that was still at work: all that it and later ones wrote counts
-            as unseen.
+        source: Identity of the database: the cluster's identifier, its timeline, and the database's oid.
+        newest: The newest `last_updated` of the snapshot, as Postgres writes it in UTC; empty without rows.
+        horizon: Id (64 bits) of the oldest active transaction. Rows of this and later transactions count as unseen.
     """
 
     source: str
@@ -44,11 +43,11 @@ class Watermark:
 
 
 class Snapshot:
-    """All tables as of one moment, for as long as the transaction of `open_snapshot` lasts.
+    """All tables as of one moment, until the transaction of `open_snapshot` ends.
 
     Attributes:
-        tables: What is extracted.
-        unknown_columns: By table, columns of the source that are not extracted; to be reported.
+        tables: Tables to extract.
+        unknown_columns: Columns of the source that the pipeline does not extract, by table.
     """
 
     def __init__(
@@ -69,35 +68,35 @@ class Snapshot:
 
     @property
     def watermark(self) -> Watermark:
-        """Where the next extraction begins."""
+        """Watermark of this snapshot, from which the next extraction continues."""
         for table in self.tables:
             if table not in self._newest:
                 self.count_changed(table, None)
         return Watermark(self._source, max(self._newest.values(), default=""), self._horizon)
 
     def usable(self, watermark: Watermark | None) -> tuple[Watermark | None, str]:
-        """Whether an extraction may begin at a watermark.
+        """Decide whether an extraction may continue from a watermark.
 
         Returns:
-            The watermark, or None where everything is to be extracted; and why, for the log.
+            The watermark, or None to extract all rows; and the reason, for the log.
         """
         if watermark is None:
-            return None, "everything: there was no extraction before"
+            return None, "all rows: this is the first extraction"
         if watermark.source != self._source:
-            return None, f"everything: the source is database {self._source} now, it was {watermark.source}"
+            return None, f"all rows: the source is now database {self._source}, earlier {watermark.source}"
         seen, now = int(watermark.horizon), self._next
         if now < seen:
-            return None, f"everything: the source is at transaction {now}, it was at {seen}: it was put back"
+            return None, f"all rows: the source is at transaction {now}, earlier {seen}: the source was restored"
         if now - seen > OLDEST_HORIZON:
-            return None, f"everything: the source made {now - seen:,} transactions since the extraction before"
-        return watermark, f"what changed since {watermark.newest or 'the source was empty'}"
+            return None, f"all rows: the source made {now - seen:,} transactions since the last extraction"
+        return watermark, f"the changes since {watermark.newest or 'the source was empty'}"
 
     def count_changed(self, table: SourceTable, since: Watermark | None) -> int:
-        """How many rows `copy_changed` gives.
+        """Number of rows that `copy_changed` returns.
 
         Args:
             table: One of `tables`.
-            since: What `usable` returned.
+            since: Result of `usable`.
         """
         with errors_at(_place(table)):
             ((count, newest),) = self._connection.execute(
@@ -109,22 +108,22 @@ class Snapshot:
         return int(count)
 
     def copy_changed(self, table: SourceTable, since: Watermark | None) -> Iterator[bytes]:
-        """CSV with a header of the rows that changed, ordered by key: the same rows give the same bytes.
+        """Stream the changed rows as CSV with a header, ordered by key; the same rows give the same bytes.
 
-        No row is missing; one that stood before may come again.
+        The stream contains every changed row, and may contain rows that did not change.
 
         Args:
             table: One of `tables`.
-            since: What `usable` returned; None for all rows.
+            since: Result of `usable`; None for all rows.
 
         Raises:
-            WarehouseUnavailableError: The source went away; a new snapshot is needed.
-            WarehouseError: It refused, such as for a column that was dropped meanwhile.
+            WarehouseUnavailableError: The connection to the source is lost; a new snapshot is needed.
+            WarehouseError: The source refused the query, for example because a column was dropped.
         """
         return self._copy(table, table.columns, _changed(table, since))
 
     def newest_change(self, until: datetime) -> str:
-        """The newest `last_updated` of all tables up to a moment, as Postgres writes it in UTC; empty for none."""
+        """The newest `last_updated` of all tables up to a moment, as Postgres writes it in UTC; empty without rows."""
         found = ""
         for table in self.tables:
             query = sql.SQL("SELECT coalesce(max({0})::text, '') FROM {1} WHERE {0} <= %s").format(
@@ -136,7 +135,7 @@ class Snapshot:
         return found
 
     def copy_keys(self, table: SourceTable) -> Iterator[bytes]:
-        """CSV with a header of the keys of all rows, in their order; errors as `copy_changed`."""
+        """Stream the sorted keys of all rows as CSV with a header; raises the errors of `copy_changed`."""
         return self._copy(table, (table.key,), sql.SQL("true"))
 
     def _copy(self, table: SourceTable, columns: Sequence[str], condition: sql.Composable) -> Iterator[bytes]:
@@ -158,17 +157,17 @@ class Snapshot:
 def open_snapshot(
     settings: SourceSettings, tables: Sequence[SourceTable], application_name: str = "tally"
 ) -> Iterator[Snapshot]:
-    """One read-only transaction over all tables, which are locked against changes of their structure alone.
+    """Open one read-only transaction over all tables. Its lock blocks only changes of the tables' structure.
 
     Args:
-        settings: Where the source is.
-        tables: What is extracted; all of them are verified before the snapshot is handed out.
-        application_name: What the source's `pg_stat_activity` shows.
+        settings: Settings of the source.
+        tables: Tables to extract; the function checks all of them before it takes the snapshot.
+        application_name: Name in the source's `pg_stat_activity`.
 
     Raises:
         SourceError: Tables (42P01) or columns (42703) are missing; the message names all of them.
         WarehouseError: The login, the database or the host's name is wrong, or the role may not read a table.
-        WarehouseUnavailableError: The source does not answer, or a table's structure is being changed.
+        WarehouseUnavailableError: The source does not answer, or another session changes the structure of a table.
     """
     with connect(settings, application_name, "source", is_written=False) as connection:
         unknown_columns = _verify(connection, tables)
@@ -177,7 +176,7 @@ def open_snapshot(
         with connection.transaction():
             with errors_at("source session"):
                 connection.execute(_TRANSACTION)
-            # Before the snapshot is taken: to a snapshot that is older, a table that was rewritten is empty.
+            # Lock before the snapshot: a table that is rewritten after a snapshot is empty for that snapshot.
             with errors_at("source tables"):
                 connection.execute(
                     sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.SQL(", ").join(map(_name, tables)))
@@ -186,7 +185,7 @@ def open_snapshot(
 
 
 def _verify(connection: Connection, tables: Sequence[SourceTable]) -> dict[str, tuple[str, ...]]:
-    """Columns that are there and not extracted, by table."""
+    """Check tables and columns; return the columns that are not extracted, by table."""
     with errors_at("source catalog"):
         found: dict[tuple[str, str], list[str]] = {
             (schema, name): columns
@@ -204,7 +203,7 @@ def _verify(connection: Connection, tables: Sequence[SourceTable]) -> dict[str, 
     if missing := [table for table in tables if (table.schema, table.name) not in found]:
         raise SourceError(
             f"Postgres [42P01] {NAMES['42P01']}: expected {', '.join(map(_place, missing))} in {where}, found"
-            f" {', '.join(sorted('.'.join(name) for name in found)) or 'no table'}; check which database is meant"
+            f" {', '.join(sorted('.'.join(name) for name in found)) or 'no table'}; check the source's address"
         )
     columns = {table: found[table.schema, table.name] for table in tables}
     absent = {table: sorted(set(table.columns) - set(columns[table])) for table in tables}
@@ -215,18 +214,18 @@ def _verify(connection: Connection, tables: Sequence[SourceTable]) -> dict[str, 
             if names
         )
         raise SourceError(
-            f"Postgres [42703] {NAMES['42703']}: {'; '.join(errors)} (in {where}); nothing is extracted until the"
-            " columns are back, or the pipeline is changed"
+            f"Postgres [42703] {NAMES['42703']}: {'; '.join(errors)} (in {where}); nothing was extracted. Restore the"
+            " columns, or remove them from the pipeline's list of columns"
         )
     unknown = {t.name: tuple(name for name in columns[t] if name not in t.columns) for t in tables}
     return {name: others for name, others in unknown.items() if others}
 
 
 def _changed(table: SourceTable, since: Watermark | None) -> sql.Composable:
-    """Condition of the rows that a snapshot did not see, or not wholly.
+    """Condition for the rows that an earlier snapshot did not see.
 
-    By age(), which compares as Postgres does when ids have wrapped around; frozen rows keep theirs. Not by
-    pg_visible_in_snapshot: that does not know the ids of subtransactions.
+    age() compares transaction ids correctly after they wrapped around, and frozen rows keep their ids.
+    pg_visible_in_snapshot would not work, because it does not know the ids of subtransactions.
     """
     if since is None:
         return sql.SQL("true")

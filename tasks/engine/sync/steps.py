@@ -1,7 +1,7 @@
-"""The steps of a sync: a snapshot of a source to the CSV store, from there to the parquet store, and away when loaded.
+"""The steps of a sync: copy a snapshot of a source to the CSV store, convert it to Parquet, and move loaded files.
 
-Each can be taken again from wherever it died: what stands is looked for first, files appear whole or not at all, and
-the ledger is told last. The caller holds the pipeline's lock.
+A step that died can run again. It first looks for existing files, a file is visible only when it is complete, and the
+change of the ledger comes last. The caller holds the pipeline's lock.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from tasks.engine.warehouse.tables import Connection
 
 @dataclass(frozen=True)
 class Settled:
-    """What became of a run that was left unfinished.
+    """The decision about an unfinished run.
 
     Attributes:
-        run: To be completed before another is begun; None where there is none.
-        superseded: Number of the run that died before all of it was in the CSV store.
-        left_files: Its files, which stay where they are and are not used.
+        run: Run to complete before a new run; None without such a run.
+        superseded: Number of a run that died before its files in the CSV store were complete.
+        left_files: Files of the superseded run, which remain unused.
     """
 
     run: SyncRun | None = None
@@ -35,9 +35,9 @@ class Settled:
 
 
 def settle_run(connection: Connection, csv: RunStore, pipeline: str) -> Settled:
-    """Look for a run that died, and tell whether it is to be completed or is superseded by the next.
+    """Find a dead run, and decide whether to complete or to supersede it.
 
-    It is to be completed from the moment that the CSV store's marker names it.
+    A run must be completed if the marker of the CSV store names it.
     """
     run = sync_runs.unfinished_run(connection, pipeline)
     if run is None or run.status != "extracting":
@@ -60,18 +60,18 @@ def begin_run(
     above: int = 0,
     flow_run_id: str | None = None,
 ) -> tuple[SyncRun, Watermark | None, str]:
-    """Draw the number of a run that takes what changed since the last one that is whole in the CSV store.
+    """Begin a run that extracts the changes since the last complete run in the CSV store.
 
     Args:
         connection: To the warehouse.
-        snapshot: Of the source.
-        pipeline: Whose run it is.
-        is_full: Take everything.
+        snapshot: Snapshot of the source.
+        pipeline: Pipeline of the run.
+        is_full: Extract all rows.
         above: See `tasks.engine.sync.runs.begin_run`.
-        flow_run_id: For the ledger.
+        flow_run_id: Id of the flow run, for the ledger.
 
     Returns:
-        The run; the watermark to extract from, None for everything; and why that is so, for the log.
+        The run; the watermark to extract from, None for all rows; and the reason, for the log.
     """
     last = None if is_full else sync_runs.last_exported_run(connection, pipeline)
     since, reason = snapshot.usable(Watermark(**last.watermark) if last else None)
@@ -85,20 +85,20 @@ def begin_run(
         above=above,
         flow_run_id=flow_run_id,
     )
-    return run, since, "everything, as asked for" if is_full else reason
+    return run, since, "all rows, as requested" if is_full else reason
 
 
 def export_run(
     connection: Connection, snapshot: Snapshot, csv: RunStore, run: SyncRun, since: Watermark | None
 ) -> SyncRun:
-    """Copy the tables of a run that has just begun to the CSV store; a table without changes leaves no file there.
+    """Copy the changed tables of a new run to the CSV store; a table without changes has no file.
 
     Args:
         connection: To the warehouse.
-        snapshot: The one that the run began with.
-        csv: Where they go.
-        run: As it began.
-        since: The watermark that it began with.
+        snapshot: Snapshot of the run.
+        csv: The CSV store.
+        run: The new run.
+        since: Watermark to extract from.
     """
     for table in snapshot.tables:
         if table.name in run.row_counts:
@@ -111,14 +111,14 @@ def export_run(
 def convert_run(
     connection: Connection, csv: RunStore, parquet: RunStore, run: SyncRun, contracts: Sequence[Contract]
 ) -> SyncRun:
-    """Bring the parquet store up to an exported run, then move the run's CSV files to where the processed ones are.
+    """Convert the files of an exported run to Parquet, then move the CSV files to the processed files.
 
     Args:
         connection: To the warehouse.
-        csv: Where the run's files are.
-        parquet: Where they go.
-        run: Of any status from `exported` on.
-        contracts: Of the source's tables.
+        csv: The CSV store.
+        parquet: The Parquet store.
+        run: A run with the status `exported` or later.
+        contracts: Contracts of the source's tables.
     """
     if run.status == "unchanged":
         return run
@@ -153,10 +153,10 @@ def _convert(
 
 
 def objects_of_run(parquet: RunStore, run: SyncRun, contracts: Sequence[Contract]) -> list[tuple[Contract, ObjectRef]]:
-    """The parquet files that a run still has to load, each with its contract, in the order of the contracts.
+    """The Parquet files that a run still has to load, each with its contract, in the order of the contracts.
 
     Raises:
-        BalanceError: One is not there.
+        BalanceError: A file is missing.
     """
     if run.status != "converted":
         return []
@@ -167,7 +167,7 @@ def objects_of_run(parquet: RunStore, run: SyncRun, contracts: Sequence[Contract
 
 
 def close_run(connection: Connection, parquet: RunStore, run: SyncRun) -> None:
-    """Enter that a run is in the warehouse, built and checked, then move its parquet files to the processed ones."""
+    """Record that a run is built and checked in the warehouse, then move its Parquet files to the processed files."""
     if run.status == "unchanged":
         return
     if run.status == "converted":
@@ -177,7 +177,7 @@ def close_run(connection: Connection, parquet: RunStore, run: SyncRun) -> None:
 
 
 def by_table(contracts: Sequence[Contract]) -> dict[str, Contract]:
-    """Contracts by the name of the source's table, which is that of the staging table."""
+    """Contracts by the name of the source table, which is also the name of the staging table."""
     return {contract.table.split(".")[1]: contract for contract in contracts}
 
 
@@ -187,7 +187,7 @@ def _ref(store: RunStore, stored: StoredObject) -> ObjectRef:
 
 def _missing(store: RunStore, run: SyncRun, table: str) -> NoReturn:
     raise BalanceError(
-        f"{store.lake.uri(store.key(run.run_number, table))}: expected the file of {run.row_counts[table]:,} rows that"
-        " the ledger knows, found none: somebody else removed it. Restore it, or have the run superseded: set its"
-        " status so in ledger.sync_runs, and extract everything anew (full)"
+        f"{store.lake.uri(store.key(run.run_number, table))}: expected the file of {run.row_counts[table]:,} rows in"
+        " the ledger, found no file: another program removed it. Restore it. Or set the run's status to superseded"
+        " in ledger.sync_runs, and run again with full, to extract all rows"
     )
