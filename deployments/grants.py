@@ -1,7 +1,8 @@
 """Rights of three roles, derived from the contracts and from `sql/`: `python -m deployments.grants`.
 
-The owner applies DDL and runs this. The loader runs the flows, and the analyst reads what they built. The command
-prints SQL; `--apply` makes the tables in the warehouse of `WAREHOUSE_DSN` and applies the SQL, all of it or nothing.
+The owner applies DDL and runs this command. The loader runs the flows, and the analyst reads the built tables. The
+command prints SQL. `--apply` creates the tables in the warehouse of `WAREHOUSE_DSN` and applies the SQL in one
+transaction.
 """
 
 import argparse
@@ -32,19 +33,19 @@ _RIGHTS = {
     "append": ("SELECT", "INSERT"),
     "upsert": ("SELECT", "INSERT", "UPDATE"),
 }
-"""What the loader needs to write a table, by its write disposition. Only the first two remove rows."""
+"""Rights that the loader needs to write a table, by write disposition. Only the first two remove rows."""
 
 _LEDGER_RIGHTS = ("SELECT", "INSERT", "UPDATE")
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The datasets and tables that belong together.
+    """The datasets and tables of a pipeline.
 
     Attributes:
         name: Name of the staging schema without `_staging`.
-        contracts: Of its staging tables.
-        schemas: Schemas under `sql/` that are built from them.
+        contracts: Contracts of the staging tables.
+        schemas: Schemas under `sql/` that derive from the staging tables.
     """
 
     name: str
@@ -54,14 +55,14 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Relation:
-    """A table or a view, and what the roles may do with it.
+    """A table or a view, and the rights of the roles.
 
     Attributes:
         name: `schema.name`.
         loader: Rights of the loader.
-        is_read: Whether analysts read it.
-        is_shared: Whether others may own it; then the rights are their business.
-        gets_partitions: Whether loads add partitions: Postgres lets nobody but the owner attach one.
+        is_read: Whether analysts may read it.
+        is_shared: Whether another owner may own the table. Then that owner grants the rights.
+        gets_partitions: Whether loads add partitions, which Postgres allows only to the owner.
     """
 
     name: str
@@ -72,7 +73,7 @@ class Relation:
 
     @property
     def schema(self) -> str:
-        """Its schema."""
+        """Schema of the table or view."""
         return self.name.split(".")[0]
 
 
@@ -92,7 +93,7 @@ def pipelines(root: Path = ROOT) -> dict[str, Pipeline]:
 def _derived_schemas(
     name: str, group: Sequence[Contract], folders: Iterable[str], tables: Sequence[SqlTable]
 ) -> tuple[str, ...]:
-    """Schemas with the pipeline's name, and those with a table that reads one of the pipeline's."""
+    """Schemas with the pipeline's name, and schemas with a table that reads the pipeline's tables."""
     found = {contract.schema for contract in group} | {each for each in folders if each.startswith(f"{name}_")}
     count = 0
     while count != len(found):
@@ -100,21 +101,21 @@ def _derived_schemas(
         for table in tables:
             if any(source.split(".")[0] in found for source in table.sources):
                 found.add(table.name.split(".")[0])
-        # What such a table reads may come from files alone, as a shared reference table does.
+        # Such a table may also read a shared reference table, which derives from no dataset.
         read = {source for table in tables if table.name.split(".")[0] in found for source in table.sources}
         found |= {each.name.split(".")[0] for each in tables if each.name in read and each.is_shared}
     return tuple(each for each in folders if each in found)
 
 
 def relations_of(pipeline: Pipeline, root: Path = ROOT) -> list[Relation]:
-    """The ledger, and everything that a pipeline's flows read or write."""
+    """The ledger, and all tables and views that a pipeline's flows read or write."""
     views = {each.name for each in wanted_objects(pipeline.contracts, pipeline.schemas, root) if each.is_view}
     found = [
         Relation(table.name, ("SELECT",) if table.access == "owner" else _LEDGER_RIGHTS)
         for table in tables_of("ledger", root)
     ]
     for contract in pipeline.contracts:
-        # A replay of rejected rows and the next load insert and delete; no load changes a row.
+        # Loads and replays insert and delete rows; no load changes a row.
         found.append(Relation(contract.table, _RIGHTS["replace"], gets_partitions=contract.partition is not None))
     for table in (table for schema in pipeline.schemas for table in tables_of(schema, root)):
         if table.text("table.sql"):
@@ -127,16 +128,16 @@ def relations_of(pipeline: Pipeline, root: Path = ROOT) -> list[Relation]:
 def grants_sql(
     pipeline_names: Sequence[str], loader: str = LOADER, analyst: str = ANALYST, root: Path = ROOT
 ) -> sql.Composed:
-    """The statements that give two roles their rights, and take away every other right on the same tables.
+    """The statements that grant two roles their rights, and revoke every other right on the same tables.
 
     Args:
-        pipeline_names: Of the pipelines; none for all of them.
-        loader: The role that runs the flows.
-        analyst: The role that reads the results.
-        root: Where the SQL is.
+        pipeline_names: Names of the pipelines; empty for all pipelines.
+        loader: Role that runs the flows.
+        analyst: Role that reads the results.
+        root: Folder of the SQL.
 
     Raises:
-        SettingsError: There is no such pipeline.
+        SettingsError: A pipeline does not exist.
     """
     known = pipelines(root)
     if unknown := sorted(set(pipeline_names) - known.keys()):
@@ -158,7 +159,7 @@ def _create_roles(loader: str, analyst: str) -> Iterator[sql.Composed]:
             sql.SQL("SELECT FROM pg_roles WHERE rolname = {}").format(sql.Literal(role)),
             sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)),
         )
-    # The owner goes on applying DDL to the tables that belong to the loader.
+    # The owner must still be able to apply DDL to tables of the loader.
     yield _unless(
         sql.SQL("SELECT WHERE pg_has_role(current_user, {}, 'USAGE')").format(sql.Literal(loader)),
         sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(loader)),
@@ -200,7 +201,7 @@ def _of_schemas(
 def _for_tables_to_come(
     own: Sequence[Relation], schema: sql.Identifier, loader: sql.Identifier, analyst: sql.Identifier
 ) -> Iterator[sql.Composed]:
-    """Tables that the owner makes or rebuilds later get the rights that all tables of their schema have."""
+    """Grant the common rights of a schema's tables on tables that the owner creates or rebuilds later."""
     shared_rights = [right for right in own[0].loader if all(right in relation.loader for relation in own)]
     wanted = [(loader, shared_rights)]
     if all(relation.is_read for relation in own):
@@ -214,7 +215,7 @@ def _for_tables_to_come(
 def _of_relation(relation: Relation, loader: sql.Identifier, analyst: sql.Identifier) -> Iterator[sql.Composed]:
     table = table_name(relation.name)
     if relation.gets_partitions:
-        # Of such a table, the loader is the owner and has every right; the partitions of earlier loads come along.
+        # The loader owns such a table with its partitions, and so has every right.
         yield sql.SQL("REVOKE ALL ON {} FROM {}").format(table, analyst)
         yield sql.SQL("ALTER TABLE {} OWNER TO {}").format(table, loader)
         yield _loop(
@@ -229,7 +230,7 @@ def _of_relation(relation: Relation, loader: sql.Identifier, analyst: sql.Identi
 
 
 def _where_owned(relation: Relation, statement: sql.Composable) -> sql.Composed:
-    """Rights on a table that may belong to others: only its owner can give them."""
+    """Apply rights only if the current role owns the table, because only the owner can grant rights."""
     return _if(
         sql.SQL("SELECT FROM pg_class WHERE oid = to_regclass({}) AND pg_has_role(relowner, 'USAGE')").format(
             sql.Literal(relation.name)
@@ -257,7 +258,7 @@ def _loop(query: sql.Composable, text: sql.Composable) -> sql.Composed:
 
 
 def apply_grants(connection: Connection, pipeline_names: Sequence[str], loader: str, analyst: str) -> None:
-    """Create the tables of some pipelines, and give the roles their rights, all of them or none.
+    """Create the tables of some pipelines, and grant the roles their rights in one transaction.
 
     Raises:
         WarehouseError: The connection's role does not own the tables, or may not create or grant the roles.
@@ -275,12 +276,12 @@ def _no_block() -> Mapping[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the grants, or apply them; the exit code is 0 where that worked."""
+    """Print the grants, or apply them; the exit code is 0 after a success."""
     parser = argparse.ArgumentParser(prog="python -m deployments.grants", description="Rights of loader and analyst.")
     parser.add_argument("--loader", default=LOADER, help=f"role that runs the flows, default {LOADER}")
     parser.add_argument("--analyst", default=ANALYST, help=f"role that reads the results, default {ANALYST}")
-    parser.add_argument("--pipeline", action="append", default=[], help="may be repeated; default: all pipelines")
-    parser.add_argument("--apply", action="store_true", help="make the tables and apply the SQL to WAREHOUSE_DSN")
+    parser.add_argument("--pipeline", action="append", default=[], help="pipeline, such as orders; default: all")
+    parser.add_argument("--apply", action="store_true", help="create the tables and apply the SQL to WAREHOUSE_DSN")
     options = parser.parse_args(arguments)
     try:
         if not options.apply:

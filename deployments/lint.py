@@ -1,9 +1,9 @@
-"""Find in prefect.yaml what Prefect would accept in silence.
+"""Find errors in prefect.yaml that Prefect accepts without a warning.
 
     python -m deployments.lint
 
 Prefect deploys a misspelt key or job variable, a schedule without identity and an unset variable of the environment
-with exit code 0. Each check here names the place, what it expected and what it found.
+with exit code 0. Each message here names the location, the expected value and the found value.
 """
 
 import importlib
@@ -48,7 +48,7 @@ def load(file: Path) -> dict[str, Any]:
     """Read a prefect.yaml.
 
     Raises:
-        TypeError: The file holds no mapping.
+        TypeError: The file is not a mapping.
     """
     config = yaml.safe_load(file.read_text(encoding="utf-8"))
     if not isinstance(config, dict):
@@ -57,15 +57,15 @@ def load(file: Path) -> dict[str, Any]:
 
 
 def errors(config: Mapping[str, Any], *, root: Path, environ: Mapping[str, str]) -> list[str]:
-    """Everything that is wrong with a prefect.yaml.
+    """Find the errors in a prefect.yaml.
 
     Args:
-        config: Its content.
-        root: The folder that it stands in, where its Dockerfile is looked for.
-        environ: The environment that it will be deployed from.
+        config: Content of the file.
+        root: Folder of the file and its Dockerfile.
+        environ: Environment of the deployment.
 
     Returns:
-        One line for each error, beginning with its place; empty if there is none.
+        One line for each error, beginning with its location; empty without errors.
     """
     deployments = config.get("deployments") or []
     names = Counter(deployment.get("name") for deployment in deployments)
@@ -82,7 +82,7 @@ def errors(config: Mapping[str, Any], *, root: Path, environ: Mapping[str, str])
         found.extend(_deployment(deployment, f"deployments.{deployment.get('name') or number}"))
     found.extend(_names(deployments))
     if not found:
-        # What the checks above do not know by name: Prefect's own reading of the types.
+        # The checks above do not cover all types: let Prefect's own models check the rest.
         found.extend(_pydantic(PrefectYamlModel, {k: v for k, v in config.items() if k != _SHARED}, "prefect.yaml"))
     return found
 
@@ -91,10 +91,10 @@ def flow_of(deployment: Mapping[str, Any]) -> Flow[..., Any]:
     """The flow that a deployment's module entrypoint names.
 
     Raises:
-        ImportError: It names no module that imports.
-        AttributeError: The module has nothing of that name.
-        TypeError: What it names is no flow.
-        ValueError: It is not of the form module.function.
+        ImportError: The module cannot be imported.
+        AttributeError: The module has no such function.
+        TypeError: The function is not a flow.
+        ValueError: The entrypoint does not have the form module.function.
     """
     entrypoint = str(deployment.get("entrypoint"))
     module, _, name = entrypoint.rpartition(".")
@@ -107,7 +107,7 @@ def flow_of(deployment: Mapping[str, Any]) -> Flow[..., Any]:
 
 
 def job_variables(pool: str) -> dict[str, Any]:
-    """The job variables that a worker of a type knows: their JSON schemas by name."""
+    """The JSON schemas of the job variables of a worker type, by name."""
     worker = BaseWorker.get_worker_class_from_type(pool)
     if worker is None:
         raise LookupError(f"expected Prefect to know a worker of type {pool}, found none")
@@ -124,8 +124,8 @@ def _deployment(deployment: Mapping[str, Any], at: str) -> Iterator[str]:
     given = deployment.get("parameters") or {}
     try:
         flow = flow_of(deployment)
-    except Exception as error:  # importing runs other people's code, which may raise anything
-        yield f"{at}.entrypoint: {deployment.get('entrypoint')!r} is no flow: {type(error).__name__}: {error}"
+    except Exception as error:  # an import runs any code, which may raise any error
+        yield f"{at}.entrypoint: {deployment.get('entrypoint')!r} is not a flow: {type(error).__name__}: {error}"
         return
     yield from _parameters(given, flow, f"{at}.parameters")
     for schedule in deployment.get("schedules") or []:
@@ -134,14 +134,14 @@ def _deployment(deployment: Mapping[str, Any], at: str) -> Iterator[str]:
             yield from _parameters(own, flow, f"{at}.schedules.parameters")
             missing = set(parameter_schema(flow).model_dump().get("required") or []) - {*given, *own}
             if missing:
-                yield f"{at}.schedules: expected values for {_listed(missing)}, which have no default; found none"
+                yield f"{at}.schedules: expected values for {_listed(missing)}, which have no default; found no values"
 
 
 def _names(deployments: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """One deployment of each flow has the flow's name, by which runs are started; more may have other names."""
+    """Check that one deployment of each flow has the flow's name, which starts runs; others may have other names."""
     named: dict[str, list[Any]] = {}
     for deployment in deployments:
-        with suppress(Exception):  # an entrypoint that is no flow is an error of its own
+        with suppress(Exception):  # `_deployment` reports an entrypoint that is not a flow
             named.setdefault(flow_of(deployment).name, []).append(deployment.get("name"))
     for flow, names in named.items():
         if flow not in names:
@@ -180,7 +180,7 @@ def _concurrency(limit: Any, at: str) -> Iterator[str]:
     yield from _unknown(limit, ConcurrencyLimitSpec, at)
     yield from _pydantic(ConcurrencyOptions, {k: v for k, v in limit.items() if k != "limit"}, at)
     if not isinstance(limit.get("limit"), int) or limit["limit"] < 1:
-        yield f"{at}.limit: expected a number above 0, found {limit.get('limit')!r}"
+        yield f"{at}.limit: expected a number greater than 0, found {limit.get('limit')!r}"
 
 
 def _schedules(deployment: Mapping[str, Any], at: str) -> Iterator[str]:
@@ -194,9 +194,9 @@ def _schedules(deployment: Mapping[str, Any], at: str) -> Iterator[str]:
             continue
         yield from _pydantic(RawScheduleConfig, schedule, place)
         if not schedule.get("slug"):
-            yield f"{place}: expected a slug, found none; without one the next deployment adds the schedule again"
+            yield f"{place}: expected a slug, found no slug; without a slug the next deployment adds the schedule again"
         if not schedule.get("timezone"):
-            yield f"{place}: expected a timezone, found none"
+            yield f"{place}: expected a timezone, found no timezone"
         timing = {key: schedule[key] for key in ("cron", "rrule", "timezone") if schedule.get(key)}
         if "cron" in timing:
             yield from _pydantic(CronSchedule, timing, place)
@@ -220,7 +220,7 @@ def _steps(section: Mapping[str, Any], at: str) -> Iterator[str]:
             try:
                 function = import_object(name)
             except (ImportError, AttributeError, ValueError) as error:
-                yield f"{place}: {name} is no step: {error}"
+                yield f"{place}: {name} is not a step: {error}"
                 continue
             known = _inputs(function)
             for unknown in (inputs or {}).keys() - known:
@@ -231,7 +231,7 @@ def _inputs(step: Any) -> set[str]:
     parameters = inspect.signature(step).parameters
     known = {name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD} | _STEP_KEYS
     if "build_kwargs" in parameters:
-        # The image build hands what it does not know itself to docker-py.
+        # The image build passes unknown inputs to docker-py.
         known |= inspect.signature(import_object("docker.APIClient").build).parameters.keys() - {"self"}
     return known
 
@@ -258,7 +258,7 @@ def main() -> None:
     """Lint the project's prefect.yaml from the command line; exit code 1 if it has errors."""
     root = Path(__file__).resolve().parents[1]
     found = errors(load(root / "prefect.yaml"), root=root, environ=os.environ)
-    print("\n".join(found) or "prefect.yaml: no error")
+    print("\n".join(found) or "prefect.yaml: no errors")
     raise SystemExit(bool(found))
 
 

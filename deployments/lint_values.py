@@ -1,4 +1,4 @@
-"""What the strings of a prefect.yaml may hold: templates that can be filled, and no secrets."""
+"""Check the strings of a prefect.yaml: every template has a value, and no string contains a secret."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from prefect.utilities.templating import PlaceholderType, find_placeholders
 
 ACTIONS = ("build", "push", "pull")
-"""The sections that hold steps."""
+"""The sections with steps."""
 
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|api_?key|access_key|credential|_dsn$|^dsn$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
@@ -20,54 +20,54 @@ _SECRET_VALUE = re.compile(
 
 
 def references(config: Mapping[str, Any], root: Path, environ: Mapping[str, str]) -> Iterator[str]:
-    """Templates that would be filled with nothing: variables that are not set, outputs of steps that do not exist.
+    """Find templates without a value: unset variables, and outputs of unknown steps.
 
     Args:
         config: Content of a prefect.yaml.
-        root: The folder that it stands in. A build argument may be unset where the Dockerfile has a default for it.
-        environ: The environment that it will be deployed from.
+        root: Folder of the file. A build argument with a default in the Dockerfile may be unset.
+        environ: Environment of the deployment.
 
     Yields:
-        One line for each error, beginning with its place.
+        One line for each error, beginning with its location.
     """
     ids = {inputs.get("id") for inputs in _all_inputs(config)}
     defaulted: set[str] = set()
     for inputs in _all_inputs(config):
         dockerfile = root / str(inputs.get("dockerfile", "Dockerfile"))
         if "buildargs" in inputs and dockerfile.is_file():
-            # ${NAME:-default} takes the default for an empty argument as well.
+            # ${NAME:-default} also replaces an empty argument.
             defaulted |= set(re.findall(r"\$\{(\w+):-", dockerfile.read_text(encoding="utf-8")))
     for path, value in _strings(config):
         for reference in find_placeholders(value):
             name = reference.name.lstrip("$")
             if reference.type is PlaceholderType.ENV_VAR:
                 if not environ.get(name) and not ("buildargs" in path and path[-1] in defaulted):
-                    yield f"{'.'.join(path)}: expected {name} in the environment, found none; it would become empty"
+                    yield f"{'.'.join(path)}: expected {name} in the environment, found none: the value would be empty"
             elif reference.type is PlaceholderType.STANDARD and name.split(".")[0] not in {*ids, "ctx"}:
-                yield f"{'.'.join(path)}: {reference.full_match} names no step of this file; it would vanish"
+                yield f"{'.'.join(path)}: {reference.full_match} is not the output of a step: the value would be empty"
 
 
 def secrets(config: Mapping[str, Any]) -> Iterator[str]:
-    """Secrets in clear, told by their names or their looks, and those that deploying would lay in clear on the server.
+    """Find secrets in plain text, by name or by pattern, and secrets that a deployment would store in plain text.
 
-    Prefect fills in variables of the environment and blocks when it deploys, and stores what comes out; only steps keep
-    their templates.
+    A deployment replaces variables of the environment and blocks by their values, and the server stores the values.
+    Only steps keep their templates.
 
     Yields:
-        One line for each, beginning with its place, without the value.
+        One line for each secret, beginning with its location, without the value.
     """
     for path, value in _strings(config):
         place = ".".join(path)
         filled_in = {p for p in find_placeholders(value) if p.type is not PlaceholderType.STANDARD}
         is_stored = path[0] in ("deployments", "definitions") and not set(path) & set(ACTIONS)
         if _SECRET_VALUE.search(value):
-            yield f"{place}: a secret in clear. Put it into a Prefect block"
+            yield f"{place}: a secret in plain text. Put it into a Prefect block"
         elif _SECRET_NAME.search(path[-1]) and value and not filled_in:
-            yield f"{place}: by its name a secret, in clear. Put it into a Prefect block"
+            yield f"{place}: the name suggests a secret in plain text. Put it into a Prefect block"
         elif is_stored and any(
             p.type is PlaceholderType.BLOCK_DOCUMENT or _SECRET_NAME.search(p.name) for p in filled_in
         ):
-            yield f"{place}: {value} would lie in clear on the server once deployed. Load the block in the run"
+            yield f"{place}: the server would store {value} in plain text. Load the block in the run"
 
 
 def _all_inputs(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

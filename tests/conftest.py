@@ -1,7 +1,7 @@
-"""Real services for the tests: Postgres, S3 and a Prefect server, each started by the first test that asks for it.
+"""Real services for the tests: Postgres, S3 and a Prefect server. The first test that needs a service starts it.
 
-`WAREHOUSE_DSN` (a role that may create databases and roles) and `AWS_ENDPOINT_URL` with `AWS_*` (a key that may create
-buckets), where they are given, are used instead.
+If `WAREHOUSE_DSN` or `AWS_ENDPOINT_URL` with `AWS_*` is set, the tests use that service. The role must be allowed to
+create databases and roles, the key must be allowed to create buckets.
 """
 
 import functools
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 TIERS = ("unit", "sql_cases", "integration", "faults", "end_to_end")
 
-# `make test` draws the same examples each time; `make test-random` draws others, by a seed that it prints.
+# `make test` always draws the same examples; `make test-random` draws new examples and prints the seed.
 settings.register_profile("repeatable", derandomize=True, database=None)
 settings.register_profile("random", derandomize=False, database=None, print_blob=True)
 settings.load_profile("repeatable")
@@ -46,18 +46,18 @@ _numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A test that forgets to ask for the server fails at once, instead of starting one of its own.
+    # A test that does not request the server must fail at once, and not start a second server.
     os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
     os.environ["DO_NOT_TRACK"] = "1"
-    config.addinivalue_line("markers", "docker: needs a Docker engine: without one skipped, or failed where CI is set")
+    config.addinivalue_line("markers", "docker: needs a Docker engine: skipped without one, or failed if CI is set")
     config.addinivalue_line("markers", "every_store: runs on the S3 server of the session and on Ceph's gateway")
     config.addinivalue_line(
-        "markers", "object_store: needs Ceph's gateway: where it is not installed skipped, or failed where CI is set"
+        "markers", "object_store: needs Ceph's gateway: skipped if it is not installed, or failed if CI is set"
     )
     config.addinivalue_line(
-        "markers", "pooler: needs PgBouncer: where it is not installed skipped, or failed where CI is set"
+        "markers", "pooler: needs PgBouncer: skipped if it is not installed, or failed if CI is set"
     )
     config.addinivalue_line(
         "markers",
@@ -65,19 +65,19 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "slow: takes more than about a second; `make test-fast` leaves it out")
     config.addinivalue_line("filterwarnings", "error")
-    # pygal's import hook is of the old kind, which Python 3.12 passes over and 3.11 warns of.
+    # pygal has an import hook of the old kind, which Python 3.12 ignores and Python 3.11 warns about.
     config.addinivalue_line("filterwarnings", "ignore:PluginImportFixer:ImportWarning")
-    # Prefect's clients leave sockets to the garbage collector, which complains in whatever test is running by then.
+    # Prefect's clients leave open sockets to the garbage collector, which warns in an unrelated test.
     config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
-    # Prefect's background threads draw random numbers, also while a strategy is at work.
+    # Prefect's background threads draw random numbers, even while a strategy is active.
     config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
-    for ours_to_wait_for in ("prefect", "fastapi", "starlette", "pydantic", "botocore", "websockets", "docker"):
+    for library in ("prefect", "fastapi", "starlette", "pydantic", "botocore", "websockets", "docker"):
         for category in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning"):
-            config.addinivalue_line("filterwarnings", f"ignore::{category}:{ours_to_wait_for}")
+            config.addinivalue_line("filterwarnings", f"ignore::{category}:{library}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests that are marked `every_store` run on each."""
+    """Run a test marked `every_store` on each S3 server."""
     if metafunc.definition.get_closest_marker("every_store"):
         ceph = pytest.param("ceph", marks=pytest.mark.object_store)
         metafunc.parametrize("store", ["session", ceph], indirect=True)
@@ -87,16 +87,16 @@ def _tier_of(item: pytest.Item) -> str:
     return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first. Of several processes one runs all that is end to end, and begins with it."""
+    """Run quick tests first. Of several processes, one runs all end-to-end tests, and begins with them."""
     tiers = list(TIERS)
     if "PYTEST_XDIST_WORKER" in os.environ:
         tiers.insert(0, tiers.pop())
     for item in items:
-        if _tier_of(item) == "end_to_end":  # the Docker engine is the same for all
+        if _tier_of(item) == "end_to_end":  # these tests share one Docker engine
             item.add_marker(pytest.mark.xdist_group("end_to_end"))
-        elif item.get_closest_marker("object_store"):  # Ceph takes as much as the other services together
+        elif item.get_closest_marker("object_store"):  # Ceph needs as much memory as all other services
             item.add_marker(pytest.mark.xdist_group("object_store"))
     place = {tier: number for number, tier in enumerate(tiers)}
     items.sort(key=lambda item: place.get(_tier_of(item), 0))
@@ -149,7 +149,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def reachable_tmp_path() -> Iterator[Path]:
-    """A temporary folder that an unprivileged Postgres can reach, too; root's `tmp_path` is root's alone."""
+    """A temporary folder that an unprivileged Postgres can read; only root can read root's `tmp_path`."""
     folder = Path(tempfile.mkdtemp(prefix="tally-test-"))
     folder.chmod(0o711)
     yield folder
@@ -172,7 +172,7 @@ def services() -> Iterator[embedded.Services]:
 def _empty_databases(services: embedded.Services) -> Iterator[list[str]]:
     empty: list[str] = []
     yield empty
-    if services.postgres is None:  # ours goes with its folder
+    if services.postgres is None:  # the folder of our own server is removed as a whole
         with psycopg.connect(services.administration["WAREHOUSE_DSN"], autocommit=True) as connection:
             for name in empty:
                 connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -182,7 +182,7 @@ def _empty_databases(services: embedded.Services) -> Iterator[list[str]]:
 def database(
     services: embedded.Services, _empty_databases: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
-    """The DSN of an empty database, which belongs to the flows' role and to this test; `WAREHOUSE_DSN` is set to it."""
+    """The DSN of this test's own empty database, owned by the flows' role; sets `WAREHOUSE_DSN`."""
     with _own_database(services, _empty_databases) as own:
         monkeypatch.setenv("WAREHOUSE_DSN", own)
         yield own
@@ -193,8 +193,8 @@ class TotesysSource:
     """A Totesys database.
 
     Attributes:
-        owner_dsn: For `fill_source`, `change_source` and what else a test does to it.
-        reader_dsn: Of a role that may read its tables and nothing more; `TOTESYS_DSN` is set to it.
+        owner_dsn: DSN of the owner, for `fill_source`, `change_source` and other changes.
+        reader_dsn: DSN of a role that may only read the tables; the value of `TOTESYS_DSN`.
     """
 
     owner_dsn: str = field(repr=False)
@@ -220,7 +220,7 @@ def totesys_source(
     _totesys_reader: tuple[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[TotesysSource]:
-    """A Totesys database of this test's own: its tables, without a row."""
+    """This test's own Totesys database, with empty tables."""
     user, password = _totesys_reader
     with _own_database(services, _empty_databases) as owner_dsn:
         with psycopg.connect(owner_dsn, autocommit=True) as connection:
@@ -235,7 +235,7 @@ def _own_database(services: embedded.Services, empty: list[str]) -> Iterator[str
     dsn = services.environment["WAREHOUSE_DSN"]
     name = empty.pop() if empty else _create_database(services)
     yield make_conninfo(dsn, dbname=name)
-    # A test may have restarted the server, and the port may be another one now.
+    # A test may have restarted the server on another port.
     dsn = services.postgres.dsn if services.postgres else dsn
     with psycopg.connect(make_conninfo(dsn, dbname=name), autocommit=True) as connection:
         _empty(connection, name)
@@ -256,7 +256,7 @@ def _create_database(services: embedded.Services) -> str:
 
 
 def _empty(connection: psycopg.Connection, database: str) -> None:
-    """Leave nothing of a test: several times faster than another database, which costs a copy and a checkpoint."""
+    """Remove all changes of a test. A new database would cost a copy and a checkpoint, several times as much."""
     connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
         " AND pid <> pg_backend_pid()",
@@ -276,8 +276,8 @@ class Store:
     """An S3 server.
 
     Attributes:
-        environment: The variables that reach it, `AWS_*`, with the flows' key.
-        administration: The same with the rights to make buckets.
+        environment: `AWS_*` variables with the flows' key.
+        administration: `AWS_*` variables with a key that may create buckets.
     """
 
     environment: dict[str, str] = field(repr=False)
@@ -294,7 +294,7 @@ class TotesysStores:
 
 @pytest.fixture(scope="session")
 def ceph() -> Iterator[Store]:
-    """Ceph's gateway; one key may do everything."""
+    """Ceph's gateway; one key has all rights."""
     folder = Path(tempfile.mkdtemp(prefix="tally-test-ceph-"))
     folder.chmod(0o711)
     try:
@@ -306,7 +306,7 @@ def ceph() -> Iterator[Store]:
 
 @pytest.fixture
 def store(request: pytest.FixtureRequest) -> Store:
-    """The S3 server of the test: that of the session, or, in tests for every store, each in turn."""
+    """The S3 server of the test: the session's server, or each server in turn for a test marked `every_store`."""
     if getattr(request, "param", "session") == "ceph":
         return cast("Store", request.getfixturevalue("ceph"))
     services: embedded.Services = request.getfixturevalue("services")
@@ -320,7 +320,7 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 @pytest.fixture
 def lake_administrator(store: Store) -> "S3Client":
-    """A client that may do what the flows may not: make and configure buckets, set access rules."""
+    """A client with more rights than the flows: it may create and configure buckets, and set access rules."""
     return _administrator(
         *map(store.administration.get, ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
         *map(store.administration.get, ("AWS_SESSION_TOKEN", "AWS_REGION")),
@@ -331,13 +331,13 @@ def lake_administrator(store: Store) -> "S3Client":
 def _administrator(
     endpoint_url: str | None, key_id: str | None, secret: str | None, token: str | None, region: str | None
 ) -> "S3Client":
-    """Clients are slow to make."""
+    """Cache clients, because they are slow to create."""
     return boto3.Session(key_id, secret, token, region_name=region).client("s3", endpoint_url=endpoint_url)
 
 
 @pytest.fixture
 def bucket(store: Store, lake_administrator: "S3Client", monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The name of an empty bucket of this test's own; `LAKE_BUCKET` and `AWS_*` are set to it, with the flows' key."""
+    """The name of this test's own empty bucket; sets `LAKE_BUCKET` and `AWS_*` with the flows' key."""
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     for variable, value in store.environment.items():
         monkeypatch.setenv(variable, value)
@@ -350,8 +350,8 @@ def bucket(store: Store, lake_administrator: "S3Client", monkeypatch: pytest.Mon
 def totesys_stores(
     bucket: str, lake_administrator: "S3Client", monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TotesysStores]:
-    """The two stores of `totesys`, set up and empty; `TOTESYS_CSV_BUCKET` and `TOTESYS_PARQUET_BUCKET` name them."""
-    del bucket  # its variables say where S3 is
+    """The two empty, prepared stores of `totesys`; sets `TOTESYS_CSV_BUCKET` and `TOTESYS_PARQUET_BUCKET`."""
+    del bucket  # needed only for its variables
     with _own_bucket(lake_administrator) as csv, _own_bucket(lake_administrator) as parquet:
         lake_administrator.put_object(Bucket=csv, Key="input/setup_success_csv_input.txt")
         lake_administrator.put_object(Bucket=parquet, Key="input/setup_success_parquet_input.txt")
@@ -375,8 +375,8 @@ def _own_bucket(administrator: "S3Client") -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[str]:
-    """The API URL of the session's own Prefect server; flows and the `prefect` command talk to it from here on."""
-    from prefect_session import prefect_session  # Prefect is slow to import, and most tests do without
+    """The API URL of the session's own Prefect server, which flows and the `prefect` command then use."""
+    from prefect_session import prefect_session  # Prefect is slow to import, and most tests do not need it
 
     with prefect_session() as api_url:
         yield api_url

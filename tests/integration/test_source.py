@@ -203,7 +203,7 @@ def test_another_database_is_extracted_from_the_beginning(filled: "TotesysSource
     with snapshot(database) as opened:
         begin, reason = opened.usable(watermark)
         assert begin is None
-        assert "the source is database" in reason
+        assert "the source is now database" in reason
         assert watermark.source in reason
     elsewhere, _ = extract(database, watermark)
     assert len(elsewhere["sales_order"]) == 10
@@ -212,9 +212,9 @@ def test_another_database_is_extracted_from_the_beginning(filled: "TotesysSource
 
 @pytest.mark.parametrize(
     ("offset", "reason"),
-    [(1000, "it was put back"), (-OLDEST_HORIZON - 1000, "transactions since the extraction before")],
+    [(1000, "the source was restored"), (-OLDEST_HORIZON - 1000, "transactions since the last extraction")],
 )
-def test_watermark_that_proves_nothing_is_not_used(filled: "TotesysSource", offset: int, reason: str) -> None:
+def test_unusable_watermark_causes_a_full_extraction(filled: "TotesysSource", offset: int, reason: str) -> None:
     _, watermark = extract(filled.reader_dsn, None)
     with snapshot(filled.reader_dsn) as opened:
         assert opened.usable(watermark)[0] == watermark

@@ -1,4 +1,4 @@
-"""Each error that Prefect would deploy without a word fails the lint."""
+"""Each error that Prefect deploys without a warning fails the lint."""
 
 import copy
 import tomllib
@@ -120,7 +120,7 @@ IMAGE_STEP = "build/0/prefect_docker.deployments.steps.build_docker_image"
             put(f"{MONTHLY}/schedules/0/tz", "UTC"), "schedules.0.tz: Extra inputs", id="unknown-key-of-a-schedule"
         ),
         pytest.param(put(f"{IMAGE_STEP}/dockerfil", "x"), "dockerfil: expected one of", id="unknown-input-of-a-step"),
-        pytest.param(put("push", [{"no.such.step": {}}]), "no.such.step is no step", id="step-that-does-not-import"),
+        pytest.param(put("push", [{"no.such.step": {}}]), "no.such.step is not a step", id="step-that-does-not-import"),
         pytest.param(put("pull", []), "pull: expected a step, found none", id="no-pull-step"),
         pytest.param(
             put("deployments/1/pull", []), "sample-profile.pull: expected a step", id="no-pull-step-of-its-own"
@@ -191,7 +191,7 @@ IMAGE_STEP = "build/0/prefect_docker.deployments.steps.build_docker_image"
             "concurrency_limit.collision_strategy",
             id="collision-strategy-nobody-knows",
         ),
-        pytest.param(put(f"{MONTHLY}/concurrency_limit/limit", 0), "expected a number above 0", id="limit-of-nothing"),
+        pytest.param(put(f"{MONTHLY}/concurrency_limit/limit", 0), "expected a number greater", id="limit-of-nothing"),
         pytest.param(put(f"{MONTHLY}/paused", "perhaps"), "paused", id="value-that-prefect-cannot-read"),
         pytest.param(
             put(f"{VARIABLES}/env", {"LEVEL": "{{ $NO_SUCH_NAME }}"}),
@@ -203,23 +203,23 @@ IMAGE_STEP = "build/0/prefect_docker.deployments.steps.build_docker_image"
             "expected OTHER in the environment",
             id="build-argument-without-default",
         ),
-        pytest.param(put(f"{VARIABLES}/image", "{{ build.image }}"), "names no step", id="output-of-no-step"),
+        pytest.param(put(f"{VARIABLES}/image", "{{ build.image }}"), "is not the output", id="output-of-no-step"),
         pytest.param(
-            put(f"{VARIABLES}/env", {"DB_PASSWORD": "hunter2"}), "by its name a secret", id="secret-told-by-its-name"
+            put(f"{VARIABLES}/env", {"DB_PASSWORD": "hunter2"}), "the name suggests a secret", id="secret-by-name"
         ),
         pytest.param(
             put(f"{VARIABLES}/env", {"URL": "postgresql://me:hunter2@db/x"}),
-            "a secret in clear",
+            "a secret in plain text",
             id="url-with-password",
         ),
         pytest.param(
             put(f"{VARIABLES}/env", {"WAREHOUSE": "{{ $WAREHOUSE_DSN }}"}),
-            "would lie in clear",
+            "in plain text. Load the block in the run",
             id="secret-of-the-environment",
         ),
         pytest.param(
             put(f"{VARIABLES}/env", {"X": "{{ prefect.blocks.secret.x }}"}),
-            "would lie in clear",
+            "in plain text. Load the block in the run",
             id="secret-of-a-block",
         ),
     ],

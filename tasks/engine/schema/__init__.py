@@ -1,1 +1,1 @@
-"""Schemas: tables are created, compared, changed, migrated and reset."""
+"""Schemas: create, compare, change, migrate and reset tables."""

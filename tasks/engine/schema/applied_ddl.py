@@ -1,4 +1,4 @@
-"""What the ledger records of DDL: the checksum of each table, view and migration that was applied."""
+"""The ledger's record of DDL: the checksum of each applied table, view and migration."""
 
 from psycopg import sql
 
@@ -6,13 +6,13 @@ from tasks.engine.warehouse.tables import Connection
 
 
 def applied_files(connection: Connection) -> dict[str, str]:
-    """Checksums of the DDL that was applied, by address."""
+    """Checksums of the applied DDL, by address."""
     rows = connection.execute("SELECT path, sha256 FROM ledger.applied_files")
     return {str(path): str(digest) for path, digest in rows}
 
 
 def write_applied(connection: Connection, path: str, digest: str) -> None:
-    """Enter DDL that was just applied."""
+    """Record applied DDL."""
     connection.execute(
         sql.SQL(
             "INSERT INTO ledger.applied_files (path, sha256) VALUES (%s, %s)"

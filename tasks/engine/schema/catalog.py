@@ -1,4 +1,4 @@
-"""What Postgres' catalog says about tables: the columns that a table has, and the partitions."""
+"""Read the columns and the partitions of tables from Postgres' catalog."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from tasks.engine.warehouse.tables import Connection, table_name
 
 @dataclass(frozen=True)
 class ColumnShape:
-    """One column of a table, as far as a COPY depends on it.
+    """The properties of a column that matter for a COPY.
 
     Attributes:
         type: As Postgres prints it, with length or precision, such as `numeric(12,4)`.
@@ -25,7 +25,7 @@ class ColumnShape:
 
 
 def columns_of(connection: Connection, table: str) -> dict[str, ColumnShape]:
-    """The columns of a table by name, in the order of the table; empty where there is no such table."""
+    """The columns of a table by name, in the order of the table; empty if the table does not exist."""
     schema, name = table.split(".")
     rows = connection.execute(
         "SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull FROM pg_attribute a"
@@ -52,7 +52,7 @@ def is_partition_of(connection: Connection, child: str, parent: str) -> bool:
 def column_differences(
     table: str, expected: Mapping[str, ColumnShape], found: Mapping[str, ColumnShape]
 ) -> list[tuple[str, sql.Composed]]:
-    """How the columns of a table differ from those expected: a sentence, and the statement that resolves it, each."""
+    """Compare a table's columns with the expected columns: a sentence and a statement for each difference."""
     differences: list[tuple[str, sql.Composed]] = []
     alter = sql.SQL("ALTER TABLE {} ").format(table_name(table))
     for name, wanted in expected.items():

@@ -1,4 +1,4 @@
-"""The difference between a table as it is and as it is wanted: the statements of safe changes, and what is refused."""
+"""Compare a table with its wanted state: the statements of the safe changes, and the refused differences."""
 
 import re
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ _NAMES = {"c": "check", "f": "foreign key", "p": "primary key", "u": "unique", "
 
 @dataclass
 class Changes:
-    """What brings one table or view to its wanted state.
+    """The changes that bring one table or view to its wanted state.
 
     Attributes:
-        name: Its address.
-        first: Statements that must run before the columns change: constraints and indexes that go.
+        name: Address of the table or view.
+        first: Statements that run before the columns change: they drop constraints and indexes.
         alter: Clauses of one ALTER TABLE.
-        then: Statements that follow it.
-        refused: What the step does not do by itself, each with the statements that would.
-        is_retyped: Whether a column's type changes, which views of the table do not allow.
+        then: Statements that run after the ALTER TABLE.
+        refused: Differences that the step does not resolve, each with the statements that would resolve it.
+        is_retyped: Whether a column's type changes, which Postgres does not allow while views read the table.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Changes:
 
 
 def table_changes(connection: Connection, found: Relation, wanted: Relation) -> Changes:
-    """Compare a table with its wanted state; rows are counted where a change depends on them."""
+    """Compare a table with its wanted state, and count rows if a change depends on them."""
     changes = Changes(found.name)
     if (found.kind, found.options) != (wanted.kind, wanted.options):
         parts = [f"a {_kind(each)} {each.options}".rstrip() for each in (wanted, found)]
@@ -61,7 +61,7 @@ def table_changes(connection: Connection, found: Relation, wanted: Relation) -> 
 
 
 def comment_changes(found: Relation, wanted: Relation) -> Iterator[sql.Composed]:
-    """Statements for the comments of a table or view, and of its columns, that differ."""
+    """Statements for the different comments of a table or view and of its columns."""
     if found.comment != wanted.comment:
         kind = sql.SQL("VIEW" if wanted.is_view else "TABLE")
         comment = sql.SQL("COMMENT ON {} {} IS {}")
@@ -79,7 +79,7 @@ def _kind(relation: Relation) -> str:
 
 
 def _compare_names(connection: Connection, changes: Changes, found: Relation, wanted: Relation) -> None:
-    """Columns that are there on one side alone. A rename looks like a removal and an addition, and is never guessed."""
+    """Columns on one side only. A rename looks like a removal and an addition, so the step never guesses a rename."""
     table = table_name(found.name)
     missing = [column for name, column in wanted.columns.items() if name not in found.columns]
     extra = [column for name, column in found.columns.items() if name not in wanted.columns]
@@ -92,21 +92,21 @@ def _compare_names(connection: Connection, changes: Changes, found: Relation, wa
         ]
         sentence = f"column {column.name}: expected no such column, found {column.type}"
         if renames:
-            sentence += "; the first statement if it was renamed, the last one if it was removed"
+            sentence += "; run the first statement for a renamed column, the last statement for a removed column"
         changes.refused.append((sentence, (*renames, alter + sql.SQL("DROP COLUMN {}").format(old))))
     for column in missing:
         clause = sql.SQL("ADD COLUMN {}").format(definition(column))
         reason = "a column disappeared at the same time" if extra else _obstacle(connection, found, column)
         if reason:
             statement = sql.SQL("ALTER TABLE {} ").format(table) + clause
-            sentence = f"column {column.name}: expected {column.type}, found no such column; it is not added: {reason}"
+            sentence = f"column {column.name}: expected {column.type}, found no such column; not added: {reason}"
             changes.refused.append((sentence, (statement,)))
         else:
             changes.alter.append(clause)
 
 
 def definition(column: ColumnInfo) -> sql.Composed:
-    """A column as CREATE TABLE and ADD COLUMN write it."""
+    """The definition of a column in CREATE TABLE and ADD COLUMN."""
     parts = [column.type]
     if column.kind.startswith("identity"):
         parts.append(f"GENERATED {'ALWAYS' if column.kind.endswith('a') else 'BY DEFAULT'} AS IDENTITY")
@@ -120,7 +120,7 @@ def definition(column: ColumnInfo) -> sql.Composed:
 
 
 def _obstacle(connection: Connection, found: Relation, column: ColumnInfo) -> str | None:
-    """Why a new column would not be safe to add; None where it is."""
+    """The reason why a new column is not safe to add; None if it is safe."""
     if column.kind:
         return f"it is {column.kind.split()[0]}, which rewrites the table"
     if column.default is not None:
@@ -174,7 +174,7 @@ def _require(connection: Connection, changes: Changes, wanted: ColumnInfo, alter
 
 
 def _compare_partitions(changes: Changes, found: Relation, wanted: ColumnInfo) -> None:
-    """A partition keeps a NOT NULL of its own when that of its parent goes."""
+    """Drop NOT NULL in the partitions, too: a partition keeps its own NOT NULL after its parent loses it."""
     if not wanted.is_nullable:
         return
     for partition in found.required_in.get(wanted.name, []):
@@ -194,12 +194,12 @@ def _compare_constraints(changes: Changes, found: Relation, wanted: Relation) ->
         drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, sql.Identifier(name))
         add = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(table, sql.Identifier(name), sql.SQL(text))
         if kind == "p" or (there and there[0] in {"p", "u", "x"}):
-            sentence = f"{_NAMES[kind]} {name}: expected {text}, found {there[1] if there else 'none of this name'}"
+            sentence = f"{_NAMES[kind]} {name}: expected {text}, found {there[1] if there else 'no such constraint'}"
             changes.refused.append((sentence, (drop, add) if there else (add,)))
             continue
         if there:
             changes.first.append(drop)
-        is_deferred = kind == "c" or (kind == "f" and found.kind == "r")  # others cannot be added NOT VALID
+        is_deferred = kind == "c" or (kind == "f" and found.kind == "r")  # Postgres allows NOT VALID only for these
         changes.then.append(add + sql.SQL(" NOT VALID") if is_deferred else add)
         if is_deferred:
             changes.then.append(_validate(found.name, name))
@@ -214,7 +214,7 @@ def _validate(table: str, constraint: str) -> sql.Composed:
 
 
 def _compare_indexes(changes: Changes, found: Relation, wanted: Relation) -> None:
-    """An index that only Postgres knows stays, where it is not unique: an administrator may have added it."""
+    """Compare indexes. An unknown index that is not unique remains, because an administrator may have added it."""
     schema = found.name.split(".")[0]
     for name, text in wanted.indexes.items():
         there = found.indexes.get(name)

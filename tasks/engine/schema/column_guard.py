@@ -1,8 +1,8 @@
-"""The guard of a binary COPY: the columns of its target must be exactly those that the encoder sends.
+"""Check the target of a binary COPY: its columns must be exactly the columns that the encoder sends.
 
-Postgres does not compare types in a binary COPY. It stores the bytes of one type as a value of another type where the
-lengths fit, and reports no error. So a load compares the catalog with its contract, in its own transaction, before it
-reads a row.
+Postgres does not compare types in a binary COPY. If the lengths fit, Postgres stores the bytes of one type as a value
+of another type, and reports no error. So a load compares the catalog with its contract, in its own transaction,
+before it reads a row.
 """
 
 from datetime import date
@@ -18,18 +18,18 @@ from tasks.engine.warehouse.tables import Connection, has_table, shared_column_t
 
 
 def check_target(connection: Connection, contract: Contract, value: date | None) -> None:
-    """Compare a contract with its staging table, and with the partition of a value where that partition exists.
+    """Compare a contract with its staging table, and with the partition of a value if that partition exists.
 
-    The tables stay locked against changes of their columns until the transaction ends.
+    The tables remain locked against changes of their columns until the transaction ends.
 
     Args:
         connection: In the transaction of the load.
-        contract: Whose columns the load sends.
-        value: Of the partition; None for a table without partitions.
+        contract: Contract of the load.
+        value: Value of the partition; None for a table without partitions.
 
     Raises:
         SchemaDriftError: A column is missing, unknown, or of another type or nullability; or a table has the name of
-            the partition and is not attached. The message lists each difference and the statement that resolves it.
+            the partition but is not attached. The message lists each difference and the statement that resolves it.
     """
     parent, target = contract.table, partition_table(contract, value)
     tables = [parent]
@@ -43,18 +43,18 @@ def check_target(connection: Connection, contract: Contract, value: date | None)
     said: set[str] = set()
     for table in tables:
         for sentence, statement in column_differences(table, expected, columns_of(connection, table)):
-            if sentence not in said:  # a change of the parent changes its partitions, too
+            if sentence not in said:  # a change of the parent also changes its partitions
                 said.add(sentence)
                 lines.append(f"  {table}, {sentence}\n    {statement.as_string(connection)};")
     if contract.partition and value and target in tables and not is_partition_of(connection, target, parent):
         attach = attach_partition(contract, contract.partition, value).as_string(connection)
-        lines.append(f"  {target}: expected a partition of {parent}, found a table of its own\n    {attach};")
+        lines.append(f"  {target}: expected a partition of {parent}, found a separate table\n    {attach};")
     if lines:
         raise SchemaDriftError(
             f"{target}: the table differs from contract {contract.dataset}; nothing was read or written:\n"
             + "\n".join(lines)
-            + "\nDeploy the contract that belongs to this table, let the DDL step of the flow make the change, or put"
-            f" the statements into a migration below sql/{contract.schema}/migrations/"
+            + "\nDeploy the contract of this table, let the DDL step of the flow make the change, or put the statements"
+            f" into a migration below sql/{contract.schema}/migrations/"
         )
 
 

@@ -1,4 +1,4 @@
-"""The DDL step: the ledger, the staging tables of contracts and the tables under `sql/` become what they should be."""
+"""The DDL step: create and change the ledger, the staging tables of contracts and the tables under `sql/`."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,11 +23,11 @@ from tasks.engine.warehouse.tables import Connection, lock
 def apply_ddl(
     connection: Connection, contracts: Sequence[Contract], schemas: Sequence[str], root: Path = ROOT
 ) -> list[str]:
-    """Create what is missing and make the safe changes of what differs, all of it or nothing.
+    """Create missing tables and make the safe changes of different tables, all of them or none.
 
-    The step compares a table only where its DDL is another one than the ledger recorded, or where the table is gone.
-    So it costs two queries and no lock where nothing changed. A shared table that exists is never changed: it may
-    belong to a role that lets this one do no more than read.
+    The step compares a table only if its DDL differs from the ledger's record, or if the table is missing. So a step
+    without changes costs two queries and no lock. The step never changes an existing shared table, because the table
+    may belong to a role that allows this role only to read.
 
     Returns:
         Names of the schemas, tables and views that were created, changed or compared.
@@ -47,7 +47,7 @@ def apply_ddl(
 def due_changes(
     connection: Connection, contracts: Sequence[Contract], schemas: Sequence[str], root: Path = ROOT
 ) -> DdlPlan:
-    """What `apply_ddl` would do now. The caller rolls its transaction back."""
+    """The changes that `apply_ddl` would make now. The caller rolls its transaction back."""
     connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(DDL_LOCK_WAIT)))
     wanted = wanted_objects(contracts, schemas, root)
     existing, recorded = _state(connection, wanted)
@@ -77,7 +77,7 @@ def _apply(connection: Connection, wanted: Sequence[WantedObject], root: Path) -
         plan = plan_ddl(connection, wanted, due, root)
         plan.refuse()
         for schema in dict.fromkeys(rebuild.table.name.split(".")[0] for rebuild in plan.rebuilds):
-            lock(connection, f"schema {schema}")  # no build writes to the old table meanwhile
+            lock(connection, f"schema {schema}")  # so no build writes to the old table during the rebuild
         for name, statement in plan.statements:
             with errors_at(f"DDL of {name}"):
                 connection.execute(statement)
@@ -93,7 +93,7 @@ def _apply(connection: Connection, wanted: Sequence[WantedObject], root: Path) -
 
 
 def _to_run(pending: Sequence[Migration], existing: Collection[str], recorded: Mapping[str, str]) -> list[Migration]:
-    """Those of the pending migrations whose schema has tables; the others describe what new tables have already."""
+    """The pending migrations of schemas with tables. A new schema needs none, because its tables are up to date."""
     to_run = []
     for schema in dict.fromkeys(each.schema for each in pending):
         tables = [name for name in sorted(existing) if name.startswith(f"{schema}.")]
@@ -106,7 +106,7 @@ def _to_run(pending: Sequence[Migration], existing: Collection[str], recorded: M
 def _check_rebuilt(connection: Connection, plan: DdlPlan) -> None:
     """Compare the types of the queries that filled new tables, and run the tables' checks.
 
-    A failure takes everything back.
+    A failure rolls back all changes.
     """
     for rebuild in plan.rebuilds:
         for parameters in rebuild.parameters:
@@ -115,18 +115,18 @@ def _check_rebuilt(connection: Connection, plan: DdlPlan) -> None:
 
 
 def _verify(connection: Connection, wanted: Sequence[WantedObject], due: Sequence[WantedObject], root: Path) -> None:
-    """See that the changes left no difference, before the ledger records them."""
+    """Check that the changes left no difference, before the ledger records them."""
     left = plan_ddl(connection, wanted, due, root)
     left.refuse()
     if left.statements:
         raise SchemaDriftError(
-            "the changes of the DDL step left differences; nothing was changed. Make these changes by a migration:\n"
+            "the changes of the DDL step left differences; nothing was changed. Make these changes in a migration:\n"
             + "\n".join(f"  {name}: {statement.as_string(connection)};" for name, statement in left.statements)
         )
 
 
 def _state(connection: Connection, wanted: Sequence[WantedObject]) -> tuple[set[str], dict[str, str]]:
-    """What exists of what is wanted, and what the ledger recorded of it: two queries."""
+    """The existing wanted objects, and the ledger's record of them, in two queries."""
     existing = _existing(connection, wanted)
     return existing, applied_files(connection) if "ledger.applied_files" in existing else {}
 
@@ -138,9 +138,9 @@ def _due(
     recorded: Mapping[str, str],
     migrated: Collection[str] = (),
 ) -> list[WantedObject]:
-    """What must be made or compared: what does not exist, was recorded with other DDL, or may have been migrated.
+    """The objects to create or compare: missing, recorded with different DDL, or possibly changed by a migration.
 
-    A shared table is due only where it does not exist.
+    A shared table is due only if it is missing.
     """
 
     def is_current(each: WantedObject) -> bool:

@@ -1,4 +1,4 @@
-"""What the DDL step has to do: the statements in their order, and the differences that it refuses."""
+"""The plan of the DDL step: the statements in their order, and the refused differences."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,17 +15,17 @@ from tasks.engine.schema.relations import Relation, dependent_views, read_relati
 from tasks.engine.warehouse.tables import Connection, table_name
 
 Statement = tuple[str, sql.SQL | sql.Composed]
-"""The table or view that a statement is for, and the statement."""
+"""A statement, after the name of its table or view."""
 
 
 @dataclass
 class DdlPlan:
-    """What brings some tables and views to their wanted state.
+    """The changes that bring some tables and views to their wanted state.
 
     Attributes:
-        statements: In their order.
-        refused: Differences that the step does not resolve by itself, each with the statements that would.
-        rebuilds: Tables that are made anew; their statements are among the others.
+        statements: All statements, in their order.
+        refused: Differences that the step does not resolve, each with the statements that would resolve it.
+        rebuilds: Rebuilt tables; `statements` includes their statements.
     """
 
     statements: list[Statement] = field(default_factory=list)
@@ -33,31 +33,31 @@ class DdlPlan:
     rebuilds: list[Rebuild] = field(default_factory=list)
 
     def refuse(self) -> None:
-        """Stop where something is refused.
+        """Fail if the plan refuses a difference.
 
         Raises:
-            SchemaDriftError: Something is.
+            SchemaDriftError: The plan refuses a difference.
         """
         if self.refused:
             raise SchemaDriftError(
-                "the warehouse differs from what is deployed, and Tally does not resolve these differences by itself;"
-                " nothing was changed:\n"
+                "the warehouse differs from the deployed contracts and files, and Tally does not resolve these"
+                " differences; nothing was changed:\n"
                 + "\n".join(self.refused)
-                + "\nPut the statements that are meant into a migration, sql/<schema>/migrations/, or correct the"
-                " contract or the file"
+                + "\nPut the right statements into a migration below sql/<schema>/migrations/, or correct the contract"
+                " or the file"
             )
 
 
 def plan_ddl(
     connection: Connection, wanted: Sequence[WantedObject], due: Sequence[WantedObject], root: Path
 ) -> DdlPlan:
-    """Compare what exists with what is wanted.
+    """Compare the existing tables and views with the wanted ones.
 
     Args:
         connection: In a transaction.
-        wanted: Everything that should exist.
-        due: Those of them that may differ.
-        root: Where the SQL is; views that have a folder there may be dropped and created again.
+        wanted: All wanted tables and views.
+        due: The wanted objects that may differ.
+        root: Folder of the SQL. The step may drop and create a view that has a folder there.
     """
     found = read_relations(connection, [each.name for each in due])
     plan, desired = DdlPlan(), _desired(connection, wanted) if found else {}
@@ -98,7 +98,7 @@ def plan_ddl(
 
 
 def _desired(connection: Connection, wanted: Sequence[WantedObject]) -> dict[str, Relation]:
-    """The wanted state of everything but the shared tables that exist, which may differ from their files."""
+    """The wanted state of all objects except existing shared tables, which may differ from their files."""
     shared = read_relations(connection, [each.name for each in wanted if each.is_shared])
     return desired_relations(connection, [each for each in wanted if each.name not in shared])
 
@@ -111,20 +111,20 @@ def _refusals(connection: Connection, each: WantedObject, changes: Changes | Non
 
 def _foreign(view: str) -> str:
     return (
-        f"  {view}: this view has no folder under sql/, and reads a table or view that must change. Drop it, run again,"
-        f" and create it again\n    DROP VIEW {view};"
+        f"  {view}: this view has no folder under sql/, but reads a table or view that must change. Drop the"
+        f" view, run again, and create it again\n    DROP VIEW {view};"
     )
 
 
 def _may_replace(found: Relation, wanted: Relation) -> bool:
-    """Whether CREATE OR REPLACE VIEW takes the new definition: it may add columns behind those that there are."""
+    """Whether CREATE OR REPLACE VIEW accepts the new definition: it may only add columns after the existing ones."""
     columns = [[(column.name, column.type) for column in each.columns.values()] for each in (found, wanted)]
     is_same = (found.definition, found.options) == (wanted.definition, wanted.options)
     return is_same or (found.kind == wanted.kind and columns[1][: len(columns[0])] == columns[0])
 
 
 def _create_or_replace(each: WantedObject, found: Relation | None, wanted: Relation | None) -> Iterator[Statement]:
-    """A view that is replaced takes a lock that readers feel; one that says the same is left alone."""
+    """Replace a view only if its definition changed, because the replacement locks out readers."""
     if found is None or wanted is None:
         yield each.name, each.ddl
         return
@@ -146,7 +146,7 @@ def _create(verb: sql.SQL, wanted: Relation) -> sql.Composed:
 
 
 def statements_text(connection: Connection, statements: Sequence[Statement]) -> Mapping[str, list[str]]:
-    """Statements as text, by the table or view that they are for."""
+    """Statements as text, by table or view."""
     texts: dict[str, list[str]] = {}
     for name, statement in statements:
         texts.setdefault(name, []).append(statement.as_string(connection).strip())

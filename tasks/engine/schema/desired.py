@@ -1,7 +1,7 @@
-"""The tables and views that contracts and files ask for, and what Postgres makes of their DDL.
+"""The tables and views that contracts and files define, and their description in Postgres' catalog.
 
-Postgres itself says what a piece of DDL means: the DDL runs in scratch schemas, the catalog is read, and a savepoint
-takes everything back. Nobody has to parse SQL.
+Postgres itself interprets the DDL: the DDL runs in scratch schemas, the module reads the catalog, and a savepoint rolls
+back all changes. So Tally does not parse SQL.
 """
 
 import hashlib
@@ -29,10 +29,11 @@ class WantedObject:
 
     Attributes:
         name: `schema.name`.
-        ddl: What creates it, with its indexes and comments.
-        origin: The contract or the file that asks for it, for messages.
-        dataset: Of a staging table.
-        is_shared: Whether others may own it; then it is created where it is missing, and never changed.
+        ddl: DDL of the object, with its indexes and comments.
+        origin: Contract or file of the object, for messages.
+        dataset: Dataset of a staging table; None for other objects.
+        is_shared: Whether another owner may own the table. The step creates a missing shared table, and never changes
+            an existing one.
     """
 
     name: str
@@ -43,7 +44,7 @@ class WantedObject:
 
     @property
     def schema(self) -> str:
-        """Its schema."""
+        """Schema of the object."""
         return self.name.split(".")[0]
 
     @property
@@ -52,7 +53,7 @@ class WantedObject:
         return self.dataset is None and bool(_VIEW.search(self.ddl.as_string()))
 
     def digest(self, connection: Connection) -> str:
-        """Names the DDL: another text is another digest."""
+        """Digest of the DDL; a changed text has another digest."""
         return hashlib.sha256(self.ddl.as_bytes(connection)).hexdigest()
 
 
@@ -78,11 +79,11 @@ def _of_file(table: SqlTable) -> WantedObject:
 
 
 def desired_relations(connection: Connection, wanted: Iterable[WantedObject]) -> dict[str, Relation]:
-    """What the DDL of some tables and views makes, by name; nothing of it stays.
+    """Describe the tables and views that some DDL would create, by name, without a lasting change.
 
     Args:
         connection: In a transaction.
-        wanted: Each after those that it refers to. What else their DDL refers to is the real one.
+        wanted: Objects, each after the objects that it refers to. Other references go to the real tables.
 
     Raises:
         WarehouseError: A piece of DDL is wrong; the message names its origin.
@@ -110,7 +111,7 @@ def desired_relations(connection: Connection, wanted: Iterable[WantedObject]) ->
 
 
 def moved_ddl(connection: Connection, each: WantedObject, schema: str) -> sql.SQL:
-    """The DDL of a table with another schema for the table itself; what else it names stays."""
+    """The DDL of a table with another schema for the table itself; all other names remain."""
     own, name = each.name.split(".")
     pattern = re.compile(rf'(?<![\w.])"?{own}"?\."?{name}"?(?!\w)')
     return sql.SQL(pattern.sub(f'{schema}."{name}"', each.ddl.as_string(connection)))

@@ -1,4 +1,4 @@
-"""Tables that were dropped outside of Tally: the ledger must not say any more that their rows exist."""
+"""Tables dropped outside of Tally: remove the record of their rows from the ledger."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from tasks.engine.warehouse.tables import Connection, table_name
 
 
 def forget_lost(connection: Connection, created: Sequence[WantedObject]) -> None:
-    """Take back what the ledger says of tables that were just created, empty, in the transaction that created them.
+    """Correct the ledger's entries of tables that this transaction created, which are empty.
 
-    The loads of a staging table become `lost`: the next run loads the objects again, and the history stays. Builds and
-    finished partitions of a built table are deleted, so that the next run builds them.
+    The loads of a staging table become `lost`: the next run loads the objects again, and the history remains. The
+    function deletes the builds and finished partitions of a built table, so the next run builds them again.
     """
     names = [each.name for each in created]
     datasets = [each.dataset for each in created if each.dataset]
-    if "ledger.loads" in names:  # its numbers begin anew, so what was built from the old ones proves nothing
+    if "ledger.loads" in names:  # load ids begin anew, so entries with old ids are meaningless
         connection.execute("DELETE FROM ledger.builds")
         connection.execute("DELETE FROM ledger.finished_partitions")
         connection.execute(
@@ -35,10 +35,10 @@ def forget_lost(connection: Connection, created: Sequence[WantedObject]) -> None
 
 
 def check_known_rows(connection: Connection, unrecorded: Sequence[WantedObject]) -> None:
-    """See that the ledger knows the loads of every row in staging tables that it has no record of.
+    """Check that the ledger has the loads of all rows in staging tables without a record in the ledger.
 
     Raises:
-        BalanceError: A table holds rows of a load that the ledger does not know: loading again would double them.
+        BalanceError: A table holds rows of an unknown load, and another load would double these rows.
     """
     for each in unrecorded:
         if each.dataset is None:
@@ -49,7 +49,7 @@ def check_known_rows(connection: Connection, unrecorded: Sequence[WantedObject])
         ).format(table_name(each.name))
         if row := connection.execute(query).fetchone():
             raise BalanceError(
-                f"{each.name}: expected only rows of loads that ledger.loads knows, found {row[1]:,} rows of load"
-                f" {row[0]}, which it does not know: the ledger was dropped or emptied. A run would load these rows"
-                f" twice. Restore the ledger, or run reset for dataset {each.dataset} and load it again"
+                f"{each.name}: expected only rows of loads in ledger.loads, found {row[1]:,} rows of load"
+                f" {row[0]}, which is not in ledger.loads: the ledger was dropped or emptied. A run would load these"
+                f" rows twice. Restore the ledger, or run reset for dataset {each.dataset} and load it again"
             )

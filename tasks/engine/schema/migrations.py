@@ -1,9 +1,9 @@
-"""Numbered migrations: changes of deployed tables that the DDL step does not make by itself.
+"""Numbered migrations: changes of deployed tables that the DDL step does not make on its own.
 
 `sql/<schema>/migrations/0001_<name>.py` is an Alembic revision: `revision = "0001"`, `down_revision = None` or the
-number before, and `upgrade()`. The DDL step runs the migrations of a schema once, in order, in its own transaction. The
-ledger records each with its checksum, beside the other DDL. A schema without tables gets its tables as they are now, so
-its migrations are recorded and not run.
+previous number, and `upgrade()`. The DDL step runs the migrations of a schema once, in order, in its own transaction.
+The ledger records the checksum of each migration. A new schema gets its tables in their current form, so the DDL step
+records the migrations of a new schema without running them.
 """
 
 import hashlib
@@ -24,11 +24,13 @@ _NAME = re.compile(r"(\d{4})_\w+\.py")
 
 @dataclass(frozen=True)
 class Migration:
-    """One file.
+    """One migration file.
 
     Attributes:
-        path: Where it is, for messages and the ledger.
-        number: Its revision.
+        schema: Schema of the migration.
+        path: Path of the file, for messages and the ledger.
+        number: Revision of the migration.
+        file: The file.
     """
 
     schema: str
@@ -38,7 +40,7 @@ class Migration:
 
     @property
     def digest(self) -> str:
-        """Names the file's content."""
+        """Digest of the file's content."""
         return hashlib.sha256(self.file.read_bytes()).hexdigest()
 
 
@@ -65,7 +67,7 @@ def pending_migrations(schemas: Iterable[str], recorded: Mapping[str, str], root
     """Migrations of some schemas that the ledger does not record, in order.
 
     Raises:
-        SchemaDriftError: A migration was edited or removed after it ran, or one before it did not run.
+        SchemaDriftError: A migration was edited or removed after it ran, or an earlier migration did not run.
     """
     pending: list[Migration] = []
     for schema in schemas:
@@ -74,18 +76,18 @@ def pending_migrations(schemas: Iterable[str], recorded: Mapping[str, str], root
         for path in recorded:
             if path.startswith(prefix) and path not in {each.path for each in known}:
                 raise SchemaDriftError(
-                    f"{path}: expected the file of a migration that was applied, found none. Restore it"
+                    f"{path}: expected the file of an applied migration, found no file. Restore the file"
                 )
         due = [each for each in known if each.path not in recorded]
         for each in known:
             if each.path in recorded and recorded[each.path] != each.digest:
                 raise SchemaDriftError(
-                    f"{each.path}: expected the file as it was applied (sha256 {recorded[each.path]}), found another"
-                    f" (sha256 {each.digest}). Restore it, and put the change into a new migration"
+                    f"{each.path}: expected the applied file (sha256 {recorded[each.path]}), found an edited file"
+                    f" (sha256 {each.digest}). Restore the file, and put the change into a new migration"
                 )
             if each.path in recorded and due and due[0].number < each.number:
                 raise SchemaDriftError(
-                    f"{due[0].path}: expected migrations in order, found {each.path} applied before it. Give the new"
+                    f"{due[0].path}: expected migrations in order, found {each.path} applied earlier. Give the new"
                     " migration the next number"
                 )
         pending += due
@@ -93,15 +95,15 @@ def pending_migrations(schemas: Iterable[str], recorded: Mapping[str, str], root
 
 
 def run_migrations(connection: Connection, migrations: Sequence[Migration], root: Path) -> None:
-    """Run migrations in the transaction that is open.
+    """Run migrations in the open transaction.
 
     Raises:
         SqlFileError: The revisions of the files do not follow each other.
-        WarehouseError: Postgres refused a statement of a migration; nothing of any stays.
+        WarehouseError: Postgres refused a statement of a migration; no change of any migration remains.
     """
     if not migrations:
         return
-    # Both are slow to import, and there is seldom a migration to run.
+    # Both are slow to import, and migrations are rare.
     from alembic.operations import Operations  # noqa: PLC0415
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
     from sqlalchemy import create_engine  # noqa: PLC0415
@@ -128,7 +130,7 @@ def run_migrations(connection: Connection, migrations: Sequence[Migration], root
 
 
 def migration_text(migration: Migration, root: Path) -> str:
-    """The statements of a migration, without running it; where it must read to know them, only that it would run."""
+    """The statements of a migration, without running it; a note for a migration that reads before it writes."""
     import io  # noqa: PLC0415
 
     from alembic.operations import Operations  # noqa: PLC0415
@@ -163,7 +165,7 @@ def _upgrades(schema: str, root: Path) -> list[tuple[Migration, Any]]:
         raise SqlFileError(
             f"sql/{schema}/{FOLDER}: expected the revisions {', '.join(each.number for each in known)} in one line,"
             f" found {', '.join(revision.revision for revision in revisions)} with heads {', '.join(heads)}. Set"
-            " revision to the number of the file, and down_revision to the number before it"
+            " revision to the number of the file, and down_revision to the previous number"
         )
     return [(each, revision.module.upgrade) for each, revision in zip(known, revisions, strict=True)]
 
@@ -181,25 +183,25 @@ class _JoinedConnection:
         """The DDL step commits."""
 
     def rollback(self) -> None:
-        """The DDL step rolls back, with the error that leaves the migration."""
+        """The DDL step rolls back after an error of the migration."""
 
     def close(self) -> None:
-        """The DDL step closes it."""
+        """The DDL step closes the connection."""
 
 
 def check_recorded(
     schema: str, tables: Iterable[str], recorded: Mapping[str, str], pending: Sequence[Migration]
 ) -> None:
-    """See that the ledger knows a schema with tables before its first migrations run.
+    """Check that the ledger has a record of a schema with tables before the schema's first migrations run.
 
     Raises:
-        SchemaDriftError: It records none of the tables: it was dropped, and nobody knows which migrations ran.
+        SchemaDriftError: The ledger has no record of the tables. It was dropped, so the applied migrations are unknown.
     """
     tables = list(tables)
     if pending and tables and not recorded.keys() & set(tables):
         values = ",\n".join(f"    ({sql.Literal(each.path).as_string()}, '{each.digest}')" for each in pending)
         raise SchemaDriftError(
             f"schema {schema}: expected ledger.applied_files to record {tables[0]}, found no entry: the ledger was"
-            " dropped, so nobody knows which migrations ran. Record those that ran, and run again:\n"
+            " dropped, so the applied migrations are unknown. Record the applied migrations, and run again:\n"
             f"INSERT INTO ledger.applied_files (path, sha256) VALUES\n{values};"
         )

@@ -1,7 +1,7 @@
-"""Derived tables that may be made anew: a change that is not safe in place is made by a second table and a swap.
+"""Rebuilds of derived tables: make an unsafe change by filling a second table and swapping the tables.
 
-`-- rebuild: from query` in the header of `table.sql` says that `query.sql` gives every row again, with no parameter but
-the partition's column. The step fills the new table beside the old one, which readers use meanwhile, and swaps them.
+`-- rebuild: from query` in the header of `table.sql` declares that `query.sql` returns every row again, with no
+parameter except the partition's column. The step fills the new table while readers use the old table, and swaps them.
 """
 
 import re
@@ -22,12 +22,12 @@ _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 @dataclass(frozen=True)
 class Rebuild:
-    """A table that is made anew.
+    """The rebuild of a table.
 
     Attributes:
-        table: Its folder.
-        parameters: Values of the query's parameters, once for each partition that the old table holds.
-        statements: All that make, fill and swap it.
+        table: SQL files of the table.
+        parameters: Values of the query's parameters, once for each partition of the old table.
+        statements: Statements that create, fill and swap the new table.
     """
 
     table: SqlTable
@@ -38,14 +38,14 @@ class Rebuild:
 def rebuild_of(
     connection: Connection, each: WantedObject, table: SqlTable, found: Relation, wanted: Relation
 ) -> Rebuild | None:
-    """How a table is made anew; None where its header does not say so, or its columns do not allow it.
+    """Plan the rebuild of a table; None if its header does not declare it, or its columns do not allow it.
 
     Args:
         connection: In a transaction.
-        each: The table as it is wanted.
-        table: Its folder.
-        found: The table as it is.
-        wanted: What its DDL makes.
+        each: The wanted table.
+        table: SQL files of the table.
+        found: The existing table.
+        wanted: Description of the wanted table.
     """
     is_declared = table.header("table.sql").get("rebuild") == "from query"
     if not is_declared or found.kind != wanted.kind or set(rebuild_errors(table)):
@@ -54,7 +54,7 @@ def rebuild_of(
     if column and (column not in found.columns or found.columns[column].type != wanted.columns[column].type):
         return None
     if any(one.kind or one.default is not None for one in wanted.columns.values()):
-        return None  # nobody could say which of the columns the query gives
+        return None  # it is unknown which of the columns the query returns
     parameters: tuple[dict[str, Any], ...] = ({},)
     if column:
         query = sql.SQL("SELECT DISTINCT {0} FROM {1} ORDER BY {0}").format(
@@ -66,13 +66,13 @@ def rebuild_of(
 
 
 def rebuild_errors(table: SqlTable) -> Iterator[str]:
-    """Why a table cannot be made anew from its query, whatever its header says."""
+    """Describe why a table cannot be rebuilt from its query."""
     if table.header("table.sql").get("rebuild") != "from query":
         yield "expected `rebuild: from query`, or no such line"
     elif not table.text("query.sql") or table.disposition.kind != "replace" or table.is_shared:
         yield "expected a query that replaces the table or a partition"
     elif others := set(_PARAMETER.findall(table.text("query.sql"))) - {table.replaced_column}:
-        yield f"expected no parameter but the partition's column, found {', '.join(sorted(others))}"
+        yield f"expected no parameter except the partition's column, found {', '.join(sorted(others))}"
 
 
 def _statements(
@@ -97,5 +97,5 @@ def _statements(
     yield sql.SQL("ALTER TABLE {} SET SCHEMA {}").format(new, sql.Identifier(each.schema))
     yield sql.SQL("DROP SCHEMA {}").format(sql.Identifier(SCHEMA))
     yield from (sql.SQL(grant) for grant in found.grants)
-    # The entries count rows of the old table. The changed file makes every partition due anyway.
+    # The entries count the rows of the old table. The changed file makes every partition due again.
     yield sql.SQL("DELETE FROM ledger.builds WHERE table_name = {}").format(sql.Literal(each.name))

@@ -1,4 +1,4 @@
-"""Tables and views as Postgres' catalog describes them: columns, keys, constraints, indexes, comments, grants."""
+"""Read tables and views from Postgres' catalog: columns, keys, constraints, indexes, comments, grants."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,9 +12,12 @@ class ColumnInfo:
     """One column.
 
     Attributes:
-        type: As Postgres prints it, with its collation where that is not the type's own.
+        name: Name of the column.
+        type: Type as Postgres prints it, with a collation that differs from the type's default.
+        is_nullable: Whether the column takes null.
         default: Expression of the default, or of a generated column.
-        kind: `` for a plain column, `identity` or `generated` for those that Postgres fills.
+        kind: Empty for a plain column; `identity` or `generated` for a column that Postgres fills.
+        comment: Comment of the column.
     """
 
     name: str
@@ -30,15 +33,17 @@ class Relation:
     """A table or a view.
 
     Attributes:
-        kind: Postgres' letter: `r` a table, `p` a partitioned one, `v` a view, `m` a materialized view.
-        options: What else must be the same: persistence, the partition key, storage options.
+        name: Address, `schema.name`.
+        kind: Postgres' letter: `r` a table, `p` a partitioned table, `v` a view, `m` a materialized view.
+        options: Persistence, partition key and storage options.
+        comment: Comment of the table or view.
         definition: SELECT of a view.
-        columns: By name, in order.
-        constraints: Kind (`c`, `f`, `p`, `u`, `x`) and definition, by name.
-        indexes: Definition by name, of those that serve no constraint.
-        partitions: Of a partitioned table, with those of its partitions.
-        required_in: The partitions in which a column does not take null, by column.
-        grants: Statements that give the present rights again.
+        columns: Columns by name, in order.
+        constraints: Kind (`c`, `f`, `p`, `u`, `x`) and definition of each constraint, by name.
+        indexes: Definitions of the indexes without a constraint, by name.
+        partitions: Partitions at all levels of a partitioned table.
+        required_in: Partitions in which a column does not take null, by column.
+        grants: Statements that grant the current rights again.
     """
 
     name: str
@@ -55,7 +60,7 @@ class Relation:
 
     @property
     def is_view(self) -> bool:
-        """Whether its rows are those of a SELECT."""
+        """Whether this is a view or a materialized view."""
         return self.kind in {"v", "m"}
 
 
@@ -129,12 +134,12 @@ JOIN pg_namespace n ON n.oid = c.relnamespace WHERE f.depth > 0 GROUP BY 1 ORDER
 def read_relations(
     connection: Connection, names: Iterable[str], rename: Callable[[str], str] = lambda text: text
 ) -> dict[str, Relation]:
-    """Those of some tables and views that exist, by name.
+    """Read the existing ones of some tables and views, by name.
 
     Args:
         connection: To the warehouse.
-        names: `schema.table` of each.
-        rename: Applied to every text in which the catalog names a schema.
+        names: Addresses, `schema.table`.
+        rename: Function to apply to every text that may name a schema.
     """
     found = {row[0]: row for row in connection.execute(_RELATIONS, [list(names)])}
     relations = {
@@ -162,7 +167,7 @@ def read_relations(
 
 
 def dependent_views(connection: Connection, names: Sequence[str]) -> list[str]:
-    """Views that read some tables or views, directly or through others; each after those that it reads."""
+    """Views that read some tables or views, directly or through others; each after the views that it reads."""
     return [str(row[0]) for row in connection.execute(_DEPENDENTS, [list(names)])]
 
 

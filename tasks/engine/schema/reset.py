@@ -1,4 +1,4 @@
-"""The reset of a dataset: its tables, what derives from it alone, and what the ledger says of it are removed."""
+"""The reset of a dataset: remove its tables, the tables that derive only from it, and its entries in the ledger."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,14 @@ from tasks.engine.warehouse.tables import Connection, count_rows, has_table, tab
 
 @dataclass(frozen=True)
 class ResetPlan:
-    """What a reset removes.
+    """The tables and entries that a reset removes.
 
     Attributes:
-        tables: Tables and views that are dropped, each with its number of rows; of views 0.
-        rebuilt: Tables that derive from other datasets, too: they stay, and the next run builds them again.
-        entries: Rows of the ledger that are deleted, by its tables.
-        exports: Objects in the lake that were made of the dropped tables. They stay.
+        dataset: Name of the dataset.
+        tables: Tables and views to drop, each with its number of rows; 0 for a view.
+        rebuilt: Tables that also derive from other datasets: they remain, and the next run builds them again.
+        entries: Number of ledger entries to delete, by table of the ledger.
+        exports: Exports of the dropped tables in the lake, which remain.
     """
 
     dataset: str
@@ -36,7 +37,7 @@ class ResetPlan:
 
 @dataclass(frozen=True)
 class _Scope:
-    """What a dataset's reset is about: tables that derive from it alone, and those of other datasets, too."""
+    """Tables of a dataset's reset: `own` derive only from the dataset, `mixed` also from other datasets."""
 
     contract: Contract
     own: tuple[SqlTable, ...]
@@ -44,21 +45,21 @@ class _Scope:
 
     @property
     def dropped(self) -> list[str]:
-        """Names of what is dropped, each after those that read it."""
+        """Names of the tables and views to drop, each after its readers."""
         return [*(table.name for table in reversed(self.own)), self.contract.table]
 
 
 def plan_reset(connection: Connection, contract: Contract, known: Iterable[Contract], root: Path = ROOT) -> ResetPlan:
-    """Say what a reset of a dataset would remove; nothing is written.
+    """Plan the reset of a dataset; write nothing.
 
     Args:
         connection: To the warehouse.
-        contract: Of the dataset.
+        contract: Contract of the dataset.
         known: All contracts.
-        root: Where the SQL is.
+        root: Folder of the SQL.
 
     Raises:
-        ResetError: The dataset cannot be loaded again from the lake, or views of others read its tables.
+        ResetError: The lake does not hold the dataset's objects, or other views or tables depend on its tables.
     """
     with errors_at(f"reset of {contract.dataset}"), connection.transaction():
         connection.execute("SET TRANSACTION READ ONLY")
@@ -68,16 +69,16 @@ def plan_reset(connection: Connection, contract: Contract, known: Iterable[Contr
 def reset_dataset(
     connection: Connection, contract: Contract, known: Iterable[Contract], root: Path = ROOT
 ) -> ResetPlan:
-    """Remove a dataset, all of it or nothing; the next run of its pipeline makes it again, as on a fresh warehouse.
+    """Remove a dataset in one transaction. The next run of its pipeline loads it again, as on a new warehouse.
 
     Args:
         connection: To the warehouse.
-        contract: Of the dataset.
+        contract: Contract of the dataset.
         known: All contracts.
-        root: Where the SQL is.
+        root: Folder of the SQL.
 
     Returns:
-        What was removed.
+        The removed tables and entries.
 
     Raises:
         ResetError: As `plan_reset`.
@@ -94,7 +95,7 @@ def _reset(connection: Connection, scope: _Scope, root: Path) -> ResetPlan:
         with errors_at(f"reset of {scope.contract.dataset}"):
             connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(DDL_LOCK_WAIT)))
             existing = [name for name in scope.dropped if has_table(connection, name)]
-            for name in reversed(existing):  # a load locks the staging table first, and so does this
+            for name in reversed(existing):  # a load also locks the staging table first
                 connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(table_name(name)))
             plan = _plan(connection, scope, root)
             for name in existing:
@@ -109,9 +110,9 @@ def _reset(connection: Connection, scope: _Scope, root: Path) -> ResetPlan:
 def _scope(contract: Contract, known: Iterable[Contract], root: Path) -> _Scope:
     if contract.partition is None and not contract.keys:
         raise ResetError(
-            f"dataset {contract.dataset}: expected a dataset whose objects stay in the lake, found one that the runs of"
-            " its flow bring as changes of a database: after a reset nothing could load its earlier rows again. Extract"
-            " everything instead: run the flow with full=true"
+            f"dataset {contract.dataset}: expected a dataset with objects in the lake, found a dataset of changes in a"
+            " database: after a reset no run could load its earlier rows again. Instead, run the flow with full=true,"
+            " which extracts all rows"
         )
     tables = tables_in_order(root)
     roots = roots_of(tables, [each.table for each in known])
@@ -142,7 +143,7 @@ def _plan(connection: Connection, scope: _Scope, root: Path) -> ResetPlan:
 
 
 def _entries(connection: Connection, scope: _Scope) -> list[tuple[str, sql.Composed]]:
-    """Tables of the ledger with entries of the dataset, and their condition; those that refer to others come first."""
+    """Ledger tables with entries of the dataset, each with a condition and before the tables that it refers to."""
     dataset = sql.Literal(scope.contract.dataset)
     rebuilt = [table.name for table in (*scope.own, *scope.mixed) if not table.is_shared]
     found = connection.execute(
@@ -181,10 +182,10 @@ def _is_view(connection: Connection, name: str) -> bool:
 
 
 def _refuse_readers(connection: Connection, dropped: Sequence[str]) -> None:
-    """Views and foreign keys of others would go with the tables.
+    """Refuse a reset if other views or foreign keys depend on the tables.
 
     Raises:
-        ResetError: There are some; the message names them.
+        ResetError: Other views or foreign keys depend on the tables; the message names them.
     """
     readers = [name for name in dependent_views(connection, dropped) if name not in dropped]
     keys = connection.execute(
@@ -197,5 +198,5 @@ def _refuse_readers(connection: Connection, dropped: Sequence[str]) -> None:
     if others := [*readers, *(str(name) for (name,) in keys)]:
         raise ResetError(
             f"expected no other table or view to depend on {', '.join(dropped)}, found {', '.join(others)}: the reset"
-            " would remove these, too. Drop them, reset, and create them again after the next run"
+            " would also remove these. Drop them, reset, and create them again after the next run"
         )
