@@ -1,4 +1,4 @@
-"""What is there after a fault: the rows and the ledger, what was left behind, and what readers saw meanwhile."""
+"""The state after a fault: rows, ledger entries, leftovers, and the states that readers saw during the fault."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ OBSERVERS = ["watcher", "test"]
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Return when something has come true.
+    """Return as soon as a condition is true.
 
     Raises:
         AssertionError: It has not within a minute.
@@ -30,7 +30,7 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 
 
 def ranked_state(warehouse: psycopg.Connection[Any]) -> State:
-    """Rows, entries and rejected rows, with loads numbered from 1 without the gaps that a rolled back load leaves."""
+    """Rows, ledger entries and rejected rows, with loads numbered from 1, without the gaps of rolled back loads."""
     found = state(warehouse)
     rank = {row[0]: number for number, row in enumerate(found["loads"], 1)}
     return {
@@ -41,7 +41,7 @@ def ranked_state(warehouse: psycopg.Connection[Any]) -> State:
 
 
 def left_behind(warehouse: psycopg.Connection[Any]) -> dict[str, Rows]:
-    """What should not be there, once the sessions of all others but observers have ended."""
+    """Find leftovers, after all sessions except the observers have ended."""
     others = (
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
         " AND NOT application_name = ANY(%s)"
@@ -64,7 +64,7 @@ def left_behind(warehouse: psycopg.Connection[Any]) -> dict[str, Rows]:
 
 @contextmanager
 def watching(look: Callable[[], Any]) -> Iterator[set[Any]]:
-    """Look again and again; what was seen, from before the block to after its end."""
+    """Read a state repeatedly; collect all states from the start of the block to its end."""
     seen = {look()}
     done = threading.Event()
     failures = []
@@ -90,7 +90,7 @@ def watching(look: Callable[[], Any]) -> Iterator[set[Any]]:
 
 @contextmanager
 def watching_query(dsn: str, query: str) -> Iterator[set[Any]]:
-    """Look at the first row of a query through a connection of its own, made anew where the server went away."""
+    """Read the first row of a query through a separate connection, and reconnect if the connection is lost."""
     connection: psycopg.Connection[Any] | None = None
 
     def look() -> Any:

@@ -1,4 +1,4 @@
-"""A month that is replaced: what stands before and after a load that nothing disturbs."""
+"""A month with a replacement: the states before and after an undisturbed load."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -17,7 +17,7 @@ from tasks.engine.warehouse.tables import Connection
 OLD = HEADER + b"".join(b"old %d,2021-04-01\n" % number for number in range(300)) + b"old and bad\n"
 NEW = HEADER + b"".join(b"new %d,2021-04-02\nbad %d,soon\n" % (number, number) for number in range(500))
 CHUNK_BYTES = 1500
-"""Small enough that the new content comes in a dozen batches."""
+"""Small, so that the new content has a dozen batches."""
 
 MONTH = (
     "SELECT md5(string_agg(name, ',' ORDER BY name)), count(*),"
@@ -25,7 +25,7 @@ MONTH = (
     " (SELECT count(*) FROM ledger.rejected_rows JOIN ledger.loads USING (load_id) WHERE status = 'loaded')"
     " FROM things_staging.things"
 )
-"""What a reader sees of the month: its rows, and what the ledger says of them, at one moment."""
+"""A reader's view of the month at one moment: its rows, and their ledger entries."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,13 +36,13 @@ def _no_spare_driver_is_left() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Replacement:
-    """A month whose old content is loaded and whose new content has been delivered.
+    """A month with loaded old content and delivered new content.
 
     Attributes:
         source: The new content.
-        before: The state before it is loaded.
+        before: The state before the load.
         after: The state after an undisturbed load.
-        views: What readers may see: the month before, and after.
+        views: The valid views of readers: the month before and after the load.
     """
 
     dsn: str
@@ -52,7 +52,7 @@ class Replacement:
     views: set[tuple[object, ...]]
 
     def watching(self) -> AbstractContextManager[set[tuple[object, ...]]]:
-        """Look at the month throughout the block."""
+        """Collect the views of the month during the block."""
         return watching_query(self.dsn, MONTH)
 
 
@@ -66,7 +66,7 @@ def postgres(database: str, bucket: str) -> Iterator[Connection]:
 
 @pytest.fixture
 def replacement(postgres: Connection, database: str, monkeypatch: pytest.MonkeyPatch) -> Replacement:
-    """Everything before the fault; the state after it is that of an undisturbed run, which was undone."""
+    """The state before the fault. An undisturbed run, which is undone, gives the expected state."""
     monkeypatch.setattr(csv_reader, "CHUNK_BYTES", CHUNK_BYTES)
     load(postgres, put(OLD))
     before, old_view = ranked_state(postgres), view(postgres)

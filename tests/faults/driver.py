@@ -1,4 +1,4 @@
-"""One load, export or build in a process of its own, which may kill itself at a chosen step.
+"""One load, export or build in a separate process, which may kill itself at a chosen step.
 
 A line of its input is the job and the environment, as JSON: see `processes`. It says `ready` when it has connected,
 goes on when its input ends, and prints the statuses of its receipts.
@@ -23,7 +23,7 @@ from tasks.engine.build.builder import build_tables
 from tasks.engine.export.exporter import Export, write_exports
 
 COMMIT = "psycopg:Transaction.__exit__"
-"""Counts as a call where it ends a transaction, not a savepoint."""
+"""Counts as a call only if it ends a transaction, not a savepoint."""
 
 
 def resolved(path: str) -> tuple[Any, str]:
@@ -71,7 +71,7 @@ def work(name: str, arguments: dict[str, Any], warehouse: psycopg.Connection[Any
 
 
 def main() -> None:
-    """Run the job that comes; none is no work."""
+    """Read and run one job; do nothing without a job."""
     line = sys.stdin.readline()
     if not line:
         return

@@ -1,4 +1,4 @@
-"""An export of two parts, in an old and a new content, and what stands of it."""
+"""An export of two parts with old and new content, and the resulting objects."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from sample_dataset import client
 from tasks.engine.warehouse.tables import Connection
 
 PART_BYTES = 5 << 20
-"""The least that S3 takes for a part which is not the last."""
+"""The minimum size of a part in S3, except for the last part."""
 
 _ROWS = "SELECT n AS number, repeat('{}', 1000) AS filler FROM generate_series(1, 6000) AS n ORDER BY n"
 OLD = {"query": _ROWS.format("o"), "fingerprint": "old"}
@@ -26,5 +26,5 @@ def objects(bucket: str) -> dict[str, str]:
 
 
 def unfinished_uploads(bucket: str) -> list[str]:
-    """Keys of uploads of which parts may lie there."""
+    """Keys of unfinished uploads."""
     return [upload["Key"] for upload in client().list_multipart_uploads(Bucket=bucket).get("Uploads", [])]

@@ -1,4 +1,4 @@
-"""Loads, exports and builds in processes of their own; see `driver`."""
+"""Loads, exports and builds in separate processes; see `driver`."""
 
 import json
 import os
@@ -22,8 +22,8 @@ class Death:
     Attributes:
         path: `module:attribute.attribute`.
         when: `before` or `after` the call.
-        count: Which of the calls, from 1.
-        containing: Counts only calls whose arguments, as they print, hold this.
+        count: Number of the call, from 1.
+        containing: Text that the printed arguments must contain for the call to count.
     """
 
     path: str
@@ -34,12 +34,12 @@ class Death:
 
 @dataclass(frozen=True)
 class Job:
-    """What a process does.
+    """The job of a process.
 
     Attributes:
         work: `load`, `export` or `build`.
-        arguments: Of that work.
-        die: Where to die; None to end well.
+        arguments: Arguments of the work.
+        die: Call at which the process dies; None to complete.
         settings: Values to set in modules, by `module:attribute`.
     """
 
@@ -63,7 +63,7 @@ class Driver:
         )
 
     def give(self, job: Job) -> None:
-        """The job, to be done in this process's environment."""
+        """The job, with the environment of this process."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({**asdict(job), "environment": dict(os.environ)}) + "\n")
         self._process.stdin.flush()
@@ -79,7 +79,7 @@ class Driver:
         self._process.stdin = None
 
     def statuses(self) -> list[str]:
-        """Wait for its good end; what its receipts say."""
+        """Wait for a successful end, and return the statuses of the receipts."""
         output, errors = self._process.communicate(timeout=PATIENCE)
         assert self._process.returncode == 0, errors
         return list(json.loads(output))
@@ -94,7 +94,7 @@ class Driver:
 
 
 _spares: list[Driver] = []
-"""Started ahead of the next test: half of such a test's time is the imports."""
+"""Processes started early for the next test, because imports take half of such a test's time."""
 
 
 def end_spares() -> None:
@@ -104,7 +104,7 @@ def end_spares() -> None:
 
 @contextmanager
 def drivers(*jobs: Job) -> Iterator[list[Driver]]:
-    """Processes that have all connected; those that are left at the end are killed."""
+    """Connected processes; the end of the block kills the remaining ones."""
     started = [_spares.pop() if _spares else Driver() for _ in jobs]
     try:
         for driver, job in zip(started, jobs, strict=True):
@@ -119,7 +119,7 @@ def drivers(*jobs: Job) -> Iterator[list[Driver]]:
 
 
 def run_until_death(job: Job) -> None:
-    """Run a job to the step at which it dies."""
+    """Run a job until it dies at the chosen step."""
     with drivers(job) as (driver,):
         driver.go()
         driver.wait_until_dead()

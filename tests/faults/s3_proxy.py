@@ -1,4 +1,4 @@
-"""A proxy in front of the real S3 server that answers as stores do on their bad days."""
+"""A proxy in front of the real S3 server that simulates failures of a store."""
 
 import http.client
 import threading
@@ -16,7 +16,7 @@ PIECE = 1 << 13
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, whole."""
+    """A complete answer."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -27,9 +27,9 @@ class Exchange:
     """One request and the ways to answer it.
 
     Attributes:
-        number: Counts the requests of this method, from 1.
-        method: Of the request.
-        range: Its header, or nothing.
+        number: Number of the request among the requests of this method, from 1.
+        method: HTTP method of the request.
+        range: Range header of the request; empty without the header.
     """
 
     def __init__(self, handler: "_Handler", number: int) -> None:
@@ -54,7 +54,7 @@ class Exchange:
         return Answer(answer.status, [h for h in answer.getheaders() if h[0].lower() not in NOT_PASSED_ON], body)
 
     def reply(self, answer: Answer, *, only: int | None = None, pause: float = 0.0) -> None:
-        """Answer, with the first bytes of the body only and then the end, or piece by piece with pauses."""
+        """Send an answer: complete, truncated, or in pieces with pauses."""
         handler = self._handler
         handler.send_response(answer.status)
         for name, value in answer.headers:
@@ -93,23 +93,23 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve  # noqa: N815 - the library's names
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up is no error here."""
+        """Ignore a client that closes its connection."""
 
 
 @contextmanager
 def s3_proxy(endpoint_url: str, fault: Fault) -> Iterator[str]:
-    """The endpoint URL of a proxy, for the length of the block.
+    """Run a proxy during the block, and return its endpoint URL.
 
     Args:
-        endpoint_url: Of the server.
-        fault: Answers each request, as it likes.
+        endpoint_url: Endpoint of the server.
+        fault: Function that answers each request.
     """
     members = {"endpoint_url": endpoint_url, "fault": [fault], "counts": {}, "counting": threading.Lock()}
     server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), members))

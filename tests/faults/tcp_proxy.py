@@ -1,4 +1,4 @@
-"""A TCP proxy that does to a connection what networks do."""
+"""A TCP proxy that simulates failures of a network."""
 
 import socket
 import struct
@@ -10,15 +10,15 @@ BLOCK = 1 << 14
 
 
 class Cut(Exception):
-    """Raised by a fault: the connection ends here, for both sides."""
+    """Raised by a fault to end the connection on both sides."""
 
 
 class Link:
     """One connection through the proxy.
 
     Attributes:
-        number: From 1, in the order of the connections.
-        sent: Bytes passed on so far, by direction: from the client, from the server.
+        number: Number of the connection, from 1.
+        sent: Number of bytes passed on so far, by direction: from the client, from the server.
     """
 
     def __init__(self, number: int, client: socket.socket, server: socket.socket) -> None:
@@ -29,7 +29,7 @@ class Link:
         self._counting = threading.Lock()
 
     def cut(self, *, is_reset: bool = False) -> None:
-        """End both sides: politely, or by a reset, which the close sends that follows when both directions ended."""
+        """End both sides, normally or with a reset. The close after both directions sends the reset."""
         for side in self._sockets:
             with suppress(OSError):
                 if is_reset:
@@ -37,7 +37,7 @@ class Link:
                 side.shutdown(socket.SHUT_RD if is_reset else socket.SHUT_RDWR)
 
     def leave(self) -> None:
-        """One direction ended."""
+        """Record the end of one direction."""
         with self._counting:
             self._pumps -= 1
             if self._pumps == 0:
@@ -46,7 +46,7 @@ class Link:
 
 
 class Fault:
-    """What is done to the bytes that arrive from a `client` or a `server`: nothing, but for the kinds below.
+    """Handles the bytes from a `client` or a `server`. This base class passes all bytes on.
 
     Attributes:
         is_reset: Whether a cut is a reset.
@@ -55,7 +55,7 @@ class Fault:
     is_reset = False
 
     def __call__(self, link: Link, origin: str, data: bytes) -> bytes:
-        """Return what is passed on of the bytes.
+        """Return the bytes to pass on.
 
         Raises:
             Cut: Pass on what the exception holds, and end the connection.
@@ -64,16 +64,16 @@ class Fault:
         return data
 
     def end(self) -> None:
-        """Let go of every connection."""
+        """Release every connection."""
 
 
 class CutAfter(Fault):
-    """Cuts the first connections after so many bytes from one side.
+    """Cuts the first connections after a number of bytes from one side.
 
     Args:
         origin: `client` or `server`.
-        counts: Bytes, one count a connection; later connections are left alone.
-        is_reset: Whether the end is a reset.
+        counts: Number of bytes for each connection; later connections are not cut.
+        is_reset: Whether the cut is a reset.
     """
 
     def __init__(self, origin: str, counts: list[int], *, is_reset: bool = False) -> None:
@@ -90,7 +90,7 @@ class CutAfter(Fault):
 
 
 class LoseAnswer(Fault):
-    """Cuts the first connection that carries some bytes from the client, in place of the answer to them."""
+    """Cuts the first connection that carries certain bytes from the client, before their answer."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request
@@ -107,7 +107,7 @@ class LoseAnswer(Fault):
 
 
 class StallAfter(Fault):
-    """Takes no more bytes on the first connections, and passes none on, after so many from one side."""
+    """Stops reading and sending on the first connections after a number of bytes from one side."""
 
     def __init__(self, origin: str, count: int, connections: int = 1) -> None:
         self._origin, self._count, self._connections = origin, count, connections
@@ -188,13 +188,13 @@ class TcpProxy:
 
 @contextmanager
 def tcp_proxy(host: str, port: int, fault: Fault, receive_buffer: int = 0) -> Iterator[TcpProxy]:
-    """A proxy for the length of the block.
+    """Run a proxy during the block.
 
     Args:
-        host: Of the server.
-        port: Of the server.
-        fault: What happens to the bytes.
-        receive_buffer: Bytes that the system holds for the proxy when that does not read; 0 for the usual.
+        host: Host of the server.
+        port: Port of the server.
+        fault: Fault to simulate.
+        receive_buffer: Size of the proxy's receive buffer; 0 for the system's default.
     """
     proxy = TcpProxy(host, port, fault, receive_buffer)
     try:

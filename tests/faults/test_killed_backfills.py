@@ -1,4 +1,4 @@
-"""kill -9 of a backfill half-way: the next one runs what is not finished, nothing else, and nothing is there twice."""
+"""kill -9 in the middle of a backfill: the next backfill runs only unfinished partitions, and doubles no row."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ die_at(path={path!r}, when={when!r}, count={count}, containing="")
 from flows.backfill import backfill
 backfill(pipeline={pipeline!r}, start={start!r}, end={end!r})
 """
-"""In a process that dies at a step of its second partition."""
+"""Runs in a process that dies at a step of its second partition."""
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
 
@@ -43,7 +43,7 @@ def test_months_are_complete_when_a_killed_backfill_is_started_again(database: s
         content = EVENTS + b"d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d,%b-05,a@acme.com,Palau,192.0.2.59,index,visit,[]\n"
         key = f"{month.replace('-', '/')}/events.csv"
         client().put_object(Bucket=bucket, Key=key, Body=content % month.encode())
-    # The second month's exports are written, their manifest is not.
+    # The exports of the second month are written, but not their manifest.
     run_until_death("events-monthly", months[0], months[-1], Death("tasks.engine.ledger:latest_exports", count=2))
     with psycopg.connect(database, autocommit=True) as warehouse:
         finished = "SELECT partition, finished_at FROM ledger.finished_partitions ORDER BY 1"
@@ -51,7 +51,7 @@ def test_months_are_complete_when_a_killed_backfill_is_started_again(database: s
         assert before[0] == months[0]
         left = backfill(pipeline="events-monthly", start=months[0], end=months[-1])
         assert left.of("unchanged") == months
-        assert warehouse.execute(finished).fetchall()[0] == before  # the first month was no work
+        assert warehouse.execute(finished).fetchall()[0] == before  # the backfill skipped the first month
         assert warehouse.execute("SELECT partition, status FROM ledger.loads ORDER BY 1").fetchall() == [
             (month, "loaded") for month in months
         ]
@@ -68,7 +68,7 @@ def test_orders_are_complete_when_a_killed_backfill_is_started_again(database: s
     for day, content in sample.files.items():
         client().put_object(Bucket=bucket, Key=f"Input/{day}.json", Body=content)
     days = [f"{day}" for day in sample.files]
-    # The second day is loaded and built, its file is not written.
+    # The second day is loaded and built, but its file is not written.
     death = Death("tasks.orders.order_files:write_file", "before", count=2)
     run_until_death("orders-daily", f"{FIRST}", f"{LAST}", death)
     with psycopg.connect(database, autocommit=True) as warehouse:

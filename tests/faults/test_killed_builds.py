@@ -1,4 +1,4 @@
-"""kill -9 of a process at every step of a build: readers saw tables of one state, and the next run builds them."""
+"""kill -9 at every step of a build: readers see tables of one state only, and the next run builds the tables."""
 
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ AFFECTED_KEYS = "SELECT name FROM things_staging.things UNION SELECT name FROM t
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """SQL of two tables of which one reads the other."""
+    """SQL of two tables; the second reads the first."""
     for schema, table in [("things_marts", table) for table in TABLES]:
         folder = tmp_path / schema / table
         folder.mkdir(parents=True)
@@ -63,7 +63,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def merging_root(root: Path) -> Path:
-    """The same, but the first table is merged."""
+    """The same SQL with a merge for the first table."""
     folder = root / "things_marts" / "names"
     query = (folder / "query.sql").read_text()
     (folder / "query.sql").write_text("-- key: name\n" + query.replace("replace table", "merge by (name)"))
@@ -85,7 +85,7 @@ def builds(postgres: Connection) -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def stale_marts(postgres: Connection, root: Path) -> list[tuple[Any, ...]]:
-    """Marts of the old month, while the new one is loaded; the entries of an undisturbed build."""
+    """Marts of the old month after the load of the new month; returns the entries of an undisturbed build."""
     apply_ddl(postgres, [THINGS], ["things_marts"], root)
     load(postgres, put(HEADER + b"a,\nb,\n"))
     assert build(postgres, root) == ["built", "built"]
@@ -121,7 +121,7 @@ def test_killed_merge_leaves_all_tables_old_and_the_next_run_merges_them(
         assert left_behind(postgres) == {}
         assert postgres.execute(BOTH).fetchone() == OLD
         assert build(postgres, merging_root) == ["built", "built"]
-    assert [row[3] for row in builds(postgres)] == [1, 5]  # three names came, two went
+    assert [row[3] for row in builds(postgres)] == [1, 5]  # three new names, two removed names
     assert seen == {OLD, NEW}
 
 
@@ -145,7 +145,7 @@ def test_build_killed_while_the_server_works_for_it_gives_its_locks_back(
         connection("test") as other,
         other.transaction(),
     ):
-        other.execute("LOCK TABLE things_marts.names IN SHARE MODE")  # its statement goes on until this is free
+        other.execute("LOCK TABLE things_marts.names IN SHARE MODE")  # the build's statement waits for this lock
         driver.go()
         wait_for(lambda: bool(postgres.execute(waiting).fetchall()), "the build")
         driver.kill()

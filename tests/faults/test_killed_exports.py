@@ -1,4 +1,4 @@
-"""kill -9 of a process at every step of an export: readers saw whole files, and the next run clears up."""
+"""kill -9 at every step of an export: readers see only complete files, and the next run removes leftovers."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""kill -9 of a process at every step of a load: the next run ends as if nothing had happened."""
+"""kill -9 at every step of a load: the next run has the result of an undisturbed run."""
 
 import pytest
 from faults.aftermath import left_behind, ranked_state

@@ -1,4 +1,4 @@
-"""Postgres that is cut off, falls silent, crashes or has a full disk: a typed error, and a retry that is right."""
+"""Postgres loses connections, hangs, crashes or has a full disk: a typed error, and a correct retry."""
 
 import os
 import random
@@ -27,17 +27,17 @@ from tasks.engine.warehouse import sessions
 from tasks.engine.warehouse.tables import Connection
 
 SURPLUS = 300
-"""Bytes that a measured load may have above a real one, for its savepoint and its rollback."""
+"""Bytes that a measured load may send more than a real load, for its savepoint and rollback."""
 
 BIG_NAMES = HEADER + b"".join(b"%05d %s,\n" % (number, b"x" * 10_000) for number in range(2_000))
-"""20 MB: more than the system's buffers hold for a server that does not read."""
+"""20 MB: more than the system buffers for a server that does not read."""
 
 
 @contextmanager
-def behind_proxy(
+def through_proxy(
     monkeypatch: pytest.MonkeyPatch, fault: Fault | None = None, *, receive_buffer: int = 0
 ) -> Iterator[TcpProxy]:
-    """The warehouse of the environment is behind a proxy for the block."""
+    """Put a proxy before the warehouse of the environment during the block."""
     dsn = os.environ["WAREHOUSE_DSN"]
     parts = conninfo_to_dict(dsn)
     proxied = tcp_proxy(str(parts["host"]), int(str(parts["port"])), fault or Fault(), receive_buffer)
@@ -48,9 +48,9 @@ def behind_proxy(
 
 @pytest.fixture
 def traffic(postgres: Connection, replacement: Replacement, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """How many bytes a load sends and gets."""
+    """Number of bytes that a load sends and receives."""
     before = ranked_state(postgres)
-    with behind_proxy(monkeypatch) as proxy, connection("driver") as proxied:
+    with through_proxy(monkeypatch) as proxy, connection("driver") as proxied:
         with proxied.transaction(force_rollback=True):
             load(proxied, replacement.source)
         sent = dict(proxy.links[0].sent)
@@ -71,13 +71,13 @@ def test_connection_cut_at_random_bytes_is_a_transient_error_and_a_retry_is_righ
         for turn in range(12):
             fault = CutAfter(origin, [drawn.randrange(1, traffic[origin] - SURPLUS)], is_reset=bool(turn % 2))
             with (
-                behind_proxy(monkeypatch, fault),
+                through_proxy(monkeypatch, fault),
                 pytest.raises(WarehouseUnavailableError),
                 connection("driver") as proxied,
             ):
                 load(proxied, replacement.source)
             assert left_behind(postgres) == {}
-            if ranked_state(postgres) == replacement.after:  # the connection was cut between the commit and its answer
+            if ranked_state(postgres) == replacement.after:  # the cut was between the commit and its answer
                 break
             assert ranked_state(postgres) == replacement.before
         load(postgres, replacement.source)
@@ -91,7 +91,7 @@ def test_commit_whose_answer_was_lost_is_found_by_the_retry(
     fault = LoseAnswer(b"COMMIT")
     with replacement.watching() as seen:
         with (
-            behind_proxy(monkeypatch, fault),
+            through_proxy(monkeypatch, fault),
             pytest.raises(WarehouseUnavailableError, match="connection lost"),
             connection("driver") as proxied,
         ):
@@ -111,7 +111,7 @@ def test_server_that_takes_no_more_bytes_is_a_transient_error(
     source = put(BIG_NAMES)
     fault = StallAfter("client", 200_000)
     with (
-        behind_proxy(monkeypatch, fault, receive_buffer=1 << 16),
+        through_proxy(monkeypatch, fault, receive_buffer=1 << 16),
         pytest.raises(WarehouseUnavailableError, match=r"(?s)connection lost.*things"),
         connection("driver") as proxied,
     ):
@@ -124,9 +124,9 @@ def test_server_that_takes_no_more_bytes_is_a_transient_error(
 
 def test_server_that_does_not_greet_is_a_transient_error(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     del database
-    monkeypatch.setattr(sessions, "CONNECT_TIMEOUT", 2)  # the least that libpq knows
+    monkeypatch.setattr(sessions, "CONNECT_TIMEOUT", 2)  # the minimum of libpq
     with (
-        behind_proxy(monkeypatch, StallAfter("client", 0)),
+        through_proxy(monkeypatch, StallAfter("client", 0)),
         pytest.raises(WarehouseUnavailableError, match="timeout expired"),
         connection("driver"),
     ):
@@ -151,7 +151,7 @@ def test_crash_of_the_server_in_mid_copy_is_a_transient_error_and_a_retry_is_rig
         with pytest.raises(WarehouseUnavailableError, match="refused"), connection("driver"):
             pass
         server.start()
-        assert server.dsn == dsn  # else the environment's database is another one
+        assert server.dsn == dsn  # otherwise the environment names another database
         with connection() as fresh:
             assert left_behind(fresh) == {}
             assert ranked_state(fresh) == replacement.before
@@ -162,7 +162,7 @@ def test_crash_of_the_server_in_mid_copy_is_a_transient_error_and_a_retry_is_rig
 
 @pytest.fixture
 def small_tablespace(services: Services) -> Iterator[str]:
-    """A tablespace of 4 MB, for which root must mount a file system."""
+    """A tablespace of 4 MB; only root can mount its file system."""
     server, account = services.postgres, service_account()
     if server is None:
         pytest.skip("WAREHOUSE_DSN names a server that may run elsewhere, where nothing can be mounted")
@@ -209,7 +209,7 @@ def test_full_disk_is_a_permanent_error_that_says_so_and_the_previous_state_stan
         assert state(postgres) == before
         assert names(postgres) == ["a"]
         assert left_behind(postgres) == {}
-        with connection() as other:  # room was made: what was half written is gone
+        with connection() as other:  # the failed load left no bytes on the disk
             assert load(other, put(HEADER + b"b,\n")).status == "replaced"
 
 
@@ -219,11 +219,11 @@ def test_ddl_over_a_connection_that_is_cut_is_a_typed_error(
     del database
     postgres.execute("DROP SCHEMA things_staging CASCADE")
     postgres.execute("TRUNCATE ledger.applied_files")
-    with behind_proxy(monkeypatch) as proxy, connection("driver") as proxied:
+    with through_proxy(monkeypatch) as proxy, connection("driver") as proxied:
         begun = proxy.links[0].sent["client"]
     for count in range(begun + 10, begun + 1500, 150):
         with (
-            behind_proxy(monkeypatch, CutAfter("client", [count])),
+            through_proxy(monkeypatch, CutAfter("client", [count])),
             pytest.raises(WarehouseUnavailableError),
             connection("driver") as proxied,
         ):

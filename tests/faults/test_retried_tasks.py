@@ -24,17 +24,17 @@ pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
 
 @pytest.fixture
 def tries() -> list[int]:
-    """Numbers of the tries so far."""
+    """Numbers of the tries."""
     return []
 
 
 def at_once(task: Task[..., Any]) -> Task[..., Any]:
-    """The task, which does not wait between its tries."""
+    """The task without a wait between its tries."""
     return task.with_options(retry_delay_seconds=0, retry_jitter_factor=0.0)
 
 
 def counting(tries: list[int], before: Callable[[int], None] = lambda _: None) -> Task[[], int]:
-    """A task of the project's policy that asks the warehouse for a number."""
+    """A task with the project's retry policy that reads a number from the warehouse."""
 
     @step(task_run_name="read_number")
     def read_number() -> int:

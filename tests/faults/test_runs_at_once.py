@@ -1,4 +1,4 @@
-"""Runs in several processes at the same time: each object is loaded once, and none waits for ever."""
+"""Concurrent runs in several processes: each object is loaded once, and no run waits for ever."""
 
 from faults.aftermath import left_behind, ranked_state
 from faults.conftest import CHUNK_BYTES, Replacement
@@ -11,7 +11,7 @@ SETTINGS = {"tasks.engine.formats.csv_reader:CHUNK_BYTES": CHUNK_BYTES}
 
 
 def load_at_once(keys: dict[str, str]) -> list[str]:
-    """Load objects by key, each in its own process and month; what became of each."""
+    """Load each object in its own process and month; return the statuses."""
     jobs = [Job("load", {"key": key, "partition": partition}, settings=SETTINGS) for key, partition in keys.items()]
     with drivers(*jobs) as started:
         for driver in started:

@@ -1,4 +1,4 @@
-"""S3 that refuses for a while, answers slowly, short, never, or with another object: the load is right nevertheless."""
+"""S3 refuses for a while, answers slowly, partly, never, or with another object: the load is still correct."""
 
 import gzip
 import os
@@ -45,7 +45,7 @@ def is_whole(postgres: Connection) -> bool:
 
 @pytest.fixture
 def endpoint(bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Where the real server is, whose client does not wait between its tries."""
+    """Address of the real server; the client does not wait between its tries."""
     del bucket
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
     return os.environ["AWS_ENDPOINT_URL"]
@@ -53,20 +53,20 @@ def endpoint(bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @contextmanager
 def through(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The lake of the environment is behind a proxy for the block."""
+    """Put a proxy before the lake of the environment during the block."""
     with monkeypatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", url)
         yield
 
 
 @contextmanager
-def behind_s3_proxy(endpoint: str, monkeypatch: pytest.MonkeyPatch, fault: Fault) -> Iterator[None]:
+def through_s3_proxy(endpoint: str, monkeypatch: pytest.MonkeyPatch, fault: Fault) -> Iterator[None]:
     with s3_proxy(endpoint, fault) as url, through(url, monkeypatch):
         yield
 
 
 @contextmanager
-def behind_tcp_proxy(endpoint: str, monkeypatch: pytest.MonkeyPatch, fault: CutAfter | StallAfter) -> Iterator[None]:
+def through_tcp_proxy(endpoint: str, monkeypatch: pytest.MonkeyPatch, fault: CutAfter | StallAfter) -> Iterator[None]:
     address = urlsplit(endpoint)
     with (
         tcp_proxy(str(address.hostname), int(address.port or 80), fault) as proxy,
@@ -83,7 +83,7 @@ def test_connections_cut_at_random_bytes_are_resumed_without_a_restart(
     drawn = random.Random(seed)  # noqa: S311
     counts = [drawn.randrange(1, large.size_bytes * 3 // 10) for _ in range(3)]
     fault = CutAfter("server", counts, is_reset=bool(seed % 2))
-    with behind_tcp_proxy(endpoint, monkeypatch, fault):
+    with through_tcp_proxy(endpoint, monkeypatch, fault):
         assert load(postgres, large).rows_loaded == ROWS
     assert fault.cuts == len(counts)
     assert is_whole(postgres)
@@ -94,7 +94,7 @@ def test_connection_that_gives_nothing_any_more_ends_by_its_timeout_and_is_resum
 ) -> None:
     monkeypatch.setattr(lake_module, "READ_TIMEOUT", 1)
     fault = StallAfter("server", 2 << 20)
-    with behind_tcp_proxy(endpoint, monkeypatch, fault):
+    with through_tcp_proxy(endpoint, monkeypatch, fault):
         assert load(postgres, large).rows_loaded == ROWS
     assert fault.stalled == {1}
     assert is_whole(postgres)
@@ -106,7 +106,7 @@ def test_server_that_never_answers_is_a_transient_error_and_leaves_nothing(
     monkeypatch.setattr(lake_module, "READ_TIMEOUT", 0.2)
     monkeypatch.setattr(lake_module, "RESUMES", 0)
     fault = StallAfter("server", 0, connections=1000)
-    with behind_tcp_proxy(endpoint, monkeypatch, fault), pytest.raises(LakeUnavailableError, match="Read timeout"):
+    with through_tcp_proxy(endpoint, monkeypatch, fault), pytest.raises(LakeUnavailableError, match="Read timeout"):
         load(postgres, replacement.source)
     assert left_behind(postgres) == {}
     assert ranked_state(postgres) == replacement.before
@@ -126,7 +126,7 @@ def test_slow_down_for_a_while_is_waited_out(
         else:
             exchange.reply(exchange.forward())
 
-    with behind_s3_proxy(endpoint, monkeypatch, fault):
+    with through_s3_proxy(endpoint, monkeypatch, fault):
         assert load(postgres, large).rows_loaded == ROWS
     assert len(refused) == 3
     assert is_whole(postgres)
@@ -141,7 +141,7 @@ def test_slow_answer_is_read_to_its_end_in_one_request(
         requests.append(exchange.range)
         exchange.reply(exchange.forward(), pause=0.002)
 
-    with behind_s3_proxy(endpoint, monkeypatch, fault):
+    with through_s3_proxy(endpoint, monkeypatch, fault):
         assert load(postgres, large).rows_loaded == ROWS
     assert requests == [""]
     assert is_whole(postgres)
@@ -156,7 +156,7 @@ def test_body_that_is_shorter_than_it_says_is_completed_by_range(
         requests.append(int(exchange.range.removeprefix("bytes=").partition("-")[0] or 0))
         exchange.reply(exchange.forward(), only=1_500_000 if exchange.number < 3 else None)
 
-    with behind_s3_proxy(endpoint, monkeypatch, fault):
+    with through_s3_proxy(endpoint, monkeypatch, fault):
         assert load(postgres, large).rows_loaded == ROWS
     assert requests == sorted(set(requests))
     assert requests[0] == 0 < requests[1] <= 1_500_000 < requests[2] <= 3_000_000
@@ -188,7 +188,7 @@ def test_object_overwritten_in_mid_read_fails_the_load_and_the_retry_loads_the_n
             headers = [("ETag", found["ETag"]), ("Content-Type", "text/csv")]
             exchange.reply(Answer(206, headers, found["Body"].read()))
 
-    with behind_s3_proxy(endpoint, monkeypatch, fault), pytest.raises(ObjectChangedError, match=r"events\.csv"):
+    with through_s3_proxy(endpoint, monkeypatch, fault), pytest.raises(ObjectChangedError, match=r"events\.csv"):
         load(postgres, large)
     assert left_behind(postgres) == {}
     assert ranked_state(postgres) == replacement.before
@@ -202,7 +202,7 @@ def test_compressed_object_is_resumed_too(postgres: Connection, endpoint: str, m
     source = put(gzip.compress(plain, 1), "2021/04/events.csv.gz")
     fault = CutAfter("server", [source.size_bytes // 2, source.size_bytes // 3])
     monkeypatch.setattr(csv_reader, "CHUNK_BYTES", 1 << 18)
-    with behind_tcp_proxy(endpoint, monkeypatch, fault):
+    with through_tcp_proxy(endpoint, monkeypatch, fault):
         assert load(postgres, source).rows_loaded == ROWS
     assert fault.cuts == 2
     assert names(postgres) == sorted(line.removesuffix(b",").decode() for line in plain.splitlines()[1:])
@@ -214,7 +214,7 @@ def test_export_is_whole_though_its_uploads_are_cut(
 ) -> None:
     monkeypatch.setattr(lake_module, "PART_BYTES", PART_BYTES)
     fault = CutAfter("client", [600_000, 700_000])
-    with behind_tcp_proxy(endpoint, monkeypatch, fault):
+    with through_tcp_proxy(endpoint, monkeypatch, fault):
         assert work("export", NEW, postgres) == ["exported"]
     assert fault.cuts == 2
     assert work("export", NEW, postgres) == ["unchanged"]
@@ -233,7 +233,7 @@ def test_export_that_s3_breaks_off_leaves_the_old_file_and_the_next_run_clears_u
         answer = exchange.forward() if exchange.method != "PUT" else None
         exchange.reply(answer or Answer(503, [("Content-Type", "application/xml")], SLOW_DOWN))
 
-    with behind_s3_proxy(endpoint, monkeypatch, fault), pytest.raises(LakeUnavailableError, match="SlowDown"):
+    with through_s3_proxy(endpoint, monkeypatch, fault), pytest.raises(LakeUnavailableError, match="SlowDown"):
         work("export", NEW, postgres)
     assert left_behind(postgres) == {}
     assert (entries(postgres), objects(bucket)) == before
@@ -247,7 +247,7 @@ def test_load_ends_its_threads_when_s3_breaks_off(
 ) -> None:
     monkeypatch.setattr(lake_module, "RESUMES", 0)
     with (
-        behind_tcp_proxy(endpoint, monkeypatch, CutAfter("server", [1_000_000] * 100)),
+        through_tcp_proxy(endpoint, monkeypatch, CutAfter("server", [1_000_000] * 100)),
         pytest.raises(LakeUnavailableError, match="stopped at byte"),
     ):
         load(postgres, large)

@@ -1,4 +1,4 @@
-"""kill -9 of a sync between any two steps, and in them: the next run brings what an undisturbed one would have."""
+"""kill -9 of a sync between and inside its steps: the next run has the result of an undisturbed run."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -92,7 +92,7 @@ def test_run_that_follows_a_killed_one_brings_what_an_undisturbed_one_would(
             run_until_death(totesys_sync, death)
             stores.look()
             (before,) = last_runs(warehouse, 1)
-            star.see()  # which the killed run did as well: it is completed, or nothing of it stays
+            star.see()  # the next run completes or supersedes the killed run
             if step not in SUPERSEDED:
                 change(source, at, "payment")
                 at += timedelta(hours=1)
@@ -110,7 +110,7 @@ def test_run_that_follows_a_killed_one_brings_what_an_undisturbed_one_would(
 
 
 def change(source: psycopg.Connection[Any], at: datetime, *tables: str) -> None:
-    """A new row, and a new version of one that stands, in each of some tables."""
+    """Add a new row and a new version of an existing row to some tables."""
     for table in tables:
         columns = ", ".join(next(known for known in SOURCE_TABLES if known.name == table).columns[1:-1])
         row = f"SELECT {columns}, %s FROM {table} WHERE {table}_id = 1"

@@ -1,4 +1,4 @@
-"""Runs of the flows of `totesys` in processes of their own, which kill themselves at a chosen step.
+"""Runs of the `totesys` flows in separate processes, which kill themselves at a chosen step.
 
 The processes are forked from one that has imported everything.
 """
@@ -25,7 +25,7 @@ _forks.set_forkserver_preload(["faults.totesys_process", "flows.totesys_sync"])
 
 
 def run_until_death(flow: Flow[Any, Any], death: Death) -> None:
-    """Run a flow to the step at which it dies."""
+    """Run a flow until it dies at the chosen step."""
     _start_server()
     module = flow.fn.__module__
     process = _forks.Process(target=_run, args=(module, flow.fn.__name__, dict(os.environ), asdict(death)))
@@ -35,7 +35,7 @@ def run_until_death(flow: Flow[Any, Any], death: Death) -> None:
 
 
 def _start_server() -> None:
-    # The server that forks does not take over this process's path, and passes over what it cannot import.
+    # The fork server does not inherit this process's path, and ignores modules that it cannot import.
     path = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     try:

@@ -52,8 +52,8 @@ def deliver(month: str, country: bytes = b"Palau") -> None:
 
 
 @pytest.fixture
-def stand(warehouse: psycopg.Connection) -> Callable[..., None]:
-    """Delivers months and brings them to their end, as a run does; by the engine, which is quicker."""
+def finish_months(warehouse: psycopg.Connection) -> Callable[..., None]:
+    """Deliver and finish months with the engine alone, which is quicker than a run."""
 
     def run(*names: str) -> None:
         with ready_connection(EVENTS) as connection:
@@ -98,10 +98,10 @@ def artifact(key: str) -> str:
 
 
 def test_every_state_is_told_and_only_what_is_due_is_run(
-    warehouse: psycopg.Connection, bucket: str, stand: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    warehouse: psycopg.Connection, bucket: str, finish_months: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand("2021-01", "2021-02", "2021-03", "2021-06")
-    # One is delivered again, one is gone, one is new, of one the run did not come to its end.
+    finish_months("2021-01", "2021-02", "2021-03", "2021-06")
+    # One month is delivered again, one is deleted, one is new, and one has an unfinished run.
     deliver("2021-01", b"Fiji")
     remove(bucket, "2021-02")
     deliver("2021-05")
@@ -123,7 +123,7 @@ def test_every_state_is_told_and_only_what_is_due_is_run(
     left = fill()
     assert ran == ["2021-01", "2021-05", "2021-06"]
     assert left.due == []
-    assert loads(warehouse) == before + 2  # 2021-06 stood, and only what follows was missing
+    assert loads(warehouse) == before + 2  # 2021-06 was loaded; only its later steps were missing
     assert months(warehouse) == [("2021-01", "Fiji"), ("2021-05", "Palau"), ("2021-06", "Palau")]
     report = artifact("backfill-events-monthly")
     assert "3 partitions were run: 3 succeeded, 0 failed." in report
@@ -171,8 +171,8 @@ def test_two_at_once_do_the_work_once(warehouse: psycopg.Connection) -> None:
     assert months(warehouse) == [("2021-01", "Palau"), ("2021-02", "Palau")]
 
 
-def test_open_range_is_that_of_what_is_delivered_or_stands(stand: Callable[..., None]) -> None:
-    stand("2020-12")
+def test_open_range_covers_all_delivered_and_loaded_partitions(finish_months: Callable[..., None]) -> None:
+    finish_months("2020-12")
     deliver("2021-02")
     planned = fill(None, None, dry_run=True).partitions
     assert [(one.partition, one.state) for one in planned] == [
@@ -183,9 +183,9 @@ def test_open_range_is_that_of_what_is_delivered_or_stands(stand: Callable[..., 
 
 
 def test_force_runs_every_delivered_month_of_the_range(
-    warehouse: psycopg.Connection, bucket: str, stand: Callable[..., None]
+    warehouse: psycopg.Connection, bucket: str, finish_months: Callable[..., None]
 ) -> None:
-    stand("2021-01", "2021-02", "2021-03")
+    finish_months("2021-01", "2021-02", "2021-03")
     remove(bucket, "2021-02")
     assert fill("2021-01", "2021-02", force=True).of("unchanged") == ["2021-01"]
     # The load of a month that was there is another one; the month that is gone and the one beyond the range stay.
@@ -226,9 +226,9 @@ def test_empty_lake_is_no_work() -> None:
 
 
 def test_changed_sql_and_replayed_rows_make_a_month_due(
-    warehouse: psycopg.Connection, stand: Callable[..., None]
+    warehouse: psycopg.Connection, finish_months: Callable[..., None]
 ) -> None:
-    stand("2021-01", "2021-02", "2021-03")
+    finish_months("2021-01", "2021-02", "2021-03")
     warehouse.execute(
         "INSERT INTO ledger.loads (dataset, partition, source_uri, source_version, size_bytes, replay_of)"
         " SELECT dataset, partition, source_uri, source_version, size_bytes, load_id FROM ledger.loads"

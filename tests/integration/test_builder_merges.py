@@ -336,7 +336,7 @@ def test_merge_that_postgres_refuses_says_where(
 
 
 def test_row_of_an_unaffected_key_fails_the_build(shop: Connection, root: Path) -> None:
-    """A line that is unique by itself stands under another order, which this build does not decide."""
+    """A line with a unique key belongs to another order, and this build does not recompute that order."""
     shop.execute(
         "ALTER TABLE shop.lines ADD CONSTRAINT lines_line_uk UNIQUE (line);"
         " INSERT INTO shop.orders VALUES (9); INSERT INTO shop.lines VALUES (9, 'a', 1)"
@@ -431,10 +431,8 @@ def test_builds_of_partitions_share_the_schema(shop: Connection, root: Path, ope
         assert build(own, root, SECOND) == {"days": ("built", 1)}
 
 
-def test_row_that_somebody_else_changed_meanwhile_is_tried_again(
-    shop: Connection, root: Path, open_connection: Connect
-) -> None:
-    """The build sees one state: what changed since is no reason to write over it, but to start again."""
+def test_concurrent_change_of_a_row_causes_a_retry(shop: Connection, root: Path, open_connection: Connect) -> None:
+    """The build sees one state. A later change must not be overwritten, so the build starts again."""
     deliver(shop, FIRST, (1, 1, 7, 10, []))
     build(shop, root)
     deliver(shop, FIRST, (1, 2, 7, 20, []))

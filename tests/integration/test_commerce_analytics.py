@@ -1,4 +1,4 @@
-"""`commerce-analytics` from the lake to the exports and the report, held against the oracle."""
+"""`commerce-analytics` from the lake to the exports and the report, compared with the oracle."""
 
 import csv
 import io
@@ -74,7 +74,7 @@ def put_sample(s3: "S3Client", bucket: str, orders: int = 600, *, seed: int = 1)
 
 
 def shop_of(files: dict[str, bytes], warehouse: psycopg.Connection) -> Shop:
-    """What the oracle reads: the good rows of the files, and the calendar that stands."""
+    """The input of the oracle: the valid rows of the files, and the current calendar."""
     good = files | {
         "reviews.csv": b"\n".join(r for r in files["reviews.csv"].split(b"\n") if r[:2] not in (b"0,", b"6,", b"fi"))
     }
@@ -116,9 +116,7 @@ def assert_exports_say(files: dict[str, bytes], rows: dict[str, dict[str, Any]])
         assert found == [HEADERS[table], [as_csv(value) for value in row.values()]]
 
 
-def test_tables_and_exports_say_what_the_oracle_says(
-    s3: "S3Client", bucket: str, warehouse: psycopg.Connection
-) -> None:
+def test_tables_and_exports_agree_with_the_oracle(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
     sample = put_sample(s3, bucket)
     for as_of in (AS_OF, date(2021, 3, 1)):
         loads = commerce_analytics(as_of=as_of, export_id=f"{as_of}")
@@ -185,7 +183,7 @@ def test_shipments_under_their_other_name_take_the_place_of_the_first(
     sample = put_sample(s3, bucket, 300)
     commerce_analytics(as_of=AS_OF)
     expected = tables(warehouse, AS_OF)
-    put(s3, bucket, {"shipments_deliveries.csv": sample.files["shipment_deliveries.csv"]})  # the first stands, too
+    put(s3, bucket, {"shipments_deliveries.csv": sample.files["shipment_deliveries.csv"]})  # the first object remains
     loads = {load.table: load for load in commerce_analytics(as_of=AS_OF)}
     load = loads["commerce_staging.shipment_deliveries"]
     assert (load.status, load.source_uri) == ("replaced", f"s3://{bucket}/orders_data/shipments_deliveries.csv")
@@ -376,7 +374,7 @@ def test_parameters_that_are_none_are_refused(parameters: dict[str, Any]) -> Non
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real files are not there: {REAL}")
-def test_real_files_say_what_the_oracle_says(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
+def test_real_files_agree_with_the_oracle(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
     files = {path.name: path.read_bytes() for path in REAL.glob("*.csv")}
     put(s3, bucket, files)
     for as_of in (date(2022, 9, 5), date(2022, 1, 1), date(2021, 2, 28)):

@@ -1,4 +1,4 @@
-"""`events-monthly` from the lake to the exports and the report, held against the oracle."""
+"""`events-monthly` from the lake to the exports and the report, compared with the oracle."""
 
 import csv
 import gzip
@@ -114,7 +114,7 @@ def test_a_month_is_loaded_typed_and_every_row_is_accounted_for(
     assert ingested == (expected.rows_loaded, f"s3://{bucket}/2021/04/events.csv", True)
 
 
-def test_marts_and_exports_say_what_the_oracle_says_for_two_months(
+def test_marts_and_exports_agree_with_the_oracle_for_two_months(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection
 ) -> None:
     files = {month: put(s3, bucket, month, sample(month)) for month in ("2021-03", "2021-04")}

@@ -1,4 +1,4 @@
-"""Exports that stand for themselves, without a manifest, against a real Postgres and a real S3 server."""
+"""Single exported files without a manifest, with a real Postgres and a real S3 server."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The flows `plan` and `replay-rejected`, on the events: what they say, and what the month's next run makes of it."""
+"""The flows `plan` and `replay-rejected` on the events: their reports, and the month's next run."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""`orders-daily` from the lake to the tables and the CSV, held against the oracle and against answers by hand."""
+"""`orders-daily` from the lake to the tables and the CSV, compared with the oracle and with answers by hand."""
 
 import csv
 import io
@@ -100,7 +100,7 @@ def expected(files: Mapping[date, bytes]) -> dict[str, list[Any]]:
 
 
 def load(day: date) -> None:
-    """Load a day as a run does that dies right behind it."""
+    """Load a day like a run that dies directly after the load."""
     with connection() as opened:
         apply_ddl(opened, [ORDERS], ["orders_core"])
         (source,) = objects_of(lake(), ORDERS, RunSettings(), f"{day}")
@@ -115,7 +115,7 @@ def state(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> object:
     return [(item["Key"], item["ETag"], item["LastModified"]) for item in objects], rows
 
 
-def test_days_say_what_the_oracle_says_and_are_no_work_again(
+def test_days_agree_with_the_oracle_and_are_no_work_again(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection, prefect_server: str
 ) -> None:
     sample = sample_orders(DAY, 5, orders=60)
@@ -324,7 +324,7 @@ def test_range_that_ends_before_it_begins_is_refused() -> None:
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no real orders in {REAL}")
-def test_real_days_say_what_the_oracle_says(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
+def test_real_days_agree_with_the_oracle(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
     files = {date.fromisoformat(path.stem): path.read_bytes() for path in sorted(REAL.glob("*.json"))}
     for day, content in files.items():
         put(s3, bucket, day, content)

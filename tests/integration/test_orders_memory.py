@@ -15,7 +15,7 @@ from deployments.samples.orders import new_orders
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 
-# In a process of its own, with which its greatest memory so far (VmHWM) begins anew. Prints MB, rows and MB.
+# Runs in a separate process, which starts with a new peak memory (VmHWM). Prints MB, rows and MB.
 CHILD = """
 import sys
 from datetime import date

@@ -127,9 +127,9 @@ def test_write_whose_answer_was_lost_is_not_taken_for_another_ones(
 
     with (
         s3_proxy(os.environ["AWS_ENDPOINT_URL"], lose_the_answer) as url,
-        Lake(read_lake({**os.environ, "AWS_ENDPOINT_URL": url}, no_block)) as behind,
+        Lake(read_lake({**os.environ, "AWS_ENDPOINT_URL": url}, no_block)) as proxied,
     ):
-        write_new(behind, "a", blocks(sizes), "text/csv")
+        write_new(proxied, "a", blocks(sizes), "text/csv")
     assert content(bucket, "a") == b"a" * sum(sizes)
 
 
@@ -152,13 +152,13 @@ def test_moved_files_are_logged_once_in_the_order_of_the_runs(csv: RunStore, buc
     for run_number, tables in ((9, ["staff", "address"]), (10, ["staff"]), (2, ["design"])):
         for table in tables:
             csv.write(run_number, table, blocks([run_number]))
-        client().put_object(Bucket=bucket, Key=f"input/{run_number}/notes.txt", Body=b"of somebody else")
+        client().put_object(Bucket=bucket, Key=f"input/{run_number}/notes.txt", Body=b"of another program")
         for _ in range(2):
             csv.move_processed(run_number, tables)
     log = content(bucket, "processed/csv_processed.txt")
     assert log == b"2/design.csv\n9/address.csv\n9/staff.csv\n10/staff.csv\n"
     assert content(bucket, "processed/10/staff.csv") == b"a" * 10
-    assert content(bucket, "input/10/notes.txt") == b"of somebody else"
+    assert content(bucket, "input/10/notes.txt") == b"of another program"
 
 
 def test_move_of_a_file_that_is_gone_says_so(csv: RunStore) -> None:

@@ -1,4 +1,4 @@
-"""Snapshots of an operational database: what an extraction takes, and what it can never miss."""
+"""Snapshots of an operational database: an extraction takes all changed rows."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from sources import BY_NAME, Copies, Tables, changed, drawing, extract, rows_of, snapshot, stands
+from sources import BY_NAME, Copies, Tables, changed, drawing, extract, rows_in, rows_of, snapshot
 
 from deployments.samples.totesys import OPENED_AT, create_source, fill_source
 from deployments.samples.totesys_changes import BLOCKED, PendingChanges, change_source
@@ -38,7 +38,7 @@ def owner(filled: "TotesysSource") -> Iterator[psycopg.Connection[Any]]:
 
 def test_first_extraction_takes_every_row_of_every_table(filled: "TotesysSource") -> None:
     found, watermark = extract(filled.reader_dsn, None)
-    assert found == stands(filled.owner_dsn)
+    assert found == rows_in(filled.owner_dsn)
     assert {name: len(rows) for name, rows in found.items() if name in ("sales_order", "payment", "transaction")} == {
         "sales_order": 40,
         "payment": 40,
@@ -102,7 +102,7 @@ def test_changed_rows_are_extracted_and_no_others(filled: "TotesysSource", owner
     counts = change_source(owner, drawing(7), 100, at=DAY)
     assert counts.keys() >= {"update payment", "insert sales_order", "delete payment", "update staff"}
     found, after = extract(filled.reader_dsn, watermark)
-    now = stands(filled.owner_dsn)
+    now = rows_in(filled.owner_dsn)
     assert found == {
         name: {key: row for key, row in rows.items() if before[name].get(key) != row} for name, rows in now.items()
     }
@@ -192,7 +192,7 @@ def test_copies_kept_by_extractions_equal_the_source_after_any_changes(
             if pending and rng.random() < 0.5:
                 pending.pop(rng.randrange(len(pending))).commit()
             copies.extract()
-            assert copies.tables == stands(totesys_source.owner_dsn)
+            assert copies.tables == rows_in(totesys_source.owner_dsn)
 
 
 def test_another_database_is_extracted_from_the_beginning(filled: "TotesysSource", database: str) -> None:
@@ -224,14 +224,14 @@ def test_unusable_watermark_causes_a_full_extraction(filled: "TotesysSource", of
         assert opened.usable(None) == (None, "all rows: this is the first extraction")
 
 
-def test_time_decides_where_transactions_were_numbered_anew(filled: "TotesysSource") -> None:
+def test_time_detects_changes_after_transactions_were_renumbered(filled: "TotesysSource") -> None:
     """As after the return of a disk to an earlier state: ids that the watermark takes for seen are given out again."""
     with snapshot(filled.reader_dsn) as opened:
         seen = replace(
             opened.watermark, newest="2022-11-03 14:59:49.962", horizon=str(int(opened.watermark.horizon) + 50)
         )
         assert rows_of(opened.copy_changed(BY_NAME["sales_order"], seen)) == [
-            list(stands(filled.owner_dsn)["sales_order"][40])
+            list(rows_in(filled.owner_dsn)["sales_order"][40])
         ]
 
 
@@ -260,10 +260,10 @@ def test_changes_leave_rows_alone_that_an_open_transaction_holds(
 ) -> None:
     with psycopg.connect(filled.owner_dsn) as other:
         other.execute("SELECT FROM payment FOR UPDATE")
-        before = stands(filled.owner_dsn)["payment"]
+        before = rows_in(filled.owner_dsn)["payment"]
         counts = change_source(owner, drawing(5), 60, at=DAY)
         assert counts[BLOCKED]
-        assert before.items() <= stands(filled.owner_dsn)["payment"].items()
+        assert before.items() <= rows_in(filled.owner_dsn)["payment"].items()
 
 
 def test_changes_are_the_same_for_the_same_seed(totesys_source: "TotesysSource", database: str) -> None:
@@ -275,7 +275,7 @@ def test_changes_are_the_same_for_the_same_seed(totesys_source: "TotesysSource",
             with PendingChanges(dsn, rng, 4, at=OPENED_AT) as pending:
                 change_source(connection, rng, 20, at=DAY + timedelta(hours=1))
                 pending.commit()
-        return stands(dsn)
+        return rows_in(dsn)
 
     with psycopg.connect(database, autocommit=True) as connection:
         create_source(connection)

@@ -126,7 +126,7 @@ def test_ddl_is_idempotent_where_the_ledger_forgot_it(connection: Connection) ->
     applied = apply_ddl(connection, [EVENTS], schemas)
     connection.execute("TRUNCATE ledger.applied_files")
     again = apply_ddl(connection, [EVENTS], schemas)
-    assert again == [name for name in applied if "." in name]  # a schema that stands is not touched
+    assert again == [name for name in applied if "." in name]  # an existing schema does not change
 
 
 def test_only_changed_ddl_is_applied(connection: Connection, root: Path) -> None:

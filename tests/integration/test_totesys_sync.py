@@ -1,4 +1,4 @@
-"""`totesys-sync`, from an operational database over the lake to the star, held against direct queries of the source."""
+"""`totesys-sync` from an operational database to the star, compared with direct queries of the source."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -49,7 +49,7 @@ def stores(totesys_stores: "TotesysStores") -> Stores:
 
 @pytest.fixture
 def warehouse(database: str) -> Iterator[Connection]:
-    del database  # its variable says where it is
+    del database  # needed only for its variable
     with connection() as opened:
         yield opened
 
@@ -95,7 +95,7 @@ def test_star_and_lake_are_those_of_the_source_after_each_run(
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_source_that_goes_away_in_mid_extract_is_extracted_anew(
+def test_lost_source_connection_causes_a_new_extraction(
     source: Source,
     totesys_source: "TotesysSource",
     stores: Stores,
@@ -180,7 +180,7 @@ def test_value_that_is_none_of_its_type_rejects_its_row_alone(
     stores.assert_complete(warehouse)
 
 
-def test_full_run_takes_everything_and_doubles_nothing(source: Source, stores: Stores, warehouse: Connection) -> None:
+def test_full_run_extracts_all_rows_and_doubles_none(source: Source, stores: Stores, warehouse: Connection) -> None:
     star = Star(source)
     first, again = sync(), sync(full=True)
     assert (again.is_full, again.row_counts) == (True, first.row_counts)
@@ -228,7 +228,7 @@ def test_deleted_row_is_closed_and_one_that_returns_is_opened(
     star.assert_stands(warehouse, is_compared=True)
 
 
-def test_object_of_somebody_else_under_a_run_number_stays_and_the_next_run_goes_round_it(
+def test_foreign_object_under_a_run_number_remains_and_the_next_run_uses_another_number(
     source: Source, stores: Stores, warehouse: Connection
 ) -> None:
     star = Star(source)

@@ -1,4 +1,4 @@
-"""The star of `totesys` after changes, runs, crashes and comparisons of keys, held against a direct computation."""
+"""The star of `totesys` after changes, runs, crashes and comparisons of keys, compared with a direct computation."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -202,7 +202,7 @@ def test_deleted_row_is_closed_once_kept_and_opened_when_it_returns(warehouse: W
         " ORDER BY last_updated_date, last_updated_time"
     )
     assert warehouse.rows(query) == [(None,), (CHECKED,)]
-    source.put("payment", 1)  # a run that does not bring the row opens nothing
+    source.put("payment", 1)  # a run without the row reopens nothing
     sync(warehouse, source, model)
     assert warehouse.rows(query) == [(None,), (CHECKED,)]
     source.restore("sales_order", second)
@@ -217,7 +217,7 @@ def test_deleted_row_is_closed_once_kept_and_opened_when_it_returns(warehouse: W
     assert_star(warehouse, model)
 
 
-def test_current_is_what_the_source_says_whatever_its_clock_says(warehouse: Warehouse, source: Source) -> None:
+def test_current_version_follows_the_source_under_any_clock(warehouse: Warehouse, source: Source) -> None:
     model = Model()
 
     def put_and_sync(row_id: int, counterparty_id: int, at: datetime | None = None) -> None:

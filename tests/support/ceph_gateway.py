@@ -28,7 +28,7 @@ from deployments.local.s3_service import REGION
 
 PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 TIMEOUT = 30.0
-"""Seconds for what takes one on an idle machine."""
+"""Time limit in seconds for a step that takes one second on an idle machine."""
 
 _CONFIGURATION = """
 [global]
@@ -66,7 +66,7 @@ rgw frontends = beast endpoint={loopback}:{gateway_port} tcp_nodelay=1
 
 
 def missing() -> str | None:
-    """Why there is no gateway on this machine; None where it is installed."""
+    """Return why this machine has no gateway, or None if the gateway is installed."""
     lacking = [program for program in PROGRAMS if not shutil.which(program)]
     if not lacking:
         return None
@@ -75,10 +75,10 @@ def missing() -> str | None:
 
 @contextlib.contextmanager
 def ceph_gateway(folder: Path) -> Iterator[dict[str, str]]:
-    """Run a monitor, a store and the gateway for the length of the block.
+    """Run a monitor, a store and the gateway during the block.
 
     Args:
-        folder: Made; everything but the objects is kept there, and an unprivileged account can reach it.
+        folder: New folder for everything except the objects; an unprivileged account must be able to reach it.
 
     Yields:
         The variables that reach it: `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`,
@@ -150,7 +150,7 @@ class _Cluster:
         self.run("ceph-mon", "-i", "a", "--mkfs", "--monmap", monitors, "--keyring", keyring)
 
     def run(self, *command: str) -> str:
-        """What a command of the cluster prints."""
+        """Run a command of the cluster, and return its output."""
         try:
             return subprocess.run(
                 command,
@@ -170,7 +170,7 @@ class _Cluster:
 
     @contextlib.contextmanager
     def daemon(self, program: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A daemon in the foreground; it keeps nothing that a signal could spoil."""
+        """Start a daemon in the foreground. A signal may end it, because it stores nothing of value."""
         process = spawn(
             [shutil.which(program) or program, *options, "-f"],
             environment=self._environment,

@@ -1,4 +1,4 @@
-"""What a shop's files say, computed in polars: the independent answer that tests compare the pipeline's SQL with.
+"""The expected answers for a shop's files, computed independently in polars, to compare with the pipeline's SQL.
 
 It shares no code with the pipeline. Frames are typed by `read_shop`, or come typed from a test.
 """
@@ -39,7 +39,7 @@ class Shop:
 
 
 def read_shop(files: Mapping[str, bytes], calendar: pl.DataFrame) -> Shop:
-    """Type the files of a shop, by table; where none brings products there are none."""
+    """Convert the files of a shop to typed frames, by table; without a products file, products are empty."""
     frames = {
         name: pl.read_csv(io.BytesIO(files[name]), schema_overrides=schema).select(list(schema))
         if name in files

@@ -1,4 +1,4 @@
-"""Rows of a binary COPY, read back: the tests' own reader of what the engine writes."""
+"""Read rows of a binary COPY: the tests' own reader for the engine's output."""
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ Values = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Validated:
-    """The rows of a batch, as values by column, and the rejected ones."""
+    """The rows of a batch as values by column, and the rejected rows."""
 
     rows: Values
     rejected: list[RejectedRow]
@@ -37,7 +37,7 @@ def validated(contract: Contract, batch: Batch) -> Validated:
 
 
 def values_of(columns: Sequence[Column], data: bytes) -> Iterator[dict[str, Any]]:
-    """Rows without constants before them."""
+    """Rows without constant columns."""
     place = 0
     while place < len(data):
         (count,) = struct.unpack_from("!h", data, place)
@@ -53,7 +53,7 @@ def values_of(columns: Sequence[Column], data: bytes) -> Iterator[dict[str, Any]
 
 
 def value_of(type_: ColumnType, data: bytes) -> Any:
-    """A value in Python; bytes for what Python has no type of."""
+    """A value in Python; bytes for a type that Python lacks."""
     read = READERS.get(type_.postgres.partition("(")[0], bytes)
     return read(data)
 
@@ -67,7 +67,7 @@ def number_of(data: bytes) -> int:
 
 
 def decimal_of(data: bytes) -> Decimal:
-    """A numeric: groups of four digits, the place of the first one, the sign, and the digits behind the point."""
+    """Decode a numeric: groups of four digits, weight of the first group, sign, and number of decimals."""
     count, weight, sign, scale = struct.unpack_from("!hhHH", data)
     groups = struct.unpack_from(f"!{count}h", data, 8)
     assert len(data) == 8 + 2 * count
@@ -109,7 +109,7 @@ def batch_of(name: str, texts: Sequence[str | None]) -> Batch:
 
 
 def wires_of(type_: ColumnType, texts: Sequence[str | None]) -> list[bytes | None]:
-    """The binary form that a column of a type makes of each text; None of nothing, and of what is no value."""
+    """The binary form of each text in a column of a type; None for a null or an invalid value."""
     rows = RowEncoder(one_column(type_)).encode(batch_of("x", texts))
     found: list[bytes | None] = []
     place = 0
@@ -123,12 +123,12 @@ def wires_of(type_: ColumnType, texts: Sequence[str | None]) -> list[bytes | Non
 
 
 def parsed(type_: ColumnType, *texts: str | None) -> list[Any]:
-    """What a column of a type makes of texts; None of nothing, and of what is no value."""
+    """The values of texts in a column of a type; None for a null or an invalid value."""
     return parsed_by(Column("x", type_, "Any."), *texts)
 
 
 def parsed_by(column: Column, *texts: str | None) -> list[Any]:
-    """The same of a column."""
+    """The values of texts in a given column."""
     rows = RowEncoder(contract_of(column)).encode(batch_of(column.source_name, texts))
     values = [row[column.name] for row in values_of([column], rows.data)]
     for place in rows.invalid:

@@ -1,4 +1,4 @@
-"""What an events file says, computed plainly: the independent answer that tests compare the pipeline's with.
+"""The expected rows and answers for an events file, computed independently, to compare with the pipeline.
 
 It shares no code with the pipeline and no library but the public suffix list: one record after another, in pure Python.
 """
@@ -42,7 +42,7 @@ class EventRow:
         line_number: The record's first physical line; the header is line 1.
         occurred_at: In UTC; a date means its midnight.
         event_date: The day as written, in the time's own offset.
-        email: As in the file; `user` is the one trimmed and in lower case, or None where nothing is left.
+        email: Value in the file; `user` is trimmed and in lower case, or None if nothing is left.
     """
 
     line_number: int
@@ -65,8 +65,8 @@ class Rejected:
 
     Attributes:
         line_number: Its first physical line.
-        column: The first bad column in the file's order; None where the record as such is malformed.
-        raw: Its bytes, without the line end.
+        column: First invalid column in the file's order; None if the record itself is malformed.
+        raw: Bytes of the record without the line end.
     """
 
     line_number: int
@@ -76,7 +76,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class EventsFile:
-    """Everything that a file says."""
+    """All expected results for a file."""
 
     rows: list[EventRow]
     rejected: list[Rejected]
@@ -88,7 +88,7 @@ class EventsFile:
 
     @property
     def rows_loaded(self) -> int:
-        """Records that must be in the database."""
+        """Number of records that must be loaded."""
         return len(self.rows)
 
     def counts(self, group: str) -> Counter[str]:
@@ -137,15 +137,15 @@ def company_of(email: str | None) -> str:
 
 
 def _records(data: bytes) -> Iterator[tuple[int, bytes, list[str | None] | None]]:
-    """Yield each record's first line number, raw bytes and fields; None for the fields where it is malformed."""
+    """Yield each record's first line number, raw bytes and fields; None for the fields of a malformed record."""
     position, line_number = 0, 1
     while position < len(data):
         end, fields = _scan(data, position)
-        if fields is None:  # a broken quote: this line alone is given up, the next one is read afresh
+        if fields is None:  # a broken quote: reject only this line, and continue with the next line
             newline = data.find(b"\n", position)
             end = len(data) if newline < 0 else newline
         raw = data[position:end].removesuffix(b"\r")
-        if raw:  # an empty line is no record
+        if raw:  # an empty line is not a record
             yield line_number, raw, _decoded(raw, fields)
         line_number += data.count(b"\n", position, end + 1)
         position = end + 1
@@ -172,7 +172,7 @@ def _scan(data: bytes, position: int) -> tuple[int, list[tuple[bytes, bool]] | N
 
 
 def _decoded(raw: bytes, fields: list[tuple[bytes, bool]] | None) -> list[str | None] | None:
-    """Return the fields as text, a bare empty one as None; None for all where Postgres could not hold the record."""
+    """Return the fields as text, an unquoted empty field as None; None for a record that Postgres cannot store."""
     if fields is None or b"\x00" in raw:
         return None
     try:
@@ -227,13 +227,13 @@ def _parse_timestamp(text: str | None) -> datetime:
 def _parse_ip(text: str | None) -> IPAddress | None:
     if not text:
         return None
-    if "%" in text:  # a zone index, which an inet cannot hold
+    if "%" in text:  # inet does not support a zone index
         raise ValueError(text)
     return ipaddress.ip_address(text)
 
 
 def parse_tags(text: str | None) -> tuple[str, ...] | None:
-    """Return the words of a Python-style list of strings, None for nothing.
+    """Return the words of a Python-style list of strings, or None for an empty field.
 
     Raises:
         ValueError: It is no such list.
@@ -252,12 +252,12 @@ def parse_tags(text: str | None) -> tuple[str, ...] | None:
         rest = rest[match.end() :].lstrip()
         if rest and not rest.startswith(","):
             raise ValueError(text)
-        rest = rest[1:].lstrip()  # a comma after the last word is Python too
+        rest = rest[1:].lstrip()  # Python allows a comma after the last word
     return tuple(words)
 
 
 def _unescape(word: str) -> str:
-    """Resolve Python's escapes; a backslash before any other character stands for itself, as in Python."""
+    """Resolve Python's escapes; a backslash before any other character is literal, as in Python."""
 
     def character(match: re.Match[str]) -> str:
         code = match[1] or match[2] or match[3]
@@ -266,7 +266,7 @@ def _unescape(word: str) -> str:
     resolved = _ESCAPE.sub(character, word)
     if "\x00" in resolved:
         raise ValueError(word)
-    resolved.encode()  # half a surrogate pair is no text: UnicodeEncodeError is a ValueError
+    resolved.encode()  # half a surrogate pair is invalid: UnicodeEncodeError is a ValueError
     return resolved
 
 
@@ -292,6 +292,6 @@ def _group_values(row: EventRow, group: str) -> list[str]:
         case "date":
             return [row.event_date.isoformat()]
         case "tag":
-            # Repeats are data: a word that a row repeats counts each time, a row without words as unknown.
+            # A repeated word in a row counts each time; a row without words counts as unknown.
             return [tag or UNKNOWN for tag in row.tags or ("",)]
     raise ValueError(f"expected one of {GROUPS}, found {group!r}")

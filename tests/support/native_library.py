@@ -1,4 +1,4 @@
-"""The native library of the engine, compiled by a test with flags or sources of its own."""
+"""Compile the engine's native library for a test, with other flags or sources."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ def compile_library(
         flags: Added to `FLAGS`.
         compiler: The program.
         sources: The folder.
-        digest: What the library says of its sources; by default their digest.
+        digest: Source digest in the library; by default the real digest.
     """
     version = f'-DNATIVE_VERSION="{digest or sources_digest(sources)}"'
     command = [compiler, *FLAGS, *flags, version, "-o", str(target), *map(str, sorted(sources.glob("*.c")))]

@@ -1,4 +1,4 @@
-"""What files of orders say, computed in plain Python: the independent answer that tests compare the pipeline with.
+"""The expected tables for files of orders, computed independently in Python, to compare with the pipeline.
 
 It shares no code with the pipeline. An order that cannot be read is left out, as the pipeline rejects it.
 """
@@ -16,7 +16,7 @@ Order = dict[str, Any]
 
 @dataclass(frozen=True)
 class Version:
-    """One order as the file of one day has it."""
+    """One order in the file of one day."""
 
     day: date
     order: Order
@@ -35,7 +35,7 @@ def local_date(text: str) -> date:
 
 
 def money(value: Any) -> Decimal | None:
-    """Two places, half away from zero, from the digits as they are written."""
+    """Round written digits to two decimals, half away from zero."""
     if value in (None, ""):
         return None
     return Decimal(str(value)).quantize(Decimal("0.01"), ROUND_HALF_UP)
@@ -63,7 +63,7 @@ def versions_of(files: Mapping[date, bytes]) -> list[Version]:
 
 
 def latest(versions: Iterable[Version]) -> dict[int, Version]:
-    """Of each order the version that counts."""
+    """The current version of each order."""
     found: dict[int, Version] = {}
     for version in versions:
         known = found.get(version.order["id"])

@@ -28,16 +28,16 @@ default_pool_size = 10
 
 
 def missing() -> str | None:
-    """Why there is no pooler on this machine; None where it is installed."""
+    """Return why this machine has no pooler, or None if the pooler is installed."""
     return None if shutil.which("pgbouncer") else "pgbouncer is not on PATH: apt-get install pgbouncer"
 
 
 @contextlib.contextmanager
 def pooler(dsn: str, mode: str, options: str = "") -> Iterator[str]:
-    """Run PgBouncer before a database for the length of the block.
+    """Run PgBouncer before a database during the block.
 
     Args:
-        dsn: Of the database, with a password.
+        dsn: DSN of the database, with a password.
         mode: `session`, `transaction` or `statement`.
         options: More lines of the configuration.
 

@@ -1,4 +1,4 @@
-"""What CSV bytes say, read plainly, one byte after another: the independent answer for the tests of the reader."""
+"""A simple CSV reader, byte by byte: the independent reference for the tests of the engine's reader."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ Fields = list[str | None]
 
 @dataclass(frozen=True)
 class Record:
-    """One record; `fields` is None where it must be rejected, for `reason`; a bare empty field is None."""
+    """One record. `fields` is None for a rejected record with its `reason`; an unquoted empty field is None."""
 
     line_number: int
     raw: bytes
@@ -17,7 +17,7 @@ class Record:
 
 
 def read_plain(data: bytes, width: int, first_line: int = 1) -> list[Record]:
-    """Read what follows a header of so many fields."""
+    """Read the records after a header with a number of fields."""
     records: list[Record] = []
     position, line = 0, first_line
     while position < len(data):
@@ -38,7 +38,7 @@ def read_plain(data: bytes, width: int, first_line: int = 1) -> list[Record]:
 def _scan(  # noqa: C901 - a branch for each state
     data: bytes, position: int
 ) -> tuple[int, list[tuple[bytes, bool]]] | None:
-    """Where the record ends, and its fields, each with whether it was quoted; None where a quote is broken."""
+    """The end of the record, and its fields with a flag for quotes; None for a broken quote."""
     fields: list[tuple[bytes, bool]] = []
     text, state = bytearray(), "begin"
     for index in range(position, len(data)):

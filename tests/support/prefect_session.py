@@ -18,7 +18,7 @@ from deployments.local import prefect_services
 
 @contextmanager
 def prefect_session() -> Iterator[str]:
-    """Run a server of its own; flows and the `prefect` command talk to it until the block ends.
+    """Run a separate server; flows and the `prefect` command use it until the block ends.
 
     Yields:
         The URL of its API.
@@ -33,12 +33,12 @@ def prefect_session() -> Iterator[str]:
             settings = {
                 PREFECT_API_URL: api_url,
                 PREFECT_HOME: environment["PREFECT_HOME"],
-                # At its end a flow run waits for its heartbeat thread, which sleeps in whole seconds.
+                # A flow run waits at its end for its heartbeat thread, which sleeps for whole seconds.
                 PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
             }
             with temporary_settings(settings):
                 yield api_url
-                # What is still on its way to the server would complain when that is gone.
+                # Wait for open requests, which would fail after the end of the server.
                 run_coro_as_sync(_send_logs_and_events())
     finally:
         shutil.rmtree(folder)

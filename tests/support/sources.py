@@ -1,4 +1,4 @@
-"""A Totesys database as the tests see it: extracted, and by direct queries."""
+"""Read a Totesys database in two ways: by extractions, and by direct queries."""
 
 import csv
 import io
@@ -39,8 +39,8 @@ def extract(dsn: str, since: Watermark | None) -> tuple[Tables, Watermark]:
         return found, opened.watermark
 
 
-def stands(owner_dsn: str) -> Tables:
-    """The same rows by a direct query."""
+def rows_in(owner_dsn: str) -> Tables:
+    """The rows of all tables, by direct queries."""
     with psycopg.connect(owner_dsn) as connection:
         return {
             table.name: {
@@ -71,7 +71,7 @@ def changed(found: Tables) -> dict[str, list[int]]:
 
 
 class Copies:
-    """Copies of the tables that extractions keep: upserts of what was extracted, less the keys that are gone."""
+    """Copies of the tables, kept up to date by extractions: upserts, and removal of deleted keys."""
 
     def __init__(self, reader_dsn: str) -> None:
         self.tables: Tables = {table.name: {} for table in SOURCE_TABLES}
@@ -79,7 +79,7 @@ class Copies:
         self._reader_dsn = reader_dsn
 
     def extract(self) -> Tables:
-        """What was extracted."""
+        """Apply an extraction."""
         found, self.watermark = extract(self._reader_dsn, self.watermark)
         with snapshot(self._reader_dsn) as opened:
             for table in opened.tables:

@@ -1,4 +1,4 @@
-"""TLS for the tests: a certificate authority of their own, and a proxy that speaks TLS before a plain S3 server."""
+"""TLS for the tests: a certificate authority, and a TLS proxy before a plain S3 server."""
 
 import contextlib
 import datetime
@@ -21,12 +21,12 @@ DAY = datetime.timedelta(days=1)
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority, and what it signed for a server on the loopback interface.
+    """A certificate authority, and its certificate for a server on the loopback interface.
 
     Attributes:
-        bundle: The authority's certificate, for clients.
-        certificate: The server's.
-        key: The server's.
+        bundle: Certificate of the authority, for clients.
+        certificate: Certificate of the server.
+        key: Private key of the server.
     """
 
     bundle: Path
@@ -67,7 +67,7 @@ def _signed(
 
 @contextlib.contextmanager
 def tls_proxy(upstream: tuple[str, int], of: Authority) -> Iterator[int]:
-    """Speak TLS on a port of the loopback interface, and plain TCP to a server, for the length of the block.
+    """Run a proxy during the block: TLS on a port of the loopback interface, plain TCP to the server.
 
     Yields:
         The port.

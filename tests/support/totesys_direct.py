@@ -1,4 +1,4 @@
-"""A Totesys source and what a sync made of it: the star by direct queries of the source, and the lake byte by byte."""
+"""Check the result of a sync: compare the star with direct queries of the source, and the lake byte by byte."""
 
 import csv
 import io
@@ -41,7 +41,7 @@ _WAREHOUSE_NAMES = {
     "staff_id AS sales_staff_id": "sales_staff_id",
 }
 VERSION_PLACES = (0, 3, 4)
-"""Where in a fact's row its version stands: id, date and time of the last update."""
+"""Positions of the version in a fact's row: id, date and time of the last update."""
 
 DIMENSIONS = {
     "dim_staff": "SELECT staff_id, first_name, last_name, department_name, location, email_address"
@@ -71,7 +71,7 @@ def run_here(flow: Flow[Any, Any], **parameters: Any) -> Any:
 
 @dataclass
 class Star:
-    """What the warehouse must hold: every version that a finished run saw, and the latest dimensions."""
+    """The expected warehouse: every version that a finished run saw, and the latest dimensions."""
 
     source: psycopg.Connection[Any]
     versions: dict[str, Rows] = field(default_factory=lambda: {table: {} for table in FACTS})
@@ -79,7 +79,7 @@ class Star:
     dimensions: dict[str, Rows] = field(default_factory=lambda: {table: {} for table in DIMENSIONS})
 
     def see(self) -> None:
-        """Look at the source as a run would."""
+        """Read the source as a run does."""
         for table, columns in FACTS.items():
             rows = self.source.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall()
             self.current[table] = {row[:1]: row for row in rows}
@@ -88,11 +88,11 @@ class Star:
             self.dimensions[table] |= {row[:1]: row for row in self.source.execute(query).fetchall()}
 
     def assert_stands(self, warehouse: psycopg.Connection[Any], *, is_compared: bool) -> None:
-        """Hold the warehouse against what was seen.
+        """Compare the warehouse with the expected versions.
 
         Args:
-            warehouse: Its connection.
-            is_compared: Whether keys were compared since the last row was deleted.
+            warehouse: Connection to the warehouse.
+            is_compared: Whether the keys were compared after the last deletion.
         """
         for table, columns in FACTS.items():
             names = ", ".join(_WAREHOUSE_NAMES.get(name, name.removesuffix("::date")) for name in columns)
@@ -110,7 +110,7 @@ class Star:
 
 @dataclass
 class Stores:
-    """The two stores, watched: what was written under a run's number is never another, and never gone."""
+    """The two stores. Checks that no file of a run ever changes or disappears."""
 
     csv: str
     parquet: str
@@ -123,7 +123,7 @@ class Stores:
         return sorted(_listed(dict(self.buckets())[kind]))
 
     def times(self) -> list[tuple[str, Any]]:
-        """When each object was written last."""
+        """Time of the last write of each object."""
         listed = (client().list_objects_v2(Bucket=bucket)["Contents"] for _, bucket in self.buckets())
         return [(item["Key"], item["LastModified"]) for items in listed for item in items]
 
@@ -131,19 +131,19 @@ class Stores:
         return _body(dict(self.buckets())[kind], key).decode()
 
     def look(self) -> None:
-        """Hold the files of runs against those that were seen before, wherever they were moved, and remember them."""
+        """Compare the files of runs, moved or not, with the earlier files, and remember them."""
         found: dict[str, str] = {}
         for kind, bucket in self.buckets():
             for key, tag in _listed(bucket).items():
                 folder, _, rest = key.partition("/")
                 if folder in ("input", "processed") and "/" in rest:
-                    # Between its copy and its removal a file stands twice, the same.
+                    # A file exists twice between its copy and its removal.
                     assert found.setdefault(f"{kind} {rest}", tag) == tag, key
         assert {name: found.get(name) for name in self._seen} == self._seen
         self._seen = found
 
     def assert_complete(self, warehouse: psycopg.Connection[Any]) -> None:
-        """Files, markers and logs are what the ledger says, and nothing else lies there."""
+        """Check that files, markers and logs agree with the ledger, and that the stores hold no other objects."""
         query = "SELECT run_number, row_counts FROM ledger.sync_runs WHERE status = 'loaded' ORDER BY run_number"
         runs = {number: sorted(counts) for number, counts in warehouse.execute(query).fetchall()}
         died = [n for (n,) in warehouse.execute("SELECT run_number FROM ledger.sync_runs WHERE status = 'superseded'")]
@@ -162,7 +162,7 @@ class Stores:
         assert self.text("csv", "run_number.txt") == str(max(runs))
 
     def assert_parquet_is_csv(self, run_number: int, table: str) -> pl.DataFrame:
-        """Both files of a run's table hold the same values; null and empty text are two things. Returns the rows."""
+        """Check that both files of a table hold equal values, with null and empty text distinct; return the rows."""
         text = self.text("csv", f"processed/{run_number}/{table}.csv")
         names, *lines = list(csv.reader(io.StringIO(text, newline="")))
         source = next(source for source in SOURCE_TABLES if source.name == table)

@@ -1,4 +1,4 @@
-"""A living Totesys database in Python, its runs into a warehouse, and what the star then must hold."""
+"""A changing Totesys database in Python, its runs into a warehouse, and the expected star."""
 
 import io
 import os
@@ -50,7 +50,7 @@ REFERENCES = {
         "payment_type_id": "payment_type",
     },
 }
-"""Dimensions that the facts refer to."""
+"""Dimensions of the facts."""
 DAYS = {
     "sales_order": ("agreed_payment_date", "agreed_delivery_date"),
     "purchase_order": ("agreed_delivery_date", "agreed_payment_date"),
@@ -70,7 +70,7 @@ START = datetime.fromisoformat("2024-02-28T23:59:59.990")
 
 @dataclass
 class Source:
-    """Tables of rows by id; every change moves the clock on by a few milliseconds, or by days."""
+    """Tables of rows by id; every change moves the clock forward by some milliseconds or days."""
 
     random: Random
     tables: dict[str, dict[int, Row]] = field(default_factory=lambda: {name: {} for name in CONTRACTS})
@@ -95,12 +95,12 @@ class Source:
         return self.tables[table].pop(row_id)
 
     def restore(self, table: str, row: Row) -> None:
-        """Bring a row back as it was, its time of change included."""
+        """Restore a deleted row with its old time of change."""
         self.tables[table][row[f"{table}_id"]] = row
         self.changed.add((table, row[f"{table}_id"]))
 
     def _any(self, table: str) -> Row:
-        """Neutral values; references lead to ids from 1 to 3, whether or not those are there."""
+        """Neutral values; references point to ids from 1 to 3, which may not exist."""
         values: Row = {}
         for column in CONTRACTS[table].columns:
             kind, number = column.type.postgres, next(self._numbers)
@@ -123,7 +123,7 @@ class Source:
         return values
 
     def change(self) -> None:
-        """Something random."""
+        """Make a random change."""
         table = self.random.choice([*CONTRACTS, *REFERENCES, *REFERENCES, *REFERENCES])
         rows = self.tables[table]
         row_id = self.random.randint(1, 4 if table in REFERENCES else 3)
@@ -131,7 +131,7 @@ class Source:
             self.delete(table, row_id)
         elif row_id in rows:
             last = rows[row_id]["last_updated"]
-            # Now, without saying when, or under a clock that goes back.
+            # With a new time, without a new time, or with an earlier time.
             at = self.random.choice(
                 [None, None, None, None, last, last - timedelta(milliseconds=self.random.randint(1, 9))]
             )
@@ -142,9 +142,9 @@ class Source:
 
 @dataclass
 class Facts:
-    """Versions of one table's rows: those that stand, those that wait, and which of each are closed.
+    """Versions of one table's rows: loaded versions, waiting versions, and the closed ones among them.
 
-    Each has the number of the run that brought it last: the version that came last is the current one.
+    Each version has the number of the last run that delivered it. The last delivered version is the current one.
     """
 
     versions: dict[Version, tuple[int, Row]] = field(default_factory=dict)
@@ -153,24 +153,24 @@ class Facts:
     closed_waiting: set[Version] = field(default_factory=set)
 
     def last(self) -> dict[int, Version]:
-        """The version of each id that came last of those that stand."""
+        """The last delivered version of each id."""
         return {version[0]: version for version in sorted(self.versions, key=lambda version: self.versions[version][0])}
 
     def current(self) -> list[Row]:
-        """Of these, those that are not closed."""
+        """Rows of the last delivered versions that are not closed."""
         return [self.versions[version][1] for version in self.last().values() if version not in self.closed]
 
 
 @dataclass
 class Model:
-    """What the warehouse must hold: every version that arrived, and the latest row of each dimension."""
+    """The expected warehouse: every delivered version, and the latest row of each dimension."""
 
     dimensions: dict[str, dict[int, Row]] = field(default_factory=lambda: {name: {} for name in CONTRACTS})
     facts: dict[str, Facts] = field(default_factory=lambda: {name: Facts() for name in REFERENCES})
     _runs: Iterator[int] = field(default_factory=count)
 
     def arrive(self, changed: dict[str, list[Row]]) -> None:
-        """A run brings rows; a version that is complete stands, any other waits."""
+        """A run delivers rows. A version with all its references is loaded; any other version waits."""
         run = next(self._runs)
         for table in changed.keys() - REFERENCES.keys():
             self.dimensions[table] |= {row[f"{table}_id"]: row for row in changed[table]}
@@ -189,19 +189,19 @@ class Model:
                 facts.closed_waiting.discard(version)
 
     def compare(self, table: str, keys: set[int]) -> None:
-        """The current version and those that wait are closed where their row is gone."""
+        """Close the current and the waiting versions of deleted rows."""
         facts = self.facts[table]
         facts.closed |= {version for row_id, version in facts.last().items() if row_id not in keys}
         facts.closed_waiting |= {version for version in facts.waiting if version[0] not in keys}
 
 
 class Killed(Exception):
-    """The process that ran a run is gone."""
+    """The process of a run died."""
 
 
 @dataclass
 class Warehouse:
-    """Runs of a source into a warehouse, step by step, each of which can be the last."""
+    """Runs of a source into a warehouse, step by step; a run can die after any step."""
 
     connection: Connection
     run_number: int = 0
@@ -250,7 +250,7 @@ class Warehouse:
                 reopen_returned(self.connection, history, loads[history.source_table].load_id)
 
     def sync(self, rows: dict[str, list[Row]], killed_at: int | None = None) -> None:
-        """A run of some changed rows; one that is killed is completed by the next."""
+        """Run with some changed rows; the next run completes a killed run."""
         self.run_number += 1
         landed = {table: self.land(table, changed) for table, changed in rows.items()}
         try:
@@ -268,7 +268,7 @@ class Warehouse:
 
 
 def changes_of(source: Source) -> dict[str, list[Row]]:
-    """Rows that changed since they were last asked for, by table."""
+    """Rows that changed since the last call, by table."""
     changed: dict[str, list[Row]] = {}
     for table, row_id in sorted(source.changed):
         changed.setdefault(table, []).append(source.tables[table][row_id])
@@ -277,7 +277,7 @@ def changes_of(source: Source) -> dict[str, list[Row]]:
 
 
 def fact(table: str, row: Row) -> tuple[Any, ...]:
-    """A row of the source as its fact has it, in the order of the fact's columns after its own key."""
+    """The fact row for a source row, in the order of the fact's columns without its key."""
     created, updated = row["created_at"], row["last_updated"]
     days = {name: row[name] and date.fromisoformat(row[name]) for name in DAYS[table]}
     columns = {
@@ -303,7 +303,7 @@ def fact(table: str, row: Row) -> tuple[Any, ...]:
 
 
 def star_dimensions(model: Model) -> dict[str, set[tuple[Any, ...]]]:
-    """The dimensions but for the days, computed from the latest rows of their tables."""
+    """All dimensions except the days, computed from the latest rows of their tables."""
     latest = model.dimensions
     departments, addresses = latest["department"], latest["address"]
     address = ["address_line_1", "address_line_2", "district", "city", "postal_code", "country", "phone"]

@@ -139,7 +139,7 @@ IMAGE_STEP = "build/0/prefect_docker.deployments.steps.build_docker_image"
         pytest.param(
             put(f"{VARIABLES}/image_pull_policy", "never"),
             "job_variables.image_pull_policy",
-            id="job-variable-with-a-value-nobody-knows",
+            id="job-variable-with-an-unknown-value",
         ),
         pytest.param(put(f"{MONTHLY}/work_pool/name", "mine"), "work_pool.name: expected one of", id="unknown-pool"),
         pytest.param(drop(f"{MONTHLY}/work_pool"), "work_pool: expected a mapping", id="no-pool"),
@@ -181,15 +181,13 @@ IMAGE_STEP = "build/0/prefect_docker.deployments.steps.build_docker_image"
         pytest.param(drop(f"{MONTHLY}/schedules/0/timezone"), "expected a timezone", id="schedule-without-timezone"),
         pytest.param(repeat_schedule, "each slug once, found 'monthly' 2 times", id="slug-twice"),
         pytest.param(put(f"{MONTHLY}/schedules/0/cron", "0 25 1 * *"), "schedules.0.cron", id="cron-that-never-comes"),
-        pytest.param(
-            put(f"{MONTHLY}/schedules/0/timezone", "Mars"), "schedules.0.timezone", id="timezone-nobody-knows"
-        ),
+        pytest.param(put(f"{MONTHLY}/schedules/0/timezone", "Mars"), "schedules.0.timezone", id="unknown-timezone"),
         pytest.param(put(f"{MONTHLY}/schedule", {"cron": "0 1 * * *"}), "expected `schedules`", id="old-schedule-key"),
         pytest.param(put("deployments/1/name", "sample-monthly"), "expected each name once", id="name-twice"),
         pytest.param(
             put(f"{MONTHLY}/concurrency_limit/collision_strategy", "WAIT"),
             "concurrency_limit.collision_strategy",
-            id="collision-strategy-nobody-knows",
+            id="unknown-collision-strategy",
         ),
         pytest.param(put(f"{MONTHLY}/concurrency_limit/limit", 0), "expected a number greater", id="limit-of-nothing"),
         pytest.param(put(f"{MONTHLY}/paused", "perhaps"), "paused", id="value-that-prefect-cannot-read"),

@@ -48,7 +48,7 @@ def code_of(text: str) -> str:
 
 
 def statements(text: str) -> Iterator[tuple[str, set[str]]]:
-    """Kind of each statement, and the kinds of all that stands in it; `unparsable` where it is no SQL."""
+    """Kind of each statement, and the kinds of its parts; `unparsable` for invalid SQL."""
     variant = PARSER.parse_string(text).root_variant()
     if variant is None or variant.tree is None:
         yield "unparsable", set()
@@ -100,7 +100,7 @@ def parameter_errors(table: SqlTable) -> Iterator[str]:
 
 
 def disposition_errors(table: SqlTable) -> Iterator[str]:
-    """Of a table that a build writes; a query that fills none says so in words."""
+    """Check the write disposition of a built table; a query without a table needs no disposition."""
     try:
         if table.text("table.sql") and table.text("query.sql"):
             _ = table.disposition
@@ -111,7 +111,7 @@ def disposition_errors(table: SqlTable) -> Iterator[str]:
 
 
 def rebuild_lines(table: SqlTable) -> Iterator[str]:
-    """A table that says it can be made anew from its query must be one."""
+    """Check a table that declares `rebuild: from query`."""
     if "rebuild" in table.header("table.sql"):
         yield from rebuild_errors(table)
 
@@ -215,7 +215,7 @@ SELECT sales.day FROM shop.sales WHERE sales.order_count > 1000;
 """
 GOOD = {"table.sql": TABLE, "query.sql": QUERY, "checks.sql": CHECKS}
 AFFECTED_KEYS = """\
--- grain: one day that a file brings
+-- grain: one day of a file
 -- sources: shop.orders
 SELECT DISTINCT orders.day FROM shop.orders WHERE orders.file_date = %(file)s
 """
@@ -310,7 +310,7 @@ def test_sound_files_of_a_merge_have_no_errors(tmp_path: Path) -> None:
         ("query.sql", "merge by (day)", "merge by day", "write disposition is 'merge by day'; expected"),
         ("query.sql", "-- key: day\n", "-- key: \n", "expected a key in the header for `merge`"),
         ("query.sql", ", file (date)", "", "expected the parameters ['day', 'file', 'word'] in the header"),
-        ("affected_keys.sql", "-- grain: one day that a file brings\n", "", "expected ['grain'] in the header"),
+        ("affected_keys.sql", "-- grain: one day of a file\n", "", "expected ['grain'] in the header"),
         ("affected_keys.sql", "sources: shop.orders\n", "sources: none\n", "expected the sources ['shop.orders']"),
         ("affected_keys.sql", "SELECT DISTINCT", "DELETE FROM shop.orders; SELECT", "expected one SELECT, found"),
         ("affected_keys.sql", "= %(file)s", "= current_date", "found current_date"),

@@ -97,7 +97,7 @@ def task_errors(module: str, tree: ast.Module) -> Iterator[str]:
 
 
 def module_errors(module: str, text: str) -> list[str]:
-    """Everything in one module that is not as the architecture says."""
+    """Find the violations of the architecture in one module."""
     tree = ast.parse(text)
     errors = [*import_errors(module, tree), *task_errors(module, tree)]
     if not module.endswith("__init__"):
@@ -117,7 +117,7 @@ MODULES = {
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_module_is_as_the_architecture_says(module: str) -> None:
+def test_module_follows_the_architecture(module: str) -> None:
     assert module_errors(module, MODULES[module].read_text(encoding="utf-8")) == []
 
 
@@ -127,7 +127,7 @@ def test_every_layer_has_modules() -> None:
 
 def test_folders_that_are_no_packages_have_no_init() -> None:
     found = {path.relative_to(ROOT) for folder in ("tests", "sql") for path in (ROOT / folder).rglob("__init__.py")}
-    assert found == {Path("tests/end_to_end/__init__.py")}  # whose fixtures of scope "package" end with the folder
+    assert found == {Path("tests/end_to_end/__init__.py")}  # its package-scoped fixtures end with the folder
 
 
 GOOD_FLOW = """

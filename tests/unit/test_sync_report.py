@@ -1,4 +1,4 @@
-"""What the report of a sync says."""
+"""The text of a sync report."""
 
 from datetime import UTC, datetime
 from typing import get_args
