@@ -58,7 +58,7 @@ class WantedObject:
 
 
 def wanted_objects(contracts: Sequence[Contract], schemas: Sequence[str], root: Path = ROOT) -> list[WantedObject]:
-    """What should exist: the ledger, the staging tables, and the tables of some schemas, each after those it reads.
+    """The ledger, the staging tables, and the tables of some schemas, each after the tables that it reads.
 
     Raises:
         SqlFileError: A `table.sql` contains a statement that the DDL step does not compare.
