@@ -24,7 +24,7 @@ from tasks.engine.ledger import RejectedRow
 PARQUET_ROWS = 131_072
 """Maximum number of rows that are read at once."""
 
-FEW_ROWS = 1_024
+FEW_ROWS = 32_768
 """Batches of fewer rows are joined before they are converted."""
 
 ROW_BYTES = 128
