@@ -24,6 +24,6 @@ def test_image_has_the_tag_of_the_version() -> None:
 def test_newest_release_in_the_changelog_is_the_version_with_a_date() -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] == "Unreleased"
-    version, _, day = headings[1].partition(" - ")
-    assert version == VERSION
+    version, dash, day = headings[1].split(" ")
+    assert (version, dash) == (VERSION, "\N{EN DASH}")
     assert date.fromisoformat(day).isoformat() == day
