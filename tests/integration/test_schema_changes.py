@@ -469,3 +469,64 @@ def test_declared_table_is_made_anew_while_readers_go_on(
                              " AND oid = 'shop.names'::regclass")  # fmt: skip
     assert right.fetchone() == (1,)
     assert apply_ddl(postgres, [contract], ["shop"], root) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("CREATE VIEW public.mine AS SELECT name FROM shop.names", "public.mine"),
+        ("CREATE MATERIALIZED VIEW public.mine AS SELECT name FROM shop.names", "public.mine"),
+        (
+            "CREATE TABLE public.mine (m date, n text,"
+            " CONSTRAINT mine_fk FOREIGN KEY (m, n) REFERENCES shop.names (month, name))",
+            "constraint mine_fk on table public.mine",
+        ),
+        (
+            "CREATE FUNCTION public.mine() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM shop.names;"
+            " END",
+            "function public.mine()",
+        ),
+        ("CREATE TABLE public.mine (row_of shop.names)", "column row_of of table public.mine"),
+    ],
+)
+def test_rebuild_names_what_depends_on_the_table(postgres: Connection, root: Path, statement: str, name: str) -> None:
+    contract = contract_of(Column("x", TEXT, "X."), span="month")
+    deploy(postgres, contract, b"x\na\n", "month")
+    folder = root / "shop" / "names"
+    folder.mkdir(parents=True)
+    (folder / "table.sql").write_text(NAMES)
+    (folder / "query.sql").write_text(NAMES_QUERY.format(column="name").replace(", 5 AS number", ""))
+    apply_ddl(postgres, [contract], ["shop"], root)
+    build_tables(postgres, "shop", {"month": "2021-04-01"}, partition="2021-04", datasets=["things"], root=root)
+    postgres.execute(statement.encode())
+    (folder / "table.sql").write_text(NAMES.replace("    name text NOT NULL,", "    name varchar(9) NOT NULL,"))
+    query = NAMES_QUERY.replace("x AS {column}, 5 AS number", "x::varchar(9) AS name")
+    (folder / "query.sql").write_text(query)
+    with pytest.raises(SchemaDriftError) as caught:
+        apply_ddl(postgres, [contract], ["shop"], root)
+    assert name in str(caught.value)
+    assert rows(postgres, "name", "shop.names") == [("a",)]
+    postgres.execute(f"DROP {' '.join(statement.split()[1 : 3 if 'MATERIALIZED' in statement else 2])} public.mine")
+    assert apply_ddl(postgres, [contract], ["shop"], root) == ["shop.names"]
+
+
+def test_rebuild_keeps_a_view_of_the_project(postgres: Connection, root: Path) -> None:
+    contract = contract_of(Column("x", TEXT, "X."), span="month")
+    deploy(postgres, contract, b"x\na\n", "month")
+    for folder in ("names", "first"):
+        (root / "shop" / folder).mkdir(parents=True)
+    (root / "shop" / "names" / "table.sql").write_text(NAMES)
+    query = root / "shop" / "names" / "query.sql"
+    query.write_text(NAMES_QUERY.format(column="name").replace(", 5 AS number", ""))
+    (root / "shop" / "first" / "table.sql").write_text(
+        "-- sources: shop.names\n"
+        "CREATE OR REPLACE VIEW shop.first AS SELECT min(names.month) AS month FROM shop.names;\n"
+    )
+    apply_ddl(postgres, [contract], ["shop"], root)
+    build_tables(postgres, "shop", {"month": "2021-04-01"}, partition="2021-04", datasets=["things"], root=root)
+    renamed = NAMES.replace("    name text", "    label text").replace("(month, name)\n)", "(month, label)\n)")
+    (root / "shop" / "names" / "table.sql").write_text(renamed.replace("names.name", "names.label"))
+    query.write_text(NAMES_QUERY.format(column="label").replace(", 5 AS number", ""))
+    apply_ddl(postgres, [contract], ["shop"], root)
+    assert rows(postgres, "month::text", "shop.first") == [("2021-04-01",)]
+    assert rows(postgres, "label", "shop.names") == [("a",)]

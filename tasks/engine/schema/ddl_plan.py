@@ -1,6 +1,6 @@
 """The plan of the DDL step: the statements in their order, and the refused differences."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tasks.engine.errors import SchemaDriftError
 from tasks.engine.schema.changes import Changes, comment_changes, table_changes
 from tasks.engine.schema.desired import WantedObject, desired_relations
 from tasks.engine.schema.rebuilds import Rebuild, rebuild_of
-from tasks.engine.schema.relations import Relation, dependent_views, read_relations
+from tasks.engine.schema.relations import Relation, dependent_views, other_dependents, read_relations
 from tasks.engine.warehouse.tables import Connection, table_name
 
 Statement = tuple[str, sql.SQL | sql.Composed]
@@ -75,13 +75,14 @@ def plan_ddl(
     views = [each.name for each in due if each.is_view and each.name in found]
     replaced = [name for name in views if not _may_replace(found[name], desired[name])]
     retyped = [name for name, change in changes.items() if change.is_retyped]
-    dependent = dependent_views(connection, [*retyped, *replaced])
+    anew = {rebuild.table.name: rebuild for rebuild in plan.rebuilds}
+    plan.refused += _dependents(connection, anew)
+    dependent = dependent_views(connection, [*retyped, *replaced, *anew])
     dropped = [*(name for name in replaced if name not in dependent), *dependent]
     plan.refused += [_foreign(name) for name in dropped if not sql_table(name, root).text("table.sql")]
 
     old = read_relations(connection, dropped)
     plan.statements += [(name, sql.SQL("DROP VIEW {}").format(table_name(name))) for name in reversed(dropped)]
-    anew = {rebuild.table.name: rebuild for rebuild in plan.rebuilds}
     for each in due:
         if each.name in anew:
             plan.statements += [(each.name, statement) for statement in anew[each.name].statements]
@@ -114,6 +115,15 @@ def _foreign(view: str) -> str:
         f"  {view}: this view has no folder under sql/, but reads a table or view that must change. Drop the"
         f" view, run again, and create it again\n    DROP VIEW {view};"
     )
+
+
+def _dependents(connection: Connection, tables: Iterable[str]) -> Iterator[str]:
+    for table in tables:
+        for other in other_dependents(connection, table):
+            yield (
+                f"  {table}: a new table must replace this table, and {other} depends on it. Drop {other}, run again,"
+                " and create it again"
+            )
 
 
 def _may_replace(found: Relation, wanted: Relation) -> bool:

@@ -171,6 +171,25 @@ def dependent_views(connection: Connection, names: Sequence[str]) -> list[str]:
     return [str(row[0]) for row in connection.execute(_DEPENDENTS, [list(names)])]
 
 
+def other_dependents(connection: Connection, table: str) -> list[str]:
+    """What else than a view depends on a table, as Postgres describes it, such as a foreign key or a function.
+
+    What belongs to the table itself, such as its own constraints, is left out.
+    """
+    rows = connection.execute(
+        "WITH own AS (SELECT c.oid, c.reltype FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE (n.nspname, c.relname) = (%s, %s))"
+        " SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid) FROM own JOIN pg_depend d ON d.deptype = 'n' AND ("
+        " (d.refclassid = 'pg_class'::regclass AND (d.refobjid = own.oid"
+        " OR d.refobjid IN (SELECT indexrelid FROM pg_index WHERE indrelid = own.oid)))"
+        " OR (d.refclassid = 'pg_type'::regclass AND d.refobjid = own.reltype))"
+        " WHERE d.classid <> 'pg_rewrite'::regclass AND NOT EXISTS (SELECT FROM pg_constraint k"
+        " WHERE d.classid = 'pg_constraint'::regclass AND k.oid = d.objid AND k.conrelid = own.oid) ORDER BY 1",
+        table.split("."),
+    )
+    return [str(name) for (name,) in rows]
+
+
 def _rows(connection: Connection, query: str, oids: list[int]) -> list[tuple[Any, ...]]:
     return connection.execute(query.encode(), [oids]).fetchall()
 
