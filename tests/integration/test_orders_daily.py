@@ -18,10 +18,11 @@ import pytest
 from sample_dataset import connection, lake
 
 from deployments.samples.orders import MISSING_DAY, Order, sample_orders
+from flows.backfill import backfill
 from flows.orders_daily import orders_daily
 from tasks import parameters
 from tasks.contracts.orders import ORDERS
-from tasks.engine.errors import ErrorBudgetError, MissingObjectError, ShrinkError, UnreadableObjectError
+from tasks.engine.errors import BackfillError, ErrorBudgetError, MissingObjectError, ShrinkError, UnreadableObjectError
 from tasks.engine.load.loader import load_object
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import RunSettings
@@ -228,6 +229,9 @@ def test_empty_array_empties_its_day_with_force_alone(
     put(s3, bucket, DAY, b'{"orders": []}')
     with pytest.raises(ShrinkError, match="found 0 rows"):
         orders_daily(day=DAY)
+    assert state(s3, bucket, warehouse) == before
+    with pytest.raises(BackfillError, match=rf"{DAY}: .*found 0 rows.*run again with force"):
+        backfill(pipeline="orders-daily")
     assert state(s3, bucket, warehouse) == before
     (found,) = orders_daily(day=DAY, force=True)
     assert (found.status, found.rows_read) == ("replaced", 0)

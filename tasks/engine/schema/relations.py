@@ -179,7 +179,8 @@ def other_dependents(connection: Connection, table: str) -> list[str]:
     rows = connection.execute(
         "WITH own AS (SELECT c.oid, c.reltype FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE (n.nspname, c.relname) = (%s, %s))"
-        " SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid) FROM own JOIN pg_depend d ON d.deptype = 'n' AND ("
+        " SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid)"
+        " FROM own JOIN pg_depend d ON d.deptype = 'n' AND ("
         " (d.refclassid = 'pg_class'::regclass AND (d.refobjid = own.oid"
         " OR d.refobjid IN (SELECT indexrelid FROM pg_index WHERE indrelid = own.oid)))"
         " OR (d.refclassid = 'pg_type'::regclass AND d.refobjid = own.reltype))"
