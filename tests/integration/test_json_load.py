@@ -171,7 +171,7 @@ def test_damaged_line_rejects_only_itself(postgres: Connection) -> None:
 def test_truncated_document_loads_nothing(postgres: Connection) -> None:
     whole = json.dumps({"orders": [order(n) for n in range(3)]}, indent=1).encode()
     load(postgres, put(whole, f"{DAY}.json", DAY), contract=ORDERS)
-    with pytest.raises(UnreadableObjectError, match=r"line 23: the document ends within a value"):
+    with pytest.raises(UnreadableObjectError, match=r"line 23: expected a complete value, but the document ends"):
         load(postgres, put(whole[:-20], f"{DAY}.json", DAY), contract=ORDERS)
     assert len(rows_of(postgres)) == 3
 
