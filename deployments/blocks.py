@@ -1,4 +1,4 @@
-"""The Prefect blocks that contain the addresses and credentials of the warehouse, the lake and Totesys."""
+"""The Prefect blocks that contain the addresses and credentials of the warehouse, the lake and each source."""
 
 from collections.abc import Mapping
 
@@ -8,13 +8,20 @@ from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
+from tasks.contracts import catalog
+from tasks.contracts.source import Source
+
 
 def save_blocks(environ: Mapping[str, str]) -> list[str]:
     """Save the blocks whose variables are set in `environ`, and return one line for each block.
 
     A block whose variables are not set stays unchanged.
     """
-    return [_save_warehouse(environ), _save_lake(environ), _save_totesys(environ)]
+    return [
+        _save_warehouse(environ),
+        _save_lake(environ),
+        *(_save_source(source, environ) for source in catalog.sources().values()),
+    ]
 
 
 def _save_warehouse(environ: Mapping[str, str]) -> str:
@@ -47,13 +54,13 @@ def _save_lake(environ: Mapping[str, str]) -> str:
     return f"block lake: saved (bucket {bucket})"
 
 
-def _save_totesys(environ: Mapping[str, str]) -> str:
-    name = environ.get("TOTESYS_SECRET")
+def _save_source(source: Source, environ: Mapping[str, str]) -> str:
+    name = environ.get(source.secret_variable)
     if not name:
-        return "block totesys: unchanged, because TOTESYS_SECRET is not set"
+        return f"block {source.name}: unchanged, because {source.secret_variable} is not set"
     credentials = _credentials(environ, "AWS_ENDPOINT_URL_SECRETS_MANAGER")
-    AwsSecret(aws_credentials=credentials, secret_name=name).save("totesys", overwrite=True)
-    return f"block totesys: saved (secret {name} in Secrets Manager)"
+    AwsSecret(aws_credentials=credentials, secret_name=name).save(source.name, overwrite=True)
+    return f"block {source.name}: saved (secret {name} in Secrets Manager)"
 
 
 def _credentials(environ: Mapping[str, str], endpoint_variable: str) -> AwsCredentials:

@@ -34,6 +34,7 @@ from prefect.workers.base import BaseWorker
 
 from deployments import lint
 from deployments.blocks import save_blocks
+from tasks.contracts import catalog
 from tasks.engine.settings import RunSettings
 
 Pool = Literal["docker", "process"]
@@ -152,9 +153,9 @@ def onto_pool(config: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
 def job_template(pool: Pool, environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the worker's base job template with the defaults of this installation.
 
-    The defaults are the settings of `RunSettings` that are set in `environ` and, for containers, `TALLY_NETWORKS`
-    (names of Docker networks, separated by commas). The template must not contain secrets, because every user of the
-    server can read it.
+    The defaults are the settings of `RunSettings` and of the pipelines that are set in `environ` and, for containers,
+    `TALLY_NETWORKS` (names of Docker networks, separated by commas). The template must not contain secrets, because
+    every user of the server can read it.
     """
     worker = BaseWorker.get_worker_class_from_type(pool)
     if worker is None:
@@ -163,7 +164,7 @@ def job_template(pool: Pool, environ: Mapping[str, str]) -> dict[str, Any]:
         )
     template = worker.get_default_base_job_template()
     variables = template["variables"]["properties"]
-    names = (name.upper() for name in RunSettings.model_fields)
+    names = [*(name.upper() for name in RunSettings.model_fields), *catalog.settings()]
     variables["env"]["default"] = {name: environ[name] for name in names if environ.get(name)}
     if pool == "docker":
         # Otherwise the container gets the worker's PREFECT_HOME, which the container's user cannot write to.

@@ -4,8 +4,8 @@ from prefect import flow
 
 from tasks.check import check_loads
 from tasks.commerce.calendars import calendar_of
-from tasks.connections import run_settings
-from tasks.contracts.commerce import COMMERCE
+from tasks.connections import value_of
+from tasks.contracts.commerce import COMMERCE, COUNTRY
 from tasks.contracts.keys import partition_value
 from tasks.engine.build.build_inputs import Build
 from tasks.engine.receipts import LoadReceipt
@@ -21,7 +21,7 @@ CHARTS = {
     "best_performing_product": Chart("Reviews of the best product by stars, per cent", r"pct_(\w+)_star_review"),
 }
 
-REFERENCE = Build("if_common", COMMERCE, lambda _: calendar_of(run_settings().commerce_country))
+REFERENCE = Build("if_common", COMMERCE, lambda _: calendar_of(value_of(COUNTRY)))
 ANALYTICS = Build("commerce_analytics", COMMERCE, lambda as_of: {"ingestion_date": partition_value(as_of)})
 
 

@@ -2,13 +2,13 @@
 
 from prefect import flow
 
-from flows.totesys_sync import complete_run
 from tasks.contracts.totesys import HISTORIES, TOTESYS
-from tasks.contracts.totesys_source import SOURCE_TABLES
+from tasks.contracts.totesys_source import TOTESYS_SOURCE
 from tasks.deletions import merge_deletions, report_deletions
 from tasks.engine.receipts import DeletionReceipt
 from tasks.parameters import named_by_start
 from tasks.sync import check_stores, list_unfinished_runs, one_at_a_time
+from tasks.totesys.runs import complete_run
 from tasks.transform import build_schemas
 
 
@@ -18,11 +18,11 @@ def totesys_deletions() -> list[DeletionReceipt]:
 
     The flow first completes a sync that died. Otherwise a row could arrive that the sync read before the comparison.
     """
-    check_stores()
+    check_stores(TOTESYS_SOURCE)
     build_schemas(TOTESYS, ["totesys_core", "totesys_warehouse"])
     with one_at_a_time("totesys"):
-        for run in list_unfinished_runs("totesys"):
+        for run in list_unfinished_runs(TOTESYS_SOURCE):
             complete_run(run)
-        receipts = merge_deletions(SOURCE_TABLES, HISTORIES)
+        receipts = merge_deletions(TOTESYS_SOURCE, HISTORIES)
     report_deletions("totesys-deletions", "Deletions in totesys", receipts)
     return receipts

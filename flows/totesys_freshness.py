@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from prefect import flow
 
-from tasks.contracts.totesys_source import SOURCE_TABLES
+from tasks.contracts.totesys_source import TOTESYS_SOURCE
 from tasks.engine.receipts import Freshness
 from tasks.freshness import check_freshness, report_freshness
 from tasks.parameters import named_by_start, scheduled_moment
@@ -21,6 +21,6 @@ def totesys_freshness() -> Freshness:
     A source without changes does not make the warehouse stale.
     """
     build_schemas([], [])
-    found = check_freshness("totesys", SOURCE_TABLES, scheduled_moment(), LIMIT)
+    found = check_freshness(TOTESYS_SOURCE, scheduled_moment(), LIMIT)
     report_freshness("totesys-freshness", "totesys", found, LIMIT)
     return found

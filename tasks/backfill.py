@@ -5,7 +5,7 @@ from datetime import date
 
 from prefect.logging import get_run_logger
 
-from tasks.connections import flow_run_id, open_lake, open_warehouse, run_settings
+from tasks.connections import flow_run_id, open_lake, open_warehouse
 from tasks.contracts import Contract
 from tasks.contracts.keys import partition_name, partition_value
 from tasks.engine.backfill.finished_partitions import write_finished
@@ -77,11 +77,11 @@ def objects_between(lake: Lake, contract: Contract, start: str | None, end: str 
     """List the objects of a range of partitions, or the one object of a dataset without partitions."""
     if contract.partition is None:
         try:
-            return objects_of(lake, contract, run_settings())[:1]
+            return objects_of(lake, contract)[:1]
         except MissingObjectError as error:  # each run repeats this warning
             get_run_logger().warning("%s", error)
             return []
-    unit, template = contract.partition.unit, key_template(contract, run_settings())
+    unit, template = contract.partition.unit, key_template(contract)
     objects = []
     for stored in lake.list(template.range_prefix(*range_of(contract, start, end), unit)):
         name = partition_name(day, unit) if (day := template.date_of(stored.key)) else ""

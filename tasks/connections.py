@@ -4,16 +4,28 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, cast
 
 from botocore.exceptions import ClientError
 from prefect.concurrency.sync import concurrency
 from prefect.runtime import deployment, flow_run
 
+from tasks.contracts.catalog import sources
+from tasks.contracts.settings import Setting
+from tasks.contracts.source import Source
 from tasks.contracts.source_table import SourceTable
 from tasks.engine.errors import SettingsError, errors_at, is_transient, s3_code_of
 from tasks.engine.lake.client import Lake
-from tasks.engine.settings import LakeSettings, RunSettings, read_lake, read_run, read_source, read_warehouse
+from tasks.engine.settings import (
+    LakeSettings,
+    RunSettings,
+    read_lake,
+    read_run,
+    read_setting,
+    read_source,
+    read_warehouse,
+)
 from tasks.engine.sync.source import Snapshot, open_snapshot
 from tasks.engine.warehouse.tables import Connection, connect
 
@@ -25,6 +37,15 @@ def run_settings() -> RunSettings:
         SettingsError: A value cannot be used.
     """
     return read_run(os.environ)
+
+
+def value_of(setting: Setting) -> str:
+    """Read a pipeline's setting of this run.
+
+    Raises:
+        SettingsError: The value is invalid.
+    """
+    return read_setting(setting, os.environ)
 
 
 def open_warehouse() -> AbstractContextManager[Connection]:
@@ -47,14 +68,19 @@ def open_lake(bucket: str | None = None) -> Lake:
     return Lake(_lake_settings(bucket))
 
 
-def open_source(tables: Sequence[SourceTable]) -> AbstractContextManager[Snapshot]:
-    """Open one snapshot of tables of the operational database.
+def open_source(source: Source, tables: Sequence[SourceTable] | None = None) -> AbstractContextManager[Snapshot]:
+    """Open one snapshot of an operational database.
+
+    Args:
+        source: The database.
+        tables: The tables of the snapshot. The default is all tables of the source.
 
     Raises:
-        SettingsError: None of `TOTESYS_DSN`, `TOTESYS_SECRET` and block `totesys` is there, or no such secret.
+        SettingsError: Neither a variable nor a block contains the login, or the secret does not exist.
         TallyError: As `open_snapshot`.
     """
-    return open_snapshot(read_source(os.environ, _totesys_secret), tables, f"tally {flow_run.name or 'ad hoc'}")
+    settings = read_source(source, os.environ, partial(_read_secret, source))
+    return open_snapshot(settings, source.tables if tables is None else tables, f"tally {flow_run.name or 'ad hoc'}")
 
 
 def warehouse_slot() -> AbstractContextManager[None]:
@@ -93,10 +119,9 @@ def _lake_settings(bucket: str | None) -> LakeSettings:
 
 
 def _setting_of(bucket: str) -> str:
-    """What names a bucket that is not the lake's, for errors."""
-    run = run_settings()
-    stores = {run.totesys_csv_bucket: "TOTESYS_CSV_BUCKET", run.totesys_parquet_bucket: "TOTESYS_PARQUET_BUCKET"}
-    return stores.get(bucket, "the object's address")
+    """Return the setting that names a bucket other than the lake's, for errors."""
+    settings = (setting for source in sources().values() for setting in (source.csv_bucket, source.parquet_bucket))
+    return next((setting.variable for setting in settings if value_of(setting) == bucket), "the object's address")
 
 
 def _lake_block() -> Mapping[str, Any]:
@@ -115,12 +140,12 @@ def _lake_block() -> Mapping[str, Any]:
     }
 
 
-def _totesys_secret(name: str | None) -> str | bytes:
+def _read_secret(source: Source, name: str | None) -> str | bytes:
     from prefect_aws import AwsCredentials, AwsSecret  # noqa: PLC0415 - slow to import, and seldom needed
     from prefect_aws.client_parameters import AwsClientParameters  # noqa: PLC0415
 
     if name is None:
-        block = _load(AwsSecret, "totesys", "TOTESYS_SECRET or TOTESYS_DSN")
+        block = _load(AwsSecret, source.name, f"{source.secret_variable} or {source.dsn_variable}")
     else:
         settings = _lake_settings(name)  # the credentials of the lake; the bucket is not asked for
         endpoint = os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or os.environ.get("AWS_ENDPOINT_URL")
@@ -145,7 +170,7 @@ def _totesys_secret(name: str | None) -> str | bytes:
             raise SettingsError(
                 f"Secrets Manager [{s3_code_of(error)[0]}] {error.response['Error'].get('Message', '')}: expected to"
                 f" read secret {block.secret_name}, JSON with user, password, host, port and database. Create it, allow"
-                " secretsmanager:GetSecretValue, correct TOTESYS_SECRET, or set TOTESYS_DSN"
+                f" secretsmanager:GetSecretValue, correct {source.secret_variable}, or set {source.dsn_variable}"
             ) from error
 
 

@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from tasks.connections import open_source, open_warehouse, warehouse_slot
 from tasks.contracts.histories import History
-from tasks.contracts.source_table import SourceTable
+from tasks.contracts.source import Source
 from tasks.engine.receipts import DeletionReceipt, LoadReceipt
 from tasks.engine.sync.deletions import close_deleted, reopen_returned
 from tasks.policy import step
@@ -16,13 +16,13 @@ from tasks.report import markdown_table
 
 
 @step(task_run_name="merge_deletions")
-def merge_deletions(tables: Sequence[SourceTable], histories: Sequence[History]) -> list[DeletionReceipt]:
+def merge_deletions(source: Source, histories: Sequence[History]) -> list[DeletionReceipt]:
     """Close the versions of rows that the source deleted; keep the versions.
 
     The caller holds the pipeline's lock and has completed every run.
 
     Args:
-        tables: Source tables of the histories.
+        source: The operational database with the tables of the histories.
         histories: Histories to compare with the keys of the source tables.
     """
     logger = get_run_logger()
@@ -31,7 +31,7 @@ def merge_deletions(tables: Sequence[SourceTable], histories: Sequence[History])
     with (
         warehouse_slot(),
         open_warehouse() as connection,
-        open_source([table for table in tables if table.name in wanted]) as snapshot,
+        open_source(source, [table for table in source.tables if table.name in wanted]) as snapshot,
     ):
         receipts = [
             close_deleted(connection, wanted[table.name], snapshot.copy_keys(table), checked_at)

@@ -6,24 +6,31 @@ from datetime import date
 
 from prefect.logging import get_run_logger
 
-from tasks.connections import open_lake, run_settings
+from tasks.connections import open_lake, value_of
 from tasks.contracts import Contract
 from tasks.contracts.keys import KeyTemplate, partition_name, partition_value
 from tasks.engine.errors import ContractError, MissingObjectError
 from tasks.engine.lake.client import Lake
 from tasks.engine.receipts import ObjectRef
-from tasks.engine.settings import RunSettings
 from tasks.policy import step
 
 NEAREST = 3
 
 
-def key_template(contract: Contract, settings: RunSettings) -> KeyTemplate:
-    """Template of the keys of a dataset's objects, from the settings."""
-    return KeyTemplate(getattr(settings, contract.prefix_setting), getattr(settings, contract.key_setting))
+def key_template(contract: Contract) -> KeyTemplate:
+    """Return the template of the keys of a dataset's objects, from the settings of its contract.
+
+    Raises:
+        ContractError: The contract declares no prefix or no key.
+    """
+    if contract.prefix is None or contract.key is None:
+        raise ContractError(
+            f"contract {contract.dataset} has partitions: expected settings `prefix` and `key`, found none. Add them"
+        )
+    return KeyTemplate(value_of(contract.prefix), value_of(contract.key))
 
 
-def objects_of(lake: Lake, contract: Contract, settings: RunSettings, partition: str = "") -> list[ObjectRef]:
+def objects_of(lake: Lake, contract: Contract, partition: str = "") -> list[ObjectRef]:
     """Objects of one partition, in the order of their keys; without partitions, the dataset's object, newest first.
 
     Raises:
@@ -32,15 +39,15 @@ def objects_of(lake: Lake, contract: Contract, settings: RunSettings, partition:
     if contract.partition is None:
         if partition:
             raise ContractError(f"dataset {contract.dataset} has no partitions: expected none, asked for {partition}")
-        if not contract.keys:
+        if not contract.keys or contract.prefix is None:
             raise ContractError(
                 f"dataset {contract.dataset} has no objects with fixed names: each run of its flow writes its own."
                 " Choose another dataset"
             )
-        return _fixed_objects(lake, contract, getattr(settings, contract.prefix_setting))
+        return _fixed_objects(lake, contract, value_of(contract.prefix))
     unit = contract.partition.unit
     value = partition_value(partition)
-    template = key_template(contract, settings)
+    template = key_template(contract)
     found = [
         ObjectRef(lake.uri(stored.key), stored.version, stored.size_bytes, partition)
         for stored in lake.list(template.listing_prefix(value, unit))
@@ -104,7 +111,7 @@ def list_datasets(contracts: Sequence[Contract], partition: str = "") -> list[tu
 
 
 def _listed(lake: Lake, contract: Contract, partition: str = "") -> list[ObjectRef]:
-    found = objects_of(lake, contract, run_settings(), partition)
+    found = objects_of(lake, contract, partition)
     if contract.partition is None:
         for stale in found[1:]:
             get_run_logger().warning("%s is older than %s: skipped", stale.uri, found[0].uri)

@@ -1,12 +1,11 @@
 """Check that the warehouse holds the recent changes of its source."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from prefect.logging import get_run_logger
 
 from tasks.connections import open_source, open_warehouse
-from tasks.contracts.source_table import SourceTable
+from tasks.contracts.source import Source
 from tasks.engine.receipts import Freshness
 from tasks.engine.sync import runs as sync_runs
 from tasks.policy import step
@@ -14,20 +13,19 @@ from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table
 
 
-@step(task_run_name="check_freshness {pipeline}")
-def check_freshness(pipeline: str, tables: Sequence[SourceTable], as_of: datetime, limit: timedelta) -> Freshness:
+@step(task_run_name="check_freshness {source.name}")
+def check_freshness(source: Source, as_of: datetime, limit: timedelta) -> Freshness:
     """Compare the newest change in the warehouse with the newest change in the source older than the limit.
 
     Args:
-        pipeline: Pipeline that copies the changes.
-        tables: Tables of the source.
+        source: The operational database.
         as_of: Moment of the check.
         limit: Age at which a change must be in the warehouse.
     """
     logger = get_run_logger()
     with open_warehouse() as connection:
-        run = sync_runs.last_loaded_run(connection, pipeline)
-    with open_source(tables) as snapshot:
+        run = sync_runs.last_loaded_run(connection, source.name)
+    with open_source(source) as snapshot:
         due = snapshot.newest_change(as_of - limit)
     found = Freshness(as_of, run.run_number if run else None, str(run.watermark["newest"]) if run else "", due)
     if found.is_stale:
@@ -39,7 +37,7 @@ def check_freshness(pipeline: str, tables: Sequence[SourceTable], as_of: datetim
             f"{as_of:%Y-%m-%d %H:%M}",
             found.in_warehouse or "no time",
             found.run_number,
-            pipeline,
+            source.name,
         )
     else:
         logger.info("The warehouse is fresh: its newest change is of %s", found.in_warehouse or "no time")

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from prefect.logging import get_run_logger
 
-from tasks.connections import flow_run_id, open_lake, open_source, open_warehouse, run_settings
+from tasks.connections import flow_run_id, open_lake, open_source, open_warehouse, value_of
 from tasks.contracts import Contract
-from tasks.contracts.source_table import SourceTable
+from tasks.contracts.source import Source
 from tasks.engine.lake.setup import check_lake_setup
 from tasks.engine.receipts import BuildReceipt, LoadReceipt, ObjectRef, SyncReceipt
 from tasks.engine.sync import runs as sync_runs
@@ -19,16 +19,16 @@ from tasks.policy import step
 
 
 @contextmanager
-def csv_store() -> Iterator[RunStore]:
-    """The store of `TOTESYS_CSV_BUCKET`."""
-    with open_lake(run_settings().totesys_csv_bucket) as lake:
+def csv_store(source: Source) -> Iterator[RunStore]:
+    """Open the store of a source's CSV files."""
+    with open_lake(value_of(source.csv_bucket)) as lake:
         yield RunStore(lake, "csv")
 
 
 @contextmanager
-def parquet_store() -> Iterator[RunStore]:
-    """The store of `TOTESYS_PARQUET_BUCKET`."""
-    with open_lake(run_settings().totesys_parquet_bucket) as lake:
+def parquet_store(source: Source) -> Iterator[RunStore]:
+    """Open the store of a source's Parquet files."""
+    with open_lake(value_of(source.parquet_bucket)) as lake:
         yield RunStore(lake, "parquet")
 
 
@@ -43,55 +43,54 @@ def one_at_a_time(pipeline: str) -> Iterator[None]:
         yield
 
 
-@step(task_run_name="check_stores")
-def check_stores() -> None:
+@step(task_run_name="check_stores {source.name}")
+def check_stores(source: Source) -> None:
     """Check that both stores are set up, before the run reads or writes anything else.
 
     Raises:
         LakeSetupError: A store is not set up; the message names the missing part.
     """
-    with csv_store() as csv, parquet_store() as parquet:
+    with csv_store(source) as csv, parquet_store(source) as parquet:
         for store in (csv, parquet):
             check_lake_setup(store.lake, "input/", f"setup_success_{store.kind}_input.txt")
 
 
-@step(task_run_name="list_unfinished_runs {pipeline}")
-def list_unfinished_runs(pipeline: str) -> list[SyncRun]:
+@step(task_run_name="list_unfinished_runs {source.name}")
+def list_unfinished_runs(source: Source) -> list[SyncRun]:
     """List the dead run to complete before a new run; supersede a dead run that cannot be completed."""
     with open_warehouse() as connection:
-        run = _settled(connection, pipeline)
+        run = _settled(connection, source)
     return [run] if run else []
 
 
-@step(task_run_name="extract_changes {pipeline}")
-def extract_changes(pipeline: str, tables: Sequence[SourceTable], *, full: bool = False) -> SyncRun:
+@step(task_run_name="extract_changes {source.name}")
+def extract_changes(source: Source, *, full: bool = False) -> SyncRun:
     """Copy the rows that changed in a source since the last run to the CSV store, all tables as of one moment.
 
     A snapshot without changes writes only an entry of the ledger.
 
     Args:
-        pipeline: Pipeline of the run.
-        tables: Tables of the source.
+        source: The operational database.
         full: Copy all rows, including rows that did not change.
     """
     logger = get_run_logger()
     with open_warehouse() as connection:
-        if run := _settled(connection, pipeline):  # an earlier try completed the extraction
+        if run := _settled(connection, source):  # an earlier try completed the extraction
             return run
-        with open_source(tables) as snapshot:
+        with open_source(source) as snapshot:
             for table, columns in snapshot.unknown_columns.items():
                 logger.warning("%s has unknown columns %s; they are not extracted", table, ", ".join(columns))
             run, since, reason = sync.begin_run(
                 connection,
                 snapshot,
-                pipeline,
+                source.name,
                 is_full=full,
-                above=_numbers_used(connection, pipeline),
+                above=_numbers_used(connection, source),
                 flow_run_id=flow_run_id(),
             )
             logger.info("Run %d extracts %s", run.run_number, reason)
             if run.row_counts:
-                with csv_store() as csv:
+                with csv_store(source) as csv:
                     run = sync.export_run(connection, snapshot, csv, run, since)
     for table, row_count in sorted(run.row_counts.items()):
         logger.info("Extracted %s: %s rows", table, f"{row_count:,}")
@@ -100,53 +99,55 @@ def extract_changes(pipeline: str, tables: Sequence[SourceTable], *, full: bool 
     return run
 
 
-def _numbers_used(connection: Connection, pipeline: str) -> int:
+def _numbers_used(connection: Connection, source: Source) -> int:
     """Highest run number in the lake if the ledger is new: the files of earlier runs outlive a warehouse."""
-    if sync_runs.last_exported_run(connection, pipeline):
+    if sync_runs.last_exported_run(connection, source.name):
         return 0
-    with csv_store() as csv:
+    with csv_store(source) as csv:
         return csv.latest_run()
 
 
-def _settled(connection: Connection, pipeline: str) -> SyncRun | None:
+def _settled(connection: Connection, source: Source) -> SyncRun | None:
     """The run to complete, if any; a run that died too early is marked as superseded."""
     logger = get_run_logger()
-    if not sync_runs.unfinished_run(connection, pipeline):
+    if not sync_runs.unfinished_run(connection, source.name):
         return None
-    with csv_store() as csv:
-        settled = sync.settle_run(connection, csv, pipeline)
+    with csv_store(source) as csv:
+        settled = sync.settle_run(connection, csv, source.name)
     if settled.superseded:
         logger.warning(
             "Run %d of %s died before its CSV files were complete and is superseded; its files remain, unused: %s",
             settled.superseded,
-            pipeline,
+            source.name,
             ", ".join(settled.left_files) or "nothing",
         )
     if run := settled.run:
         logger.warning(
-            "Run %d of %s died in status %s: this run completes it first", run.run_number, pipeline, run.status
+            "Run %d of %s died in status %s: this run completes it first", run.run_number, source.name, run.status
         )
     return settled.run
 
 
 @step(task_run_name="land_parquet {run.run_number}")
-def land_parquet(run: SyncRun, contracts: Sequence[Contract]) -> tuple[SyncRun, list[tuple[Contract, ObjectRef]]]:
+def land_parquet(
+    source: Source, run: SyncRun, contracts: Sequence[Contract]
+) -> tuple[SyncRun, list[tuple[Contract, ObjectRef]]]:
     """Convert a run's remaining CSV files to Parquet, then move them to the processed files.
 
     Returns:
         The run with its new status, and the Parquet files to load, with their contracts.
     """
-    with open_warehouse() as connection, csv_store() as csv, parquet_store() as parquet:
+    with open_warehouse() as connection, csv_store(source) as csv, parquet_store(source) as parquet:
         run = sync.convert_run(connection, csv, parquet, run, contracts)
         objects = sync.objects_of_run(parquet, run, contracts)
-    for _, source in objects:
-        get_run_logger().info("Landed %s, %s bytes", source.uri, f"{source.size_bytes:,}")
+    for _, landed in objects:
+        get_run_logger().info("Landed %s, %s bytes", landed.uri, f"{landed.size_bytes:,}")
     return run, objects
 
 
 @step(task_run_name="land_processed {run.run_number}")
 def land_processed(
-    pipeline: str,
+    source: Source,
     run: SyncRun,
     loads: Sequence[LoadReceipt],
     builds: Sequence[BuildReceipt],
@@ -155,7 +156,7 @@ def land_processed(
     """Record in the ledger that a run is in the warehouse, and move its Parquet files to the processed files.
 
     Args:
-        pipeline: Pipeline of the run.
+        source: The operational database.
         run: A run with the status converted or later.
         loads: Loads of the run's files.
         builds: Checked builds of the derived tables.
@@ -164,10 +165,10 @@ def land_processed(
     newest = str(run.watermark["newest"])
     with open_warehouse() as connection:
         if run.row_counts:
-            with parquet_store() as parquet:
+            with parquet_store(source) as parquet:
                 sync.close_run(connection, parquet, run)
             get_run_logger().info("Run %d is in the warehouse; its files are moved", run.run_number)
-        arrival = sync_runs.find_arrival(connection, pipeline, newest)
+        arrival = sync_runs.find_arrival(connection, source.name, newest)
     return SyncReceipt(
         run.run_number,
         run.is_full,

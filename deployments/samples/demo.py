@@ -25,6 +25,7 @@ from deployments.samples.commerce import SampleShop, sample_shop
 from deployments.samples.demo_orders import put_orders, run_orders
 from deployments.samples.demo_totesys import run_totesys
 from deployments.samples.events import SampleObject, write_year
+from tasks.contracts import commerce, events
 from tasks.engine.receipts import LoadReceipt, TopValues
 
 YEAR = 2021
@@ -55,14 +56,14 @@ def environment(home: Path) -> Iterator[dict[str, str]]:
 
 def put_year(rows: int) -> list[SampleObject]:
     """Generate a year of events and write it to the lake."""
-    from tasks.connections import open_lake, run_settings  # noqa: PLC0415 - Prefect reads its settings when imported
+    from tasks.connections import open_lake, value_of  # noqa: PLC0415 - Prefect reads its settings when imported
 
     with open_lake() as lake:
         return write_year(
             lambda key, chunks: lake.write(key, chunks, "text/csv"),
             YEAR,
             rows,
-            prefix=run_settings().events_prefix,
+            prefix=value_of(events.PREFIX),
             bad_rows=BAD_ROWS,
         )
 
@@ -111,12 +112,12 @@ def find_differences(objects: list[SampleObject], loads: list[LoadReceipt]) -> l
 
 def put_shop() -> SampleShop:
     """Generate the files of a shop and write them to the lake."""
-    from tasks.connections import open_lake, run_settings  # noqa: PLC0415 - Prefect reads its settings when imported
+    from tasks.connections import open_lake, value_of  # noqa: PLC0415 - Prefect reads its settings when imported
 
     shop = sample_shop(SHOP_DAY)
     with open_lake() as lake:
         for name, content in shop.files.items():
-            lake.write(f"{run_settings().commerce_prefix}{name}", iter([content]), "text/csv")
+            lake.write(f"{value_of(commerce.PREFIX)}{name}", iter([content]), "text/csv")
     return shop
 
 

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 from deployments.samples.orders import SampleOrders, sample_orders
+from tasks.contracts.orders import INPUT_PREFIX
 from tasks.engine.receipts import LoadReceipt
 
 FIRST = date(2021, 12, 23)
@@ -21,12 +22,12 @@ _USERS = "SELECT user_id, num_orders FROM orders_core.users_table WHERE user_id 
 
 def put_orders() -> SampleOrders:
     """Generate the files of the days and write them to the lake."""
-    from tasks.connections import open_lake, run_settings  # noqa: PLC0415 - Prefect reads its settings when imported
+    from tasks.connections import open_lake, value_of  # noqa: PLC0415 - Prefect reads its settings when imported
 
     sample = sample_orders(FIRST, DAYS)
     with open_lake() as lake:
         for day, content in sample.files.items():
-            lake.write(f"{run_settings().orders_input_prefix}{day}.json", iter([content]), "application/json")
+            lake.write(f"{value_of(INPUT_PREFIX)}{day}.json", iter([content]), "application/json")
     return sample
 
 

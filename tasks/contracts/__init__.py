@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from tasks.contracts.settings import Setting
 from tasks.contracts.types import ColumnType
 
 UNKNOWN_KEYS = "unknown keys"
@@ -85,10 +86,9 @@ class Contract:
         table: `schema.table` of the staging table.
         description: The grain (the meaning of one row), for the data dictionary.
         columns: The columns in the order of the table.
-        prefix_setting: Field of `RunSettings` with the prefix of the objects' keys. Empty for a flow whose runs write
-            their own objects.
-        key_setting: Field of `RunSettings` with the template of the keys below the prefix; see `tasks.contracts.keys`.
-            Only for a dataset with partitions.
+        prefix: Setting with the prefix of the objects' keys. None for a flow whose runs write their own objects.
+        key: Setting with the template of the keys below the prefix; see `tasks.contracts.keys`. Only for a dataset with
+            partitions.
         partition: The partitioning. None for a table that one object fills completely.
         keys: Only for a dataset without partitions: the key of its object below the prefix, and alternative keys. The
             most recently written object is loaded.
@@ -105,8 +105,8 @@ class Contract:
     table: str
     description: str
     columns: tuple[Column, ...]
-    prefix_setting: str
-    key_setting: str = ""
+    prefix: Setting | None = None
+    key: Setting | None = None
     partition: Partition | None = None
     keys: tuple[str, ...] = ()
     is_optional: bool = False

@@ -1,36 +1,77 @@
-"""The catalog: all contracts in the modules of this package, by dataset."""
+"""The catalog: every contract, source and setting that the modules of this package declare."""
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from tasks import contracts as package
 from tasks.contracts import Contract
+from tasks.contracts.settings import Setting
+from tasks.contracts.source import Source
+
+Declared = TypeVar("Declared", Contract, Source, Setting)
 
 
 def contracts() -> dict[str, Contract]:
-    """Return all contracts by dataset.
+    """All contracts, by dataset.
 
     Raises:
         ValueError: Two contracts share a dataset or a staging table.
     """
     found: dict[str, Contract] = {}
     tables: dict[str, Contract] = {}
-    for name in sorted(module.name for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")):
-        for contract in _contracts_in(vars(importlib.import_module(name)).values()):
-            other = found.setdefault(contract.dataset, contract)
-            if other is not contract or tables.setdefault(contract.table, contract) is not contract:
-                raise ValueError(
-                    f"{name}: expected a unique dataset and a unique table, found another contract with the dataset"
-                    f" {contract.dataset} or the table {contract.table}"
-                )
+    for name, contract in _declared(Contract):
+        other = found.setdefault(contract.dataset, contract)
+        if other is not contract or tables.setdefault(contract.table, contract) is not contract:
+            raise ValueError(
+                f"{name}: expected a unique dataset and a unique table, found another contract with the dataset"
+                f" {contract.dataset} or the table {contract.table}"
+            )
     return found
 
 
-def _contracts_in(values: Iterable[Any]) -> Iterable[Contract]:
+def sources() -> dict[str, Source]:
+    """All operational databases, by name.
+
+    Raises:
+        ValueError: Two sources share a name.
+    """
+    found: dict[str, Source] = {}
+    for name, source in _declared(Source):
+        if found.setdefault(source.name, source) is not source:
+            raise ValueError(f"{name}: expected a source with a name of its own, found {source.name} twice")
+    return found
+
+
+def settings() -> dict[str, Setting]:
+    """The settings of all pipelines, by variable, without the logins of sources.
+
+    Raises:
+        ValueError: Two different settings share a variable.
+    """
+    declared = [setting for _, setting in _declared(Setting)]
+    for contract in contracts().values():
+        declared += [setting for setting in (contract.prefix, contract.key) if setting]
+    for source in sources().values():
+        declared += [source.csv_bucket, source.parquet_bucket]
+    found: dict[str, Setting] = {}
+    for setting in declared:
+        if found.setdefault(setting.variable, setting) != setting:
+            raise ValueError(f"expected one setting {setting.variable}, found two with different values")
+    return found
+
+
+def _declared(kind: type[Declared]) -> Iterator[tuple[str, Declared]]:
+    """Yield what the modules declare at their top level, alone or in a tuple or list, with the module's name."""
+    for name in sorted(module.name for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")):
+        for value in _instances(kind, vars(importlib.import_module(name)).values()):
+            yield name, value
+
+
+def _instances(kind: type[Declared], values: Iterable[Any]) -> Iterator[Declared]:
     for value in values:
-        if isinstance(value, Contract):
+        if isinstance(value, kind):
             yield value
         elif isinstance(value, tuple | list):
-            yield from (item for item in value if isinstance(item, Contract))
+            yield from (item for item in value if isinstance(item, kind))

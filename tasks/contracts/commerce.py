@@ -1,6 +1,7 @@
 """Contracts of `commerce`: a shop's orders, reviews and shipments, and its optional reference tables."""
 
 from tasks.contracts import Column, Contract
+from tasks.contracts.settings import Setting, at_least
 from tasks.contracts.types import DATE, INTEGER, NUMERIC, TEXT, ColumnType
 
 _FLAGS = {"true": "true", "t": "true", "1": "true", "false": "false", "f": "false", "0": "false"}
@@ -19,6 +20,8 @@ def flag_of(text: str) -> str | None:
 POINTS = ColumnType("integer", "points from 1 to 5", points_of)
 FLAG = ColumnType("boolean", "true or false, t or f, 1 or 0", flag_of)
 PRICE = NUMERIC(14, 2)
+PREFIX = Setting("COMMERCE_PREFIX", "orders_data/", "Prefix of the keys of the shop's files")
+COUNTRY = Setting("COMMERCE_COUNTRY", "US", "Country of the holidays, ISO 3166", at_least(2))
 
 
 def _staged(
@@ -29,7 +32,7 @@ def _staged(
         table=f"commerce_staging.{dataset}",
         description=description,
         columns=columns,
-        prefix_setting="commerce_prefix",
+        prefix=PREFIX,
         keys=keys,
         is_optional=is_optional,
     )

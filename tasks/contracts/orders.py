@@ -11,6 +11,7 @@ import msgspec
 
 from tasks.contracts import UNKNOWN_KEYS, Column, Contract, Partition
 from tasks.contracts.jsonb import JSONB, sound_json
+from tasks.contracts.settings import Setting, day_key
 from tasks.contracts.types import BIGINT, BOOLEAN, DATE, NUMERIC, TEXT, TIMESTAMPTZ, ColumnType
 
 _BLANKS = r"[ \t\n\v\f\r]*"
@@ -68,6 +69,9 @@ OFFSET = ColumnType("text", "a date-time with an offset", offset_of)
 LINE_ITEMS = ColumnType(
     "jsonb", "an array of line items, their id, variant_id, product_id and quantity whole numbers", sound_line_items
 )
+
+INPUT_PREFIX = Setting("ORDERS_INPUT_PREFIX", "Input/", "Prefix of the keys of the daily files")
+OUTPUT_PREFIX = Setting("ORDERS_OUTPUT_PREFIX", "Output/", "Prefix of the keys of the CSV files")
 
 ORDERS = Contract(
     dataset="orders",
@@ -146,8 +150,8 @@ ORDERS = Contract(
         Column("total_discount", MONEY, "Discount on the order, as delivered."),
         Column("unknown_keys", JSONB, "Keys that this contract does not name, with their values.", source=UNKNOWN_KEYS),
     ),
-    prefix_setting="orders_input_prefix",
-    key_setting="orders_key",
+    prefix=INPUT_PREFIX,
+    key=Setting("ORDERS_KEY", "{year:04d}-{month:02d}-{day:02d}.json", "Template of the daily files' keys", day_key),
     partition=Partition(column="file_date", unit="day", span="year"),
     records_key="orders",
     indexes=(("id",),),

@@ -1,5 +1,7 @@
 """The tables of the Totesys database that are exported, with their columns and keys."""
 
+from tasks.contracts.settings import Setting, at_least
+from tasks.contracts.source import Source
 from tasks.contracts.source_table import SourceTable
 
 
@@ -74,3 +76,11 @@ SOURCE_TABLES = (
     _table("transaction", "transaction_id", "transaction_type", "sales_order_id", "purchase_order_id"),
 )
 """All tables, in the order of the specification. `_prisma_migrations` is not among them and is never read."""
+
+TOTESYS_SOURCE = Source(
+    "totesys",
+    SOURCE_TABLES,
+    csv_bucket=Setting("TOTESYS_CSV_BUCKET", "totesys-csv", "Bucket for the extracted CSV files", at_least(3)),
+    parquet_bucket=Setting("TOTESYS_PARQUET_BUCKET", "totesys-parquet", "Bucket for the parquet files", at_least(3)),
+)
+"""The Totesys database."""

@@ -8,14 +8,16 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from string import Formatter
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, ValidationError, field_validator
 
+from tasks.contracts import catalog
+from tasks.contracts.settings import Setting
+from tasks.contracts.source import Source
 from tasks.engine.errors import SettingsError
 from tasks.engine.lake_hints import LAKE_BUCKET
 
@@ -62,7 +64,7 @@ class WarehouseSettings(DatabaseSettings):
 
 
 class SourceSettings(DatabaseSettings):
-    """Where the operational database is: TOTESYS_DSN, or the secret that TOTESYS_SECRET names."""
+    """Connection settings of an operational database."""
 
 
 class LakeSettings(_Group):
@@ -86,17 +88,8 @@ class LakeSettings(_Group):
 
 
 class RunSettings(_Group):
-    """What a run may differ in: names of objects, and the error budget."""
+    """The engine's settings of a run. The settings of pipelines are declared in `tasks.contracts`."""
 
-    events_prefix: str = ""
-    events_key: str = "{year:04d}/{month:02d}/events.csv"
-    commerce_prefix: str = "orders_data/"
-    commerce_country: str = Field(default="US", min_length=2)
-    orders_input_prefix: str = "Input/"
-    orders_key: str = "{year:04d}-{month:02d}-{day:02d}.json"
-    orders_output_prefix: str = "Output/"
-    totesys_csv_bucket: str = Field(default="totesys-csv", min_length=3)
-    totesys_parquet_bucket: str = Field(default="totesys-parquet", min_length=3)
     export_prefix: str = "analytics_export/"
     export_id: str = Field(default="default", pattern=EXPORT_ID_PATTERN)
     max_rejected_rows: int = Field(default=100, ge=0)
@@ -109,21 +102,6 @@ class RunSettings(_Group):
     def chunk_bytes(self) -> int:
         """Bytes of an object that a load reads at once. The process then stays within `LOAD_MEMORY_MB`."""
         return max((self.load_memory_mb - PROCESS_MB) * (1 << 20) // CHUNK_COPIES, SMALLEST_CHUNK)
-
-    @field_validator("events_key")
-    @classmethod
-    def _names_a_month(cls, key: str) -> str:
-        fields = {name for _, name, _, _ in Formatter().parse(key) if name is not None}
-        if not {"year", "month"} <= fields <= {"year", "month", "day"}:
-            raise ValueError("expected {year:04d} and {month:02d}, and also {day:02d} if each file holds one day")
-        return key
-
-    @field_validator("orders_key")
-    @classmethod
-    def _names_a_day(cls, key: str) -> str:
-        if {name for _, name, _, _ in Formatter().parse(key) if name is not None} != {"year", "month", "day"}:
-            raise ValueError("expected {year:04d}, {month:02d} and {day:02d}")
-        return key
 
 
 _LAKE_VARIABLES = {
@@ -147,12 +125,20 @@ _SECRET_KEYS = {
 """Accepted keys of a secret for each connection parameter. RDS writes `username` and `dbname`."""
 
 _OPTIONAL_SECRET_KEYS = {"port", "sslmode", "sslrootcert"}
-_KNOWN = frozenset(
-    {"WAREHOUSE_DSN", "LAKE_BUCKET", "TOTESYS_DSN", "TOTESYS_SECRET"}
-    | {name.upper() for name in RunSettings.model_fields}
-)
 
 SomeGroup = TypeVar("SomeGroup", bound=_Group)
+
+
+@cache
+def known_variables() -> frozenset[str]:
+    """Return the names of the variables of the engine, of all pipelines and of their sources, without those of AWS."""
+    sources = catalog.sources().values()
+    return frozenset(
+        {"WAREHOUSE_DSN", "LAKE_BUCKET"}
+        | {name.upper() for name in RunSettings.model_fields}
+        | {name for source in sources for name in (source.dsn_variable, source.secret_variable)}
+        | catalog.settings().keys()
+    )
 
 
 def read_warehouse(environ: Mapping[str, str], block: Block) -> WarehouseSettings:
@@ -168,21 +154,24 @@ def read_warehouse(environ: Mapping[str, str], block: Block) -> WarehouseSetting
     return _database(WarehouseSettings, block(), "block `warehouse`")
 
 
-def read_source(environ: Mapping[str, str], secret: Callable[[str | None], str | bytes]) -> SourceSettings:
-    """Read the operational database's settings from `TOTESYS_DSN` or, if it is not set, from a JSON secret.
+def read_source(
+    source: Source, environ: Mapping[str, str], secret: Callable[[str | None], str | bytes]
+) -> SourceSettings:
+    """Read an operational database's settings from its DSN variable or, if it is not set, from a JSON secret.
 
     Args:
+        source: The database.
         environ: The environment.
-        secret: Reads the secret with the given name. The name is `TOTESYS_SECRET`, or None for block `totesys`.
+        secret: Reads the secret with the given name. None is the secret of the block with the source's name.
 
     Raises:
         SettingsError: No source exists, a value is invalid, or a variable looks like a misspelt setting.
     """
     _refuse_unknown(environ)
-    if dsn := environ.get("TOTESYS_DSN"):
-        return _database(SourceSettings, {"dsn": dsn}, "TOTESYS_DSN")
-    name = environ.get("TOTESYS_SECRET") or None
-    origin = f"secret {name}" if name else "the secret of block `totesys`"
+    if dsn := environ.get(source.dsn_variable):
+        return _database(SourceSettings, {"dsn": dsn}, source.dsn_variable)
+    name = environ.get(source.secret_variable) or None
+    origin = f"secret {name}" if name else f"the secret of block `{source.name}`"
     return _database(SourceSettings, {"dsn": _dsn_of_secret(secret(name), origin)}, origin)
 
 
@@ -244,6 +233,21 @@ def read_run(environ: Mapping[str, str]) -> RunSettings:
     return _validated(RunSettings, given, "the environment")
 
 
+def read_setting(setting: Setting, environ: Mapping[str, str]) -> str:
+    """Read a setting that a pipeline declares.
+
+    Raises:
+        SettingsError: The value is invalid, or a variable looks like a misspelt setting.
+    """
+    _refuse_unknown(environ)
+    try:
+        return setting.value_in(environ)
+    except ValueError as error:
+        raise SettingsError(
+            f"variable {setting.variable} ({setting.meaning}) is invalid: {error}. Correct it or unset it"
+        ) from None
+
+
 def _validated(group: type[SomeGroup], values: Mapping[str, Any], origin: str) -> SomeGroup:
     try:
         return group.model_validate(dict(values))
@@ -254,7 +258,7 @@ def _validated(group: type[SomeGroup], values: Mapping[str, Any], origin: str) -
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
-    for name in environ.keys() - _KNOWN:
+    for name in environ.keys() - known_variables():
         if meant := _meant(name):
             raise SettingsError(
                 f"unknown variable {name} in the environment. Did you mean {meant}? Rename {name} or unset it"
@@ -264,4 +268,4 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
 @lru_cache(maxsize=1000)
 def _meant(name: str) -> str | None:
     """Return the setting that this name misspells, if any. The cache avoids repeating the slow comparison."""
-    return next(iter(difflib.get_close_matches(name, sorted(_KNOWN), n=1, cutoff=MISSPELT)), None)
+    return next(iter(difflib.get_close_matches(name, sorted(known_variables()), n=1, cutoff=MISSPELT)), None)

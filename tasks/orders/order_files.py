@@ -2,8 +2,8 @@
 
 from datetime import date
 
-from tasks.connections import flow_run_id, open_lake, open_warehouse, run_settings
-from tasks.contracts.orders import ORDERS
+from tasks.connections import flow_run_id, open_lake, open_warehouse, value_of
+from tasks.contracts.orders import ORDERS, OUTPUT_PREFIX
 from tasks.engine.build.sql_files import sql_table
 from tasks.engine.export.exporter import export_of_query, write_file
 from tasks.engine.ledger import loads_between
@@ -43,7 +43,7 @@ def export_orders_range(start: date, end: date, *, allow_empty: bool = False) ->
                 name=f"{start}" if start == end else f"{start}_{end}",
                 loads=loads_between(connection, ORDERS.dataset, f"{start}", f"{end}"),
             ),
-            prefix=run_settings().orders_output_prefix,
+            prefix=value_of(OUTPUT_PREFIX),
             group=GROUP,
             flow_run_id=flow_run_id(),
             allow_empty=allow_empty,

@@ -54,7 +54,6 @@ FACTS, NAMES = (
         table=f"staging.{name}",
         description=name,
         columns=(Column("country", TEXT, "Country."),),
-        prefix_setting="events_prefix",
         partition=partition,
     )
     for name, partition in (("facts", Partition("month", "month")), ("names", None))

@@ -1,5 +1,6 @@
 """Listing what the lake holds for a partition, against a real S3 server."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,19 +8,20 @@ from sample_dataset import THINGS, client, lake, load, names, put, ready_connect
 
 from tasks.contracts import Contract
 from tasks.contracts.events import EVENTS
+from tasks.contracts.settings import Setting
 from tasks.engine.errors import ContractError, MissingObjectError
-from tasks.engine.settings import RunSettings
 from tasks.extract import objects_of
 from tasks.profile_sources import open_object
 
 pytestmark = pytest.mark.usefixtures("bucket")
 
-MONTHLY = RunSettings()
-DAILY = RunSettings(events_prefix="raw/", events_key="{year}/{month}/{day}/events.csv")
+PREFIX = Setting("EVENTS_PREFIX", "raw/", "Prefix")
+KEY = Setting("EVENTS_KEY", "{year}/{month}/{day}/events.csv", "Template of keys")
+DAILY_EVENTS, DAILY_THINGS = (replace(contract, prefix=PREFIX, key=KEY) for contract in (EVENTS, THINGS))
 
 
-def keys_of(settings: RunSettings, month: str, contract: Contract = EVENTS) -> list[str]:
-    found = objects_of(lake(), contract, settings, month)
+def keys_of(contract: Contract, month: str) -> list[str]:
+    found = objects_of(lake(), contract, month)
     assert all(source.partition == month for source in found)
     return [source.uri.removeprefix(lake().uri("")) for source in found]
 
@@ -28,7 +30,7 @@ def test_month_is_its_one_object_with_version_and_size() -> None:
     put(b"other", "2021/05/events.csv")
     put(b"foreign", "2021/04/events.csv.bak")
     source = put(b"data", "2021/04/events.csv")
-    assert objects_of(lake(), EVENTS, MONTHLY, "2021-04") == [source]
+    assert objects_of(lake(), EVENTS, "2021-04") == [source]
 
 
 def test_month_of_daily_keys_is_all_its_days_in_order() -> None:
@@ -36,7 +38,7 @@ def test_month_of_daily_keys_is_all_its_days_in_order() -> None:
     for key in [*days, "raw/2021/05/01/events.csv", "raw/2021/04/31/events.csv", "raw/2021/04/01/other.csv",
                 "2021/04/01/events.csv", "raw/2021/04/events.csv"]:  # fmt: skip
         put(b"x", key)
-    assert keys_of(DAILY, "2021-04") == sorted(days)
+    assert keys_of(DAILY_EVENTS, "2021-04") == sorted(days)
 
 
 @pytest.mark.usefixtures("database")
@@ -48,10 +50,10 @@ def test_month_of_daily_objects_is_loaded_and_one_day_replaced_alone() -> None:
         deliver(day, f"d{day:02d}")
     with ready_connection() as postgres:
         for expected in ("loaded", "unchanged"):
-            sources = objects_of(lake(), THINGS, DAILY, "2021-04")
+            sources = objects_of(lake(), DAILY_THINGS, "2021-04")
             assert [load(postgres, source).status for source in sources] == [expected] * 30
         deliver(7, "corrected")
-        sources = objects_of(lake(), THINGS, DAILY, "2021-04")
+        sources = objects_of(lake(), DAILY_THINGS, "2021-04")
         statuses = [load(postgres, source).status for source in sources]
         assert statuses == ["unchanged"] * 6 + ["replaced"] + ["unchanged"] * 23
         assert names(postgres) == sorted(["corrected", *(f"d{day:02d}" for day in range(1, 31) if day != 7)])
@@ -62,7 +64,7 @@ def test_missing_month_names_the_key_and_the_nearest_months() -> None:
         put(b"x", f"{month}/events.csv")
     put(b"x", "2021/03/other.csv")
     with pytest.raises(MissingObjectError) as caught:
-        objects_of(lake(), EVENTS, MONTHLY, "2021-03")
+        objects_of(lake(), EVENTS, "2021-03")
     bucket = lake().bucket
     assert str(caught.value) == (
         f"no object for 2021-03: expected s3://{bucket}/2021/03/events.csv, found none in bucket {bucket};"
@@ -75,18 +77,18 @@ def test_missing_month_of_daily_keys_names_each_month_once() -> None:
     for day in range(1, 6):
         put(b"x", f"raw/2021/01/{day:02d}/events.csv")
     with pytest.raises(MissingObjectError, match=r"raw/2021/04/01/events.csv.* nearest that exist: 2021-01\. Run"):
-        objects_of(lake(), EVENTS, DAILY, "2021-04")
+        objects_of(lake(), DAILY_EVENTS, "2021-04")
 
 
 def test_missing_month_of_an_empty_bucket_points_at_the_settings() -> None:
     with pytest.raises(MissingObjectError, match="none at all, check the prefix and the key"):
-        objects_of(lake(), EVENTS, MONTHLY, "2021-04")
+        objects_of(lake(), EVENTS, "2021-04")
 
 
 def test_partition_of_a_dataset_without_any_is_refused() -> None:
-    whole = Contract("whole", "s.whole", "whole", EVENTS.columns, "events_prefix", "events_key")
+    whole = Contract("whole", "s.whole", "whole", EVENTS.columns, EVENTS.prefix, EVENTS.key)
     with pytest.raises(ContractError, match="dataset whole has no partitions: expected none, asked for 2021-04"):
-        objects_of(lake(), whole, MONTHLY, "2021-04")
+        objects_of(lake(), whole, "2021-04")
 
 
 def test_source_is_opened_from_the_lake_pinned_to_its_version() -> None:

@@ -10,22 +10,22 @@ import pytest
 
 from tasks.connections import open_lake
 from tasks.contracts import Column, Contract
+from tasks.contracts.settings import Setting
 from tasks.contracts.totesys import STAFF
 from tasks.contracts.types import TEXT
 from tasks.engine.errors import ContractError, MissingObjectError
-from tasks.engine.settings import RunSettings
 from tasks.extract import objects_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 NAMES = ("parcels.csv", "parcel.csv")
-SETTINGS = RunSettings(commerce_prefix="shop/")
+PREFIX = Setting("PARCELS_PREFIX", "shop/", "Prefix")
 
 
 def contract(*, is_optional: bool = False) -> Contract:
     columns = (Column("a", TEXT, "A."),)
-    return Contract("parcels", "s.parcels", "Parcels.", columns, "commerce_prefix", keys=NAMES, is_optional=is_optional)
+    return Contract("parcels", "s.parcels", "Parcels.", columns, PREFIX, keys=NAMES, is_optional=is_optional)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def s3(bucket: str) -> Iterator["S3Client"]:
 
 def found(*, is_optional: bool = False) -> list[str]:
     with open_lake() as lake:
-        sources = objects_of(lake, contract(is_optional=is_optional), SETTINGS)
+        sources = objects_of(lake, contract(is_optional=is_optional))
     assert {source.partition for source in sources} <= {""}
     return [source.uri.rpartition("/")[2] for source in sources]
 
@@ -75,4 +75,4 @@ def test_missing_object_that_is_optional_is_none() -> None:
 @pytest.mark.usefixtures("bucket")
 def test_dataset_whose_runs_bring_their_own_objects_has_none_of_a_fixed_name() -> None:
     with open_lake() as lake, pytest.raises(ContractError, match="totesys_staff has no objects with fixed names"):
-        objects_of(lake, STAFF, SETTINGS)
+        objects_of(lake, STAFF)

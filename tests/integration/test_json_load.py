@@ -11,6 +11,7 @@ import pytest
 from sample_dataset import STRICT, load, put, ready_connection
 
 from tasks.contracts import Column, Contract, Partition
+from tasks.contracts.events import EVENTS
 from tasks.contracts.jsonb import JSONB
 from tasks.contracts.types import BIGINT, BOOLEAN, INTEGER, NUMERIC, TEXT, TIMESTAMPTZ
 from tasks.engine.errors import ContractError, ShrinkError, UnreadableObjectError
@@ -32,8 +33,8 @@ ORDERS = Contract(
         Column("line_items", JSONB, "Line items."),
         Column("note", TEXT, "Note."),
     ),
-    prefix_setting="events_prefix",
-    key_setting="events_key",
+    prefix=EVENTS.prefix,
+    key=EVENTS.key,
     partition=Partition(column="day", unit="day"),
     records_key="orders",
 )

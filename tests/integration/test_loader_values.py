@@ -33,8 +33,6 @@ VALUES = Contract(
         *(Column(f"{type_.postgres}_value", type_, "value") for type_ in (UUID, TIMESTAMPTZ, DATE, INET, TEXT)),
         Column("words", WORDS, "words"),
     ),
-    prefix_setting="p",
-    key_setting="k",
     partition=Partition("month", "month"),
 )
 MONTH = date(2021, 4, 1)

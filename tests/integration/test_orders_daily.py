@@ -104,7 +104,7 @@ def load(day: date) -> None:
     """Load a day like a run that dies directly after the load."""
     with connection() as opened:
         apply_ddl(opened, [ORDERS], ["orders_core"])
-        (source,) = objects_of(lake(), ORDERS, RunSettings(), f"{day}")
+        (source,) = objects_of(lake(), ORDERS, f"{day}")
         load_object(opened, lake(), ORDERS, source, RunSettings())
 
 

@@ -30,7 +30,7 @@ from tasks.extract import objects_of
 with open_warehouse() as connection, open_lake() as lake:
     apply_ddl(connection, [ORDERS], [])
     for day in map(date.fromisoformat, sys.argv[1:]):
-        (source,) = objects_of(lake, ORDERS, run_settings(), f"{day}")
+        (source,) = objects_of(lake, ORDERS, f"{day}")
         load = load_object(connection, lake, ORDERS, source, run_settings())
         days = {"first_day": day, "last_day": day}
         export = export_of_query(sql_table("orders_export.orders"), days, name=f"{day}")

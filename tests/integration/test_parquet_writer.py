@@ -23,7 +23,6 @@ CONTRACT = Contract(
     table="sold_staging.sold",
     description="One row per sale.",
     columns=tuple(Column(name, type_, "Any.") for name, type_ in COLUMNS.items()),
-    prefix_setting="",
 )
 HEADER = f"{','.join(COLUMNS)}\n".encode()
 GOOD = b"1,12345678.90,2022-11-03 14:20:49.962,t,2022-11-31,\n"

@@ -14,6 +14,7 @@ from sources import BY_NAME, snapshot
 
 from deployments.local import embedded
 from deployments.samples import totesys as sample_totesys
+from tasks.contracts.totesys_source import TOTESYS_SOURCE
 from tasks.engine.errors import WarehouseError, WarehouseUnavailableError, errors_at, is_transient
 from tasks.engine.export.exporter import Export, write_exports
 from tasks.engine.settings import DatabaseSettings, WarehouseSettings, read_source, read_warehouse
@@ -228,9 +229,9 @@ def test_wrong_password_says_where_the_dsn_came_from(database: str, origin: str)
     settings = {
         "WAREHOUSE_DSN": lambda: read_warehouse({"WAREHOUSE_DSN": dsn}, no_block),
         "block `warehouse`": lambda: read_warehouse({}, lambda: {"dsn": dsn}),
-        "TOTESYS_DSN": lambda: read_source({"TOTESYS_DSN": dsn}, lambda _: ""),
+        "TOTESYS_DSN": lambda: read_source(TOTESYS_SOURCE, {"TOTESYS_DSN": dsn}, lambda _: ""),
         "secret login": lambda: read_source(
-            {"TOTESYS_SECRET": "login"}, lambda _: secret + f'"database": "{parts["dbname"]}"}}'
+            TOTESYS_SOURCE, {"TOTESYS_SECRET": "login"}, lambda _: secret + f'"database": "{parts["dbname"]}"}}'
         ),
     }[origin]()
     with pytest.raises(WarehouseError, match=f"28P01.*Correct the user or the password in {origin}") as caught:

@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from deployments.local import embedded
 from deployments.local.s3_service import AccessKey, client
 from tasks.connections import open_source
-from tasks.contracts.totesys_source import SOURCE_TABLES
+from tasks.contracts.totesys_source import SOURCE_TABLES, TOTESYS_SOURCE
 from tasks.engine.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def test_source_is_opened_by_a_secret(
     totesys_source: "TotesysSource", put: Put, caplog: pytest.LogCaptureFixture, names: dict[str, str]
 ) -> None:
     put(spelt(totesys_source, **names))
-    with caplog.at_level(logging.DEBUG), open_source(SOURCE_TABLES) as snapshot:
+    with caplog.at_level(logging.DEBUG), open_source(TOTESYS_SOURCE) as snapshot:
         assert snapshot.count_changed(SOURCE_TABLES[0], None) == 0
     assert login(totesys_source)["password"] not in caplog.text
 
@@ -72,7 +72,7 @@ def test_source_is_opened_by_a_secret(
 def test_dsn_wins_over_a_secret(totesys_source: "TotesysSource", put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     put("no JSON")
     monkeypatch.setenv("TOTESYS_DSN", totesys_source.reader_dsn)
-    with open_source(SOURCE_TABLES) as snapshot:
+    with open_source(TOTESYS_SOURCE) as snapshot:
         assert snapshot.tables == SOURCE_TABLES
 
 
@@ -92,7 +92,7 @@ def test_dsn_wins_over_a_secret(totesys_source: "TotesysSource", put: Put, monke
 def test_secret_that_is_no_login_is_refused_and_not_shown(put: Put, text: str, words: str) -> None:
     name = put(text)
     with pytest.raises(SettingsError) as caught:
-        open_source(SOURCE_TABLES)
+        open_source(TOTESYS_SOURCE)
     assert f"secret {name} is invalid" in str(caught.value)
     assert words in str(caught.value)
     assert "hunter2" not in repr(caught.value)
@@ -105,7 +105,7 @@ def test_missing_secret_says_what_to_create(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(
         SettingsError, match=r"Secrets Manager \[ResourceNotFoundException\].*read secret no-such-secret"
     ):
-        open_source(SOURCE_TABLES)
+        open_source(TOTESYS_SOURCE)
 
 
 def test_wrong_key_is_refused_by_secrets_manager(
@@ -114,7 +114,7 @@ def test_wrong_key_is_refused_by_secrets_manager(
     put(spelt(totesys_source))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(SettingsError, match=r"Secrets Manager \[\w+\].*allow secretsmanager:GetSecretValue"):
-        open_source(SOURCE_TABLES)
+        open_source(TOTESYS_SOURCE)
 
 
 @pytest.fixture
@@ -137,5 +137,5 @@ def test_source_is_opened_by_the_secret_of_a_block(
     name = put(spelt(totesys_source))
     assert f"block totesys: saved (secret {name} in Secrets Manager)" in register("process", os.environ)
     monkeypatch.delenv("TOTESYS_SECRET")
-    with open_source(SOURCE_TABLES) as snapshot:
+    with open_source(TOTESYS_SOURCE) as snapshot:
         assert snapshot.tables == SOURCE_TABLES

@@ -11,7 +11,10 @@ from sample_dataset import connection, lake, load, put, ref
 
 from tasks.backfill import objects_between
 from tasks.contracts import Column, Contract, Partition
+from tasks.contracts.commerce import PREFIX
+from tasks.contracts.events import EVENTS
 from tasks.contracts.keys import partition_value
+from tasks.contracts.orders import ORDERS
 from tasks.contracts.types import INTEGER, TEXT
 from tasks.engine.backfill.finished_partitions import write_finished
 from tasks.engine.backfill.planner import BackfillPlan, plan_backfill
@@ -30,8 +33,8 @@ FACTS = Contract(
     table="raw.facts",
     description="One row per fact.",
     columns=(Column("country", TEXT, "Country."), Column("amount", INTEGER, "Amount.")),
-    prefix_setting="events_prefix",
-    key_setting="events_key",
+    prefix=EVENTS.prefix,
+    key=EVENTS.key,
     partition=Partition(column="month", unit="month"),
 )
 RATES = Contract(
@@ -39,8 +42,8 @@ RATES = Contract(
     table="raw.rates",
     description="One row per country and month.",
     columns=(Column("country", TEXT, "Country."), Column("rate", INTEGER, "Rate.")),
-    prefix_setting="orders_input_prefix",
-    key_setting="events_key",
+    prefix=ORDERS.prefix,
+    key=EVENTS.key,
     partition=Partition(column="month", unit="month"),
     is_optional=True,
 )
@@ -49,7 +52,7 @@ NAMES = Contract(
     table="raw.names",
     description="One row per country.",
     columns=(Column("country", TEXT, "Country."), Column("name", TEXT, "Name.")),
-    prefix_setting="commerce_prefix",
+    prefix=PREFIX,
     keys=("names.csv",),
     is_optional=True,
 )

@@ -17,7 +17,7 @@ from deployments import blocks
 from deployments.local import embedded
 from deployments.local.child_process import service_account
 from tasks.connections import _warehouse_block
-from tasks.contracts.totesys_source import SOURCE_TABLES
+from tasks.contracts.totesys_source import SOURCE_TABLES, TOTESYS_SOURCE
 from tasks.engine.errors import LakeError, LakeUnavailableError, Permanent, SettingsError, WarehouseError, is_transient
 from tasks.engine.lake.client import Lake
 from tasks.engine.load.loader import load_object
@@ -101,7 +101,7 @@ def test_secret_of_the_source_may_name_an_authority(secure: str, right: Authorit
             f'{{"user": "{parts["user"]}", "password": "x", "host": "{parts["host"]}", "port": {parts["port"]},'
             f' "database": "pooled", "sslmode": "verify-full", "sslrootcert": "{bundle.bundle}"}}'
         )
-        settings = read_source({"TOTESYS_SECRET": "login"}, lambda _, secret=secret: secret)
+        settings = read_source(TOTESYS_SOURCE, {"TOTESYS_SECRET": "login"}, lambda _, secret=secret: secret)
         words = "no such table" if bundle is right else "sslrootcert in secret login"
         with pytest.raises(Permanent, match=words), open_snapshot(settings, SOURCE_TABLES):
             pass

@@ -14,7 +14,7 @@ from psycopg import sql
 from deployments.local import embedded, totesys
 from deployments.local.s3_service import AccessKey, client
 from tasks.connections import open_lake, open_source
-from tasks.contracts.totesys_source import SOURCE_TABLES
+from tasks.contracts.totesys_source import SOURCE_TABLES, TOTESYS_SOURCE
 from tasks.engine.lake.setup import check_lake_setup
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def test_flows_can_read_the_sample_database_which_another_start_keeps(
     assert owner is not None
     assert (provided / "totesys.json").stat().st_mode & 0o777 == 0o600
     now = datetime.now(UTC).replace(tzinfo=None)
-    with open_source(SOURCE_TABLES) as snapshot:
+    with open_source(TOTESYS_SOURCE) as snapshot:
         assert snapshot.count_changed(SOURCE_TABLES[5], None) == totesys.SALES_ORDERS
         watermark = snapshot.watermark
     assert abs((datetime.fromisoformat(watermark.newest) - now).total_seconds()) < 60
@@ -79,7 +79,7 @@ def test_flows_can_read_the_sample_database_which_another_start_keeps(
     assert totesys.provide(services, provided)["TOTESYS_SECRET"] == os.environ["TOTESYS_SECRET"]
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(owner)
-    with open_source(SOURCE_TABLES) as snapshot:
+    with open_source(TOTESYS_SOURCE) as snapshot:
         inserted = snapshot.count_changed(SOURCE_TABLES[5], None) - totesys.SALES_ORDERS
         assert inserted == counts["insert sales_order"] - counts.get("delete sales_order", 0)
 

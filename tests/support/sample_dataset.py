@@ -11,6 +11,7 @@ import boto3
 import psycopg
 
 from tasks.contracts import Column, Contract, Partition
+from tasks.contracts.events import EVENTS
 from tasks.contracts.types import DATE, TEXT
 from tasks.engine.lake.client import Lake
 from tasks.engine.load.loader import load_object
@@ -30,8 +31,8 @@ THINGS = Contract(
         Column("name", TEXT, "Name.", nullable=False),
         Column("seen_date", DATE, "Day.", source="day"),
     ),
-    prefix_setting="events_prefix",
-    key_setting="events_key",
+    prefix=EVENTS.prefix,
+    key=EVENTS.key,
     partition=Partition(column="month", unit="month"),
 )
 HEADER = b"name,day\n"

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from deployments import lint
+from tasks.contracts import catalog
 from tasks.engine.settings import RunSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,8 +59,9 @@ def test_example_contains_every_variable_of_the_compose_file(example: dict[str, 
 
 
 def test_example_contains_every_setting_with_its_default(example: dict[str, str]) -> None:
-    for name, field in RunSettings.model_fields.items():
-        assert example[name.upper()] == str(field.default), name
+    defaults = {name.upper(): str(field.default) for name, field in RunSettings.model_fields.items()}
+    defaults |= {name: setting.default for name, setting in catalog.settings().items()}
+    assert {name: example.get(name) for name in defaults} == defaults
 
 
 def test_example_names_the_network_of_the_compose_file(example: dict[str, str]) -> None:

@@ -19,6 +19,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import validate
 
 from deployments import lint
+from tasks.contracts import catalog
 from tasks.engine import settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,7 +114,9 @@ def dead_paths(document: Document) -> list[str]:
     A `<placeholder>` or `{placeholder}` matches any name. A `{SETTING}` begins a key of the lake, not a path.
     """
     ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
-    others = {*flows(), *(str(field.default) for field in settings.RunSettings.model_fields.values())}
+    defaults = [field.default for field in settings.RunSettings.model_fields.values()]
+    defaults += [setting.default for setting in catalog.settings().values()]
+    others = {*flows(), *map(str, defaults)}
     errors = []
     for token in document.tokens("code_inline"):
         path = re.sub(r"<\w+>|\{\w+(,\w+)*\}", "*", token.content)
@@ -238,7 +241,7 @@ def variables(text: str) -> set[str]:
 def known_settings() -> set[tuple[str, ...]]:
     """The names of each setting, of which a list needs one."""
     lake = settings._LAKE_VARIABLES.values()
-    return {*lake, *((name,) for name in settings._KNOWN if not any(name in names for names in lake))}
+    return {*lake, *((name,) for name in settings.known_variables() if not any(name in names for names in lake))}
 
 
 def lacking_settings(text: str, known: set[tuple[str, ...]]) -> list[str]:

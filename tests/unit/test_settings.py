@@ -4,8 +4,19 @@ from collections.abc import Mapping
 import pytest
 from pydantic import ValidationError
 
+from tasks.contracts import catalog
+from tasks.contracts.settings import Setting
+from tasks.contracts.source import Source
 from tasks.engine.errors import SettingsError
-from tasks.engine.settings import RunSettings, read_lake, read_run, read_warehouse
+from tasks.engine.settings import (
+    RunSettings,
+    known_variables,
+    read_lake,
+    read_run,
+    read_setting,
+    read_source,
+    read_warehouse,
+)
 
 DSN = "postgresql://loader:hunter2@127.0.0.1:5432/tally"
 SECRET = "hunter2"
@@ -17,6 +28,10 @@ def no_block() -> Mapping[str, object]:
 
 def never() -> Mapping[str, object]:
     raise AssertionError("the block was read although the environment speaks")
+
+
+def known_setting(variable: str) -> Setting:
+    return catalog.settings()[variable]
 
 
 def test_environment_overrides_the_block() -> None:
@@ -60,15 +75,15 @@ def test_error_of_a_missing_block_passes() -> None:
 def test_defaults_of_a_run_are_the_documented_ones() -> None:
     settings = read_run({})
     assert settings == RunSettings()
-    assert (settings.events_prefix, settings.export_prefix, settings.export_id) == ("", "analytics_export/", "default")
+    assert (settings.export_prefix, settings.export_id) == ("analytics_export/", "default")
     assert (settings.max_rejected_rows, settings.max_rejected_share) == (100, 0.01)
 
 
 def test_every_setting_of_a_run_is_read_from_the_variable_of_its_name() -> None:
     environ = {name.upper(): str(RunSettings.model_fields[name].default) for name in RunSettings.model_fields}
-    environ |= {"MAX_REJECTED_ROWS": "7", "MAX_REJECTED_SHARE": "0.5", "EVENTS_PREFIX": "raw/"}
+    environ |= {"MAX_REJECTED_ROWS": "7", "MAX_REJECTED_SHARE": "0.5", "EXPORT_PREFIX": "raw/"}
     settings = read_run(environ)
-    assert (settings.max_rejected_rows, settings.max_rejected_share, settings.events_prefix) == (7, 0.5, "raw/")
+    assert (settings.max_rejected_rows, settings.max_rejected_share, settings.export_prefix) == (7, 0.5, "raw/")
 
 
 @pytest.mark.parametrize(
@@ -153,12 +168,64 @@ def test_settings_are_frozen() -> None:
     "key", ["events.csv", "{year:04d}/events.csv", "{year}/{month}/{hour}.csv", "{year}/{month", "{}"]
 )
 def test_key_template_without_its_month_is_refused(key: str) -> None:
-    with pytest.raises(SettingsError, match="events_key"):
-        read_run({"EVENTS_KEY": key})
+    with pytest.raises(SettingsError, match=r"EVENTS_KEY .*is invalid: expected "):
+        read_setting(known_setting("EVENTS_KEY"), {"EVENTS_KEY": key})
 
 
 @pytest.mark.parametrize("key", ["orders.json", "{year:04d}-{month:02d}.json", "{year}{month}{day}{hour}.json", "{day"])
 def test_key_template_without_its_day_is_refused(key: str) -> None:
-    with pytest.raises(SettingsError, match="orders_key"):
-        read_run({"ORDERS_KEY": key})
-    assert read_run({"ORDERS_KEY": "{year}/{month}/{day}/orders.ndjson.gz"}).orders_key.endswith(".gz")
+    with pytest.raises(SettingsError, match=r"ORDERS_KEY .*is invalid: expected "):
+        read_setting(known_setting("ORDERS_KEY"), {"ORDERS_KEY": key})
+    valid = "{year}/{month}/{day}/orders.ndjson.gz"
+    assert read_setting(known_setting("ORDERS_KEY"), {"ORDERS_KEY": valid}) == valid
+
+
+DEFAULTS = {
+    "EVENTS_PREFIX": "", "EVENTS_KEY": "{year:04d}/{month:02d}/events.csv", "COMMERCE_PREFIX": "orders_data/",
+    "COMMERCE_COUNTRY": "US", "ORDERS_INPUT_PREFIX": "Input/", "ORDERS_KEY": "{year:04d}-{month:02d}-{day:02d}.json",
+    "ORDERS_OUTPUT_PREFIX": "Output/", "TOTESYS_CSV_BUCKET": "totesys-csv", "TOTESYS_PARQUET_BUCKET": "totesys-parquet",
+}  # fmt: skip
+
+
+def test_contracts_declare_the_documented_settings_of_pipelines() -> None:
+    assert {name: setting.default for name, setting in catalog.settings().items()} == DEFAULTS
+    assert known_variables() >= DEFAULTS.keys() | {"TOTESYS_DSN", "TOTESYS_SECRET"}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_variable_overrides_the_default_unless_it_is_empty(name: str) -> None:
+    setting = known_setting(name)
+    other = DEFAULTS[name] + "x"
+    assert read_setting(setting, {name: f" {other} "}) == other
+    assert read_setting(setting, {}) == read_setting(setting, {name: ""}) == DEFAULTS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("COMMERCE_COUNTRY", "U"), ("TOTESYS_CSV_BUCKET", "ab"), ("TOTESYS_PARQUET_BUCKET", "  ")]
+)
+def test_value_of_a_pipeline_that_is_too_short_is_refused_without_the_value(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} .*is invalid: expected at least ") as caught:
+        read_setting(known_setting(name), {name: value})
+    assert f"'{value}'" not in str(caught.value)
+
+
+def test_two_settings_with_one_variable_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Setting("EVENTS_PREFIX", "other/", "Another prefix")
+    monkeypatch.setattr("tasks.contracts.commerce.OTHER_PREFIX", other, raising=False)
+    with pytest.raises(ValueError, match="expected one setting EVENTS_PREFIX, found two"):
+        catalog.settings()
+
+
+def test_second_database_needs_no_change_of_the_engine() -> None:
+    bucket = Setting("WEB_SHOP_BUCKET", "web-shop", "Bucket")
+    source = Source("web-shop", (), bucket, bucket)
+    asked: list[str | None] = []
+
+    def secret(name: str | None) -> str:
+        asked.append(name)
+        return '{"user": "u", "password": "p", "host": "h", "database": "d"}'
+
+    assert read_source(source, {"WEB_SHOP_DSN": DSN}, secret).dsn.get_secret_value() == DSN
+    assert read_source(source, {"WEB_SHOP_SECRET": "login"}, secret).origin == "secret login"
+    assert read_source(source, {}, secret).origin == "the secret of block `web-shop`"
+    assert asked == ["login", None]

@@ -6,6 +6,7 @@ import traceback
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from tasks.contracts.totesys_source import TOTESYS_SOURCE
 from tasks.engine.errors import SettingsError
 from tasks.engine.settings import read_source
 
@@ -20,14 +21,15 @@ def never(name: str | None) -> str:
 def read(secret: object, name: str | None = "totesys") -> dict[str, object]:
     text = secret if isinstance(secret, str | bytes) else json.dumps(secret)
     asked = []
-    settings = read_source({"TOTESYS_SECRET": name} if name else {}, lambda given: asked.append(given) or text)
+    environ = {"TOTESYS_SECRET": name} if name else {}
+    settings = read_source(TOTESYS_SOURCE, environ, lambda given: asked.append(given) or text)
     assert asked == [name]
     return {key: value for key, value in conninfo_to_dict(settings.dsn.get_secret_value()).items() if value is not None}
 
 
 def test_dsn_speaks_before_the_secret() -> None:
     environ = {"TOTESYS_DSN": DSN, "TOTESYS_SECRET": "totesys"}
-    assert read_source(environ, never).dsn.get_secret_value() == DSN
+    assert read_source(TOTESYS_SOURCE, environ, never).dsn.get_secret_value() == DSN
 
 
 @pytest.mark.parametrize("name", ["totesys", None])
@@ -62,10 +64,10 @@ def test_secret_that_is_no_login_is_refused_without_a_word_of_it(secret: object)
 
 def test_malformed_dsn_is_refused_without_a_word_of_it() -> None:
     with pytest.raises(SettingsError, match="TOTESYS_DSN: invalid settings: dsn: ") as caught:
-        read_source({"TOTESYS_DSN": DSN.replace("postgresql", "postgresq")}, never)
+        read_source(TOTESYS_SOURCE, {"TOTESYS_DSN": DSN.replace("postgresql", "postgresq")}, never)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_misspelt_name_is_refused() -> None:
     with pytest.raises(SettingsError, match="Did you mean TOTESYS_SECRET"):
-        read_source({"TOTESYS_SECRETS": "x"}, never)
+        read_source(TOTESYS_SOURCE, {"TOTESYS_SECRETS": "x"}, never)

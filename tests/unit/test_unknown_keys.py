@@ -23,7 +23,6 @@ KEEPING = Contract(
         Column("name", TEXT, "Name.", aliases=("title",)),
         Column("rest", JSONB, "All else.", source=UNKNOWN_KEYS),
     ),
-    prefix_setting="events_prefix",
     records_key="things",
 )
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)

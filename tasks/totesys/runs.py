@@ -1,0 +1,30 @@
+"""The second half of a Totesys sync run, which two flows share: from the extracted files to the warehouse."""
+
+from tasks.check import check_loads
+from tasks.contracts.totesys import HISTORIES, TOTESYS
+from tasks.contracts.totesys_source import TOTESYS_SOURCE
+from tasks.deletions import merge_returned
+from tasks.engine.build.build_inputs import Build
+from tasks.engine.receipts import SyncReceipt
+from tasks.engine.sync.runs import SyncRun
+from tasks.load import load_object
+from tasks.sync import land_parquet, land_processed
+from tasks.totesys.currencies import currency_names
+from tasks.transform import build_tables
+
+CORE = Build("totesys_core", tuple(TOTESYS), lambda _: {})
+WAREHOUSE = Build("totesys_warehouse", tuple(TOTESYS), lambda _: currency_names())
+
+
+def complete_run(run: SyncRun) -> SyncReceipt:
+    """Load the files of an extracted run, build the tables and close the run.
+
+    A run that was interrupted continues from the step that its ledger entry names.
+    """
+    run, objects = land_parquet(TOTESYS_SOURCE, run, TOTESYS) if run.row_counts else (run, [])
+    loads = [load_object(contract, source) for contract, source in objects]
+    for (contract, _), load in zip(objects, loads, strict=True):
+        check_loads(contract, [load])
+    builds = build_tables(CORE) + build_tables(WAREHOUSE)
+    reopened = merge_returned(HISTORIES, loads) if loads else []
+    return land_processed(TOTESYS_SOURCE, run, loads, builds, reopened)
