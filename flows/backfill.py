@@ -5,21 +5,19 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from flows import events_monthly, orders_daily
+import flows
 from tasks.backfill import list_partitions, report_backfill
 from tasks.engine.backfill.planner import BackfillPlan
-from tasks.orders.order_files import export_orders_range
 from tasks.parameters import PartitionName, named_by_range
-from tasks.partition_runs import Pipeline, load_partitions, pipeline_of
+from tasks.partition_runs import load_partitions, pipeline_of
+from tasks.pipeline_discovery import find_pipelines
 
-PIPELINES = (
-    Pipeline(events_monthly.INPUTS, events_monthly.events_monthly, "month"),
-    Pipeline(orders_daily.INPUTS, orders_daily.orders_daily, "day", after=export_orders_range),
-)
+PIPELINES = find_pipelines(flows)
+DEFAULT = PIPELINES[-1].name
 PipelineName = Annotated[
     str,
     Field(
-        description="Name of the pipeline to run, such as orders-daily",
+        description=f"Name of the pipeline to run, such as {DEFAULT}",
         json_schema_extra={"enum": [pipeline.name for pipeline in PIPELINES]},
     ),
 ]
@@ -34,7 +32,7 @@ ForceAll = Annotated[
 
 @flow(name="backfill", flow_run_name=named_by_range("backfill"))
 def backfill(
-    pipeline: PipelineName = "orders-daily",
+    pipeline: PipelineName = DEFAULT,
     start: PartitionName | None = None,
     end: PartitionName | None = None,
     dry_run: bool = False,

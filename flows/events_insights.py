@@ -27,4 +27,4 @@ def events_insights(
     answers: Parameters = {"since": first, "until": end, "top": top}
     exports = export_tables("events_insights", answers, allow_empty=allow_empty)
     title = f"Events from {since or 'the first month'} to {until or 'the last month'}"
-    return report_answers("events_insights", "events-insights", title, answers, exports=exports)
+    return report_answers("events_insights", "events-insights", title, answers, exports=exports, counted="events")

@@ -15,6 +15,7 @@ from tasks.export import export_tables
 from tasks.extract import list_objects
 from tasks.load import load_object
 from tasks.parameters import Force, Month, month_or_default, month_start, named_by_month, next_month
+from tasks.partition_runs import Pipeline
 from tasks.report import report_answers
 from tasks.transform import Parameters, build_schemas, build_tables
 
@@ -42,6 +43,9 @@ def events_monthly(month: Month | None = None, force: Force = False) -> list[Loa
     builds = build_tables(MARTS, month, force=force)
     exports = export_tables("events_marts", allow_empty=force)
     answers: Parameters = {"since": first, "until": end, "top": 10}
-    report_answers("events_insights", "events-monthly", f"Events of {month}", answers, loads, exports)
+    report_answers("events_insights", "events-monthly", f"Events of {month}", answers, loads, exports, counted="events")
     report_finished(EVENTS, month, builds)
     return loads
+
+
+PIPELINE = Pipeline(INPUTS, events_monthly, "month")

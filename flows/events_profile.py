@@ -32,5 +32,5 @@ def events_profile(source: Source, top: Top = 10) -> dict[str, TopValues]:
         top: Number of values to list for each question, such as 10.
     """
     profile = read_top_values(EVENTS, QUESTIONS, source, top)
-    report_profile("events-profile", f"Events in {source}", profile)
+    report_profile("events-profile", f"Events in {source}", profile, counted="events")
     return profile.answers

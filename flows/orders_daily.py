@@ -13,6 +13,7 @@ from tasks.extract import list_objects
 from tasks.load import load_object
 from tasks.orders.order_files import export_orders_range
 from tasks.parameters import AllowEmpty, Day, Force, day_or_default, named_by_file_day
+from tasks.partition_runs import Pipeline
 from tasks.report import report_builds
 from tasks.transform import build_schemas, build_tables
 
@@ -43,3 +44,6 @@ def orders_daily(day: Day | None = None, allow_empty: AllowEmpty = False, force:
     report_builds("orders-daily", f"Orders of {day}", loads, builds, [export])
     report_finished(ORDERS, f"{day}", builds)
     return loads
+
+
+PIPELINE = Pipeline(INPUTS, orders_daily, "day", after=export_orders_range)

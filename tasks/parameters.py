@@ -21,7 +21,7 @@ Month = Annotated[
     Field(pattern=MONTH_PATTERN, description="Month to load, YYYY-MM, such as 2021-04", examples=["2021-04"]),
 ]
 Dataset = Annotated[
-    str, Field(min_length=1, description="Name of the dataset, such as events or orders", examples=["events"])
+    str, Field(min_length=1, description="Name of the dataset, as in the ledger", examples=sorted(contracts()))
 ]
 PartitionName = Annotated[
     str,

@@ -60,15 +60,23 @@ def _cell(value: object) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", shown(re.sub(r"[\r\n]+", " ", str(value)), CELL_LIMIT))
 
 
-def publish_answers(key: str, title: str, preamble: str, answers: Mapping[str, TopValues]) -> None:
-    """Publish one table artifact for each answer, and one Markdown artifact with all answers and their charts."""
+def publish_answers(key: str, title: str, preamble: str, answers: Mapping[str, TopValues], *, counted: str) -> None:
+    """Publish one table artifact for each answer, and one Markdown artifact with all answers and their charts.
+
+    Args:
+        key: Key of the artifacts.
+        title: Title of the report.
+        preamble: Markdown to add to the answers.
+        answers: The most frequent values and their counts, by question.
+        counted: What the counts count, in the plural and in lower case.
+    """
     parts = [f"# {title}"]
     for question, values in answers.items():
-        parts += [f"## Top {question}", markdown_table([question, "events"], values)]
+        parts += [f"## Top {question}", markdown_table([question, counted], values)]
         if values:
-            parts.append(_bar_chart(f"Events by {question}", values))
+            parts.append(_bar_chart(f"{counted.capitalize()} by {question}", values))
         publish_table(
-            [{question: value, "events": count} for value, count in values],
+            [{question: value, counted: count} for value, count in values],
             key=f"{key}-top-{question}",
             description=f"{title}: top {question}",
         )
@@ -148,6 +156,8 @@ def report_answers(
     parameters: Parameters,
     loads: Sequence[LoadReceipt] = (),
     exports: Sequence[ExportReceipt] = (),
+    *,
+    counted: str,
 ) -> dict[str, TopValues]:
     """Run every query of a schema and publish the answers.
 
@@ -158,6 +168,7 @@ def report_answers(
         parameters: Parameters of the queries.
         loads: Loads to list in the report.
         exports: Exported files to list in the report.
+        counted: What the counts count, in the plural and in lower case.
     """
     with open_warehouse() as connection:
         answers = {
@@ -167,15 +178,15 @@ def report_answers(
             for table in tables_of(schema)
         }
         rejections = rejections_of(connection, loads)
-    publish_answers(key, title, "\n\n".join(account_of(loads, rejections, exports)), answers)
+    publish_answers(key, title, "\n\n".join(account_of(loads, rejections, exports)), answers, counted=counted)
     return answers
 
 
 @step(task_run_name="report_profile {title}")
-def report_profile(key: str, title: str, profile: Profile) -> None:
+def report_profile(key: str, title: str, profile: Profile, *, counted: str) -> None:
     """Publish the profile of an object."""
     preamble = f"{profile.rows_read:,} rows read. A load would reject {profile.rows_rejected:,} of them."
-    publish_answers(key, title, preamble, profile.answers)
+    publish_answers(key, title, preamble, profile.answers, counted=counted)
 
 
 def figures_of(connection: Connection, table: SqlTable, as_of: date, chart: Chart | None) -> Iterator[str]:

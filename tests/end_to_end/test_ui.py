@@ -135,7 +135,9 @@ def test_report_shows_values_that_look_like_markdown_unchanged(
 
     @flow(name="markdown-probe")
     def publish() -> str:
-        publish_answers("markdown-probe", "Probe", "", {"names": [(value, 1_234) for value in values]})
+        publish_answers(
+            "markdown-probe", "Probe", "", {"names": [(value, 1_234) for value in values]}, counted="events"
+        )
         return str(flow_run.id)
 
     run = publish()

@@ -1,6 +1,7 @@
 """The structure that ARCHITECTURE.md promises, read off the syntax of every module."""
 
 import ast
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -242,3 +243,68 @@ def test_vague_name_is_an_error(module: str) -> None:
 def test_long_module_is_an_error() -> None:
     assert module_errors("tasks.load", "x = 1\n" * 300) == []
     assert module_errors("tasks.load", "x = 1\n" * 301) == ["tasks.load: expected at most 300 lines, found 301"]
+
+
+PIPELINES = sorted({path.name.split("_")[0] for path in (ROOT / "sql").glob("*_*") if path.name != "if_common"})
+"""Names of the pipelines: the first word of their folders under `sql/`."""
+
+
+def shared_modules() -> list[str]:
+    """The engine's modules, and the steps that all pipelines share."""
+    return sorted(
+        module
+        for module in MODULES
+        if module.startswith("tasks.engine.") or (module.startswith("tasks.") and module.count(".") == 1)
+    )
+
+
+def is_of_pipeline(module: str) -> bool:
+    """Whether a module belongs to one pipeline: its contracts, its steps, its flows or its samples."""
+    parts = module.split(".")
+    return parts[0] in PACKAGES and any(
+        part == name or part.startswith(f"{name}_") for part in parts for name in PIPELINES
+    )
+
+
+def named_pipelines(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and text of every name and string constant in code that names a pipeline, without docstrings."""
+    texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        found = node.value if isinstance(node, ast.Constant) else getattr(node, "id", getattr(node, "attr", None))
+        if isinstance(found, str) and id(node) not in texts:
+            words = set(re.split(r"[^a-z]+", found.lower()))
+            if words & set(PIPELINES):
+                yield node.lineno, found
+
+
+def test_pipelines_are_found_by_their_folders() -> None:
+    assert PIPELINES == ["commerce", "events", "orders", "totesys"]
+
+
+@pytest.mark.parametrize("module", shared_modules())
+def test_engine_and_shared_steps_name_no_pipeline(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    assert [name for _, name in imported(tree) if is_of_pipeline(name)] == []
+    assert list(named_pipelines(tree)) == []
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("flows.")])
+def test_flow_imports_no_other_flow(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    assert [name for _, name in imported(tree) if name.startswith("flows.")] == []
+
+
+def test_name_of_a_pipeline_is_found() -> None:
+    text = """
+from tasks.contracts.events import EVENTS
+from tasks.totesys.runs import complete_run
+def report(orders_prefix):
+    '''Such as events.'''
+    return settings.orders_key, "TOTESYS_DSN", "events"
+"""
+    tree = ast.parse(text)
+    assert [name for _, name in imported(tree) if is_of_pipeline(name)] == [
+        "tasks.contracts.events.EVENTS",
+        "tasks.totesys.runs.complete_run",
+    ]
+    assert [name for _, name in named_pipelines(tree)] == ["orders_key", "TOTESYS_DSN", "events"]
