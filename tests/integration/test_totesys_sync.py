@@ -269,7 +269,7 @@ def test_run_that_lost_its_lock_and_was_overtaken_goes_no_further(
         return write(store, run_number, table, blocks)
 
     monkeypatch.setattr(RunStore, "write", overtaken)
-    with pytest.raises(BalanceError, match=r"run 1: expected it extracting in ledger\.sync_runs"):
+    with pytest.raises(BalanceError, match=r"run 1: expected status extracting in ledger\.sync_runs"):
         sync()
     star.see()
     star.assert_stands(warehouse, is_compared=False)
