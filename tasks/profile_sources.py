@@ -12,6 +12,9 @@ from tasks.engine.errors import MissingObjectError, ParameterError
 from tasks.engine.quoting import shown
 from tasks.engine.receipts import ObjectRef
 
+PATH_LIMIT = 1000
+"""Maximum number of characters of a path in a message: a user must see the whole path."""
+
 
 def is_local(source: str) -> bool:
     """Whether a source is a path, not an object of the lake."""
@@ -58,5 +61,5 @@ def _allowed(source: str) -> Path:
             f"{', or a file below PROFILE_FOLDER' if folder else '; set PROFILE_FOLDER to allow files of one folder'}"
         )
     if not is_file:
-        raise MissingObjectError(f"no file {shown(str(path))}: expected s3://bucket/key or the path of a local file")
+        raise MissingObjectError(f"no file {shown(str(path), PATH_LIMIT)}: expected s3://bucket/key or the path of a local file")
     return path

@@ -90,7 +90,7 @@ def test_load_over_its_budget_keeps_counts_reasons_and_bounded_examples(warehous
     ("data", "key", "kind"),
     [
         (b"na\0me,dag\nx,y\n", "2021/04/events.csv", ContractError),
-        (gzip.compress(HEADER + b"a,2021-04-01\n")[:-9], "2021/04/events.csv.gz", UnreadableObjectError),
+        (gzip.compress(HEADER + b"a,2021-04-01\n", mtime=0)[:-9], "2021/04/events.csv.gz", UnreadableObjectError),
     ],
 )
 def test_object_that_cannot_be_read_leaves_its_reason(

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from sources import Copies, changed, drawing, snapshot, stands
+from sources import Copies, changed, drawing, rows_in, snapshot
 
 from deployments.local import postgres_binaries
 from deployments.local.child_process import service_account, spawn
@@ -67,6 +67,6 @@ def test_rows_are_neither_missed_nor_taken_for_new_where_ids_wrap_around(server:
             counts = change_source(connection, rng, 60, at=at, silent_share=0.5)
         found = sum(map(len, changed(copies.extract()).values()))
         assert 0 < found <= sum(count for name, count in counts.items() if name.startswith(("insert", "update")))
-        assert copies.tables == stands(server.dsn)
+        assert copies.tables == rows_in(server.dsn)
     assert copies.watermark is not None
     assert int(copies.watermark.horizon) > LAST_ID
