@@ -61,5 +61,7 @@ def _allowed(source: str) -> Path:
             f"{', or a file below PROFILE_FOLDER' if folder else '; set PROFILE_FOLDER to allow files of one folder'}"
         )
     if not is_file:
-        raise MissingObjectError(f"no file {shown(str(path), PATH_LIMIT)}: expected s3://bucket/key or the path of a local file")
+        raise MissingObjectError(
+            f"no file {shown(str(path), PATH_LIMIT)}: expected s3://bucket/key or the path of a local file"
+        )
     return path
