@@ -7,6 +7,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from tasks.engine.receipts import ExportReceipt, ObjectRef
+from tasks.engine.rejected_rows import RejectedRow
 from tasks.engine.warehouse.tables import Connection
 
 REASONS = 1_000
@@ -33,21 +34,6 @@ class LoadEntry:
         """
         is_same = (self.source_uri, self.source_version) == (source.uri, source.version)
         return is_same and self.contract_digest in (None, digest)
-
-
-@dataclass(frozen=True)
-class RejectedRow:
-    """A rejected record: its position, the reason and its bytes.
-
-    Attributes:
-        line_number: First physical line of the record in the decompressed object, starting at 1. In parquet, the row
-            number, starting at 1.
-    """
-
-    line_number: int
-    column_name: str | None
-    reason: str
-    raw: bytes
 
 
 _IN_ITS_PLACE = sql.SQL("dataset = %s AND status = 'loaded' AND (source_uri = %s OR (%s = '' AND partition = ''))")

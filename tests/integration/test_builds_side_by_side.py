@@ -166,7 +166,7 @@ def test_table_that_is_built_as_a_whole_follows_the_loads_of_all_partitions(shop
 
 
 def test_shared_table_is_filled_by_the_builds_of_several_partitions(shop: Connection, root: Path) -> None:
-    """The rows that another partition's build wrote are no rows of others."""
+    """The build of one partition recognises the rows of another partition's build as Tally's own."""
     for name in ("table.sql", "query.sql"):
         text = FILES[f"shop/with_key/{name}"]
         text = text if text.startswith("-- ") else f"-- write disposition: fill shared table\n{text}"
@@ -216,7 +216,7 @@ SELECT %(month)s::date AS month, count(*)::int AS fact_count FROM {0}
 """
 
 
-@pytest.mark.parametrize("behind", ["core.latest", "core.latest_view", "core.latest_copy"])
+@pytest.mark.parametrize("upstream", ["core.latest", "core.latest_view", "core.latest_copy"])
 @pytest.mark.parametrize("schema", ["marts", "core"])
 @pytest.mark.parametrize(
     ("disposition", "why"),
@@ -228,7 +228,7 @@ SELECT %(month)s::date AS month, count(*)::int AS fact_count FROM {0}
     ],
 )
 def test_partition_that_reads_what_later_partitions_change_is_refused(
-    shop: Connection, root: Path, disposition: str, why: str, schema: str, behind: str
+    shop: Connection, root: Path, disposition: str, why: str, schema: str, upstream: str
 ) -> None:
     add(shop, root, "core.latest", "country text PRIMARY KEY, month date", LATEST.format(disposition))
     if disposition.startswith("merge"):
@@ -236,7 +236,7 @@ def test_partition_that_reads_what_later_partitions_change_is_refused(
     put(root, "core/latest_view/table.sql", "-- sources: core.latest\nCREATE VIEW core.latest_view AS SELECT 1;\n")
     copy = LATEST.format("replace table").replace("staging.facts", "core.latest")
     add(shop, root, "core.latest_copy", "country text, month date", copy)
-    add(shop, root, f"{schema}.mart", "month date, fact_count int", MART.format(behind))
+    add(shop, root, f"{schema}.mart", "month date, fact_count int", MART.format(upstream))
     with pytest.raises(SqlFileError, match=rf"{schema}/mart/query.sql.*reads core.latest\w*, which is {why}: a later"):
         build(shop, root, MONTHS[0], schema)
     assert rows(shop, f"SELECT count(*) FROM {schema}.mart") == [(0,)]

@@ -58,7 +58,7 @@ def csv(block: bytes, count: int) -> Iterator[bytes]:
 
 
 def csv_gz(block: bytes, count: int) -> Iterator[bytes]:
-    # Members one behind the other are a gzip file; a block is compressed once.
+    # Several gzip members in a row are a valid gzip file, so each block is compressed once.
     yield gzip.compress(next(csv(block, 0)))
     yield from [gzip.compress(block, 1)] * count
 

@@ -15,7 +15,7 @@ from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch
 from tasks.engine.formats.frames import string_columns_of
 from tasks.engine.formats.rows import RowEncoder
-from tasks.engine.ledger import RejectedRow
+from tasks.engine.rejected_rows import RejectedRow
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 Values = list[dict[str, Any]]

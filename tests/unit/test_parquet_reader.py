@@ -17,7 +17,7 @@ from tasks.contracts.types import BIGINT, NUMERIC, TEXT, TIMESTAMPTZ, UUID, Colu
 from tasks.contracts.words import WORDS
 from tasks.engine.errors import ContractError, TallyError, UnreadableObjectError
 from tasks.engine.formats.reader import read_batches
-from tasks.engine.ledger import RejectedRow
+from tasks.engine.rejected_rows import RejectedRow
 
 A_UUID = "123e4567-e89b-12d3-a456-426614174000"
 

@@ -179,7 +179,7 @@ def test_truncated_object_is_refused_wherever_it_ends(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["x.csv.gz", "x.csv.zst"])
-@pytest.mark.parametrize("rest", [b"\0", b"x", b"garbage behind the stream"])
+@pytest.mark.parametrize("rest", [b"\0", b"x", b"garbage after the stream"])
 def test_compressed_object_with_trailing_bytes_is_refused(name: str, rest: bytes) -> None:
     with pytest.raises(UnreadableObjectError, match=rf"{name} cannot be read"):
         batches_of(compressed(b"a,b,c\n1,2,3\n", name) + rest, name)

@@ -20,7 +20,7 @@ from tasks.contracts.types import TEXT
 from tasks.engine.errors import ContractError
 from tasks.engine.formats.reader import read_batches
 from tasks.engine.formats.rows import RowEncoder
-from tasks.engine.ledger import RejectedRow
+from tasks.engine.rejected_rows import RejectedRow
 
 ID = "d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d"
 WANTED_TIME = "timestamp: expected a date YYYY-MM-DD or an ISO-8601 date-time"

@@ -19,6 +19,11 @@ LAYERS = {
     "tests": {"tests", "deployments", "flows", "tasks", "tasks.engine", "tasks.contracts"},
 }
 """Which layers the modules of a layer import; of two layers that fit a module, the first is its own."""
+ENGINE = (
+    *("quoting", "lake_hints", "sqlstates", "errors", "settings", "receipts", "rejected_rows", "prefetch"),
+    *("formats", "lake", "warehouse", "ledger", "build", "schema", "load", "backfill", "export", "sync"),
+)
+"""The modules and packages of the engine, in the order of ARCHITECTURE.md: each imports only those before it."""
 WITHOUT_PREFECT = {"tasks.engine", "tasks.contracts"}
 VERBS = {"list", "read", "extract", "land", "load", "build", "merge", "replace", "check", "export", "report", "reset"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
@@ -50,6 +55,15 @@ def import_errors(module: str, tree: ast.Module) -> Iterator[str]:
             yield f"{module}:{line}: {layer} imports of the project only {sorted(LAYERS[layer])}, found {name}"
         elif name.startswith("prefect") and layer in WITHOUT_PREFECT:
             yield f"{module}:{line}: {layer} imports no Prefect, found {name}"
+
+
+def engine_errors(module: str, tree: ast.Module) -> Iterator[str]:
+    """Imports of the engine that go up its order."""
+    own = module.split(".")[2] if module.startswith("tasks.engine.") else None
+    for line, name in imported(tree):
+        parts = name.split(".")
+        if own and name.startswith("tasks.engine.") and parts[2] in ENGINE[ENGINE.index(own) + 1 :]:
+            yield f"{module}:{line}: expected imports from what precedes {own} in the engine, found {parts[2]}"
 
 
 def decorators(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[str, ast.expr]]:
@@ -100,7 +114,7 @@ def task_errors(module: str, tree: ast.Module) -> Iterator[str]:
 def module_errors(module: str, text: str) -> list[str]:
     """Find the violations of the architecture in one module."""
     tree = ast.parse(text)
-    errors = [*import_errors(module, tree), *task_errors(module, tree)]
+    errors = [*import_errors(module, tree), *engine_errors(module, tree), *task_errors(module, tree)]
     if not module.endswith("__init__"):
         errors += flow_errors(module, tree)
     if (length := len(text.splitlines())) > LONGEST_MODULE:
@@ -180,6 +194,12 @@ def test_import_against_the_direction_is_an_error(module: str, text: str) -> Non
 def test_prefect_below_the_tasks_is_an_error(module: str, text: str) -> None:
     (error,) = module_errors(module, text)
     assert "imports no Prefect" in error
+
+
+def test_import_up_the_order_of_the_engine_is_an_error() -> None:
+    (error,) = module_errors("tasks.engine.lake.client", "from tasks.engine.load.loader import load_object")
+    assert "expected imports from what precedes lake" in error
+    assert module_errors("tasks.engine.load.loader", "from tasks.engine.lake.client import Lake") == []
 
 
 def test_relative_import_is_an_error() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from tasks.engine.formats.columns import ColumnMatch
 from tasks.engine.formats.string_columns import StringColumns
-from tasks.engine.ledger import RejectedRow
+from tasks.engine.rejected_rows import RejectedRow
 
 CHUNK_BYTES = 4 << 20
 """Default size of a batch: the approximate number of bytes of the object."""

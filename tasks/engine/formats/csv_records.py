@@ -15,7 +15,7 @@ from tasks.engine.formats.columns import ColumnMatch
 from tasks.engine.formats.native import binding
 from tasks.engine.formats.native.binding import StringColumn, library
 from tasks.engine.formats.string_columns import StringColumns
-from tasks.engine.ledger import RejectedRow
+from tasks.engine.rejected_rows import RejectedRow
 
 BOM = b"\xef\xbb\xbf"
 MAX_RECORD_BYTES = 16 << 20

@@ -17,8 +17,8 @@ from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch, match_columns
 from tasks.engine.formats.frames import string_columns_of
 from tasks.engine.formats.json_records import Record, has_more_keys, read_elements, read_lines
-from tasks.engine.ledger import RejectedRow
 from tasks.engine.quoting import quoted, shown
+from tasks.engine.rejected_rows import RejectedRow
 
 BATCH_BYTES = 16 << 20
 """Maximum size of a batch."""

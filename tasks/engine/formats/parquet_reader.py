@@ -19,7 +19,7 @@ from tasks.engine.formats.frames import string_columns_of_arrays
 from tasks.engine.formats.parquet_files import ParquetObject, check_counts, longest_text, open_parquet
 from tasks.engine.formats.parquet_pages import Chunk, chunks_of, sizes_of
 from tasks.engine.formats.parquet_values import LIST, invalid_texts, level_count, longest_of, text_array, wants_lists
-from tasks.engine.ledger import RejectedRow
+from tasks.engine.rejected_rows import RejectedRow
 
 PARQUET_ROWS = 131_072
 """Maximum number of rows that are read at once."""

@@ -13,7 +13,7 @@ from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.native import binding
 from tasks.engine.formats.native.binding import library
 from tasks.engine.formats.string_columns import StringColumns
-from tasks.engine.ledger import RejectedRow
+from tasks.engine.rejected_rows import RejectedRow
 
 Derive = Callable[[str], str | None]
 

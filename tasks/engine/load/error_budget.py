@@ -8,9 +8,9 @@ from tasks.contracts import UNKNOWN_KEYS, Contract
 from tasks.contracts.types import UUID
 from tasks.engine.errors import ErrorBudgetError
 from tasks.engine.formats.reader import JSON_FORMATS, format_of
-from tasks.engine.ledger import RejectedRow
 from tasks.engine.quoting import quoted, shown
 from tasks.engine.receipts import ObjectRef
+from tasks.engine.rejected_rows import RejectedRow
 from tasks.engine.settings import RunSettings
 
 EXAMPLES = 3

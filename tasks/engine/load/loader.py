@@ -16,11 +16,11 @@ from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.reader import read_batches
 from tasks.engine.formats.rows import Rows
 from tasks.engine.lake.client import Lake
-from tasks.engine.ledger import RejectedRow
 from tasks.engine.load.attempts import Reconnect, recorded
 from tasks.engine.load.error_budget import ErrorBudget
 from tasks.engine.load.shrink_guard import check_shrink
 from tasks.engine.receipts import LoadReceipt, ObjectRef
+from tasks.engine.rejected_rows import RejectedRow
 from tasks.engine.schema.column_guard import check_target
 from tasks.engine.settings import RunSettings
 from tasks.engine.warehouse.copy import CopyEncoder, copy_in
@@ -126,8 +126,11 @@ def load_object(
 def _same_load(connection: Connection, contract: Contract, source: ObjectRef) -> ledger.LoadEntry | None:
     """Return the load of this object version with this contract, if its rows are in the table."""
     entry = ledger.find_load(connection, contract.dataset, source)
-    is_same = entry and entry.is_of(source, contract_digest(contract))
-    return entry if entry and is_same and holds_load(connection, contract, entry) else None
+    if entry is None or not entry.is_of(source, contract_digest(contract)):
+        return None
+    # Somebody may have removed the rows outside Tally.
+    has_rows = not entry.rows_loaded or holds_load(connection, contract, entry.partition, entry.load_id)
+    return entry if has_rows else None
 
 
 def _delete_superseded(connection: Connection, contract: Contract, earlier: ledger.LoadEntry, load_id: int) -> None:

@@ -14,10 +14,10 @@ from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import match_columns
 from tasks.engine.formats.csv_records import CsvRecords
 from tasks.engine.formats.reader import format_of
-from tasks.engine.ledger import RejectedRow
 from tasks.engine.load import rejections
 from tasks.engine.load.rejections import RejectedLoad
 from tasks.engine.receipts import ReplayReceipt
+from tasks.engine.rejected_rows import RejectedRow
 from tasks.engine.schema.column_guard import check_target
 from tasks.engine.warehouse.copy import CopyEncoder, copy_in
 from tasks.engine.warehouse.partitions import target_of

@@ -11,7 +11,6 @@ from psycopg import sql
 from tasks.contracts import Contract, Partition
 from tasks.contracts.keys import partition_name, partition_value
 from tasks.engine.errors import errors_at
-from tasks.engine.ledger import LoadEntry
 from tasks.engine.warehouse.busy_tables import busy_error
 from tasks.engine.warehouse.tables import (
     LOCK_WAIT,
@@ -154,11 +153,17 @@ def rows_of_partition(contract: Contract, partition: str) -> sql.Composed:
     )
 
 
-def holds_load(connection: Connection, contract: Contract, load: LoadEntry) -> bool:
-    """Return whether the rows of a load are still in its table, and were not removed outside Tally."""
-    value = partition_value(load.partition) if contract.partition else None
+def holds_load(connection: Connection, contract: Contract, partition: str, load_id: int) -> bool:
+    """Return whether a partition of a staging table contains rows of a load.
+
+    Args:
+        connection: To the warehouse.
+        contract: Of the staging table.
+        partition: Name of the partition; empty for a table without partitions.
+        load_id: Id of the load.
+    """
+    value = partition_value(partition) if contract.partition else None
     if not has_table(connection, partition_table(contract, value)):
         return False
-    rows = rows_of_partition(contract, load.partition)
-    query = sql.SQL("SELECT EXISTS (SELECT FROM {} AND load_id = %s)").format(rows)
-    return not load.rows_loaded or connection.execute(query, [load.load_id]).fetchone() == (True,)
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {} AND load_id = %s)").format(rows_of_partition(contract, partition))
+    return connection.execute(query, [load_id]).fetchone() == (True,)

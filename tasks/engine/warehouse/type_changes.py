@@ -12,8 +12,9 @@ _CLOCK = re.compile(r"(timestamp|time)(?:\((\d)\))?( with(?:out)? time zone)$")
 def is_widening(found: str, wanted: str) -> bool:
     """Whether every value of one type is the same value of another, as `format_type` prints the types.
 
-    An array widens where its elements do. A change that is not clearly safe is none: an integer that becomes a numeric
-    divides otherwise, a date that becomes a time gains a zone, a text of blanks compares otherwise.
+    An array widens if its elements do. A change that alters a meaning is not a widening: a numeric divides differently
+    than an integer, a date that becomes a timestamp gains a time of day, and char(n) compares trailing blanks
+    differently than text.
     """
     if found.endswith("[]") and wanted.endswith("[]"):
         return is_widening(found.removesuffix("[]"), wanted.removesuffix("[]"))
