@@ -97,7 +97,7 @@ def artifact(key: str) -> str:
         return str(api.request("GET", f"/artifacts/{key}/latest").json()["data"])
 
 
-def test_every_state_is_told_and_only_what_is_due_is_run(
+def test_plan_shows_every_state_and_only_due_partitions_run(
     warehouse: psycopg.Connection, bucket: str, finish_months: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finish_months("2021-01", "2021-02", "2021-03", "2021-06")

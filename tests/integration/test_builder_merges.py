@@ -227,7 +227,7 @@ def test_equal_value_that_is_written_otherwise_follows_the_query(shop: Connectio
     assert rows(shop, "SELECT amount::text FROM shop.orders") == [("1.00",)]
 
 
-def test_merge_of_what_stands_is_no_work(shop: Connection, root: Path) -> None:
+def test_unchanged_merge_is_skipped(shop: Connection, root: Path) -> None:
     deliver(shop, FIRST, (1, 1, 7, 10, ["a"]))
     build(shop, root, force=False)
     assert build(shop, root, force=False) == {

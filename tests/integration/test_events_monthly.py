@@ -137,7 +137,7 @@ def test_marts_and_exports_agree_with_the_oracle_for_two_months(
         assert (entry["row_count"], entry["size_bytes"]) == (len(rows) - 1, len(text.encode()))
 
 
-def test_a_month_that_stands_is_no_work(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
+def test_loaded_month_is_skipped(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
     put(s3, bucket, "2021-04", sample("2021-04"))
     events_monthly(month="2021-04")
 

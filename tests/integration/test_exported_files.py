@@ -38,7 +38,7 @@ def held() -> dict[str, bytes]:
     return {item["Key"]: client().get_object(Bucket=lake().bucket, Key=item["Key"])["Body"].read() for item in objects}
 
 
-def test_file_stands_alone_and_is_entered_in_its_group(postgres: Connection) -> None:
+def test_single_file_is_recorded_under_its_group(postgres: Connection) -> None:
     receipt = write(postgres, "SELECT 1 AS a")
     assert (receipt.uri, receipt.status, receipt.row_count) == (lake().uri("Output/2021-04-01.csv"), "exported", 1)
     assert held() == {"Output/2021-04-01.csv": b"a\n1\n"}

@@ -197,7 +197,7 @@ def test_large_export_is_written_in_parts_and_verified(postgres: Connection, mon
 
 
 @pytest.mark.parametrize("rows", [1, 250_000])
-def test_refusing_lake_is_told_as_what_it_is_and_spares_the_connection(
+def test_refused_write_to_the_lake_raises_a_lake_error_and_keeps_the_connection(
     postgres: Connection, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lake_module, "PART_BYTES", 5 << 20)

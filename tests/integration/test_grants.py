@@ -312,7 +312,7 @@ def test_right_that_was_given_by_hand_is_taken_away(administrator: psycopg.Conne
 
 
 @pytest.mark.usefixtures("administrator")
-def test_owner_that_may_not_create_roles_is_told_so(
+def test_owner_without_the_right_to_create_roles_gets_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with connection() as owner, pytest.raises(WarehouseError, match=r"42501.*create role.*grants"):

@@ -178,7 +178,7 @@ def test_unknown_columns_do_not_matter(names: Sequence[str], is_first: bool) -> 
     assert rejected == []
 
 
-def test_wanted_column_that_stands_twice_is_refused() -> None:
+def test_repeated_wanted_column_is_refused() -> None:
     table = pa.table([pa.array(["a"]), pa.array(["b"])], ["text", "text"])
     with pytest.raises(ContractError, match="text"):
         load(written(table), contract_of(text=TEXT))
