@@ -266,7 +266,6 @@ def test_mart_gains_what_its_file_gained(postgres: Connection, shop: Deploy) -> 
             'ADD COLUMN "row_id" bigint GENERATED ALWAYS AS IDENTITY NOT NULL',
         ),
         ("    note", "    name uuid DEFAULT gen_random_uuid(),\n    note", "gen_random_uuid()"),
-        ("CREATE TABLE", "CREATE UNLOGGED TABLE", "UNLOGGED"),
     ],
 )
 def test_unsafe_change_of_a_file_is_refused_and_names_it(

@@ -364,6 +364,7 @@ def test_table_that_is_made_anew_has_no_parameter_but_its_partition(
         "CREATE RULE r AS ON INSERT TO shop.sales DO NOTHING",
         "CREATE POLICY p ON shop.sales",
         "CREATE MATERIALIZED VIEW shop.m AS SELECT 1",
+        "CREATE UNLOGGED TABLE shop.u (id int)",
         "CREATE SEQUENCE shop.s",
         "CREATE TYPE shop.t AS ENUM ('a')",
         "CREATE EXTENSION citext",

@@ -1,7 +1,7 @@
-"""The statements that a `table.sql` may contain: those whose effect the DDL step compares with the database.
+"""The statements that a `table.sql` may contain: the DDL step can compare their effect with the database.
 
 The step compares tables, views, indexes, constraints and comments. It would apply any other statement once and never
-see a change, so a function, a trigger, a right or a row belongs to a migration, a query or the grants.
+notice a change. Functions and triggers therefore belong to a migration, rows to a query, and rights to the grants.
 """
 
 import re
@@ -28,24 +28,24 @@ def check_ddl(text: str, address: str) -> None:
     """Refuse a statement of a `table.sql` whose effect the DDL step would not compare.
 
     Args:
-        text: Of the file.
-        address: Of the file, for messages.
+        text: Content of the file.
+        address: Path of the file, for messages.
 
     Raises:
-        SqlFileError: There is such a statement.
+        SqlFileError: The file contains another statement than the allowed ones.
     """
     if refused := [statement for statement in statements_of(text) if not _ALLOWED.match(statement)]:
         raise SqlFileError(
-            f"{address}: expected only {ALLOWED}, found {quoted(refused[0])}; the DDL step would not see when this"
-            " statement changes. Write the statement into a migration, sql/<schema>/migrations/, rights into"
-            " grants.sql, and rows into a query.sql"
+            f"{address}: expected only {ALLOWED}, found {quoted(refused[0])}. The DDL step would not notice a change of"
+            " this statement. Put it into a migration in sql/<schema>/migrations/. A query.sql writes rows, and"
+            " `python -m deployments.grants` grants rights"
         )
 
 
 def statements_of(text: str) -> Iterator[str]:
-    """The statements of an SQL text, without comments, and with one blank in place of all white space.
+    """Yield the statements of an SQL text, without comments and with single blanks.
 
-    A literal or a quoted name becomes `''`, so that its words count for nothing.
+    Each literal and each quoted name becomes `''`, so that a word inside it is not read as SQL.
     """
     kept, place = "", 0
     for token in [*_TOKENS.finditer(text), None]:
