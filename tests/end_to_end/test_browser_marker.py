@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ def test_browser_test_without_chromium_is_skipped_but_fails_in_ci(
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)],
         cwd=tmp_path,
-        env={"PATH": str(tmp_path), "HOME": str(tmp_path), "PYTHONPATH": str(HERE.parent), **ci},
+        env={"PATH": str(tmp_path), "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path), **ci},
         capture_output=True,
         text=True,
         check=False,

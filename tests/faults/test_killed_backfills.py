@@ -1,9 +1,9 @@
 """kill -9 in the middle of a backfill: the next backfill runs only unfinished partitions, and doubles no row."""
 
+import os
 import subprocess
 import sys
 from datetime import date, timedelta
-from pathlib import Path
 
 import orders_oracle
 import psycopg
@@ -15,7 +15,6 @@ from deployments.samples.orders import sample_orders
 from flows.backfill import backfill
 
 EVENTS = b"id,timestamp,email,country,ip,uri,action,tags\n"
-TESTS = Path(__file__).parents[1]
 FIRST = date(2021, 4, 1)
 LAST = FIRST + timedelta(3)
 RUN = """
@@ -32,7 +31,12 @@ pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
 def run_until_death(pipeline: str, start: str, end: str, death: Death) -> None:
     code = RUN.format(path=death.path, when=death.when, count=death.count, pipeline=pipeline, start=start, end=end)
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=TESTS, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == -9, f"it never came to the step: {done.stderr}"
 

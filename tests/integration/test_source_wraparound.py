@@ -58,7 +58,7 @@ def test_rows_are_neither_missed_nor_taken_for_new_where_ids_wrap_around(server:
         leap(server, next_id)
         if next_id < LAST_ID - 150:
             with snapshot(server.dsn) as opened:
-                assert "transactions since the extraction before" in opened.usable(copies.watermark)[1]
+                assert "transactions since the last extraction" in opened.usable(copies.watermark)[1]
         copies.extract()
         assert changed(copies.extract()) == {}
     for _ in range(6):

@@ -319,7 +319,7 @@ def parquet(**columns: "pa.Array[Any]") -> bytes:
 
 def test_parquet_rows_are_numbered_across_batches() -> None:
     numbers = pa.array([str(n) for n in range(10)])
-    with patch.object(parquet_reader, "PARQUET_ROWS", 4):
+    with patch.multiple(parquet_reader, PARQUET_ROWS=4, FEW_ROWS=4):
         batches = batches_of(parquet(c=numbers, a=numbers, x=numbers, b=numbers), "x.parquet")
     lines = [[line for line, _ in batch.records_of(range(batch.strings.row_count))] for batch in batches]
     assert lines == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
