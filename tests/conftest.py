@@ -4,6 +4,7 @@ If `WAREHOUSE_DSN` or `AWS_ENDPOINT_URL` with `AWS_*` is set, the tests use that
 create databases and roles, the key must be allowed to create buckets.
 """
 
+import contextlib
 import functools
 import importlib.metadata
 import itertools
@@ -380,3 +381,18 @@ def prefect_server() -> Iterator[str]:
 
     with prefect_session() as api_url:
         yield api_url
+
+
+@pytest.fixture
+def prefect_blocks(prefect_server: str) -> Iterator[None]:
+    """Let a test save the project's blocks on the Prefect server. Other tests on the server find no blocks."""
+    from prefect.blocks.core import Block  # Prefect is slow to import, and most tests run without it
+    from prefect_aws import AwsSecret, S3Bucket
+    from prefect_sqlalchemy import SqlAlchemyConnector
+
+    del prefect_server
+    yield
+    saved: dict[str, type[Block]] = {"warehouse": SqlAlchemyConnector, "lake": S3Bucket, "totesys": AwsSecret}
+    for name, block in saved.items():
+        with contextlib.suppress(ValueError):
+            block.delete(name)

@@ -1,6 +1,5 @@
 """Where the credentials of the source come from: Secrets Manager, by way of Prefect, or a DSN."""
 
-import contextlib
 import json
 import logging
 import os
@@ -9,9 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from prefect.blocks.core import Block
-from prefect_aws import AwsSecret, S3Bucket
-from prefect_sqlalchemy import SqlAlchemyConnector
 from psycopg.conninfo import conninfo_to_dict
 
 from deployments.local import embedded
@@ -117,18 +113,7 @@ def test_wrong_key_is_refused_by_secrets_manager(
         open_source(TOTESYS_SOURCE)
 
 
-@pytest.fixture
-def blocks(prefect_server: str) -> Iterator[None]:
-    """Blocks may be saved: other tests on the Prefect server find none."""
-    del prefect_server
-    yield
-    saved: dict[str, type[Block]] = {"warehouse": SqlAlchemyConnector, "lake": S3Bucket, "totesys": AwsSecret}
-    for name, block in saved.items():
-        with contextlib.suppress(ValueError):
-            block.delete(name)
-
-
-@pytest.mark.usefixtures("blocks")
+@pytest.mark.usefixtures("prefect_blocks")
 def test_source_is_opened_by_the_secret_of_a_block(
     totesys_source: "TotesysSource", put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:

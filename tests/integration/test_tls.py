@@ -108,7 +108,7 @@ def test_secret_of_the_source_may_name_an_authority(secure: str, right: Authorit
 
 
 @pytest.mark.pooler
-@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.usefixtures("prefect_blocks")
 def test_block_of_the_warehouse_keeps_the_settings_of_tls(
     secure: str, right: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
