@@ -2,6 +2,7 @@
 
 import ast
 import ipaddress
+import re
 import uuid
 import warnings
 from datetime import UTC, date, datetime
@@ -232,6 +233,9 @@ def test_list_is_read_as_the_oracle_reads_it(text: str) -> None:
         expected = None
         if isinstance(python, list) and all(isinstance(part, str) for part in python):
             return
+    if re.search(r"\\[0-7xuUN]", text):  # the oracle does not know every escape with digits
+        is_list = isinstance(python, list) and all(isinstance(part, str) for part in python)
+        expected = python if is_list else None
     assert [None if value is None else words_of(value) for value in parsed(WORDS, text)] == [expected]
 
 
