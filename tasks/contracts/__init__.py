@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from tasks.contracts.expectations import Expected
 from tasks.contracts.settings import Setting
 from tasks.contracts.types import ColumnType
 
@@ -99,6 +100,8 @@ class Contract:
         absent_keys: Whether a key that is missing from every record of a JSON object fails the load or counts as null.
         indexes: The columns of each index that the builds need.
         may_shrink: Whether a new version of an object may have fewer rows than the rows it replaces, or none.
+        expected: The deadline of each partition, or of each day for a dataset without partitions. The flow `freshness`
+            fails if a partition is not loaded by then. None: no deadline.
     """
 
     dataset: str
@@ -115,6 +118,7 @@ class Contract:
     absent_keys: Literal["fail", "null"] = "fail"
     indexes: tuple[tuple[str, ...], ...] = ()
     may_shrink: bool = False
+    expected: Expected | None = None
 
     @cached_property
     def sources(self) -> dict[str, tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """Contracts of `commerce`: a shop's orders, reviews and shipments, and its optional reference tables."""
 
 from tasks.contracts import Column, Contract
+from tasks.contracts.expectations import Expected
 from tasks.contracts.settings import Setting, at_least
 from tasks.contracts.types import DATE, INTEGER, NUMERIC, TEXT, ColumnType
 
@@ -35,6 +36,8 @@ def _staged(
         prefix=PREFIX,
         keys=keys,
         is_optional=is_optional,
+        # A day's files arrive in the following night. An optional file may never arrive.
+        expected=None if is_optional else Expected(days=1),
     )
 
 

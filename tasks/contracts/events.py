@@ -6,6 +6,7 @@ from functools import lru_cache
 from publicsuffixlist import PublicSuffixList
 
 from tasks.contracts import Column, Contract, Partition
+from tasks.contracts.expectations import Expected
 from tasks.contracts.settings import Setting, month_key
 from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID
 from tasks.contracts.words import WORDS
@@ -90,4 +91,5 @@ EVENTS = Contract(
     prefix=PREFIX,
     key=Setting("EVENTS_KEY", "{year:04d}/{month:02d}/events.csv", "Template of the monthly files' keys", month_key),
     partition=Partition(column="month", unit="month"),
+    expected=Expected(days=2),  # by the 2nd of the following month at 10:00 UTC
 )

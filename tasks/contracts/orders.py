@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from tasks.contracts import UNKNOWN_KEYS, Column, Contract, Partition
+from tasks.contracts.expectations import Expected
 from tasks.contracts.jsonb import JSONB, sound_json
 from tasks.contracts.settings import Setting, day_key
 from tasks.contracts.types import BIGINT, BOOLEAN, DATE, NUMERIC, TEXT, TIMESTAMPTZ, ColumnType
@@ -155,4 +156,5 @@ ORDERS = Contract(
     partition=Partition(column="file_date", unit="day", span="year"),
     records_key="orders",
     indexes=(("id",),),
+    expected=Expected(days=1),  # by 10:00 UTC of the following day
 )

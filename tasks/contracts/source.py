@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tasks.contracts.expectations import Within
 from tasks.contracts.settings import Setting
 from tasks.contracts.source_table import SourceTable
 
@@ -16,12 +17,15 @@ class Source:
         tables: The tables to extract.
         csv_bucket: Setting with the bucket for the extracted CSV files.
         parquet_bucket: Setting with the bucket for the parquet files.
+        expected: The time within which a change must arrive in the warehouse. The flow `freshness` fails if a change is
+            older and not there. None: no limit.
     """
 
     name: str
     tables: tuple[SourceTable, ...]
     csv_bucket: Setting
     parquet_bucket: Setting
+    expected: Within | None = None
 
     @property
     def dsn_variable(self) -> str:

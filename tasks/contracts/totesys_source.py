@@ -1,5 +1,6 @@
 """The tables of the Totesys database that are exported, with their columns and keys."""
 
+from tasks.contracts.expectations import Within
 from tasks.contracts.settings import Setting, at_least
 from tasks.contracts.source import Source
 from tasks.contracts.source_table import SourceTable
@@ -82,5 +83,6 @@ TOTESYS_SOURCE = Source(
     SOURCE_TABLES,
     csv_bucket=Setting("TOTESYS_CSV_BUCKET", "totesys-csv", "Bucket for the extracted CSV files", at_least(3)),
     parquet_bucket=Setting("TOTESYS_PARQUET_BUCKET", "totesys-parquet", "Bucket for the parquet files", at_least(3)),
+    expected=Within(minutes=30),
 )
 """The Totesys database."""
