@@ -8,121 +8,18 @@ transaction.
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from psycopg import sql
 
-from tasks.contracts import Contract
-from tasks.contracts.catalog import contracts
-from tasks.engine.build.sql_files import ROOT, SqlTable, tables_of
+from tasks.engine.build.sql_files import ROOT
 from tasks.engine.errors import SettingsError, TallyError, errors_at
 from tasks.engine.schema.ddl import apply_ddl
-from tasks.engine.schema.desired import wanted_objects
+from tasks.engine.schema.rights import ANALYST, LOADER, Relation, pipelines, relations_of
 from tasks.engine.settings import read_warehouse
 from tasks.engine.warehouse.tables import Connection, connect, table_name
-
-LOADER, ANALYST = "tally_loader", "tally_analyst"
-STAGING = "_staging"
-
-_RIGHTS = {
-    "replace": ("SELECT", "INSERT", "DELETE"),
-    "merge": ("SELECT", "INSERT", "UPDATE", "DELETE"),
-    "append": ("SELECT", "INSERT"),
-    "upsert": ("SELECT", "INSERT", "UPDATE"),
-}
-"""Rights that the loader needs to write a table, by write disposition. Only the first two remove rows."""
-
-_LEDGER_RIGHTS = ("SELECT", "INSERT", "UPDATE")
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """The datasets and tables of a pipeline.
-
-    Attributes:
-        name: Name of the staging schema without `_staging`.
-        contracts: Contracts of the staging tables.
-        schemas: Schemas under `sql/` that derive from the staging tables.
-    """
-
-    name: str
-    contracts: tuple[Contract, ...]
-    schemas: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Relation:
-    """A table or a view, and the rights of the roles.
-
-    Attributes:
-        name: `schema.name`.
-        loader: Rights of the loader.
-        is_read: Whether analysts may read it.
-        is_shared: Whether another owner may own the table. Then that owner grants the rights.
-        gets_partitions: Whether loads add partitions, which Postgres allows only to the owner.
-    """
-
-    name: str
-    loader: tuple[str, ...]
-    is_read: bool = False
-    is_shared: bool = False
-    gets_partitions: bool = False
-
-    @property
-    def schema(self) -> str:
-        """Schema of the table or view."""
-        return self.name.split(".")[0]
-
-
-def pipelines(root: Path = ROOT) -> dict[str, Pipeline]:
-    """All pipelines, by name: each staging schema with every schema that derives from it."""
-    groups: dict[str, list[Contract]] = {}
-    for contract in contracts().values():
-        groups.setdefault(contract.schema.removesuffix(STAGING), []).append(contract)
-    folders = sorted(folder.name for folder in root.iterdir() if folder.is_dir() and folder.name != "ledger")
-    tables = [table for schema in folders for table in tables_of(schema, root)]
-    return {
-        name: Pipeline(name, tuple(group), _derived_schemas(name, group, folders, tables))
-        for name, group in sorted(groups.items())
-    }
-
-
-def _derived_schemas(
-    name: str, group: Sequence[Contract], folders: Iterable[str], tables: Sequence[SqlTable]
-) -> tuple[str, ...]:
-    """Schemas with the pipeline's name, and schemas with a table that reads the pipeline's tables."""
-    found = {contract.schema for contract in group} | {each for each in folders if each.startswith(f"{name}_")}
-    count = 0
-    while count != len(found):
-        count = len(found)
-        for table in tables:
-            if any(source.split(".")[0] in found for source in table.sources):
-                found.add(table.name.split(".")[0])
-        # Such a table may also read a shared reference table, which derives from no dataset.
-        read = {source for table in tables if table.name.split(".")[0] in found for source in table.sources}
-        found |= {each.name.split(".")[0] for each in tables if each.name in read and each.is_shared}
-    return tuple(each for each in folders if each in found)
-
-
-def relations_of(pipeline: Pipeline, root: Path = ROOT) -> list[Relation]:
-    """The ledger, and all tables and views that a pipeline's flows read or write."""
-    views = {each.name for each in wanted_objects(pipeline.contracts, pipeline.schemas, root) if each.is_view}
-    found = [
-        Relation(table.name, ("SELECT",) if table.access == "owner" else _LEDGER_RIGHTS)
-        for table in tables_of("ledger", root)
-    ]
-    for contract in pipeline.contracts:
-        # Loads and replays insert and delete rows; no load changes a row.
-        found.append(Relation(contract.table, _RIGHTS["replace"], gets_partitions=contract.partition is not None))
-    for table in (table for schema in pipeline.schemas for table in tables_of(schema, root)):
-        if table.text("table.sql"):
-            is_view = table.name in views or not table.text("query.sql")
-            rights = ("SELECT",) if is_view else _RIGHTS[table.disposition.kind]
-            found.append(Relation(table.name, rights, not table.access, table.is_shared))
-    return found
 
 
 def grants_sql(

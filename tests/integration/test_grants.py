@@ -31,6 +31,7 @@ from flows.totesys_deletions import totesys_deletions
 from flows.totesys_sync import totesys_sync
 from tasks.contracts.totesys import TOTESYS
 from tasks.engine.errors import WarehouseError
+from tasks.engine.schema import rights
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.tables import Connection, connect
@@ -195,7 +196,7 @@ def test_tables_that_the_owner_makes_later_have_the_rights_of_their_schema(datab
 
 
 def test_every_pipeline_of_the_catalog_has_its_rights() -> None:
-    found = grants.pipelines()
+    found = rights.pipelines()
     assert set(found) == {"commerce", "events", "orders", "totesys"}
     assert "if_common" in found["commerce"].schemas
     text = grants.grants_sql([]).as_string()
@@ -218,7 +219,7 @@ def test_sql_of_one_pipeline_is_printed_with_quoted_names(capsys: pytest.Capture
 
 def test_printed_sql_may_be_applied_by_any_client(administrator: psycopg.Connection) -> None:
     with connection() as owner:
-        for pipeline in grants.pipelines().values():
+        for pipeline in rights.pipelines().values():
             apply_ddl(owner, pipeline.contracts, pipeline.schemas)
     administrator.execute(grants.grants_sql([]))  # an administrator may make the roles, too
 
