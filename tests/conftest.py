@@ -13,8 +13,8 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -31,10 +31,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from deployments.local import embedded, postgres_binaries
 from deployments.local.child_process import ServiceError
-from deployments.samples import totesys as sample_totesys
+from tasks.contracts import catalog
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+pytest_plugins = sorted(path.stem for path in (Path(__file__).parent / "support").glob("*_fixtures.py"))
+"""Modules with further fixtures, such as those of one pipeline."""
 
 TIERS = ("unit", "sql_cases", "integration", "faults", "end_to_end")
 
@@ -189,46 +192,10 @@ def database(
         yield own
 
 
-@dataclass(frozen=True)
-class TotesysSource:
-    """A Totesys database.
-
-    Attributes:
-        owner_dsn: DSN of the owner, for `fill_source`, `change_source` and other changes.
-        reader_dsn: DSN of a role that may only read the tables; the value of `TOTESYS_DSN`.
-    """
-
-    owner_dsn: str = field(repr=False)
-    reader_dsn: str = field(repr=False)
-
-
-@pytest.fixture(scope="session")
-def _totesys_reader(services: embedded.Services) -> Iterator[tuple[str, str]]:
-    name, password = f"totesys_reader_{secrets.token_hex(4)}", secrets.token_urlsafe(24)
-    role = sql.Identifier(name)
-    with psycopg.connect(services.administration["WAREHOUSE_DSN"], autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(password)))
-    yield name, password
-    if services.postgres is None:
-        with psycopg.connect(services.administration["WAREHOUSE_DSN"], autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP ROLE {}").format(role))
-
-
 @pytest.fixture
-def totesys_source(
-    services: embedded.Services,
-    _empty_databases: list[str],
-    _totesys_reader: tuple[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[TotesysSource]:
-    """This test's own Totesys database, with empty tables."""
-    user, password = _totesys_reader
-    with _own_database(services, _empty_databases) as owner_dsn:
-        with psycopg.connect(owner_dsn, autocommit=True) as connection:
-            sample_totesys.create_source(connection, reader=user)
-        reader_dsn = make_conninfo(owner_dsn, user=user, password=password)
-        monkeypatch.setenv("TOTESYS_DSN", reader_dsn)
-        yield TotesysSource(owner_dsn, reader_dsn)
+def new_database(services: embedded.Services, _empty_databases: list[str]) -> Callable[[], AbstractContextManager[str]]:
+    """Each call opens a further empty database and yields its DSN."""
+    return lambda: _own_database(services, _empty_databases)
 
 
 @contextmanager
@@ -283,14 +250,6 @@ class Store:
 
     environment: dict[str, str] = field(repr=False)
     administration: dict[str, str] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class TotesysStores:
-    """Names of the buckets of the CSV and the parquet store."""
-
-    csv: str
-    parquet: str
 
 
 @pytest.fixture(scope="session")
@@ -348,17 +307,10 @@ def bucket(store: Store, lake_administrator: "S3Client", monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-def totesys_stores(
-    bucket: str, lake_administrator: "S3Client", monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TotesysStores]:
-    """The two empty, prepared stores of `totesys`; sets `TOTESYS_CSV_BUCKET` and `TOTESYS_PARQUET_BUCKET`."""
+def new_bucket(bucket: str, lake_administrator: "S3Client") -> Callable[[], AbstractContextManager[str]]:
+    """Each call opens a further empty bucket and yields its name."""
     del bucket  # needed only for its variables
-    with _own_bucket(lake_administrator) as csv, _own_bucket(lake_administrator) as parquet:
-        lake_administrator.put_object(Bucket=csv, Key="input/setup_success_csv_input.txt")
-        lake_administrator.put_object(Bucket=parquet, Key="input/setup_success_parquet_input.txt")
-        monkeypatch.setenv("TOTESYS_CSV_BUCKET", csv)
-        monkeypatch.setenv("TOTESYS_PARQUET_BUCKET", parquet)
-        yield TotesysStores(csv, parquet)
+    return lambda: _own_bucket(lake_administrator)
 
 
 @contextmanager
@@ -392,7 +344,8 @@ def prefect_blocks(prefect_server: str) -> Iterator[None]:
 
     del prefect_server
     yield
-    saved: dict[str, type[Block]] = {"warehouse": SqlAlchemyConnector, "lake": S3Bucket, "totesys": AwsSecret}
+    saved: dict[str, type[Block]] = dict.fromkeys(catalog.sources(), AwsSecret)
+    saved |= {"warehouse": SqlAlchemyConnector, "lake": S3Bucket}
     for name, block in saved.items():
         with contextlib.suppress(ValueError):
             block.delete(name)

@@ -22,9 +22,9 @@ from deployments.local.embedded import running, state_folder
 from deployments.local.prefect_services import client_environment, prefect_server
 from deployments.local.stack import Stack
 from deployments.samples.commerce import SampleShop, sample_shop
-from deployments.samples.demo_orders import put_orders, run_orders
-from deployments.samples.demo_totesys import run_totesys
 from deployments.samples.events import SampleObject, write_year
+from deployments.samples.orders_demo import put_orders, run_orders
+from deployments.samples.totesys_demo import run_totesys
 from tasks.contracts import commerce, events
 from tasks.engine.receipts import LoadReceipt, TopValues
 

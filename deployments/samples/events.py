@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from deployments.samples.event_rows import (
+from deployments.samples.events_rows import (
     POOL_MASK,
     activities,
     bad_records,

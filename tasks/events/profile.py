@@ -12,9 +12,9 @@ from tasks.contracts import Contract
 from tasks.engine.errors import Permanent, UnreadableObjectError
 from tasks.engine.quoting import shown
 from tasks.engine.receipts import Profile
+from tasks.events.profile_sources import is_local, open_object
 from tasks.events.profiler import read_profile
 from tasks.policy import step
-from tasks.profile_sources import is_local, open_object
 
 
 @step(task_run_name="read_top_values {source}")

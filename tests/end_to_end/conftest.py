@@ -4,20 +4,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from events_oracle import EventsFile, read_events
 from prefect_session import prefect_session
-from psycopg.conninfo import conninfo_to_dict
 
 from deployments import register
 from deployments.local import prefect_services
-from deployments.samples.events import events_csv, object_key
-from end_to_end.docker_pool import docker, wait_for
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from end_to_end.docker_pool import docker
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 OFFLINE_BASE = "tally-base:bookworm"
@@ -60,19 +53,3 @@ def worker_log(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) ->
     quick = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_PREFETCH_SECONDS": "1"}
     with prefect_services.worker("tally-docker", "docker", environment=environment | quick, log=log):
         yield log
-
-
-@pytest.fixture
-def month(
-    worker_log: Path, database: str, bucket: str, lake_administrator: "S3Client"
-) -> Iterator[tuple[str, EventsFile]]:
-    """A month in the lake and its expected rows from an independent reader. Runs find the services by the blocks."""
-    register.register("docker", os.environ)
-    data = b"".join(events_csv("2021-02", 3_000, bad_rows=7))
-    lake_administrator.put_object(Bucket=bucket, Key=object_key("", "2021-02"), Body=data)
-    yield "2021-02", read_events(data)
-    label = ("--filter", "label=io.prefect.deployment-name=events-monthly")
-    wait_for("the end of every container", lambda: not docker("ps", "--all", "--quiet", *label), 60)
-    log = worker_log.read_text()
-    assert str(conninfo_to_dict(database)["password"]) not in log
-    assert os.environ["AWS_SECRET_ACCESS_KEY"] not in log

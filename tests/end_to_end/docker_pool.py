@@ -1,20 +1,24 @@
-"""Functions that the tests of the Docker work pool share: they inspect runs, containers and loaded rows."""
+"""Functions that the tests of the Docker work pool share: they inspect runs and containers."""
 
+import os
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID
 
-import psycopg
-from events_oracle import EventsFile
 from prefect.client.orchestration import get_client
 
-DEPLOYMENT = "events-monthly/events-monthly"
+from deployments import lint
+from deployments.register import ROOT
+from tasks.contracts import catalog
+
 TIMEOUT = 240.0
 """Timeout in seconds for operations that take a few seconds on an idle machine."""
+
+PASSED_ON = ("WAREHOUSE_DSN", "LAKE_BUCKET", "AWS_", "PREFECT_API_URL", "MAX_REJECTED_ROWS")
+"""Beginnings of the variables that a container takes over, besides those of the pipelines."""
 
 T = TypeVar("T")
 
@@ -36,6 +40,18 @@ def prefect(*arguments: str) -> str:
     return done.stdout
 
 
+def run_in_image(code: str, limit: str) -> "subprocess.CompletedProcess[str]":
+    """Run Python in a container of the deployed image, on this machine's network."""
+    [[step]] = [build.values() for build in lint.load(ROOT / "prefect.yaml")["build"]]
+    # Docker reads the values from the environment: every user of the machine can read the arguments of a command.
+    named = [
+        part for name in os.environ if name.startswith((*PASSED_ON, *catalog.settings())) for part in ("--env", name)
+    ]
+    limits = ["--memory", limit, "--memory-swap", limit]
+    command = ["docker", "run", "--rm", "--network", "host", *limits, *named, f"{step['image_name']}:{step['tag']}"]
+    return subprocess.run([*command, "python", "-c", code], capture_output=True, text=True, check=False, timeout=300)
+
+
 def wait_for(event: str, check: Callable[[], T | None], seconds: float = TIMEOUT) -> T:
     """Repeat `check` until it returns a true value, and return that value."""
     deadline = time.monotonic() + seconds
@@ -52,18 +68,3 @@ def state_of(run: str) -> tuple[str, int]:
         found = client.read_flow_run(UUID(run))
     assert found.state
     return found.state.name or "", found.run_count
-
-
-def assert_loaded_once(database: str, expected: EventsFile) -> None:
-    with psycopg.connect(database) as connection:
-        loads = connection.execute("select status, rows_read, rows_loaded, rows_rejected from ledger.loads").fetchall()
-        assert loads == [("loaded", expected.rows_read, expected.rows_loaded, len(expected.rejected))]
-        ids = connection.execute("select id from events_staging.events").fetchall()
-        assert sorted(row[0] for row in ids) == sorted(row.id for row in expected.rows)
-        rejected = connection.execute("select line_number, column_name from ledger.rejected_rows order by 1").fetchall()
-        assert rejected == [(row.line_number, row.column) for row in expected.rejected]
-        for group in ("country", "user", "company", "date", "tag"):
-            column = {"user": "email", "date": "event_date::text"}.get(group, group)
-            mart = connection.execute(f"select {column}, event_count from events_marts.event_counts_by_{group}")
-            found: Counter[str] = Counter(dict(mart.fetchall()))
-            assert (found - expected.counts(group), expected.counts(group) - found) == (Counter(), Counter()), group

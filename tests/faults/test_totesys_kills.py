@@ -19,7 +19,7 @@ from tasks.engine.lake.client import PART_BYTES
 from tasks.engine.warehouse.tables import Connection
 
 if TYPE_CHECKING:
-    from conftest import TotesysSource, TotesysStores
+    from totesys_fixtures import TotesysSource, TotesysStores
 
 CALL = "botocore.client:BaseClient._make_api_call"
 WRITE = "tasks.engine.sync.run_store:RunStore.write"

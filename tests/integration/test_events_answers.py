@@ -111,7 +111,7 @@ def test_error_about_a_local_file_never_quotes_it(tmp_path: Path, name: str, cap
 def test_deployed_run_reads_local_files_of_the_allowed_folder_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_allowed: bool
 ) -> None:
-    monkeypatch.setattr("tasks.profile_sources.deployment.id", "a deployment", raising=False)
+    monkeypatch.setattr("tasks.events.profile_sources.deployment.id", "a deployment", raising=False)
     folder, outside = tmp_path / "allowed", tmp_path / "outside.csv"
     folder.mkdir()
     (folder / "events.csv").write_bytes(b"".join(events_csv("2021-06", 20)))

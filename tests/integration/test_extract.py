@@ -10,8 +10,8 @@ from tasks.contracts import Contract
 from tasks.contracts.events import EVENTS
 from tasks.contracts.settings import Setting
 from tasks.engine.errors import ContractError, MissingObjectError
+from tasks.events.profile_sources import open_object
 from tasks.extract import objects_of
-from tasks.profile_sources import open_object
 
 pytestmark = pytest.mark.usefixtures("bucket")
 

@@ -37,7 +37,7 @@ from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.tables import Connection, connect
 
 if TYPE_CHECKING:
-    from conftest import TotesysSource
+    from totesys_fixtures import TotesysSource
 
 # The names of the roles are the same for all who share a server.
 pytestmark = [pytest.mark.usefixtures("bucket"), pytest.mark.xdist_group("roles")]

@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sample_dataset import HEADER, STRICT, client, connection, lake, load, names, put, ready_connection
-from sources import BY_NAME, snapshot
+from totesys_extracts import BY_NAME, snapshot
 
 from deployments.local import embedded
 from deployments.samples import totesys as sample_totesys

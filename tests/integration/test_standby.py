@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from sample_dataset import connection
-from sources import BY_NAME, snapshot
+from totesys_extracts import BY_NAME, snapshot
 
 from deployments.local.postgres_server import Postgres
 from deployments.samples import totesys as sample_totesys

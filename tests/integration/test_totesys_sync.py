@@ -26,7 +26,7 @@ from tasks.engine.warehouse import locks
 from tasks.engine.warehouse.tables import Connection
 
 if TYPE_CHECKING:
-    from conftest import TotesysSource, TotesysStores
+    from totesys_fixtures import TotesysSource, TotesysStores
 
 pytestmark = pytest.mark.usefixtures("database")
 

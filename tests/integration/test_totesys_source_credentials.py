@@ -17,7 +17,7 @@ from tasks.contracts.totesys_source import SOURCE_TABLES, TOTESYS_SOURCE
 from tasks.engine.errors import SettingsError
 
 if TYPE_CHECKING:
-    from conftest import TotesysSource
+    from totesys_fixtures import TotesysSource
 
 pytestmark = pytest.mark.usefixtures("bucket")
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from sources import BY_NAME, Copies, Tables, changed, drawing, extract, rows_in, rows_of, snapshot
+from totesys_extracts import BY_NAME, Copies, Tables, changed, drawing, extract, rows_in, rows_of, snapshot
 
 from deployments.samples.totesys import OPENED_AT, create_source, fill_source
 from deployments.samples.totesys_changes import BLOCKED, PendingChanges, change_source
@@ -18,7 +18,7 @@ from tasks.contracts.totesys_source import SOURCE_TABLES
 from tasks.engine.sync.source import OLDEST_HORIZON
 
 if TYPE_CHECKING:
-    from conftest import TotesysSource
+    from totesys_fixtures import TotesysSource
 
 DAY = OPENED_AT + timedelta(days=1)
 

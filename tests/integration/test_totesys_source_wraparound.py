@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from sources import Copies, changed, drawing, rows_in, snapshot
+from totesys_extracts import Copies, changed, drawing, rows_in, snapshot
 
 from deployments.local import postgres_binaries
 from deployments.local.child_process import service_account, spawn

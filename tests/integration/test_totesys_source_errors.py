@@ -16,7 +16,7 @@ from tasks.engine.settings import SourceSettings
 from tasks.engine.sync.source import BLOCK_BYTES, open_snapshot
 
 if TYPE_CHECKING:
-    from conftest import TotesysSource
+    from totesys_fixtures import TotesysSource
 
 BY_NAME = {table.name: table for table in SOURCE_TABLES}
 

@@ -1,53 +1,25 @@
-"""Test the Prefect UI in Chromium: fill in the form of a deployment, follow the run, and read its report."""
+"""The form of a deployment in the Prefect UI, in Chromium: a run that it starts, and a value that it refuses."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from end_to_end.browser_pages import browser_page, open_report, rows_of_table
+from end_to_end.docker_pool import TIMEOUT
+from end_to_end.events.loaded_month import DEPLOYMENT, assert_loaded_once
 from events_oracle import EventsFile, top
-from playwright.sync_api import Page, expect, sync_playwright
-from prefect import flow
+from playwright.sync_api import Page, expect
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    ArtifactFilterKey,
     DeploymentFilter,
     DeploymentFilterId,
 )
-from prefect.runtime import flow_run
-
-from end_to_end.docker_pool import DEPLOYMENT, TIMEOUT, assert_loaded_once
-from tasks.report import publish_answers
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 QUESTIONS = {"countries": "country", "users": "user", "companies": "company", "dates": "date"}
-# Chromium must work without a graphics card and must not connect to the internet.
-OPTIONS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-OPTIONS += ["--disable-component-update", "--disable-sync"]
 ENDED = re.compile("^(Completed|Failed|Crashed|Cancelled|TimedOut)$")
-
-
-@contextmanager
-def browser_page(chromium: str, folder: Path) -> Iterator[Page]:
-    """Yield an empty page.
-
-    This is not a fixture, because Prefect cannot save blocks while Playwright uses the thread's event loop.
-    """
-    # Playwright starts Chromium with --no-sandbox, which root requires. Chromium opens pages of the local server only.
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=chromium, args=OPTIONS) as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 1400})
-        page.set_default_timeout(60_000)
-        try:
-            yield page
-        except BaseException:
-            page.screenshot(path=folder / "page.png", full_page=True)
-            print(f"Screenshot of {page.url}: {folder / 'page.png'}")
-            raise
 
 
 def fill_in(page: Page, prefect_server: str, month: str) -> UUID:
@@ -58,22 +30,6 @@ def fill_in(page: Page, prefect_server: str, month: str) -> UUID:
     page.get_by_role("button", name="str", exact=True).click()
     page.get_by_role("group").get_by_role("textbox").fill(month)
     return deployment
-
-
-def open_report(page: Page, prefect_server: str, key: str, run: str) -> None:
-    """Open the Markdown artifact of a run with the given key."""
-    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]), flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run)]))
-    with get_client(sync_client=True) as client:
-        [report] = client.read_artifacts(artifact_filter=wanted)
-    page.goto(f"{prefect_server.removesuffix('/api')}/artifacts/artifact/{report.id}")
-
-
-def rows_of_table(page: Page, column: str) -> list[list[str]]:
-    """Return the visible rows of the table that has the given column."""
-    table = page.get_by_role("table").filter(has=page.get_by_role("columnheader", name=column, exact=True))
-    read = "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
-    rows: list[list[str]] = table.locator("tbody tr").evaluate_all(read)
-    return rows
 
 
 @pytest.mark.docker
@@ -125,26 +81,3 @@ def test_form_rejects_an_invalid_month(
         assert after == before
         assert not [url for url in requests if url.endswith("/create_flow_run")]
         assert page.url.endswith(f"/{deployment}/run")
-
-
-def test_report_shows_values_that_look_like_markdown_unchanged(
-    prefect_server: str, chromium: str, tmp_path: Path
-) -> None:
-    values = ["*Ger*many", "_a_@x.de", "a_b_c@x.de", "`q`", "~~s~~", "# x", "1 < 2 > 0", "<b>y</b>", "&amp;", "a | b"]
-    values += ["back\\|slash", "[x](http://host.invalid)", "![i](http://host.invalid/i.png)", "<http://host.invalid>"]
-
-    @flow(name="markdown-probe")
-    def publish() -> str:
-        publish_answers(
-            "markdown-probe", "Probe", "", {"names": [(value, 1_234) for value in values]}, counted="events"
-        )
-        return str(flow_run.id)
-
-    run = publish()
-    with browser_page(chromium, tmp_path) as page:
-        requests: list[str] = []
-        page.on("request", lambda request: requests.append(request.url))
-        open_report(page, prefect_server, "markdown-probe", run)
-        expect(page.get_by_role("img", name="Events by names")).to_be_visible()
-        assert rows_of_table(page, "names") == [[value.replace("\n", " "), "1,234"] for value in values]
-        assert not [url for url in requests if "host.invalid" in url]

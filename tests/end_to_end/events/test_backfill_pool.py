@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
+from end_to_end.docker_pool import docker, prefect, state_of, wait_for
+from end_to_end.events.loaded_month import assert_loaded_once
 from events_oracle import EventsFile
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
 
 from deployments.samples.events import object_key
-from end_to_end.docker_pool import assert_loaded_once, docker, prefect, state_of, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
