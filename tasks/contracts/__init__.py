@@ -138,3 +138,8 @@ class Contract:
     def schema(self) -> str:
         """Postgres schema of the staging table."""
         return self.table.split(".")[0]
+
+    @property
+    def pipeline(self) -> str:
+        """Name of the pipeline that loads the dataset: the schema without `_staging`, such as `events`."""
+        return self.schema.removesuffix("_staging")

@@ -11,6 +11,8 @@ CREATE TABLE IF NOT EXISTS ledger.applied_files (
 );
 
 COMMENT ON TABLE ledger.applied_files IS 'DDL that was applied';
-COMMENT ON COLUMN ledger.applied_files.path IS 'Address of the DDL: a schema, or schema.table';
-COMMENT ON COLUMN ledger.applied_files.sha256 IS 'Checksum of the DDL; the same DDL is not applied again';
+COMMENT ON COLUMN ledger.applied_files.path IS
+'Address of the DDL: schema.table, the path of a migration, or tasks/contracts for ledger.datasets';
+COMMENT ON COLUMN ledger.applied_files.sha256
+IS 'Checksum; DDL or contracts with the same checksum are not applied again';
 COMMENT ON COLUMN ledger.applied_files.applied_at IS 'When the DDL was applied';

@@ -6,11 +6,13 @@ from pathlib import Path
 from psycopg import sql
 
 from tasks.contracts import Contract
+from tasks.contracts.catalog import contracts as all_contracts
 from tasks.engine.build.assignments import written_columns
 from tasks.engine.build.builder import refuse_failed, run_checks
 from tasks.engine.build.sql_files import ROOT
 from tasks.engine.errors import SchemaDriftError, errors_at
 from tasks.engine.schema.applied_ddl import applied_files, write_applied
+from tasks.engine.schema.datasets import TABLE, are_current, write_datasets
 from tasks.engine.schema.ddl_plan import DdlPlan, plan_ddl
 from tasks.engine.schema.desired import WantedObject, wanted_objects
 from tasks.engine.schema.lost_tables import check_known_rows, forget_lost
@@ -38,10 +40,11 @@ def apply_ddl(
     """
     wanted = wanted_objects(contracts, schemas, root)
     existing, recorded = _state(connection, wanted)
-    if not _due(connection, wanted, existing, recorded) and not pending_migrations(_schemas(wanted), recorded, root):
+    is_due = bool(_due(connection, wanted, existing, recorded) or pending_migrations(_schemas(wanted), recorded, root))
+    if not is_due and are_current(all_contracts(), recorded):
         return []
     names = [each.name for each in wanted]
-    return retried_while_busy(connection, names, lambda: _apply(connection, wanted, root))
+    return retried_while_busy(connection, names, lambda: _apply(connection, wanted, contracts, root))
 
 
 def due_changes(
@@ -60,7 +63,9 @@ def due_changes(
     return plan
 
 
-def _apply(connection: Connection, wanted: Sequence[WantedObject], root: Path) -> list[str]:
+def _apply(
+    connection: Connection, wanted: Sequence[WantedObject], contracts: Sequence[Contract], root: Path
+) -> list[str]:
     with connection.transaction():
         lock(connection, "ddl")
         connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(DDL_LOCK_WAIT)))
@@ -89,7 +94,9 @@ def _apply(connection: Connection, wanted: Sequence[WantedObject], root: Path) -
             write_applied(connection, each.name, each.digest(connection))
         for migration in pending:
             write_applied(connection, migration.path, migration.digest)
-    return [*schemas, *(each.path for each in to_run), *(each.name for each in due)]
+        changed = write_datasets(connection, all_contracts(), contracts, recorded)
+    applied = [*schemas, *(each.path for each in to_run), *(each.name for each in due)]
+    return applied if applied or not changed else [TABLE]
 
 
 def _to_run(pending: Sequence[Migration], existing: Collection[str], recorded: Mapping[str, str]) -> list[Migration]:

@@ -12,8 +12,6 @@ from tasks.engine.schema.desired import wanted_objects
 LOADER, ANALYST = "tally_loader", "tally_analyst"
 """Default names of the role that runs the flows, and of the role that reads the results."""
 
-STAGING = "_staging"
-
 _RIGHTS = {
     "replace": ("SELECT", "INSERT", "DELETE"),
     "merge": ("SELECT", "INSERT", "UPDATE", "DELETE"),
@@ -68,7 +66,7 @@ def pipelines(root: Path = ROOT) -> dict[str, Pipeline]:
     """All pipelines, by name: each staging schema with every schema that derives from it."""
     groups: dict[str, list[Contract]] = {}
     for contract in contracts().values():
-        groups.setdefault(contract.schema.removesuffix(STAGING), []).append(contract)
+        groups.setdefault(contract.pipeline, []).append(contract)
     folders = sorted(folder.name for folder in root.iterdir() if folder.is_dir() and folder.name != "ledger")
     tables = [table for schema in folders for table in tables_of(schema, root)]
     return {
