@@ -6,6 +6,7 @@ from prefect import flow
 from pydantic import Field
 
 import flows
+from tasks.alerts import tell_catch_up
 from tasks.backfill import list_partitions, report_backfill
 from tasks.engine.backfill.planner import BackfillPlan
 from tasks.parameters import PartitionName, named_by_range
@@ -55,6 +56,8 @@ def backfill(
     report_backfill(chosen, plan)
     if dry_run:
         return plan
+    if not (start or end):
+        tell_catch_up(chosen.name, plan)
     outcomes = load_partitions(chosen, plan.delivered if force else plan.due, force=force)
     left = list_partitions(chosen, start, end)
     report_backfill(chosen, plan, outcomes, left)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from prefect.logging import get_run_logger
 from psycopg import sql
 
+from tasks.alerts import tell_unbalanced
 from tasks.connections import open_warehouse
 from tasks.contracts import Contract
 from tasks.engine.errors import BalanceError, errors_at
@@ -47,11 +48,12 @@ def check_loads(contract: Contract, loads: Sequence[LoadReceipt]) -> None:
                 continue
             found = count_rows(connection, contract, load)
             if found != load.rows_loaded or load.rows_read != load.rows_loaded + load.rows_rejected:
-                raise BalanceError(
+                finding = (
                     f"load {load.load_id} of {load.source_uri}: read {load.rows_read:,}, loaded {load.rows_loaded:,},"
-                    f" rejected {load.rows_rejected:,}, but {load.table} holds {found:,} of its rows. Another"
-                    " writer changed the table: run the partition again with force"
+                    f" rejected {load.rows_rejected:,}, but {load.table} holds {found:,} of its rows"
                 )
+                tell_unbalanced(load, finding)
+                raise BalanceError(f"{finding}. Another writer changed the table: run the partition again with force")
             logger.info("Load %d balances: %s rows in %s", load.load_id, f"{found:,}", load.table)
         for uri in find_orphans(connection, contract, loads):
             logger.warning("%s holds rows of %s, but the lake does not hold this object any more", contract.table, uri)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from prefect.logging import get_run_logger
 
+from tasks.alerts import tell_load
 from tasks.connections import flow_run_id, open_lake, open_warehouse, run_settings, warehouse_slot
 from tasks.contracts import Contract
 from tasks.engine.load.loader import load_object as load
@@ -58,6 +59,7 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
     """
     logger = get_run_logger()
     progress = _Progress(source)
+    settings = run_settings()
     with warehouse_slot(), open_warehouse() as connection, open_lake(source.bucket) as lake:
         receipt = load(
             connection,
@@ -65,7 +67,7 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
             contract,
             # The latest version: the object may have been replaced since the listing, or since an earlier try.
             lake.latest(source),
-            run_settings(),
+            settings,
             force=force,
             flow_run_id=flow_run_id(),
             on_progress=progress,
@@ -98,6 +100,9 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
         kept = f"kept in {contract.unknown_keys_column}" if contract.unknown_keys_column else "not loaded"
         logger.warning("%s has an unknown column %s; the column was %s", source.uri, quoted(column), kept)
     _log_rest(len(receipt.unknown_columns), "unknown columns")
+    for warning in receipt.warnings:
+        logger.warning(warning)
+    tell_load(contract, receipt, settings)
     return receipt
 
 

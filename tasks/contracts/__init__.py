@@ -12,6 +12,7 @@ from typing import Literal
 from tasks.contracts.expectations import Expected
 from tasks.contracts.settings import Setting
 from tasks.contracts.types import ColumnType
+from tasks.contracts.volume import USUAL, Volume
 
 UNKNOWN_KEYS = "unknown keys"
 """Source of a jsonb column that collects the keys of a JSON record that no other column takes, as one object. The value
@@ -102,6 +103,8 @@ class Contract:
         may_shrink: Whether a new version of an object may have fewer rows than the rows it replaces, or none.
         expected: The deadline of each partition, or of each day for a dataset without partitions. The flow `freshness`
             fails if a partition is not loaded by then. None: no deadline.
+        volume: The usual number of rows of an object. By default, an object with far fewer or far more rows than the
+            last twelve objects causes a warning. None: any number is normal.
     """
 
     dataset: str
@@ -119,6 +122,7 @@ class Contract:
     indexes: tuple[tuple[str, ...], ...] = ()
     may_shrink: bool = False
     expected: Expected | None = None
+    volume: Volume | None = USUAL
 
     @cached_property
     def sources(self) -> dict[str, tuple[str, ...]]:

@@ -29,7 +29,9 @@ def _staged(table: str, description: str, *columns: Column) -> Contract:
             _wanted("created_at", TIMESTAMP_MS, "When the source created the row, by the source's clock."),
             _wanted("last_updated", TIMESTAMP_MS, "When the source changed the row last; identifies the version."),
         ),
-        may_shrink=True,  # each run brings what changed, which has nothing to do with what changed earlier
+        # Each run brings what changed, which has nothing to do with what changed earlier.
+        may_shrink=True,
+        volume=None,
     )
 
 

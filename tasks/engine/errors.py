@@ -71,6 +71,10 @@ class ShrinkError(Permanent):
     """An object has no rows, or far fewer rows than it would replace. The table keeps its previous rows."""
 
 
+class VolumeError(Permanent):
+    """An object has far fewer or far more rows than usual, and its contract refuses that. Nothing was loaded."""
+
+
 class BalanceError(Permanent):
     """Two counts that must be equal differ: rows were lost, duplicated or changed outside Tally."""
 

@@ -37,6 +37,7 @@ class LoadReceipt:
         seconds: Duration of the load.
         reasons: Number of rejected rows by reason.
         unknown_columns: Columns of the object that the contract does not declare.
+        warnings: What is unusual about the object, such as far fewer rows than before.
     """
 
     dataset: str
@@ -52,6 +53,7 @@ class LoadReceipt:
     seconds: float
     reasons: tuple[tuple[str, int], ...] = ()
     unknown_columns: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

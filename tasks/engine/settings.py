@@ -103,6 +103,10 @@ class RunSettings(_Group):
         """Bytes of an object that a load reads at once. The process then stays within `LOAD_MEMORY_MB`."""
         return max((self.load_memory_mb - PROCESS_MB) * (1 << 20) // CHUNK_COPIES, SMALLEST_CHUNK)
 
+    def rejected_allowed(self, rows_read: int) -> int:
+        """Return the error budget: how many rows of an object with this many rows may be rejected."""
+        return max(self.max_rejected_rows, int(self.max_rejected_share * rows_read))
+
 
 _LAKE_VARIABLES = {
     "bucket": ("LAKE_BUCKET",),

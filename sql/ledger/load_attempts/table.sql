@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS ledger.load_attempts (
     flow_run_id uuid,
     started_at timestamptz NOT NULL DEFAULT now(),
     ended_at timestamptz,
+    warnings text[] NOT NULL DEFAULT '{}',
     CONSTRAINT load_attempts_attempt_id_pk PRIMARY KEY (attempt_id),
     CONSTRAINT load_attempts_status_ck CHECK (status IN ('started', 'loaded', 'unchanged', 'failed', 'died')),
     CONSTRAINT load_attempts_ended_at_ck CHECK ((status = 'started') = (ended_at IS NULL)),
@@ -60,3 +61,5 @@ COMMENT ON COLUMN ledger.load_attempts.backend_pid IS
 COMMENT ON COLUMN ledger.load_attempts.flow_run_id IS 'Flow run; null outside of one.';
 COMMENT ON COLUMN ledger.load_attempts.started_at IS 'When the attempt began.';
 COMMENT ON COLUMN ledger.load_attempts.ended_at IS 'When it ended; null while it runs.';
+COMMENT ON COLUMN ledger.load_attempts.warnings IS
+'What is unusual about a loaded object, such as far fewer rows than the last objects of the dataset.';

@@ -32,16 +32,24 @@ class Attempt:
     attempt_id: int
     budget: ErrorBudget
 
-    def succeed(self, connection: Connection, load_id: int, *, is_unchanged: bool = False) -> None:
+    def succeed(
+        self, connection: Connection, load_id: int, *, is_unchanged: bool = False, warnings: tuple[str, ...] = ()
+    ) -> None:
         """Record the success of the attempt, in the transaction of its load.
 
         Args:
             connection: A connection in that transaction.
             load_id: The current load of the object.
             is_unchanged: Whether another run had already loaded this version.
+            warnings: What is unusual about the object.
         """
         rows = 0 if is_unchanged else self.budget.rows_good
         self._end(connection, "unchanged" if is_unchanged else "loaded", rows, load_id)
+        if warnings:
+            connection.execute(
+                "UPDATE ledger.load_attempts SET warnings = %s WHERE attempt_id = %s",
+                [[printable(text, MESSAGE_LIMIT) for text in warnings], self.attempt_id],
+            )
 
     def fail(self, connection: Connection, error: BaseException) -> None:
         """Record the failure of the attempt, after the rollback of the load.

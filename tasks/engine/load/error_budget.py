@@ -87,8 +87,7 @@ class ErrorBudget:
 
     def _allowed(self, more_rows: int) -> int:
         """Return the allowed number of rejected rows if the object has this number of further valid rows."""
-        share = int(self.settings.max_rejected_share * (self.rows_read + more_rows))
-        return max(self.settings.max_rejected_rows, share)
+        return self.settings.rejected_allowed(self.rows_read + more_rows)
 
     def _most_rows_left(self, names: Sequence[str]) -> int:
         """Return an upper bound of the number of further valid rows, by the number of remaining bytes.

@@ -19,6 +19,7 @@ from tasks.engine.lake.client import Lake
 from tasks.engine.load.attempts import Reconnect, recorded
 from tasks.engine.load.error_budget import ErrorBudget
 from tasks.engine.load.shrink_guard import check_shrink
+from tasks.engine.load.volume_guard import check_volume
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.rejected_rows import RejectedRow
 from tasks.engine.schema.column_guard import check_target
@@ -77,6 +78,7 @@ def load_object(
         ObjectChangedError: Another writer replaced the object during the read.
         PartitionBusyError: Another run is writing the partition.
         ShrinkError: The object has no rows, or too few rows to replace the current rows.
+        VolumeError: The object has far fewer or far more rows than usual, and the contract refuses that.
         SchemaDriftError: The table's columns differ from the contract's columns.
     """
     started = time.monotonic()
@@ -106,8 +108,9 @@ def load_object(
                     run.copy_all(CopyEncoder(contract, target), batches)
                     run.budget.check()
                     check_shrink(contract, source, settings, before=before, after=run.rows_loaded, force=force)
+                    warnings = check_volume(connection, contract, source, rows=run.rows_read, force=force)
             ledger.close_load(connection, load_id, run.rows_loaded, run.rows_rejected, run.columns)
-            attempt.succeed(connection, load_id)
+            attempt.succeed(connection, load_id, warnings=warnings)
         entry = ledger.LoadEntry(
             load_id,
             source.partition,
@@ -117,9 +120,8 @@ def load_object(
             run.rows_loaded,
             run.rows_rejected,
         )
-        return _receipt(
-            connection, contract, source, entry, "replaced" if earlier else "loaded", started, run.unknown_columns
-        )
+        receipt = _receipt(connection, contract, source, entry, "replaced" if earlier else "loaded", started)
+        return replace(receipt, unknown_columns=run.unknown_columns, warnings=warnings)
 
 
 @errors_at("ledger.loads")
@@ -151,7 +153,6 @@ def _receipt(
     entry: ledger.LoadEntry,
     status: Literal["loaded", "replaced", "unchanged"],
     started: float,
-    unknown_columns: tuple[str, ...] = (),
 ) -> LoadReceipt:
     return LoadReceipt(
         dataset=contract.dataset,
@@ -166,7 +167,6 @@ def _receipt(
         rows_rejected=entry.rows_rejected,
         seconds=time.monotonic() - started,
         reasons=ledger.count_by_reason(connection, entry.load_id) if entry.rows_rejected else (),
-        unknown_columns=unknown_columns,
     )
 
 
