@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import date, time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from sample_dataset import THINGS, connection
 
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts
+from tasks.contracts.expectations import Expected
 from tasks.engine.schema import ddl
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.warehouse.tables import Connection
@@ -121,3 +123,23 @@ def test_failed_ddl_leaves_the_entries_as_they_were(postgres: Connection, monkey
     with pytest.raises(Exception, match="nothing was changed"):
         apply_ddl(postgres, [renamed], [])
     assert rows(postgres, "description") == [(THINGS.description,)]
+
+
+def test_the_deadline_in_sql_equals_the_deadline_of_the_contract(
+    postgres: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = Expected(days=2, at=time(9, 30), timezone="America/New_York")
+    deploy_catalog(monkeypatch, replace(THINGS, expected=expected))
+    apply_ddl(postgres, [], [])
+    due = postgres.execute(
+        "SELECT ((month + interval '1 month - 1 day')::date + expected_days + expected_at) AT TIME ZONE"
+        " expected_timezone FROM ledger.datasets, (VALUES (date '2021-02-01'), ('2021-07-01')) AS months (month)"
+        " ORDER BY month"
+    ).fetchall()
+    assert [moment for (moment,) in due] == [expected.due(date(2021, month, 1), "month") for month in (2, 7)]
+
+
+def test_a_dataset_without_a_deadline_has_null(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    deploy_catalog(monkeypatch, THINGS)
+    apply_ddl(postgres, [], [])
+    assert rows(postgres, "expected_days, expected_at, expected_timezone") == [(None, None, None)]

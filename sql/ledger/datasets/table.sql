@@ -14,6 +14,9 @@ CREATE TABLE IF NOT EXISTS ledger.datasets (
     is_optional boolean NOT NULL,
     is_active boolean NOT NULL,
     changed_at timestamptz NOT NULL DEFAULT now(),
+    expected_days integer,
+    expected_at time,
+    expected_timezone text,
     CONSTRAINT datasets_dataset_pk PRIMARY KEY (dataset),
     CONSTRAINT datasets_partition_unit_ck CHECK (partition_unit IN ('month', 'day')),
     CONSTRAINT datasets_partition_column_ck CHECK ((partition_unit IS NULL) = (partition_column IS NULL))
@@ -31,4 +34,8 @@ COMMENT ON COLUMN ledger.datasets.partition_unit IS
 'Period of one partition: month (2021-04) or day (2021-04-30); null for a dataset without partitions';
 COMMENT ON COLUMN ledger.datasets.is_optional IS 'Whether the objects of the dataset or of a partition may be missing';
 COMMENT ON COLUMN ledger.datasets.is_active IS 'Whether a contract of the deployed version declares the dataset';
+COMMENT ON COLUMN ledger.datasets.expected_days IS
+'Days from the last day of a partition to its deadline; null without a deadline. Without partitions, each day counts';
+COMMENT ON COLUMN ledger.datasets.expected_at IS 'Time of the deadline in expected_timezone; null without a deadline';
+COMMENT ON COLUMN ledger.datasets.expected_timezone IS 'Time zone of expected_at; null without a deadline';
 COMMENT ON COLUMN ledger.datasets.changed_at IS 'When these facts last changed';

@@ -15,8 +15,9 @@ RECORD = "tasks/contracts"
 """Path of the contracts' digest in `ledger.applied_files`."""
 
 
-def dataset_facts(contract: Contract) -> dict[str, str | bool | None]:
+def dataset_facts(contract: Contract) -> dict[str, str | int | None]:
     """The facts of one contract, by column of `ledger.datasets`."""
+    expected = contract.expected
     return {
         "dataset": contract.dataset,
         "pipeline": contract.pipeline,
@@ -25,6 +26,9 @@ def dataset_facts(contract: Contract) -> dict[str, str | bool | None]:
         "partition_column": contract.partition.column if contract.partition else None,
         "partition_unit": contract.partition.unit if contract.partition else None,
         "is_optional": contract.is_optional,
+        "expected_days": expected.days if expected else None,
+        "expected_at": expected.at.isoformat() if expected else None,
+        "expected_timezone": expected.timezone if expected else None,
     }
 
 
