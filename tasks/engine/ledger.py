@@ -110,10 +110,10 @@ def _storable(names: Sequence[str] | None) -> list[str] | None:
 def write_rejected(connection: Connection, load_id: int, rows: Iterable[RejectedRow]) -> None:
     """Write rejected rows, in the transaction of their load."""
     # In text format Postgres parses the values by the types of the table. In binary format it would trust their types.
-    statement = "COPY ledger.rejected_rows (load_id, line_number, column_name, reason, raw) FROM STDIN"
+    statement = "COPY ledger.rejected_rows (load_id, line_number, column_name, reason_code, reason, raw) FROM STDIN"
     with connection.cursor().copy(statement) as copy:
         for row in rows:
-            copy.write_row((load_id, row.line_number, row.column_name, row.reason, row.raw))
+            copy.write_row((load_id, row.line_number, row.column_name, row.why.code.value, row.reason, row.raw))
 
 
 def count_by_reason(connection: Connection, load_id: int) -> tuple[tuple[str, int], ...]:

@@ -17,8 +17,9 @@ from tasks.contracts.types import BIGINT, NUMERIC, TEXT, TIMESTAMPTZ, UUID, Colu
 from tasks.contracts.words import WORDS
 from tasks.engine.errors import ContractError, TallyError, UnreadableObjectError
 from tasks.engine.formats.reader import read_batches
-from tasks.engine.rejected_rows import RejectedRow
+from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
+NOT_UTF8 = Reason(ReasonCode.NOT_UTF8, "not UTF-8")
 A_UUID = "123e4567-e89b-12d3-a456-426614174000"
 
 
@@ -119,9 +120,9 @@ def test_text_that_is_not_utf8_rejects_its_row_alone(type_: "pa.DataType", is_st
     rows, rejected = load(written(table, store_schema=is_stored), contract_of(number=BIGINT, text=TEXT))
     assert [tuple(row.values()) for row in rows] == [(0, "a"), (2, None), (3, "é"), (5, "")]
     assert rejected == [
-        RejectedRow(2, "text", "not UTF-8", b'{"number":"1","text":"\xff"}'),
-        RejectedRow(5, "text", "not UTF-8", b'{"number":"4","text":"\xed\xa0\x80"}'),
-        RejectedRow(7, "text", "not UTF-8", b'{"number":"6","text":"\xff"}'),
+        RejectedRow(2, "text", NOT_UTF8, b'{"number":"1","text":"\xff"}'),
+        RejectedRow(5, "text", NOT_UTF8, b'{"number":"4","text":"\xed\xa0\x80"}'),
+        RejectedRow(7, "text", NOT_UTF8, b'{"number":"6","text":"\xff"}'),
     ]
 
 
@@ -133,8 +134,8 @@ def test_list_with_a_text_that_is_not_utf8_rejects_its_row_alone(is_large: bool)
     rows, rejected = load(written(table), contract_of(words=WORDS))
     assert [row["words"] is None for row in rows] == [False, False, False, True]
     assert rejected == [
-        RejectedRow(3, "words", "not UTF-8", b'{"words":["\xff","b"]}'),
-        RejectedRow(5, "words", "not UTF-8", b'{"words":["\xfe","\xfe"]}'),
+        RejectedRow(3, "words", NOT_UTF8, b'{"words":["\xff","b"]}'),
+        RejectedRow(5, "words", NOT_UTF8, b'{"words":["\xfe","\xfe"]}'),
     ]
 
 

@@ -15,7 +15,7 @@ from tasks.engine.formats.columns import ColumnMatch
 from tasks.engine.formats.native import binding
 from tasks.engine.formats.native.binding import StringColumn, library
 from tasks.engine.formats.string_columns import StringColumns
-from tasks.engine.rejected_rows import RejectedRow
+from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
 BOM = b"\xef\xbb\xbf"
 MAX_RECORD_BYTES = 16 << 20
@@ -29,10 +29,10 @@ MOST_RECORDS, MOST_BYTES = 16_384, 1 << 20
 
 _FIELD = re.compile(rb'(?:^|,)("(?:[^"]++|"")*+"|[^,]*+)')
 _REASONS = {
-    binding.QUOTE: "misplaced or unclosed quote",
-    binding.NUL: "NUL byte",
-    binding.UTF8: "not UTF-8",
-    binding.RETURN: "stray carriage return",
+    binding.QUOTE: Reason(ReasonCode.BAD_QUOTE, "misplaced or unclosed quote"),
+    binding.NUL: Reason(ReasonCode.NUL_BYTE, "NUL byte"),
+    binding.UTF8: Reason(ReasonCode.NOT_UTF8, "not UTF-8"),
+    binding.RETURN: Reason(ReasonCode.STRAY_CARRIAGE_RETURN, "stray carriage return"),
 }
 
 
@@ -138,9 +138,12 @@ class CsvRecords:
     def _bytes_of(self, record: binding.Record) -> bytes:
         return self._data[self._begin + record.begin : self._begin + record.end]
 
-    def _reason_of(self, record: binding.Record) -> str:
-        width = f"expected {self._columns.width} fields, found {record.fields}"
-        return _REASONS.get(record.error, width)
+    def _reason_of(self, record: binding.Record) -> Reason:
+        if record.error in _REASONS:
+            return _REASONS[record.error]
+        width = self._columns.width
+        code = ReasonCode.TOO_MANY_FIELDS if record.fields > width else ReasonCode.TOO_FEW_FIELDS
+        return Reason(code, f"expected {width} fields, found {record.fields}")
 
 
 def read_records(

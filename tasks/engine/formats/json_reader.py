@@ -18,7 +18,7 @@ from tasks.engine.formats.columns import ColumnMatch, match_columns
 from tasks.engine.formats.frames import string_columns_of
 from tasks.engine.formats.json_records import Record, has_more_keys, read_elements, read_lines
 from tasks.engine.quoting import quoted, shown
-from tasks.engine.rejected_rows import RejectedRow
+from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
 BATCH_BYTES = 16 << 20
 """Maximum size of a batch."""
@@ -40,6 +40,7 @@ Fields = dict[str, msgspec.Raw]
 
 _decode = msgspec.json.Decoder(Fields).decode
 _decode_strings = msgspec.json.Decoder(list[str]).decode
+_TOO_MANY_KEYS = Reason(ReasonCode.TOO_MANY_KEYS, f"more than {MOST_KEYS:,} keys")
 _NULL = msgspec.Raw(b"null")
 _SEPARATOR = b"\x01"  # never occurs in JSON
 _NESTED = r"^[\[{]"
@@ -84,11 +85,11 @@ class RecordKeys:
         self.keeps_unknown = contract.unknown_keys_column is not None
         self._cached_places = lru_cache(maxsize=128)(self._places)
 
-    def places(self, keys: tuple[str, ...]) -> tuple[str, ...] | str:
+    def places(self, keys: tuple[str, ...]) -> tuple[str, ...] | Reason:
         """Return the key of each source in a record with these keys, or the reason to reject the record."""
         return (self._cached_places if len(keys) <= CACHED_KEYS else self._places)(keys)
 
-    def _places(self, keys: tuple[str, ...]) -> tuple[str, ...] | str:
+    def _places(self, keys: tuple[str, ...]) -> tuple[str, ...] | Reason:
         self.has_records = True
         places: dict[str, str] = {}
         for key in keys:
@@ -97,7 +98,8 @@ class RecordKeys:
                 if len(self._unknown) < REPORTED_KEYS:
                     self._unknown[key] = None
             elif source in places:
-                return f"column {source} occurs twice, as {shown(places[source])} and as {shown(key)}"
+                text = f"column {source} occurs twice, as {shown(places[source])} and as {shown(key)}"
+                return Reason(ReasonCode.DUPLICATE_COLUMN, text)
             else:
                 places[source] = key
         self._found |= places
@@ -166,17 +168,13 @@ def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
     rejected: list[RejectedRow] = []
     keys.count(records)
     for line, raw in records:
-        fields = _fields(raw)
-        places = fields if isinstance(fields, str) else keys.places(tuple(fields))
-        if isinstance(fields, str) or isinstance(places, str):
+        row = _row(raw, keys)
+        if isinstance(row, Reason):
             keys.note_bad(raw)
-            rejected.append(RejectedRow(line, None, str(places), raw))
+            rejected.append(RejectedRow(line, None, row, raw))
             continue
-        row = _SEPARATOR.join([fields.get(place, _NULL) for place in places])
-        if keys.keeps_unknown:
-            row += _SEPARATOR + keys.unknown_of(fields)
         valid.append((line, raw))
-        rows.append(row.replace(b"\n", b" ") if b"\n" in raw else row)
+        rows.append(row)
     columns = keys.columns
     frame = _frame(b"\n".join(rows), [*columns.positions, *([UNKNOWN_KEYS] if keys.keeps_unknown else [])])
     return Batch(string_columns_of(frame), lambda places: [valid[place] for place in places], columns, rejected)
@@ -196,19 +194,34 @@ def _batches(records: Iterator[Record], chunk_bytes: int) -> Iterator[list[Recor
         yield batch
 
 
-def _fields(raw: bytes) -> Fields | str:
+def _row(raw: bytes, keys: RecordKeys) -> bytes | Reason:
+    """Return the values of a record in the order of the sources, or the reason to reject the record."""
+    fields = _fields(raw)
+    if isinstance(fields, Reason):
+        return fields
+    places = keys.places(tuple(fields))
+    if isinstance(places, Reason):
+        return places
+    row = _SEPARATOR.join([fields.get(place, _NULL) for place in places])
+    if keys.keeps_unknown:
+        row += _SEPARATOR + keys.unknown_of(fields)
+    return row.replace(b"\n", b" ") if b"\n" in raw else row
+
+
+def _fields(raw: bytes) -> Fields | Reason:
     """Return the values of a record by key, or the reason to reject the record."""
     try:
         raw.decode()  # the decoder does not validate the values that it returns unparsed
-        return f"more than {MOST_KEYS:,} keys" if has_more_keys(raw, MOST_KEYS) else _decode(raw)
+        return _TOO_MANY_KEYS if has_more_keys(raw, MOST_KEYS) else _decode(raw)
     except UnicodeDecodeError:
-        return "not UTF-8"
+        return Reason(ReasonCode.NOT_UTF8, "not UTF-8")
     except RecursionError:
-        return "JSON nested too deeply"
+        return Reason(ReasonCode.NESTED_TOO_DEEPLY, "JSON nested too deeply")
     except msgspec.ValidationError:
-        return "expected a JSON object"
+        return Reason(ReasonCode.NOT_AN_OBJECT, "expected a JSON object")
     except msgspec.DecodeError as error:
-        return f"not JSON: {str(error).removeprefix('JSON is malformed: ').partition(' (byte')[0]}"
+        found = str(error).removeprefix("JSON is malformed: ").partition(" (byte")[0]
+        return Reason(ReasonCode.NOT_JSON, f"not JSON: {found}")
 
 
 def _frame(rows: bytes, names: list[str]) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from tasks.engine.formats.frames import string_columns_of_arrays
 from tasks.engine.formats.parquet_files import ParquetObject, check_counts, longest_text, open_parquet
 from tasks.engine.formats.parquet_pages import Chunk, chunks_of, sizes_of
 from tasks.engine.formats.parquet_values import LIST, invalid_texts, level_count, longest_of, text_array, wants_lists
-from tasks.engine.rejected_rows import RejectedRow
+from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
 PARQUET_ROWS = 131_072
 """Maximum number of rows that are read at once."""
@@ -38,6 +38,8 @@ PAGE_CHUNKS = 24
 
 SMALLEST_PAGES = 24 << 20
 """The smallest such limit: it leaves room for the longest text."""
+
+_NOT_UTF8 = Reason(ReasonCode.NOT_UTF8, "not UTF-8")
 
 
 def read_parquet(file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
@@ -159,7 +161,7 @@ def _batch(arrays: Sequence[Any], first: int, columns: ColumnMatch) -> Batch:
         for row in invalid_texts(array):
             errors.setdefault(row, source)
     rejected = [
-        RejectedRow(first + row, source, "not UTF-8", _record(columns, arrays, row))
+        RejectedRow(first + row, source, _NOT_UTF8, _record(columns, arrays, row))
         for row, source in sorted(errors.items())
     ]
     count = len(arrays[0])

@@ -13,7 +13,7 @@ from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.native import binding
 from tasks.engine.formats.native.binding import library
 from tasks.engine.formats.string_columns import StringColumns
-from tasks.engine.rejected_rows import RejectedRow
+from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
 Derive = Callable[[str], str | None]
 
@@ -94,8 +94,12 @@ class RowEncoder:
 
     def _rejected(self, invalid: binding.InvalidRow, line: int, raw: bytes) -> RejectedRow:
         column = self._contract.columns[invalid.column]
-        reason = f"{column.source_name}: expected {column.type.expected}"
-        return RejectedRow(line, column.source_name, reason + (", found nothing" if invalid.is_missing else ""), raw)
+        text = f"{column.source_name}: expected {column.type.expected}"
+        if invalid.is_missing:
+            why = Reason(ReasonCode.MISSING_VALUE, f"{text}, found nothing")
+        else:
+            why = Reason(ReasonCode.INVALID_VALUE, text)
+        return RejectedRow(line, column.source_name, why, raw)
 
 
 class _DeriveCallback:

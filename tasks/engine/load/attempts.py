@@ -83,6 +83,7 @@ class Attempt:
             {
                 "line_number": row.line_number,
                 "column_name": row.column_name,
+                "reason_code": row.why.code.value,
                 "reason": shown(row.reason, REASON_LIMIT),
                 "text": shown(row.raw),
                 "raw": row.raw.hex(),

@@ -72,7 +72,7 @@ class ErrorBudget:
             self.reasons[reason] += 1
             kept = self.examples.setdefault(reason, [])
             if len(kept) < EXAMPLES:
-                kept.append(RejectedRow(row.line_number, row.column_name, row.reason, row.raw[:EXAMPLE_BYTES]))
+                kept.append(RejectedRow(row.line_number, row.column_name, row.why, row.raw[:EXAMPLE_BYTES]))
         if self.rows_rejected > self._allowed(0) and self.rows_rejected > self._allowed(self._most_rows_left(names)):
             self._refuse("at least ", "the rest of the object was not read, because it cannot change the result")
 

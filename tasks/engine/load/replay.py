@@ -17,11 +17,13 @@ from tasks.engine.formats.reader import format_of
 from tasks.engine.load import rejections
 from tasks.engine.load.rejections import RejectedLoad
 from tasks.engine.receipts import ReplayReceipt
-from tasks.engine.rejected_rows import RejectedRow
+from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 from tasks.engine.schema.column_guard import check_target
 from tasks.engine.warehouse.copy import CopyEncoder, copy_in
 from tasks.engine.warehouse.partitions import target_of
 from tasks.engine.warehouse.tables import Connection, lock
+
+_NOT_ONE_RECORD = Reason(ReasonCode.NOT_ONE_RECORD, "expected exactly one record")
 
 
 def replay_load(
@@ -92,7 +94,7 @@ def replay_batch(contract: Contract, load: RejectedLoad, rows: Sequence[tuple[in
         if alone.row_count == 1 and not alone.rejected_count and not alone.is_full:
             valid.append((row_id, raw))
         else:
-            reasons = [row.reason for row in alone.rejected()] or ["expected exactly one record"]
+            reasons = [row.why for row in alone.rejected()] or [_NOT_ONE_RECORD]
             rejected.append(RejectedRow(row_id, None, reasons[0], raw))
     together = CsvRecords(b"\n".join(raw for _, raw in valid), columns).batch()
     return replace(together, records_of=lambda places: [valid[place] for place in places], rejected=rejected)

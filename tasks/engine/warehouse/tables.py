@@ -46,6 +46,15 @@ def shared_column_types(contract: Contract) -> dict[str, str]:
     return partition | {"load_id": "bigint"}
 
 
+def _shared_comments(contract: Contract) -> dict[str, str]:
+    """Return the comments of the columns with the same value in all rows of a load."""
+    comments = {"load_id": "Load that wrote the row: ledger.loads names its object and its time"}
+    if contract.partition is None:
+        return comments
+    meaning = "First day of the month" if contract.partition.unit == "month" else "Day"
+    return {contract.partition.column: f"{meaning} of the row's file, which the key of the file names"} | comments
+
+
 def shared_columns_ddl(contract: Contract) -> dict[str, sql.Composed]:
     """Return the definitions of the columns with the same value in all rows of a load."""
     return {name: _column(name, type_) for name, type_ in shared_column_types(contract).items()}
@@ -85,8 +94,9 @@ def staging_ddl(contract: Contract) -> sql.Composed:
         )
         for columns in indexes
     ]
+    comments = _shared_comments(contract) | {column.name: column.description for column in contract.columns}
     ddl += [
-        sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, sql.Identifier(c.name), sql.Literal(c.description))
-        for c in contract.columns
+        sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, sql.Identifier(name), sql.Literal(text))
+        for name, text in comments.items()
     ]
     return sql.SQL(";\n").join(ddl)
