@@ -53,7 +53,7 @@ COMMENT ON COLUMN ledger.load_attempts.rows_rejected IS
 'Rows that were rejected; of a failed attempt, up to the failure.';
 COMMENT ON COLUMN ledger.load_attempts.reasons IS 'Rejected rows by reason: the most frequent reasons, with counts.';
 COMMENT ON COLUMN ledger.load_attempts.examples IS
-'Some rejected rows: line_number, column_name, reason_code, reason, text (printable) and raw (the first bytes, in hex).';
+'Some rejected rows: line_number, column_name, reason_code, reason, text (printable), raw (the first bytes, in hex).';
 COMMENT ON COLUMN ledger.load_attempts.error_class IS 'Name of the error class of a failed attempt.';
 COMMENT ON COLUMN ledger.load_attempts.error_message IS 'Message of the error, printable and bounded.';
 COMMENT ON COLUMN ledger.load_attempts.backend_pid IS
