@@ -36,6 +36,7 @@ from deployments import lint
 from deployments.blocks import save_blocks
 from tasks.contracts import catalog
 from tasks.engine.settings import RunSettings
+from tasks.run_summary import StateName
 
 Pool = Literal["docker", "process"]
 
@@ -53,7 +54,8 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=540)
 AUTOMATION = "Crash runs that stopped without a word"
 _ALIVE = "prefect.flow-run.heartbeat"
 # A run in one of these states sends no heartbeat.
-_INACTIVE = ("Completed", "Failed", "Cancelled", "Crashed", "Scheduled", "AwaitingRetry", "Paused", "Suspended")
+_ENDED = (*get_args(StateName), "Failed", "Cancelled", "Crashed")
+_INACTIVE = (*_ENDED, "Scheduled", "AwaitingRetry", "Paused", "Suspended")
 
 
 def register(pool: Pool, environ: Mapping[str, str]) -> list[str]:

@@ -7,11 +7,12 @@ from pydantic import Field
 
 import flows
 from tasks.alerts import tell_catch_up
-from tasks.backfill import list_partitions, report_backfill
+from tasks.backfill import ended_backfill, list_partitions, report_backfill
 from tasks.engine.backfill.planner import BackfillPlan
 from tasks.parameters import PartitionName, named_by_range
 from tasks.partition_runs import load_partitions, pipeline_of
 from tasks.pipeline_discovery import find_pipelines
+from tasks.run_summary import Ended, with_summary
 
 PIPELINES = find_pipelines(flows)
 DEFAULT = PIPELINES[-1].name
@@ -32,13 +33,14 @@ ForceAll = Annotated[
 
 
 @flow(name="backfill", flow_run_name=named_by_range("backfill"))
+@with_summary
 def backfill(
     pipeline: PipelineName = DEFAULT,
     start: PartitionName | None = None,
     end: PartitionName | None = None,
     dry_run: bool = False,
     force: ForceAll = False,
-) -> BackfillPlan:
+) -> Ended[BackfillPlan]:
     """Plan a range of partitions, then run the pipeline for each partition whose files, other inputs or SQL changed.
 
     The flow reads the remaining work from the lake and the ledger. After a crash, start the flow again. Without a range
@@ -55,7 +57,7 @@ def backfill(
     plan = list_partitions(chosen, start, end)
     report_backfill(chosen, plan)
     if dry_run:
-        return plan
+        return ended_backfill(plan, plan, None)
     if not (start or end):
         tell_catch_up(chosen.name, plan)
     outcomes = load_partitions(chosen, plan.delivered if force else plan.due, force=force)
@@ -63,4 +65,4 @@ def backfill(
     report_backfill(chosen, plan, outcomes, left)
     if chosen.after and left.partitions and (start or end):
         chosen.after(*left.days)
-    return left
+    return ended_backfill(left, plan, outcomes)

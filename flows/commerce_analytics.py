@@ -14,6 +14,7 @@ from tasks.extract import list_datasets
 from tasks.load import load_object
 from tasks.parameters import AllowEmpty, AsOf, ExportId, Force, named_by_day, scheduled_day
 from tasks.report import Chart, report_figures
+from tasks.run_summary import Ended, ended_with, with_summary
 from tasks.transform import build_schemas, build_tables
 
 CHARTS = {
@@ -26,12 +27,13 @@ ANALYTICS = Build("commerce_analytics", COMMERCE, lambda as_of: {"ingestion_date
 
 
 @flow(name="commerce-analytics", flow_run_name=named_by_day("commerce-analytics"))
+@with_summary
 def commerce_analytics(
     as_of: AsOf | None = None,
     export_id: ExportId | None = None,
     allow_empty: AllowEmpty = False,
     force: Force = False,
-) -> list[LoadReceipt]:
+) -> Ended[list[LoadReceipt]]:
     """Load the shop's files, build the three tables as of a day, check them, export them and publish the report.
 
     The same files and the same day always give the same exports. The flow skips files that are already loaded.
@@ -50,11 +52,10 @@ def commerce_analytics(
     loads = [load_object(contract, source, force=force) for contract, source in found]
     for (contract, _), load in zip(found, loads, strict=True):
         check_loads(contract, [load])
-    build_tables(REFERENCE, force=force)
-    build_tables(ANALYTICS, f"{as_of}", force=force)
+    builds = build_tables(REFERENCE, force=force) + build_tables(ANALYTICS, f"{as_of}", force=force)
     exports = export_tables("commerce_analytics", as_of=as_of, export_id=export_id, allow_empty=allow_empty)
     title = f"Shop as of {as_of}"
-    report_figures(
+    page = report_figures(
         "commerce_analytics", "commerce-analytics", title, as_of, CHARTS, loads, exports, export_id=export_id
     )
-    return loads
+    return ended_with(loads, loads, builds, exports + page)

@@ -5,15 +5,17 @@ from prefect import flow
 from tasks.contracts.events import EVENTS
 from tasks.engine.receipts import TopValues
 from tasks.export import export_tables
-from tasks.parameters import AllowEmpty, Since, Top, Until, month_range
+from tasks.parameters import AllowEmpty, Since, Top, Until, month_range, named_by_months
 from tasks.report import report_answers
+from tasks.run_summary import Ended, counted, with_summary
 from tasks.transform import Parameters, build_schemas
 
 
-@flow(name="events-insights")
+@flow(name="events-insights", flow_run_name=named_by_months("events-insights"))
+@with_summary
 def events_insights(
     since: Since | None = None, until: Until | None = None, top: Top = 10, allow_empty: AllowEmpty = False
-) -> dict[str, TopValues]:
+) -> Ended[dict[str, TopValues]]:
     """Answer the four questions for a month, a range of months, or all loaded months.
 
     Args:
@@ -27,4 +29,5 @@ def events_insights(
     answers: Parameters = {"since": first, "until": end, "top": top}
     exports = export_tables("events_insights", answers, allow_empty=allow_empty)
     title = f"Events from {since or 'the first month'} to {until or 'the last month'}"
-    return report_answers("events_insights", "events-insights", title, answers, exports=exports, counted="events")
+    found = report_answers("events_insights", "events-insights", title, answers, exports=exports, counted="events")
+    return Ended(found, f"{title}: {counted(len(found), 'question')} answered, {len(exports)} exported")

@@ -17,6 +17,7 @@ from tasks.load import load_object
 from tasks.parameters import Force, Month, month_or_default, month_start, named_by_month, next_month
 from tasks.partition_runs import Pipeline
 from tasks.report import report_answers
+from tasks.run_summary import Ended, ended_with, with_summary
 from tasks.transform import Parameters, build_schemas, build_tables
 
 MARTS = Build("events_marts", (EVENTS,), lambda month: {"month": partition_value(month)})
@@ -24,7 +25,8 @@ INPUTS = PipelineInputs(EVENTS, builds=(MARTS,))
 
 
 @flow(name="events-monthly", flow_run_name=named_by_month("events-monthly"))
-def events_monthly(month: Month | None = None, force: Force = False) -> list[LoadReceipt]:
+@with_summary
+def events_monthly(month: Month | None = None, force: Force = False) -> Ended[list[LoadReceipt]]:
     """Load one month of events, rebuild its marts, check them, export them and publish the insights.
 
     The flow skips a month whose file is already loaded. A changed file replaces the month.
@@ -45,7 +47,7 @@ def events_monthly(month: Month | None = None, force: Force = False) -> list[Loa
     answers: Parameters = {"since": first, "until": end, "top": 10}
     report_answers("events_insights", "events-monthly", f"Events of {month}", answers, loads, exports, counted="events")
     report_finished(EVENTS, month, builds)
-    return loads
+    return ended_with(loads, loads, builds, exports)
 
 
 PIPELINE = Pipeline(INPUTS, events_monthly, "month")

@@ -9,8 +9,9 @@ from tasks.contracts.events import EVENTS
 from tasks.engine.receipts import TopValues
 from tasks.events.profile import read_top_values
 from tasks.events.questions import QUESTIONS
-from tasks.parameters import Top
+from tasks.parameters import Top, named_by_source
 from tasks.report import report_profile
+from tasks.run_summary import Ended, with_summary
 
 Source = Annotated[
     str,
@@ -22,8 +23,9 @@ Source = Annotated[
 ]
 
 
-@flow(name="events-profile")
-def events_profile(source: Source, top: Top = 10) -> dict[str, TopValues]:
+@flow(name="events-profile", flow_run_name=named_by_source("events-profile"))
+@with_summary
+def events_profile(source: Source, top: Top = 10) -> Ended[dict[str, TopValues]]:
     """Answer the four questions from one file of events, without loading the file.
 
     Args:
@@ -33,4 +35,5 @@ def events_profile(source: Source, top: Top = 10) -> dict[str, TopValues]:
     """
     profile = read_top_values(EVENTS, QUESTIONS, source, top)
     report_profile("events-profile", f"Events in {source}", profile, counted="events")
-    return profile.answers
+    summary = f"{profile.rows_read:,} read, {profile.rows_rejected:,} would be rejected; {len(profile.answers)} answers"
+    return Ended(profile.answers, summary)

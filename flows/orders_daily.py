@@ -15,6 +15,7 @@ from tasks.orders.order_files import export_orders_range
 from tasks.parameters import AllowEmpty, Day, Force, day_or_default, named_by_file_day
 from tasks.partition_runs import Pipeline
 from tasks.report import report_builds
+from tasks.run_summary import Ended, ended_with, with_summary
 from tasks.transform import build_schemas, build_tables
 
 CORE = Build("orders_core", (ORDERS,), lambda day: {"day": partition_value(day)})
@@ -22,7 +23,10 @@ INPUTS = PipelineInputs(ORDERS, builds=(CORE,))
 
 
 @flow(name="orders-daily", flow_run_name=named_by_file_day("orders-daily"))
-def orders_daily(day: Day | None = None, allow_empty: AllowEmpty = False, force: Force = False) -> list[LoadReceipt]:
+@with_summary
+def orders_daily(
+    day: Day | None = None, allow_empty: AllowEmpty = False, force: Force = False
+) -> Ended[list[LoadReceipt]]:
     """Load one day's file of orders, update the tables, check them, and write the day's CSV.
 
     The flow skips a day whose file is already loaded. A changed file replaces the day, and the flow recomputes the
@@ -43,7 +47,7 @@ def orders_daily(day: Day | None = None, allow_empty: AllowEmpty = False, force:
     export = export_orders_range(day, day, allow_empty=allow_empty or force)
     report_builds("orders-daily", f"Orders of {day}", loads, builds, [export])
     report_finished(ORDERS, f"{day}", builds)
-    return loads
+    return ended_with(loads, loads, builds, [export])
 
 
 PIPELINE = Pipeline(INPUTS, orders_daily, "day", after=export_orders_range)

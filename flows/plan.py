@@ -5,11 +5,13 @@ from prefect import flow
 from tasks.engine.load.plan import Plan
 from tasks.extract import list_objects
 from tasks.parameters import Dataset, PartitionName, contract_of, named_by_dataset, partition_of
-from tasks.plan import report_plan
+from tasks.plan import ended_plan, report_plan
+from tasks.run_summary import Ended, with_summary
 
 
 @flow(name="plan", flow_run_name=named_by_dataset("plan"))
-def plan(dataset: Dataset, partition: PartitionName | None = None) -> Plan:
+@with_summary
+def plan(dataset: Dataset, partition: PartitionName | None = None) -> Ended[Plan]:
     """Report what a load would read, replace and create, and how the columns match the contract; write nothing.
 
     The flow reads only the beginning of each object.
@@ -20,4 +22,4 @@ def plan(dataset: Dataset, partition: PartitionName | None = None) -> Plan:
             Leave empty for a dataset without partitions.
     """
     contract = contract_of(dataset)
-    return report_plan(contract, list_objects(contract, partition_of(contract, partition)))
+    return ended_plan(report_plan(contract, list_objects(contract, partition_of(contract, partition))))

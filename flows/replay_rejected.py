@@ -4,12 +4,14 @@ from prefect import flow
 
 from tasks.engine.receipts import ReplayReceipt
 from tasks.parameters import Dataset, PartitionName, contract_of, named_by_dataset, partition_of
-from tasks.replay import load_rejected, report_replay
+from tasks.replay import ended_replay, load_rejected, report_replay
+from tasks.run_summary import Ended, with_summary
 from tasks.transform import build_schemas
 
 
 @flow(name="replay-rejected", flow_run_name=named_by_dataset("replay-rejected"))
-def replay_rejected(dataset: Dataset, partition: PartitionName | None = None) -> list[ReplayReceipt]:
+@with_summary
+def replay_rejected(dataset: Dataset, partition: PartitionName | None = None) -> Ended[list[ReplayReceipt]]:
     """Load the rejected rows that the contract now accepts. The others remain rejected. No row is loaded twice.
 
     The flow loads the rows of each object in one transaction, together with the ledger entry that closes them. The
@@ -25,4 +27,4 @@ def replay_rejected(dataset: Dataset, partition: PartitionName | None = None) ->
     partition = partition_of(contract, partition) if partition else None
     receipts = load_rejected(contract, partition)
     report_replay(contract, partition, receipts)
-    return receipts
+    return ended_replay(receipts)

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from tasks.engine.schema.reset import ResetPlan
 from tasks.parameters import Dataset, contract_of, named_by_dataset
-from tasks.reset import reset_tables
+from tasks.reset import ended_reset, reset_tables
+from tasks.run_summary import Ended, with_summary
 
 DryRun = Annotated[
     bool,
@@ -16,7 +17,8 @@ DryRun = Annotated[
 
 
 @flow(name="reset", flow_run_name=named_by_dataset("reset"))
-def reset(dataset: Dataset, dry_run: DryRun = True) -> ResetPlan:
+@with_summary
+def reset(dataset: Dataset, dry_run: DryRun = True) -> Ended[ResetPlan]:
     """Drop the tables of a dataset, the tables that derive only from it, and its entries in the ledger.
 
     The objects and exports in the lake remain. The next run of the dataset's pipeline, or its backfill, loads and
@@ -26,4 +28,4 @@ def reset(dataset: Dataset, dry_run: DryRun = True) -> ResetPlan:
         dataset: Dataset to remove, such as orders.
         dry_run: Report what the reset would remove, and remove nothing. Set to false to remove the dataset.
     """
-    return reset_tables(contract_of(dataset), dry_run=dry_run)
+    return ended_reset(reset_tables(contract_of(dataset), dry_run=dry_run), is_dry=dry_run)

@@ -4,16 +4,18 @@ from prefect import flow
 
 from tasks.contracts.totesys import HISTORIES, TOTESYS
 from tasks.contracts.totesys_source import TOTESYS_SOURCE
-from tasks.deletions import merge_deletions, report_deletions
+from tasks.deletions import ended_deletions, merge_deletions, report_deletions
 from tasks.engine.receipts import DeletionReceipt
 from tasks.parameters import named_by_start
+from tasks.run_summary import Ended, with_summary
 from tasks.sync import check_stores, list_unfinished_runs, one_at_a_time
 from tasks.totesys.runs import complete_run
 from tasks.transform import build_schemas
 
 
 @flow(name="totesys-deletions", flow_run_name=named_by_start("totesys-deletions"))
-def totesys_deletions() -> list[DeletionReceipt]:
+@with_summary
+def totesys_deletions() -> Ended[list[DeletionReceipt]]:
     """Compare the keys of the facts with the keys of the source, and close the versions of deleted rows.
 
     The flow first completes a sync that died. Otherwise a row could arrive that the sync read before the comparison.
@@ -25,4 +27,4 @@ def totesys_deletions() -> list[DeletionReceipt]:
             complete_run(run)
         receipts = merge_deletions(TOTESYS_SOURCE, HISTORIES)
     report_deletions("totesys-deletions", "Deletions in totesys", receipts)
-    return receipts
+    return ended_deletions(receipts)

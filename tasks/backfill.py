@@ -1,5 +1,6 @@
 """Backfills: compare a range of partitions with the ledger, and report the plan and the runs."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date
 
@@ -9,7 +10,7 @@ from tasks.connections import flow_run_id, open_lake, open_warehouse
 from tasks.contracts import Contract
 from tasks.contracts.keys import partition_name, partition_value
 from tasks.engine.backfill.finished_partitions import write_finished
-from tasks.engine.backfill.planner import MEANINGS, BackfillPlan, plan_backfill
+from tasks.engine.backfill.planner import DUE, MEANINGS, BackfillPlan, plan_backfill
 from tasks.engine.backfill.staleness import read_current
 from tasks.engine.build.sql_files import sql_digest
 from tasks.engine.errors import BackfillError, MissingObjectError
@@ -21,6 +22,7 @@ from tasks.partition_runs import Outcome, Pipeline
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table
+from tasks.run_summary import Ended, StateName, counted
 
 SHOWN_SPANS = 60
 SHOWN_FAILURES = 10
@@ -67,7 +69,9 @@ def list_partitions(pipeline: Pipeline, start: str | None, end: str | None) -> B
     plan = plan_backfill(contract.dataset, unit, first, last, objects, current)
     for state, meaning in MEANINGS.items():
         if names := plan.of(state):
-            get_run_logger().info("%s, %s: %s, %s", state, meaning, counted(len(names)), _spelt(plan.spans(state)))
+            get_run_logger().info(
+                "%s, %s: %s, %s", state, meaning, counted(len(names), "partition"), _spelt(plan.spans(state))
+            )
     if plan.changes:
         get_run_logger().info("Changed inputs: %s", ", ".join(plan.changes))
     return plan
@@ -116,18 +120,13 @@ def report_backfill(
         if len(failed) > SHOWN_FAILURES:
             reasons += f"\n  and {len(failed) - SHOWN_FAILURES:,} more, see the artifact"
         raise BackfillError(
-            f"{len(failed):,} of {counted(len(outcomes))} of {pipeline.name} failed,"
+            f"{len(failed):,} of {counted(len(outcomes), 'partition')} of {pipeline.name} failed,"
             f" {len(outcomes) - len(failed):,} succeeded; correct the errors and run the same backfill again:{reasons}"
         )
     if left and left.due:
         get_run_logger().warning("Still due: %s. Run the same backfill again", ", ".join(left.due[:SHOWN_SPANS]))
     elif left and not outcomes:
         get_run_logger().info("Nothing was due: no run of %s was started", pipeline.name)
-
-
-def counted(count: int) -> str:
-    """A number of partitions in words: `1 partition`, `2 partitions`."""
-    return f"{count:,} partition{'' if count == 1 else 's'}"
 
 
 def backfill_text(
@@ -139,13 +138,14 @@ def backfill_text(
         yield "No partition is delivered or loaded."
     if left is None:
         verb = "is" if len(plan.due) == 1 else "are"
-        yield f"{len(plan.due):,} of {counted(len(plan.partitions))} {verb} due. Nothing was written."
+        yield f"{len(plan.due):,} of {counted(len(plan.partitions), 'partition')} {verb} due. Nothing was written."
     elif not outcomes:
         yield f"Nothing was due: no run of {name} was started."
     else:
         failed = sum(bool(outcome.error) for outcome in outcomes)
         verb = "was" if len(outcomes) == 1 else "were"
-        yield f"{counted(len(outcomes))} {verb} run: {len(outcomes) - failed:,} succeeded, {failed:,} failed."
+        count = counted(len(outcomes), "partition")
+        yield f"{count} {verb} run: {len(outcomes) - failed:,} succeeded, {failed:,} failed."
         if failed:
             errors = [(outcome.partition, outcome.error) for outcome in outcomes if outcome.error]
             yield markdown_table(["failed partition", "error"], errors)
@@ -188,3 +188,27 @@ def report_finished(contract: Contract, partition: str, builds: Sequence[BuildRe
         write_finished(
             connection, contract.dataset, partition, loads, schemas, sql_digest(schemas), flow_run_id(), marks
         )
+
+
+def ended_backfill(result: BackfillPlan, plan: BackfillPlan, outcomes: Sequence[Outcome] | None) -> Ended[BackfillPlan]:
+    """Describe the end of a backfill's run in which no partition failed.
+
+    Args:
+        result: What the flow returns.
+        plan: Plan before the runs.
+        outcomes: Outcomes of the runs; None for a dry run.
+    """
+    if not plan.partitions:
+        return Ended(result, "no partition is delivered or loaded: nothing to do", "Skipped")
+    if outcomes is None:
+        return Ended(
+            result,
+            f"dry run: {len(plan.due):,} of {counted(len(plan.partitions), 'partition')} due; nothing was written",
+        )
+    states = [f"{len(names):,} {state}" for state in MEANINGS if state not in DUE and (names := plan.of(state))]
+    if not outcomes:
+        name: StateName = "Unchanged" if plan.of("unchanged") else "Skipped"
+        return Ended(result, f"nothing was due: {', '.join(states)}", name)
+    ends = [f"{count:,} {name}" for name, count in Counter(outcome.state for outcome in outcomes).items()]
+    left = [f"{len(result.due):,} still due"] if result.due else []
+    return Ended(result, "; ".join([f"{counted(len(outcomes), 'partition')} run: {', '.join(ends)}", *states, *left]))

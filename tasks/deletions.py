@@ -13,6 +13,7 @@ from tasks.engine.sync.deletions import close_deleted, reopen_returned
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table
+from tasks.run_summary import Ended, counted
 
 
 @step(task_run_name="merge_deletions")
@@ -76,3 +77,12 @@ def report_deletions(key: str, title: str, receipts: Sequence[DeletionReceipt]) 
     header = ["table", "keys in the source", "versions closed", "closed in the quarantine"]
     rows = [(x.table, x.key_count, x.closed_count, x.waiting_count) for x in receipts]
     publish_markdown(f"# {title}\n\n{markdown_table(header, rows)}", key=key, description=title)
+
+
+def ended_deletions(receipts: list[DeletionReceipt]) -> Ended[list[DeletionReceipt]]:
+    """Describe the end of a run that compares histories with their source."""
+    closed, waiting = sum(x.closed_count for x in receipts), sum(x.waiting_count for x in receipts)
+    text = f"{counted(len(receipts), 'table')} compared; {counted(closed, 'version')} closed"
+    if waiting:
+        text += f", {waiting:,} in the quarantine"
+    return Ended(receipts, text, "Completed" if closed or waiting else "Unchanged")

@@ -11,6 +11,7 @@ from tasks.engine.sync import runs as sync_runs
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table
+from tasks.run_summary import Ended
 
 
 @step(task_run_name="check_freshness {source.name}")
@@ -55,3 +56,11 @@ def report_freshness(key: str, pipeline: str, found: Freshness, limit: timedelta
     ]
     title = f"{pipeline}: the warehouse is {'stale' if found.is_stale else 'fresh'}"
     publish_markdown(f"# {title}\n\n{markdown_table(['fact', 'value'], facts)}", key=key, description=title)
+
+
+def ended_freshness(found: Freshness) -> Ended[Freshness]:
+    """Describe the end of a check's run."""
+    newest = found.in_warehouse or "none"
+    if found.is_stale:
+        return Ended(found, f"stale: the warehouse lacks the change of {found.overdue}; its newest change: {newest}")
+    return Ended(found, f"fresh: the newest change in the warehouse: {newest}")

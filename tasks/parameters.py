@@ -179,6 +179,21 @@ def named_by_range(name: str) -> Callable[[], str]:
     return run_name
 
 
+def named_by_months(name: str) -> Callable[[], str]:
+    """Name a flow run after its flow and its range of months, such as `events-insights-2021-01-to-2021-12`."""
+
+    def run_name() -> str:
+        since, until = (flow_run.parameters.get(key) for key in ("since", "until"))
+        return f"{name}-{since or 'first'}-to-{until or 'last'}" if since or until else f"{name}-all"
+
+    return run_name
+
+
+def named_by_source(name: str) -> Callable[[], str]:
+    """Name a flow run after its flow and its file, such as `events-profile-s3://lake/2021/04/events.csv`."""
+    return lambda: shown(f"{name}-{flow_run.parameters.get('source', '')}", RUN_NAME_LIMIT)
+
+
 def named_by_month(name: str) -> Callable[[], str]:
     """Name a flow run after its flow and its month, such as `events-monthly-2021-04`."""
     return lambda: f"{name}-{month_or_default(flow_run.parameters.get('month'))}"

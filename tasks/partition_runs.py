@@ -77,10 +77,18 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Outcome of the run of one partition; `error` is empty after a success."""
+    """Outcome of the run of one partition.
+
+    Attributes:
+        error: Why the run failed; empty after a success.
+        state: Name of the run's last state.
+        message: What the run did; empty after a failure.
+    """
 
     partition: str
     error: str
+    state: str = "Failed"
+    message: str = ""
 
 
 def pipeline_of(pipelines: Iterable[Pipeline], name: str) -> Pipeline:
@@ -177,7 +185,10 @@ def _deployed(
 
 def _outcome(partition: str, state: State[Any]) -> Outcome:
     reason = printable(state.message or "no reason given", REASON_LIMIT)
-    return Outcome(partition, "" if state.is_completed() else f"{state.name}: {reason}")
+    name = state.name or state.type.value
+    if state.is_completed():
+        return Outcome(partition, "", name, reason)
+    return Outcome(partition, f"{name}: {reason}", name)
 
 
 def _deployment_of(client: SyncPrefectClient, pipeline: Pipeline) -> DeploymentResponse | None:

@@ -1,5 +1,6 @@
 """Report what a load would do, without loading."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from prefect.logging import get_run_logger
@@ -11,6 +12,7 @@ from tasks.engine.receipts import ObjectRef
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table
+from tasks.run_summary import Ended, counted
 
 
 @step(task_run_name="report_plan {contract.dataset}")
@@ -81,3 +83,16 @@ def plan_text(plan: Plan) -> str:
         parts += [f"- {line}" for line in drift(planned)]
     parts.append("This plan changed nothing.")
     return "\n\n".join(parts)
+
+
+def ended_plan(plan: Plan) -> Ended[Plan]:
+    """Describe the end of a plan's run."""
+    found = Counter(outcome(planned) for planned in plan.objects)
+    parts = [f"{counted(count, 'object')}: {what}" for what, count in found.items()]
+    if plan.created:
+        parts.append(f"{counted(len(plan.created), 'table')} would be created")
+    if plan.statements:
+        parts.append(f"{counted(len(plan.statements), 'statement')} would change tables")
+    if plan.drift:
+        parts.append("the DDL step would refuse to change the tables")
+    return Ended(plan, "; ".join(parts) or "no object: nothing to plan", "Completed" if parts else "Skipped")

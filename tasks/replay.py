@@ -13,6 +13,7 @@ from tasks.engine.receipts import ReplayReceipt
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table, rejection_table
+from tasks.run_summary import Ended
 
 
 @step(task_run_name="load_rejected {contract.dataset} {partition}")
@@ -73,3 +74,14 @@ def report_replay(contract: Contract, partition: str | None, receipts: Sequence[
     key = f"replay-rejected-{contract.dataset}".replace("_", "-")
     publish_markdown(report, key=key, description=f"Rejected rows of {contract.dataset}")
     return report
+
+
+def ended_replay(receipts: list[ReplayReceipt]) -> Ended[list[ReplayReceipt]]:
+    """Describe the end of a replay's run."""
+    if not receipts:
+        return Ended(receipts, "no open rejected rows: nothing to replay", "Skipped")
+    loaded, left = sum(x.rows_loaded for x in receipts), sum(x.rows_left for x in receipts)
+    text = f"{loaded:,} rejected rows loaded, {left:,} rejected again"
+    if stale := stale_partitions(receipts):
+        text += f"; run the pipeline for {stale}"
+    return Ended(receipts, text, "Completed" if loaded else "Unchanged")

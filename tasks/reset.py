@@ -10,6 +10,7 @@ from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.schema.reset import ResetPlan, plan_reset, reset_dataset
 from tasks.policy import step
 from tasks.report import markdown_table
+from tasks.run_summary import Ended, counted
 
 
 @step(task_run_name="reset_tables {contract.dataset}")
@@ -57,3 +58,14 @@ def reset_text(plan: ResetPlan, *, is_dry: bool) -> str:
         parts += [f"- {uri}" for uri in plan.exports]
     parts.append("Dropping a table also drops the rights of other roles on it: grant them again after the next run.")
     return "\n\n".join(parts)
+
+
+def ended_reset(plan: ResetPlan, *, is_dry: bool) -> Ended[ResetPlan]:
+    """Describe the end of a reset's run."""
+    if not plan.tables and not plan.entries:
+        return Ended(plan, f"no table and no entry of {plan.dataset} exists", "Skipped")
+    rows, entries = (sum(count for _, count in counts) for counts in (plan.tables, plan.entries))
+    what = f"{counted(len(plan.tables), 'table')} with {rows:,} rows and {counted(entries, 'entry', 'entries')}"
+    if is_dry:
+        return Ended(plan, f"dry run: would remove {what} of {plan.dataset}; nothing was removed")
+    return Ended(plan, f"removed {what} of {plan.dataset}")

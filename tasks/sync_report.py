@@ -1,6 +1,7 @@
 """Report syncs: rows by table and operation, and the lag of the warehouse."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from prefect.logging import get_run_logger
@@ -10,6 +11,7 @@ from tasks.engine.receipts import SyncReceipt
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table
+from tasks.run_summary import Ended, counted, ended_with
 
 OPERATIONS: dict[DispositionKind, str] = {
     "append": "added",
@@ -94,3 +96,17 @@ def report_sync(key: str, pipeline: str, receipts: Sequence[SyncReceipt]) -> str
         lag_of(last),
     )
     return report
+
+
+def ended_sync(receipts: list[SyncReceipt]) -> Ended[list[SyncReceipt]]:
+    """Describe the end of a sync's run."""
+    rows = sum(count for receipt in receipts for _, count in receipt.row_counts)
+    ended = ended_with(
+        receipts,
+        [load for receipt in receipts for load in receipt.loads],
+        [build for receipt in receipts for build in receipt.builds],
+    )
+    if not rows:
+        return replace(ended, message=f"nothing changed in the source; {ended.message}")
+    runs = "" if len(receipts) == 1 else f" by {counted(len(receipts), 'run')}"
+    return replace(ended, message=f"{rows:,} extracted{runs}; {ended.message}", name="Completed")

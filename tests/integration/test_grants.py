@@ -90,7 +90,7 @@ def run(flow: Flow[Any, Any], **parameters: Any) -> Any:
 
     def call(task: Task[Any, Any], *arguments: Any, **named: Any) -> Any:
         is_shown = task.name.startswith("report_") and task.name != "report_finished"
-        return None if is_shown else task.fn(*arguments, **named)
+        return [] if is_shown else task.fn(*arguments, **named)
 
     with pytest.MonkeyPatch.context() as patch, disable_run_logger():
         patch.setattr(Task, "__call__", call)

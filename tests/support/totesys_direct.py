@@ -62,7 +62,7 @@ def run_here(flow: Flow[Any, Any], **parameters: Any) -> Any:
     """Run a flow's tasks one after the other, without a Prefect server between them, and without its reports."""
 
     def call(task: Task[Any, Any], *arguments: Any, **named: Any) -> Any:
-        return None if task.name.startswith("report_") else task.fn(*arguments, **named)
+        return [] if task.name.startswith("report_") else task.fn(*arguments, **named)
 
     with pytest.MonkeyPatch.context() as patch, disable_run_logger():
         patch.setattr(Task, "__call__", call)

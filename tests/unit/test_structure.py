@@ -93,11 +93,15 @@ def flow_errors(module: str, tree: ast.Module) -> Iterator[str]:
     if len(flows) != 1:
         yield f"{module}: expected one flow, found {[function.name for function, _ in flows]}"
     for function, decorator in flows:
+        if [name for name, _ in decorators(function)] != ["flow", "with_summary"]:
+            yield f"{module}: expected the decorators flow and with_summary, so that each run says what it did"
         keywords = {k.arg: ast.unparse(k.value) for k in decorator.keywords} if isinstance(decorator, ast.Call) else {}
         if function.name != stem:
             yield f"{module}: expected the flow's function to be called {stem}, found {function.name}"
         if keywords.get("name") != repr(stem.replace("_", "-")):
             yield f"{module}: expected name={stem.replace('_', '-')!r}, found {keywords.get('name')}"
+        if "flow_run_name" not in keywords:
+            yield f"{module}: expected a flow_run_name that says what the run is about"
         if (length := body_length(function)) > LONGEST_FLOW:
             yield f"{module}: expected a flow of at most {LONGEST_FLOW} lines, found {length}"
 
@@ -151,6 +155,7 @@ from tasks.engine.receipts import LoadReceipt
 from tasks.load import load_object
 
 @flow(name="orders-daily", flow_run_name="x")
+@with_summary
 def orders_daily() -> None:
     '''What it does.'''
     load_object()
@@ -217,6 +222,8 @@ def test_relative_import_is_an_error() -> None:
         ("def orders_daily", "def orders", "expected the flow's function to be called orders_daily, found orders"),
         ("@flow", "@step", "expected one flow, found []"),
         ("    load_object()\n", "    load_object()\n" * 26, "expected a flow of at most 25 lines, found 26"),
+        (', flow_run_name="x"', "", "expected a flow_run_name that says what the run is about"),
+        ("@with_summary\n", "", "expected the decorators flow and with_summary, so that each run says what it did"),
     ],
 )
 def test_flow_that_breaks_a_rule_is_an_error(old: str, new: str, message: str) -> None:
@@ -225,7 +232,7 @@ def test_flow_that_breaks_a_rule_is_an_error(old: str, new: str, message: str) -
 
 
 def test_two_flows_in_a_file_are_an_error() -> None:
-    second = '\n@prefect.flow(name="orders-daily")\nasync def orders_daily() -> None: ...\n'
+    second = '\n@prefect.flow(name="orders-daily", flow_run_name="x")\n@with_summary\nasync def orders_daily() -> None: ...\n'
     assert module_errors("flows.orders_daily", GOOD_FLOW + second) == [
         "flows.orders_daily: expected one flow, found ['orders_daily', 'orders_daily']"
     ]
