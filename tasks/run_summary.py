@@ -19,6 +19,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
 from prefect import State
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from tasks.engine.errors import TallyError
@@ -71,9 +72,18 @@ def _state_of(run: Callable[[], Ended[Any]]) -> State[Any]:
     try:
         ended = run()
     except Exception as error:
+        if _is_retried():
+            raise  # Prefect runs a flow again only after an exception, not after a returned state
         get_run_logger().error("The run failed:", exc_info=error)
         return Failed(message=error_text(error), data=error)
     return Completed(name=ended.name, message=printable(ended.message, SUMMARY_LIMIT), data=ended.result)
+
+
+def _is_retried() -> bool:
+    """Whether Prefect runs the flow again after a failure. The flows of this project set no retries."""
+    context = FlowRunContext.get()
+    retries = context.flow_run.empirical_policy.retries if context and context.flow_run else 0
+    return (flow_run.run_count or 1) <= (retries or 0)
 
 
 def error_text(error: BaseException) -> str:

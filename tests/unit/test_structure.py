@@ -232,7 +232,8 @@ def test_flow_that_breaks_a_rule_is_an_error(old: str, new: str, message: str) -
 
 
 def test_two_flows_in_a_file_are_an_error() -> None:
-    second = '\n@prefect.flow(name="orders-daily", flow_run_name="x")\n@with_summary\nasync def orders_daily() -> None: ...\n'
+    second = '\n@prefect.flow(name="orders-daily", flow_run_name="x")\n@with_summary\n'
+    second += "async def orders_daily() -> None: ...\n"
     assert module_errors("flows.orders_daily", GOOD_FLOW + second) == [
         "flows.orders_daily: expected one flow, found ['orders_daily', 'orders_daily']"
     ]
