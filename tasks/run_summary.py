@@ -19,7 +19,6 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
 from prefect import State
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from tasks.engine.errors import TallyError
@@ -80,10 +79,9 @@ def _state_of(run: Callable[[], Ended[Any]]) -> State[Any]:
 
 
 def _is_retried() -> bool:
-    """Whether Prefect runs the flow again after a failure. The flows of this project set no retries."""
+    """Whether Prefect may run the flow again after a failure. The flows of this project set no retries."""
     context = FlowRunContext.get()
-    retries = context.flow_run.empirical_policy.retries if context and context.flow_run else 0
-    return (flow_run.run_count or 1) <= (retries or 0)
+    return bool(context and context.flow_run and context.flow_run.empirical_policy.retries)
 
 
 def error_text(error: BaseException) -> str:
