@@ -32,7 +32,7 @@ DEATHS_OF_A_NEW_MONTH = {
     "table attached": Death(EXECUTE, containing="ATTACH PARTITION"),
     "about to commit": Death(COMMIT, "before"),
 }
-ARGUMENTS = {"key": "2021/04/events.csv", "partition": "2021-04"}
+ARGUMENTS = {"key": "2021/04/things.csv", "partition": "2021-04"}
 
 
 @pytest.mark.parametrize("death", DEATHS.values(), ids=DEATHS)

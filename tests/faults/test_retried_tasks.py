@@ -130,7 +130,7 @@ def test_object_overwritten_in_mid_read_is_loaded_as_it_is_then(
         if exchange.method == "GET":
             reads.append(answer.status)
         if reads == [200]:
-            direct.put_object(Bucket=source.uri.split("/")[2], Key="2021/04/events.csv", Body=HEADER + b"newest,\n" * 9)
+            direct.put_object(Bucket=source.uri.split("/")[2], Key="2021/04/things.csv", Body=HEADER + b"newest,\n" * 9)
             exchange.reply(answer, only=2_500_000)
         else:
             exchange.reply(answer)

@@ -20,7 +20,7 @@ def load_at_once(keys: dict[str, str]) -> list[str]:
 
 
 def test_two_runs_of_one_month_replace_it_once(postgres: Connection, replacement: Replacement) -> None:
-    job = Job("load", {"key": "2021/04/events.csv", "partition": "2021-04"}, settings=SETTINGS)
+    job = Job("load", {"key": "2021/04/things.csv", "partition": "2021-04"}, settings=SETTINGS)
     with replacement.watching() as seen, drivers(job, job) as (first, second):
         first.go()
         second.go()

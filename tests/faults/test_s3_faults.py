@@ -179,27 +179,27 @@ def test_object_overwritten_in_mid_read_fails_the_load_and_the_retry_loads_the_n
     def fault(exchange: Exchange) -> None:
         if exchange.number == 1:
             answer = exchange.forward()
-            direct.put_object(Bucket=lake().bucket, Key="2021/04/events.csv", Body=newest)
+            direct.put_object(Bucket=lake().bucket, Key="2021/04/things.csv", Body=newest)
             exchange.reply(answer, only=2_500_000)
         elif knows_if_match:
             exchange.reply(exchange.forward())
         else:
-            found = direct.get_object(Bucket=lake().bucket, Key="2021/04/events.csv")
+            found = direct.get_object(Bucket=lake().bucket, Key="2021/04/things.csv")
             headers = [("ETag", found["ETag"]), ("Content-Type", "text/csv")]
             exchange.reply(Answer(206, headers, found["Body"].read()))
 
-    with through_s3_proxy(endpoint, monkeypatch, fault), pytest.raises(ObjectChangedError, match=r"events\.csv"):
+    with through_s3_proxy(endpoint, monkeypatch, fault), pytest.raises(ObjectChangedError, match=r"things\.csv"):
         load(postgres, large)
     assert left_behind(postgres) == {}
     assert ranked_state(postgres) == replacement.before
-    stored = lake().head("2021/04/events.csv")
+    stored = lake().head("2021/04/things.csv")
     assert load(postgres, ObjectRef(large.uri, stored.version, stored.size_bytes, large.partition)).status == "replaced"
     assert names(postgres) == ["newest"] * 1000
 
 
 def test_compressed_object_is_resumed_too(postgres: Connection, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = HEADER + b"".join(b"%s,\n" % os.urandom(60).hex().encode() for _ in range(ROWS))
-    source = put(gzip.compress(plain, 1), "2021/04/events.csv.gz")
+    source = put(gzip.compress(plain, 1), "2021/04/things.csv.gz")
     fault = CutAfter("server", [source.size_bytes // 2, source.size_bytes // 3])
     monkeypatch.setattr(csv_reader, "CHUNK_BYTES", 1 << 18)
     with through_tcp_proxy(endpoint, monkeypatch, fault):

@@ -1,23 +1,20 @@
 """Listing what the lake holds for a partition, against a real S3 server."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from sample_dataset import THINGS, client, lake, load, names, put, ready_connection
+from sample_dataset import THINGS, lake, load, names, put, ready_connection
 
 from tasks.contracts import Contract
-from tasks.contracts.events import EVENTS
 from tasks.contracts.settings import Setting
 from tasks.engine.errors import ContractError, MissingObjectError
-from tasks.events.profile_sources import open_object
 from tasks.extract import objects_of
 
 pytestmark = pytest.mark.usefixtures("bucket")
 
-PREFIX = Setting("EVENTS_PREFIX", "raw/", "Prefix")
-KEY = Setting("EVENTS_KEY", "{year}/{month}/{day}/events.csv", "Template of keys")
-DAILY_EVENTS, DAILY_THINGS = (replace(contract, prefix=PREFIX, key=KEY) for contract in (EVENTS, THINGS))
+PREFIX = Setting("THINGS_PREFIX", "raw/", "Prefix")
+KEY = Setting("THINGS_KEY", "{year}/{month}/{day}/things.csv", "Template of keys")
+DAILY_THINGS = replace(THINGS, prefix=PREFIX, key=KEY)
 
 
 def keys_of(contract: Contract, month: str) -> list[str]:
@@ -27,24 +24,24 @@ def keys_of(contract: Contract, month: str) -> list[str]:
 
 
 def test_month_is_its_one_object_with_version_and_size() -> None:
-    put(b"other", "2021/05/events.csv")
-    put(b"foreign", "2021/04/events.csv.bak")
-    source = put(b"data", "2021/04/events.csv")
-    assert objects_of(lake(), EVENTS, "2021-04") == [source]
+    put(b"other", "2021/05/things.csv")
+    put(b"foreign", "2021/04/things.csv.bak")
+    source = put(b"data", "2021/04/things.csv")
+    assert objects_of(lake(), THINGS, "2021-04") == [source]
 
 
 def test_month_of_daily_keys_is_all_its_days_in_order() -> None:
-    days = [f"raw/2021/04/{day:02d}/events.csv" for day in (30, 2, 1, 10)]
-    for key in [*days, "raw/2021/05/01/events.csv", "raw/2021/04/31/events.csv", "raw/2021/04/01/other.csv",
-                "2021/04/01/events.csv", "raw/2021/04/events.csv"]:  # fmt: skip
+    days = [f"raw/2021/04/{day:02d}/things.csv" for day in (30, 2, 1, 10)]
+    for key in [*days, "raw/2021/05/01/things.csv", "raw/2021/04/31/things.csv", "raw/2021/04/01/other.csv",
+                "2021/04/01/things.csv", "raw/2021/04/things.csv"]:  # fmt: skip
         put(b"x", key)
-    assert keys_of(DAILY_EVENTS, "2021-04") == sorted(days)
+    assert keys_of(DAILY_THINGS, "2021-04") == sorted(days)
 
 
 @pytest.mark.usefixtures("database")
 def test_month_of_daily_objects_is_loaded_and_one_day_replaced_alone() -> None:
     def deliver(day: int, text: str) -> None:
-        put(f"name,day\n{text},2021-04-{day:02d}\n".encode(), f"raw/2021/04/{day:02d}/events.csv")
+        put(f"name,day\n{text},2021-04-{day:02d}\n".encode(), f"raw/2021/04/{day:02d}/things.csv")
 
     for day in range(1, 31):
         deliver(day, f"d{day:02d}")
@@ -61,13 +58,13 @@ def test_month_of_daily_objects_is_loaded_and_one_day_replaced_alone() -> None:
 
 def test_missing_month_names_the_key_and_the_nearest_months() -> None:
     for month in ("2020/01", "2020/11", "2021/01", "2021/05", "2021/06", "2022/02"):
-        put(b"x", f"{month}/events.csv")
+        put(b"x", f"{month}/things.csv")
     put(b"x", "2021/03/other.csv")
     with pytest.raises(MissingObjectError) as caught:
-        objects_of(lake(), EVENTS, "2021-03")
+        objects_of(lake(), THINGS, "2021-03")
     bucket = lake().bucket
     assert str(caught.value) == (
-        f"no object for 2021-03: expected s3://{bucket}/2021/03/events.csv, found none in bucket {bucket};"
+        f"no object for 2021-03: expected s3://{bucket}/2021/03/things.csv, found none in bucket {bucket};"
         " the nearest that exist: 2021-01, 2021-05, 2021-06."
         " Run again when it has been delivered, or run another month"
     )
@@ -75,43 +72,17 @@ def test_missing_month_names_the_key_and_the_nearest_months() -> None:
 
 def test_missing_month_of_daily_keys_names_each_month_once() -> None:
     for day in range(1, 6):
-        put(b"x", f"raw/2021/01/{day:02d}/events.csv")
-    with pytest.raises(MissingObjectError, match=r"raw/2021/04/01/events.csv.* nearest that exist: 2021-01\. Run"):
-        objects_of(lake(), DAILY_EVENTS, "2021-04")
+        put(b"x", f"raw/2021/01/{day:02d}/things.csv")
+    with pytest.raises(MissingObjectError, match=r"raw/2021/04/01/things.csv.* nearest that exist: 2021-01\. Run"):
+        objects_of(lake(), DAILY_THINGS, "2021-04")
 
 
 def test_missing_month_of_an_empty_bucket_points_at_the_settings() -> None:
     with pytest.raises(MissingObjectError, match="none at all, check the prefix and the key"):
-        objects_of(lake(), EVENTS, "2021-04")
+        objects_of(lake(), THINGS, "2021-04")
 
 
 def test_partition_of_a_dataset_without_any_is_refused() -> None:
-    whole = Contract("whole", "s.whole", "whole", EVENTS.columns, EVENTS.prefix, EVENTS.key)
+    whole = Contract("whole", "s.whole", "whole", THINGS.columns, THINGS.prefix, THINGS.key)
     with pytest.raises(ContractError, match="dataset whole has no partitions: expected none, asked for 2021-04"):
         objects_of(lake(), whole, "2021-04")
-
-
-def test_source_is_opened_from_the_lake_pinned_to_its_version() -> None:
-    source = put(b"one")
-    with open_object(source.uri) as file:
-        assert file.read() == b"one"
-    with pytest.raises(MissingObjectError, match=r"no object s3://.*nowhere"), open_object(lake().uri("nowhere")):
-        pass
-
-
-def test_source_is_opened_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_bytes(b"local")
-    with open_object(str(path)) as file:
-        assert file.read() == b"local"
-    with pytest.raises(MissingObjectError, match=f"no file {path}.bak"), open_object(f"{path}.bak"):
-        pass
-
-
-def test_source_of_another_bucket_is_opened_with_the_same_credentials() -> None:
-    put(b"one")
-    here = lake().bucket
-    other = f"{here}-other"
-    with pytest.raises(MissingObjectError, match=f"s3://{other}/2021"), open_object(f"s3://{other}/2021/04/events.csv"):
-        pass
-    assert client().list_objects_v2(Bucket=here)["KeyCount"] == 1

@@ -14,9 +14,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from sample_dataset import lake, ready_connection
-
-from deployments.samples.events import COLUMNS
-from tasks.contracts.events import EVENTS
+from sample_visits import COLUMNS, HEADER, VISITS
 
 pytestmark = [
     pytest.mark.usefixtures("database", "bucket"),
@@ -30,14 +28,14 @@ LONG = (16 << 20) - 500
 LOAD = """
 import sys
 from pathlib import Path
-from tasks.contracts.events import EVENTS
 from tasks.engine.errors import Permanent
 from tasks.engine.settings import RunSettings
 from sample_dataset import connection, load, ref
+from sample_visits import VISITS
 settings = RunSettings(load_memory_mb=sys.argv[2], max_rejected_rows=10**9)
 with connection("memory") as warehouse:
     try:
-        receipt = load(warehouse, ref(sys.argv[1]), contract=EVENTS, settings=settings)
+        receipt = load(warehouse, ref(sys.argv[1]), contract=VISITS, settings=settings)
         print(receipt.rows_loaded, receipt.rows_rejected)
     except Permanent as error:
         print(type(error).__name__)
@@ -56,9 +54,6 @@ def row(**values: object) -> bytes:
 
 def line(**values: object) -> bytes:
     return json.dumps(record(**values)).encode() + b"\n"
-
-
-HEADER = ",".join(COLUMNS).encode() + b"\n"
 
 
 def csv_open_quote() -> Iterator[bytes]:
@@ -222,8 +217,8 @@ CASES = [
 def test_peak_memory_of_a_hostile_object_stays_within_the_limit(
     content: Callable[[], Iterator[bytes]], suffix: str, limit_mb: int, outcome: str
 ) -> None:
-    key = f"hostile/events.{suffix}"
-    with ready_connection(EVENTS):
+    key = f"hostile/visits.{suffix}"
+    with ready_connection(VISITS):
         lake().write(key, content(), "binary/octet-stream")
         done = subprocess.run(
             [sys.executable, "-c", LOAD, key, str(limit_mb)],

@@ -8,10 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from sample_dataset import STRICT, load, put, ready_connection
+from sample_dataset import STRICT, THINGS, load, put, ready_connection
 
 from tasks.contracts import Column, Contract, Partition
-from tasks.contracts.events import EVENTS
 from tasks.contracts.jsonb import JSONB
 from tasks.contracts.types import BIGINT, BOOLEAN, INTEGER, NUMERIC, TEXT, TIMESTAMPTZ
 from tasks.engine.errors import ContractError, ShrinkError, UnreadableObjectError
@@ -33,8 +32,8 @@ ORDERS = Contract(
         Column("line_items", JSONB, "Line items."),
         Column("note", TEXT, "Note."),
     ),
-    prefix=EVENTS.prefix,
-    key=EVENTS.key,
+    prefix=THINGS.prefix,
+    key=THINGS.key,
     partition=Partition(column="day", unit="day"),
     records_key="orders",
 )

@@ -25,7 +25,7 @@ from tasks.engine.settings import LakeSettings
 
 pytestmark = [pytest.mark.usefixtures("bucket"), pytest.mark.every_store]
 
-KEY = "2021/04/events.csv"
+KEY = "2021/04/things.csv"
 STRANGE = "Ünï/a b+c%20&?#='\"/(1).csv"
 
 

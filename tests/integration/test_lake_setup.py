@@ -46,7 +46,7 @@ def lake_of(server: S3Server, bucket: str) -> Lake:
 
 
 def test_server_without_buckets_says_so(empty_server: S3Server) -> None:
-    assert refused(lake_of(empty_server, "totesys-csv")).startswith("No buckets found: expected totesys-csv, found no")
+    assert refused(lake_of(empty_server, "office-csv")).startswith("No buckets found: expected office-csv, found no")
 
 
 def test_missing_bucket_among_others_says_so(bucket: str) -> None:

@@ -89,8 +89,8 @@ def test_load_over_its_budget_keeps_counts_reasons_and_bounded_examples(warehous
 @pytest.mark.parametrize(
     ("data", "key", "kind"),
     [
-        (b"na\0me,dag\nx,y\n", "2021/04/events.csv", ContractError),
-        (gzip.compress(HEADER + b"a,2021-04-01\n", mtime=0)[:-9], "2021/04/events.csv.gz", UnreadableObjectError),
+        (b"na\0me,dag\nx,y\n", "2021/04/things.csv", ContractError),
+        (gzip.compress(HEADER + b"a,2021-04-01\n", mtime=0)[:-9], "2021/04/things.csv.gz", UnreadableObjectError),
     ],
 )
 def test_object_that_cannot_be_read_leaves_its_reason(
@@ -186,10 +186,10 @@ BAD = b"some name that is quite long to make the row longer,never\n"
 @pytest.mark.parametrize(
     ("settings", "key", "most"),
     [
-        (STRICT, "2021/04/events.csv", 0.15),
-        (RunSettings(), "2021/04/events.csv", 0.35),
-        (STRICT, "2021/04/events.csv.gz", 1.0),
-        (RunSettings(), "2021/04/events.ndjson", 0.35),
+        (STRICT, "2021/04/things.csv", 0.15),
+        (RunSettings(), "2021/04/things.csv", 0.35),
+        (STRICT, "2021/04/things.csv.gz", 1.0),
+        (RunSettings(), "2021/04/things.ndjson", 0.35),
     ],
 )
 def test_file_of_a_million_bad_rows_is_not_read_to_its_end(
@@ -207,7 +207,7 @@ def test_file_of_a_million_bad_rows_is_not_read_to_its_end(
     assert warehouse.execute("SELECT count(*) FROM ledger.rejected_rows").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("key", ["2021/04/events.csv", "2021/04/events.csv.gz", "2021/04/events.ndjson"])
+@pytest.mark.parametrize("key", ["2021/04/things.csv", "2021/04/things.csv.gz", "2021/04/things.ndjson"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 1.0])
 def test_load_whose_good_rows_come_last_is_not_refused(warehouse: Connection, key: str, share: float) -> None:
     """The estimate of further rows counts all of the shortest possible valid rows."""

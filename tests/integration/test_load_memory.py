@@ -13,9 +13,8 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from sample_dataset import lake, ready_connection
+from sample_visits import COLUMNS, HEADER, VISITS, visit_records
 
-from deployments.samples.events import COLUMNS, events_csv
-from tasks.contracts.events import EVENTS
 from tasks.engine.settings import RunSettings
 
 pytestmark = [
@@ -34,12 +33,12 @@ ROWS = 73_000
 LOAD = """
 import sys
 from pathlib import Path
-from tasks.contracts.events import EVENTS
 from tasks.engine.settings import RunSettings
 from sample_dataset import connection, load, ref
+from sample_visits import VISITS
 settings = RunSettings(load_memory_mb=sys.argv[2])
 with connection("memory") as warehouse:
-    receipt = load(warehouse, ref(sys.argv[1]), contract=EVENTS, settings=settings)
+    receipt = load(warehouse, ref(sys.argv[1]), contract=VISITS, settings=settings)
 # Not from getrusage: that counts the memory of the process that this one was forked from as well.
 peak = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
 print(receipt.rows_loaded, int(peak) / 1024)
@@ -49,11 +48,11 @@ print(receipt.rows_loaded, int(peak) / 1024)
 @pytest.fixture(scope="module")
 def block() -> bytes:
     """Records without a header."""
-    return b"".join(events_csv("2021-04", ROWS, bad_rows=0)).partition(b"\n")[2]
+    return visit_records(ROWS)
 
 
 def csv(block: bytes, count: int) -> Iterator[bytes]:
-    yield ",".join(COLUMNS).encode() + b"\n"
+    yield HEADER
     yield from [block] * count
 
 
@@ -123,9 +122,9 @@ def test_peak_memory_of_a_load_does_not_grow_with_the_object(
     block: bytes, suffix: str, content: Callable[[bytes, int], Iterator[bytes]], counts: tuple[int, ...]
 ) -> None:
     peaks = []
-    with ready_connection(EVENTS):
+    with ready_connection(VISITS):
         for count in counts:
-            key = f"{count}/events.{suffix}"
+            key = f"{count}/visits.{suffix}"
             lake().write(key, content(block, count), "binary/octet-stream")
             peaks.append(peak_of_load(key, count * ROWS, SMALL_MB))
     assert max(peaks) < SMALL_MB, peaks
@@ -134,6 +133,6 @@ def test_peak_memory_of_a_load_does_not_grow_with_the_object(
 
 def test_peak_memory_of_a_load_stays_within_the_limit_that_is_set_by_default(block: bytes) -> None:
     default_mb = RunSettings().load_memory_mb
-    with ready_connection(EVENTS):
-        lake().write("9/events.csv", csv(block, 9), "text/csv")
-        assert peak_of_load("9/events.csv", 9 * ROWS, default_mb) < default_mb
+    with ready_connection(VISITS):
+        lake().write("9/visits.csv", csv(block, 9), "text/csv")
+        assert peak_of_load("9/visits.csv", 9 * ROWS, default_mb) < default_mb

@@ -11,7 +11,6 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from events_oracle import read_events
 from sample_dataset import (
     HEADER,
     STRICT,
@@ -27,8 +26,6 @@ from sample_dataset import (
     state,
 )
 
-from deployments.samples.events import events_csv
-from tasks.contracts.events import EVENTS
 from tasks.engine.errors import (
     ContractError,
     ErrorBudgetError,
@@ -56,28 +53,6 @@ def postgres(database: str, bucket: str) -> Iterator[warehouse.Connection]:
     del database, bucket  # they set the environment
     with ready_connection() as opened:
         yield opened
-
-
-@pytest.mark.every_store
-def test_loaded_events_equal_the_oracle(database: str) -> None:
-    data = b"".join(events_csv("2021-06", 3000, bad_rows=20))
-    expected = read_events(data)
-    with ready_connection(EVENTS) as postgres:
-        receipt = load(postgres, put(data, "2021/06/events.csv", "2021-06"), contract=EVENTS)
-        counts = (receipt.rows_read, receipt.rows_loaded, receipt.rows_rejected)
-        assert counts == (expected.rows_read, expected.rows_loaded, len(expected.rejected)) == (3000, 2980, 20)
-    with psycopg.connect(database) as other:
-        rows = other.execute(
-            "SELECT id, occurred_at, event_date, email, company, country, ip, uri, action, tags"
-            " FROM events_staging.events"
-        ).fetchall()
-        rejected = other.execute("SELECT line_number, column_name, raw FROM ledger.rejected_rows ORDER BY 1").fetchall()
-    assert sorted(map(repr, rows)) == sorted(
-        repr((r.id, r.occurred_at, r.event_date, r.email, r.company, r.country, r.ip, r.uri, r.action,
-              None if r.tags is None else list(r.tags)))
-        for r in expected.rows
-    )  # fmt: skip
-    assert rejected == [(r.line_number, r.column, r.raw) for r in expected.rejected]
 
 
 def test_load_holds_rows_rejected_rows_and_entry(postgres: warehouse.Connection) -> None:
@@ -122,14 +97,14 @@ def test_loaded_version_that_is_delivered_again_is_skipped(postgres: warehouse.C
 def test_unchanged_object_is_not_even_read(postgres: warehouse.Connection) -> None:
     source = put(HEADER + b"a,\n")
     load(postgres, source)
-    client().delete_object(Bucket=lake().bucket, Key="2021/04/events.csv")
+    client().delete_object(Bucket=lake().bucket, Key="2021/04/things.csv")
     assert load(postgres, source).status == "unchanged"
 
 
 @pytest.mark.every_store
 def test_new_version_replaces_only_the_rows_of_its_object(postgres: warehouse.Connection) -> None:
     put_days = [put(HEADER + name + b",\n", f"2021/04/{name.decode()}.csv") for name in (b"a", b"b")]
-    other_month = put(HEADER + b"m,\n", "2021/05/events.csv", "2021-05")
+    other_month = put(HEADER + b"m,\n", "2021/05/things.csv", "2021-05")
     for source in (*put_days, other_month):
         load(postgres, source)
     changed = put(HEADER + b"A,\nAA,\nbad\n", "2021/04/a.csv")
@@ -289,10 +264,10 @@ def test_unknown_columns_are_reported_and_not_loaded(postgres: warehouse.Connect
 @pytest.mark.parametrize(
     ("data", "key", "error"),
     [
-        (b"a,2021-04-01\n", "2021/04/events.csv", ContractError),
-        (b"name,day,name\n", "2021/04/events.csv", ContractError),
-        (b"no gzip", "2021/04/events.csv.gz", UnreadableObjectError),
-        (HEADER, "2021/04/events.txt", ContractError),
+        (b"a,2021-04-01\n", "2021/04/things.csv", ContractError),
+        (b"name,day,name\n", "2021/04/things.csv", ContractError),
+        (b"no gzip", "2021/04/things.csv.gz", UnreadableObjectError),
+        (HEADER, "2021/04/things.txt", ContractError),
     ],
 )
 def test_unreadable_object_leaves_no_rows(
@@ -309,7 +284,7 @@ def test_object_that_changed_since_it_was_listed_is_not_loaded(postgres: warehou
     before = state(postgres)
     listed = put(HEADER + b"b,\n")
     put(HEADER + b"c,\n")
-    with pytest.raises(ObjectChangedError, match=r"s3://.*events.csv"):
+    with pytest.raises(ObjectChangedError, match=r"s3://.*things.csv"):
         load(postgres, listed)
     assert state(postgres) == before
     assert load(postgres, ref()).status == "replaced"
@@ -321,11 +296,11 @@ def test_object_that_changes_in_mid_read_is_loaded_as_one_version_or_not_at_all(
     postgres: warehouse.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_reader, "PARQUET_ROWS", 1000)
-    source = put(parquet_of(30_000), "2021/04/events.parquet")
+    source = put(parquet_of(30_000), "2021/04/things.parquet")
 
     def replace(_: int, rows: int) -> None:
         if rows == 1000:
-            put(parquet_of(10), "2021/04/events.parquet")
+            put(parquet_of(10), "2021/04/things.parquet")
 
     with pytest.raises(ObjectChangedError):
         load(postgres, source, on_progress=replace)
@@ -343,7 +318,7 @@ def parquet_of(rows: int) -> bytes:
 @pytest.mark.every_store
 def test_object_that_is_gone_is_an_error(postgres: warehouse.Connection) -> None:
     source = put(HEADER + b"a,\n")
-    client().delete_object(Bucket=lake().bucket, Key="2021/04/events.csv")
+    client().delete_object(Bucket=lake().bucket, Key="2021/04/things.csv")
     with pytest.raises(LakeError, match="NoSuchKey"):
         load(postgres, source)
     assert state(postgres)["loads"] == []
@@ -432,7 +407,7 @@ def test_load_of_a_month_goes_on_while_another_one_is_being_loaded(
     postgres: warehouse.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "LOCK_WAIT", "2s")
-    other = put(HEADER + b"b,\n", "2021/05/events.csv", "2021-05")
+    other = put(HEADER + b"b,\n", "2021/05/things.csv", "2021-05")
     statuses = []
 
     def load_other(_: int, __: int) -> None:

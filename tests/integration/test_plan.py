@@ -43,7 +43,7 @@ def plan_of(postgres: Connection, *sources: ObjectRef, contract: Contract = ALIA
     return plan_loads(postgres, lake(), contract, sources)
 
 
-def planned(postgres: Connection, data: bytes, key: str = "2021/04/events.csv", **options: Any) -> ObjectPlan:
+def planned(postgres: Connection, data: bytes, key: str = "2021/04/things.csv", **options: Any) -> ObjectPlan:
     return plan_of(postgres, put(data, key), **options).objects[0]
 
 

@@ -13,7 +13,6 @@ import pytest
 from sample_dataset import HEADER, THINGS, connection, load, names, put, ready_connection, state
 
 from tasks.contracts import Column, Contract
-from tasks.contracts.events import EVENTS
 from tasks.contracts.types import DATE, TEXT
 from tasks.engine.errors import ContractError
 from tasks.engine.ledger import loads_of
@@ -278,20 +277,3 @@ def test_rejections_are_counted_by_reason_with_open_examples_first(postgres: Con
     assert (day.reason, day.row_count, day.open_count) == ("day: expected a date YYYY-MM-DD", 3, 2)
     assert day.examples == ((2, b"a,x"), (4, b"c,y"), (3, b"b,2021/04/01"))
     assert (width.row_count, width.open_count, width.examples) == (1, 1, ((5, b"d"),))
-
-
-def test_events_are_replayed_with_all_their_types(database: str) -> None:
-    del database
-    row = b"%b,%b,a@acme.com,Palau,192.0.2.59,index,visit,\"['Mr', 'it''s']\"\n"
-    ids = [b"d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d", b"d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5e"]
-    data = b"id,timestamp,email,country,ip,uri,action,tags\n" + row % (ids[0], b"2021-04-01")
-    data += row % (ids[1], b"2021/04/02")
-    with ready_connection(EVENTS) as postgres:
-        load(postgres, put(data), contract=EVENTS)
-        postgres.execute("UPDATE ledger.rejected_rows SET raw = replace(encode(raw, 'escape'), '/', '-')::bytea")
-        (receipt,) = replay(postgres, EVENTS)
-        assert receipt.rows_loaded == 1
-        rows = postgres.execute(
-            "SELECT count(*), count(DISTINCT (email, company, country, ip, tags)) FROM events_staging.events"
-        ).fetchall()
-    assert rows == [(2, 1)]

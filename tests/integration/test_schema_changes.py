@@ -32,7 +32,7 @@ def contract_of(*columns: Column, span: Span = "plain", **changes: Any) -> Contr
         "month": Partition(column="month", unit="month"),
         "year": Partition(column="day", unit="day", span="year"),
     }
-    keys = ("events.csv",) if span == "plain" else ()
+    keys = ("things.csv",) if span == "plain" else ()
     return replace(THINGS, columns=columns, partition=partitions.get(span), keys=keys, **changes)
 
 

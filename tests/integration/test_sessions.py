@@ -10,11 +10,9 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sample_dataset import HEADER, STRICT, client, connection, lake, load, names, put, ready_connection
-from totesys_extracts import BY_NAME, snapshot
+from sample_source import OFFICE, create_office, department_names, office_snapshot
 
 from deployments.local import embedded
-from deployments.samples import totesys as sample_totesys
-from tasks.contracts.totesys_source import TOTESYS_SOURCE
 from tasks.engine.errors import WarehouseError, WarehouseUnavailableError, errors_at, is_transient
 from tasks.engine.export.exporter import Export, write_exports
 from tasks.engine.settings import DatabaseSettings, WarehouseSettings, read_source, read_warehouse
@@ -186,14 +184,13 @@ def test_database_that_is_not_utf_8_is_refused(
 def test_source_in_latin_1_is_read_and_one_without_an_encoding_refused(other_encoding: tuple[str, str]) -> None:
     encoding, dsn = other_encoding
     with psycopg.connect(dsn, autocommit=True) as owner:
-        sample_totesys.create_source(owner)
-        owner.execute("INSERT INTO department VALUES (1, %s, 'x', NULL, now(), now())", ["Per\xfa"])
+        create_office(owner, "Per\xfa")
     if encoding == "SQL_ASCII":
-        with pytest.raises(WarehouseError, match=r"source session.*found SQL_ASCII"), snapshot(dsn):
+        with pytest.raises(WarehouseError, match=r"source session.*found SQL_ASCII"), office_snapshot(dsn):
             pass
         return
-    with snapshot(dsn) as opened:
-        assert "Perú".encode() in b"".join(opened.copy_changed(BY_NAME["department"], None))
+    with office_snapshot(dsn) as opened:
+        assert department_names(opened) == ["Perú"]
 
 
 def test_names_and_passwords_may_hold_any_letter(
@@ -221,7 +218,7 @@ def no_block() -> dict[str, str]:
     raise AssertionError
 
 
-@pytest.mark.parametrize("origin", ["WAREHOUSE_DSN", "block `warehouse`", "TOTESYS_DSN", "secret login"])
+@pytest.mark.parametrize("origin", ["WAREHOUSE_DSN", "block `warehouse`", "OFFICE_DSN", "secret login"])
 def test_wrong_password_says_where_the_dsn_came_from(database: str, origin: str) -> None:
     parts = _parts(make_conninfo(database, password="hunter2"))
     dsn = make_conninfo(**parts)
@@ -229,9 +226,9 @@ def test_wrong_password_says_where_the_dsn_came_from(database: str, origin: str)
     settings = {
         "WAREHOUSE_DSN": lambda: read_warehouse({"WAREHOUSE_DSN": dsn}, no_block),
         "block `warehouse`": lambda: read_warehouse({}, lambda: {"dsn": dsn}),
-        "TOTESYS_DSN": lambda: read_source(TOTESYS_SOURCE, {"TOTESYS_DSN": dsn}, lambda _: ""),
+        "OFFICE_DSN": lambda: read_source(OFFICE, {"OFFICE_DSN": dsn}, lambda _: ""),
         "secret login": lambda: read_source(
-            TOTESYS_SOURCE, {"TOTESYS_SECRET": "login"}, lambda _: secret + f'"database": "{parts["dbname"]}"}}'
+            OFFICE, {"OFFICE_SECRET": "login"}, lambda _: secret + f'"database": "{parts["dbname"]}"}}'
         ),
     }[origin]()
     with pytest.raises(WarehouseError, match=f"28P01.*Correct the user or the password in {origin}") as caught:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from sample_dataset import THINGS
 
 from tasks.contracts.catalog import contracts
-from tasks.contracts.events import EVENTS
 from tasks.engine import ledger
 from tasks.engine.build import sql_files
 from tasks.engine.build.builder import build_tables, run_checks
@@ -112,20 +112,23 @@ def statuses(receipts: list[BuildReceipt]) -> dict[str, str]:
 # DDL
 
 
+ADDRESSES = sorted(".".join(path.parent.parts[-2:]) for path in sql_files.ROOT.glob("*/*/table.sql"))
+SCHEMAS = sorted({address.partition(".")[0] for address in ADDRESSES})
+
+
 def test_ddl_of_the_project_is_applied_once(connection: Connection) -> None:
-    schemas = ["events_staging", "events_marts"]
-    applied = apply_ddl(connection, [EVENTS], schemas)
-    assert applied.index("ledger") < applied.index("ledger.loads") < applied.index("events_staging.events")
-    assert applied.index("events_staging.events") < applied.index("events_staging.events_ingested")
-    assert {"ledger.rejected_rows", "events_marts.event_counts_by_tag"} <= set(applied)
-    assert apply_ddl(connection, [EVENTS], schemas) == []
+    known = list(contracts().values())
+    applied = apply_ddl(connection, known, SCHEMAS)
+    assert applied.index("ledger") < applied.index("ledger.loads")
+    assert {*ADDRESSES, *(contract.table for contract in known)} <= set(applied)
+    assert all(applied.index(contract.table) > applied.index("ledger.loads") for contract in known)
+    assert apply_ddl(connection, known, SCHEMAS) == []
 
 
-def test_ddl_is_idempotent_where_the_ledger_forgot_it(connection: Connection) -> None:
-    schemas = ["events_staging", "events_marts"]
-    applied = apply_ddl(connection, [EVENTS], schemas)
+def test_ddl_is_idempotent_where_the_ledger_forgot_it(connection: Connection, root: Path) -> None:
+    applied = apply_ddl(connection, [THINGS], ["shop"], root)
     connection.execute("TRUNCATE ledger.applied_files")
-    again = apply_ddl(connection, [EVENTS], schemas)
+    again = apply_ddl(connection, [THINGS], ["shop"], root)
     assert again == [name for name in applied if "." in name]  # an existing schema does not change
 
 
@@ -155,10 +158,12 @@ def test_per_cent_sign_in_ddl_is_taken_as_it_is(connection: Connection, root: Pa
     assert connection.execute("SELECT obj_description('shop.sales'::regclass)").fetchone() == ("100 %, %s, %(day)s",)
 
 
-def test_ddl_applied_by_two_at_once_is_applied_by_one(open_connection: Connect, connection: Connection) -> None:
+def test_ddl_applied_by_two_at_once_is_applied_by_one(
+    open_connection: Connect, connection: Connection, root: Path
+) -> None:
     def apply() -> list[str]:
         with open_connection() as own:
-            return apply_ddl(own, [EVENTS], ["events_staging", "events_marts"])
+            return apply_ddl(own, [THINGS], ["shop"], root)
 
     with ThreadPoolExecutor(2) as pool:
         with connection.transaction():
@@ -167,7 +172,7 @@ def test_ddl_applied_by_two_at_once_is_applied_by_one(open_connection: Connect, 
             wait_for_waiting(open_connection, 2)
         first, second = sorted((future.result(timeout=30) for future in futures), key=len)
     assert first == []
-    assert {"ledger.loads", "events_staging.events", "events_marts.event_counts_by_tag"} <= set(second)
+    assert {"ledger.loads", "things_staging.things", "shop.a_totals"} <= set(second)
 
 
 def wait_for_waiting(open_connection: Connect, count: int) -> None:
@@ -182,18 +187,18 @@ def wait_for_waiting(open_connection: Connect, count: int) -> None:
 
 
 def test_partition_made_by_two_at_once_is_made_once(open_connection: Connect, connection: Connection) -> None:
-    apply_ddl(connection, [EVENTS], [])
+    apply_ddl(connection, [THINGS], [])
 
     def ensure() -> str:
         with open_connection() as own:
-            return ensure_partition(own, EVENTS, DAY)
+            return ensure_partition(own, THINGS, DAY)
 
     with ThreadPoolExecutor(2) as pool:
         with connection.transaction():
-            lock(connection, "partitions of events_staging.events")
+            lock(connection, "partitions of things_staging.things")
             futures = [pool.submit(ensure) for _ in range(2)]
             wait_for_waiting(open_connection, 2)
-        assert [future.result(timeout=30) for future in futures] == ["events_staging.events_2021_04"] * 2
+        assert [future.result(timeout=30) for future in futures] == ["things_staging.things_2021_04"] * 2
 
 
 def name_errors(connection: Connection, schemas: list[str]) -> list[str]:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sample_dataset import connection, lake, load, put, ref
+from sample_dataset import THINGS, connection, lake, load, put, ref
 
 from tasks.backfill import objects_between
 from tasks.contracts import Column, Contract, Partition
-from tasks.contracts.commerce import PREFIX
-from tasks.contracts.events import EVENTS
 from tasks.contracts.keys import partition_value
-from tasks.contracts.orders import ORDERS
+from tasks.contracts.settings import Setting
 from tasks.contracts.types import INTEGER, TEXT
 from tasks.engine.backfill.finished_partitions import write_finished
 from tasks.engine.backfill.planner import BackfillPlan, plan_backfill
@@ -33,8 +31,8 @@ FACTS = Contract(
     table="raw.facts",
     description="One row per fact.",
     columns=(Column("country", TEXT, "Country."), Column("amount", INTEGER, "Amount.")),
-    prefix=EVENTS.prefix,
-    key=EVENTS.key,
+    prefix=THINGS.prefix,
+    key=THINGS.key,
     partition=Partition(column="month", unit="month"),
 )
 RATES = Contract(
@@ -42,8 +40,8 @@ RATES = Contract(
     table="raw.rates",
     description="One row per country and month.",
     columns=(Column("country", TEXT, "Country."), Column("rate", INTEGER, "Rate.")),
-    prefix=ORDERS.prefix,
-    key=EVENTS.key,
+    prefix=Setting("RATES_PREFIX", "rates/", "Prefix of the keys"),
+    key=THINGS.key,
     partition=Partition(column="month", unit="month"),
     is_optional=True,
 )
@@ -52,7 +50,7 @@ NAMES = Contract(
     table="raw.names",
     description="One row per country.",
     columns=(Column("country", TEXT, "Country."), Column("name", TEXT, "Name.")),
-    prefix=PREFIX,
+    prefix=Setting("NAMES_PREFIX", "names/", "Prefix of the keys"),
     keys=("names.csv",),
     is_optional=True,
 )
@@ -159,7 +157,7 @@ class Pipeline:
 
 
 def deliver(month: str, amount: int = 10) -> None:
-    put(b"country,amount\nPE,%d\n" % amount, key=f"{month.replace('-', '/')}/events.csv")
+    put(b"country,amount\nPE,%d\n" % amount, key=f"{month.replace('-', '/')}/things.csv")
 
 
 def change(root: Path, file: str, old: str, new: str) -> None:
@@ -194,7 +192,7 @@ def pipeline(bucket: str, database: str, root: Path) -> Iterator[Pipeline]:
 
 
 def test_late_dimension_makes_every_month_due(pipeline: Pipeline) -> None:
-    put(b"country,name\nPE,Peru\n", key="orders_data/names.csv")
+    put(b"country,name\nPE,Peru\n", key="names/names.csv")
     assert pipeline.due() == dict.fromkeys(MONTHS, ("dataset names",))
     pipeline.run(MONTHS[0])
     # The dimension is loaded and its table is built now; the other months were built without it.
@@ -204,9 +202,9 @@ def test_late_dimension_makes_every_month_due(pipeline: Pipeline) -> None:
 
 
 def test_corrected_dimension_is_seen_also_when_a_run_died_after_loading_it(pipeline: Pipeline) -> None:
-    put(b"country,name\nPE,Peru\n", key="orders_data/names.csv")
+    put(b"country,name\nPE,Peru\n", key="names/names.csv")
     pipeline.catch_up()
-    put(b"country,name\nPE,Per\xc3\xba\n", key="orders_data/names.csv")
+    put(b"country,name\nPE,Per\xc3\xba\n", key="names/names.csv")
     pipeline.run(MONTHS[1], until="load")
     assert pipeline.due() == dict.fromkeys(MONTHS, ("dataset names",))
     pipeline.run(MONTHS[1], until="build")
@@ -222,9 +220,9 @@ def test_corrected_dimension_is_seen_also_when_a_run_died_after_loading_it(pipel
 @pytest.mark.parametrize("is_loaded", [False, True])
 def test_late_and_corrected_secondary_file_makes_its_month_due(pipeline: Pipeline, is_loaded: bool) -> None:
     for rate in (2, 3):
-        put(b"country,rate\nPE,%d\n" % rate, key="Input/2021/02/events.csv")
+        put(b"country,rate\nPE,%d\n" % rate, key="rates/2021/02/things.csv")
         if is_loaded:
-            load(pipeline.warehouse, ref("Input/2021/02/events.csv", "2021-02"), contract=RATES)
+            load(pipeline.warehouse, ref("rates/2021/02/things.csv", "2021-02"), contract=RATES)
         assert pipeline.due() == {"2021-02": ("dataset rates",)}
         pipeline.catch_up()
         assert pipeline.sums() == [("01", "PE", 10), ("02", "PE", 10 * rate), ("03", "PE", 10)]
@@ -240,7 +238,7 @@ def test_corrected_fact_makes_its_month_due(pipeline: Pipeline) -> None:
 
 
 def test_dataset_of_no_partitioned_table_makes_one_month_due(pipeline: Pipeline) -> None:
-    put(b"country,name\nPE,good\n", key="orders_data/comments.csv")
+    put(b"country,name\nPE,good\n", key="names/comments.csv")
     assert pipeline.due() == {"2021-03": ("dataset comments",)}
     pipeline.catch_up()
     assert pipeline.warehouse.execute("SELECT comment_count FROM marts.totals").fetchone() == (1,)
@@ -277,7 +275,7 @@ def upper(text: str | None) -> str | None:
 
 @pytest.mark.parametrize("dataset", ["facts", "names"])
 def test_changed_contract_loads_again(pipeline: Pipeline, dataset: str) -> None:
-    put(b"country,name\npe,Peru\n", key="orders_data/names.csv")
+    put(b"country,name\npe,Peru\n", key="names/names.csv")
     pipeline.catch_up()
     before = pipeline.contracts[dataset]
     derived = tuple(replace(column, derive=upper) if column.name == "country" else column for column in before.columns)
@@ -302,8 +300,8 @@ def test_new_month_leaves_the_others(pipeline: Pipeline) -> None:
 
 
 def test_plan_of_a_range_sees_the_same(pipeline: Pipeline) -> None:
-    put(b"country,rate\nPE,2\n", key="Input/2021/02/events.csv")
-    put(b"country,rate\nPE,2\n", key="Input/2021/03/events.csv")
+    put(b"country,rate\nPE,2\n", key="rates/2021/02/things.csv")
+    put(b"country,rate\nPE,2\n", key="rates/2021/03/things.csv")
     assert pipeline.plan("2021-01", "2021-02").due == ["2021-02"]
     assert pipeline.plan("2021-03", None).due == ["2021-03"]
 
@@ -353,14 +351,14 @@ def test_all_months_are_due_where_the_table_is_gone(pipeline: Pipeline) -> None:
 
 
 def test_a_month_that_was_delivered_without_rows_is_not_lost(pipeline: Pipeline) -> None:
-    put(b"country,amount\n", key="2021/04/events.csv")
+    put(b"country,amount\n", key="2021/04/things.csv")
     pipeline.run("2021-04")
     assert pipeline.due() == {}
 
 
 def test_a_secondary_month_or_dimension_whose_rows_are_gone_makes_its_readers_due(pipeline: Pipeline) -> None:
-    put(b"country,rate\nPE,3\n", key="Input/2021/02/events.csv")
-    put(b"country,name\nPE,Peru\n", key="orders_data/names.csv")
+    put(b"country,rate\nPE,3\n", key="rates/2021/02/things.csv")
+    put(b"country,name\nPE,Peru\n", key="names/names.csv")
     pipeline.catch_up()
     before = pipeline.sums()
     pipeline.warehouse.execute("TRUNCATE raw.rates_2021_02")

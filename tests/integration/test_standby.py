@@ -8,24 +8,22 @@ from pathlib import Path
 import psycopg
 import pytest
 from sample_dataset import connection
-from totesys_extracts import BY_NAME, snapshot
+from sample_source import create_office, department_names, office_snapshot
 
 from deployments.local.postgres_server import Postgres
-from deployments.samples import totesys as sample_totesys
 from tasks.engine.errors import WarehouseError, WarehouseUnavailableError, is_transient
 
 
 @pytest.fixture(scope="module")
 def standby() -> Iterator[str]:
-    """The DSN of a standby with a Totesys database. Its primary has ended."""
+    """The DSN of a standby with an operational database. Its primary has ended."""
     folder = Path(tempfile.mkdtemp(prefix="tally-test-"))
     folder.chmod(0o711)
     server = Postgres(folder / "postgres", is_durable=False, settings={"wal_level": "replica"})
     try:
         server.start()
         with psycopg.connect(server.dsn, autocommit=True) as primary:
-            sample_totesys.create_source(primary)
-            primary.execute("INSERT INTO department (department_id, department_name, location) VALUES (1, 'Perú', 'x')")
+            create_office(primary, "Perú")
         server.stop()
         (server.data / "standby.signal").touch()
         server.start()
@@ -53,7 +51,7 @@ def test_missing_primary_is_awaited_because_a_failover_may_be_under_way(
 
 
 def test_standby_is_a_source(standby: str) -> None:
-    with snapshot(standby) as opened:
-        assert "Perú".encode() in b"".join(opened.copy_changed(BY_NAME["department"], None))
+    with office_snapshot(standby) as opened:
+        assert department_names(opened) == ["Perú"]
         begin, _ = opened.usable(opened.watermark)
         assert begin == opened.watermark

@@ -11,13 +11,13 @@ from pgbouncer_pooler import pooler
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 from sample_dataset import HEADER, STRICT, THINGS, connection, load, names, put, ready_connection
+from sample_source import OFFICE
 from tls import Authority, authority, tls_proxy
 
 from deployments import blocks
 from deployments.local import embedded
 from deployments.local.child_process import service_account
 from tasks.connections import _warehouse_block
-from tasks.contracts.totesys_source import SOURCE_TABLES, TOTESYS_SOURCE
 from tasks.engine.errors import LakeError, LakeUnavailableError, Permanent, SettingsError, WarehouseError, is_transient
 from tasks.engine.lake.client import Lake
 from tasks.engine.load.loader import load_object
@@ -101,9 +101,9 @@ def test_secret_of_the_source_may_name_an_authority(secure: str, right: Authorit
             f'{{"user": "{parts["user"]}", "password": "x", "host": "{parts["host"]}", "port": {parts["port"]},'
             f' "database": "pooled", "sslmode": "verify-full", "sslrootcert": "{bundle.bundle}"}}'
         )
-        settings = read_source(TOTESYS_SOURCE, {"TOTESYS_SECRET": "login"}, lambda _, secret=secret: secret)
+        settings = read_source(OFFICE, {"OFFICE_SECRET": "login"}, lambda _, secret=secret: secret)
         words = "no such table" if bundle is right else "sslrootcert in secret login"
-        with pytest.raises(Permanent, match=words), open_snapshot(settings, SOURCE_TABLES):
+        with pytest.raises(Permanent, match=words), open_snapshot(settings, OFFICE.tables):
             pass
 
 
@@ -141,8 +141,8 @@ def test_lake_over_tls(secure_s3: str, right: Authority, database: str, monkeypa
     del secure_s3, database
     monkeypatch.setenv("AWS_CA_BUNDLE", str(right.bundle))
     with lake_of_environment() as lake, ready_connection() as opened:
-        lake.write("2021/04/events.csv", iter([HEADER + b"a,\n"]), "text/csv")
-        stored = lake.head("2021/04/events.csv")
+        lake.write("2021/04/things.csv", iter([HEADER + b"a,\n"]), "text/csv")
+        stored = lake.head("2021/04/things.csv")
         source = ObjectRef(lake.uri(stored.key), stored.version, stored.size_bytes, "2021-04")
         assert load_object(opened, lake, THINGS, source, STRICT).rows_loaded == 1
 

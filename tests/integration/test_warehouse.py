@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from sample_dataset import connection, ready_connection
+from sample_visits import VISITS
 
 from deployments.local import embedded
 from tasks import connections
-from tasks.contracts.events import EVENTS
 from tasks.engine.errors import (
     PartitionBusyError,
     SettingsError,
@@ -222,20 +222,20 @@ def columns_of(postgres: Connection, table: str) -> list[tuple[str, str, bool]]:
 
 def test_staging_table_is_what_its_contract_says(postgres: Connection) -> None:
     for _ in range(2):
-        postgres.execute(staging_ddl(EVENTS))
-    assert columns_of(postgres, EVENTS.table) == [
+        postgres.execute(staging_ddl(VISITS))
+    assert columns_of(postgres, VISITS.table) == [
         ("month", "date", True),
         ("load_id", "bigint", True),
         *((column.name, column.type.postgres.replace("timestamptz", "timestamp with time zone"), not column.nullable)
-          for column in EVENTS.columns),
+          for column in VISITS.columns),
     ]  # fmt: skip
     comments = postgres.execute(
         "SELECT col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 2"
         " ORDER BY attnum",
-        [EVENTS.table],
+        [VISITS.table],
     )
-    assert [text for (text,) in comments] == [column.description for column in EVENTS.columns]
-    assert postgres.execute("SELECT obj_description(%s::regclass)", [EVENTS.table]).fetchone() == (EVENTS.description,)
+    assert [text for (text,) in comments] == [column.description for column in VISITS.columns]
+    assert postgres.execute("SELECT obj_description(%s::regclass)", [VISITS.table]).fetchone() == (VISITS.description,)
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -21,6 +21,9 @@ from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.warehouse.tables import Connection, table_name
 
 CASES = Path(__file__).parent
+LOCALE_CHECK = "the database's locale lower-cases ASCII letters only (create the database with a UTF-8 locale)"
+"""This check reads the database's locale and no rows, so no case can break it."""
+
 NEUTRAL = {
     "bigint": "1",
     "boolean": "false",
@@ -56,10 +59,13 @@ def schemas(root: Path = sql_files.ROOT) -> list[str]:
     return sorted({path.parent.parent.name for path in root.glob("*/*/table.sql")} - {"ledger"})
 
 
-def create_tables(connection: Connection) -> None:
+def create_tables(
+    connection: Connection, declared: Sequence[Contract] | None = None, root: Path = sql_files.ROOT
+) -> None:
     """Apply the real DDL, and give each partitioned staging table one partition that takes every month."""
-    apply_ddl(connection, contracts(), schemas())
-    for contract in contracts():
+    declared = contracts() if declared is None else declared
+    apply_ddl(connection, declared, schemas(root), root)
+    for contract in declared:
         if contract.partition:
             connection.execute(
                 sql.SQL("CREATE TABLE {} PARTITION OF {} DEFAULT").format(

@@ -1,10 +1,12 @@
 """The parser of SQL cases reads each cell exactly and refuses a file that would test something else than it says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_visits import SQL
 from sql_cases.case_files import Case, CaseError, Rows, format_row, parse_rows
 
 GOOD = """\
@@ -12,16 +14,16 @@ description: Null countries count under unknown.
 parameters:
   month: 2021-04-01
 input:
-  events_staging.events: |
+  visits_staging.visits: |
     month      | country
     2021-04-01 | Palau
     2021-04-01 |
 expect: |
-  month      | country | event_count
+  month      | country | visit_count
   2021-04-01 | Palau   | 1
   2021-04-01 | unknown | 1
 broken checks:
-  - fail: the counts do not add up to the events of the month
+  - fail: the counts do not add up to the visits of the month
     rows: 1
 """
 CHECKS = GOOD[GOOD.index("broken checks:") :]
@@ -30,10 +32,10 @@ INPUT = GOOD[GOOD.index("input:") : GOOD.index("expect:")]
 
 
 def case_of(folder: Path, text: str) -> Case:
-    path = folder / "events_marts" / "event_counts_by_country" / "example.yaml"
+    path = folder / "visits_marts" / "visit_counts_by_country" / "example.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(text, encoding="utf-8")
-    return Case(path)
+    return Case(path, SQL)
 
 
 def read(case: Case) -> None:
@@ -44,18 +46,22 @@ def test_good_case_is_read(tmp_path: Path) -> None:
     case = case_of(tmp_path, GOOD)
     read(case)
     assert case.inputs == {
-        "events_staging.events": Rows(("month", "country"), (("2021-04-01", "Palau"), ("2021-04-01", None)))
+        "visits_staging.visits": Rows(("month", "country"), (("2021-04-01", "Palau"), ("2021-04-01", None)))
     }
     assert case.expected is not None
-    assert case.expected.columns == ("month", "country", "event_count")
-    assert case.expected_checks == [("fail", "the counts do not add up to the events of the month", 1)]
+    assert case.expected.columns == ("month", "country", "visit_count")
+    assert case.expected_checks == [("fail", "the counts do not add up to the visits of the month", 1)]
 
 
 def test_input_tables_follow_those_that_they_refer_to(tmp_path: Path) -> None:
-    tables = ("fact_payment", "dim_transaction", "dim_date")
-    text = "\n".join(f"  totesys_warehouse.{name}: id" for name in tables)
-    inputs = list(case_of(tmp_path, GOOD.replace(INPUT, f"input:\n{text}\n")).inputs)
-    assert inputs.index("totesys_warehouse.fact_payment") == 2
+    tables = {"orders": "shop.users, shop.days", "users": "shop.days", "days": "none"}
+    for name, sources in tables.items():
+        folder = tmp_path / "sql" / "shop" / name
+        folder.mkdir(parents=True)
+        (folder / "table.sql").write_text(f"-- sources: {sources}\n", encoding="utf-8")
+    text = "\n".join(f"  shop.{name}: id" for name in tables)
+    case = replace(case_of(tmp_path, GOOD.replace(INPUT, f"input:\n{text}\n")), root=tmp_path / "sql")
+    assert list(case.inputs) == ["shop.days", "shop.users", "shop.orders"]
 
 
 @pytest.mark.parametrize(
@@ -131,9 +137,9 @@ def test_wrong_table_is_refused(text: object, message: str) -> None:
         (GOOD, "input: {\n", "expected YAML"),
         (EXPECT + CHECKS, "", "expected the key `expect` or `broken checks`, found neither"),
         (EXPECT, EXPECT + EXPECT, r"expected each key once, found \['expect'\] twice"),
-        (INPUT, INPUT + INPUT.removeprefix("input:\n"), r"found \['events_staging.events'\] twice"),
-        (INPUT, "input: events\n", "expected the rows of each input table under its name, found events"),
-        (INPUT, "input:\n  events_staging.events:\n", "input events_staging.events: expected a header"),
+        (INPUT, INPUT + INPUT.removeprefix("input:\n"), r"found \['visits_staging.visits'\] twice"),
+        (INPUT, "input: visits\n", "expected the rows of each input table under its name, found visits"),
+        (INPUT, "input:\n  visits_staging.visits:\n", "input visits_staging.visits: expected a header"),
         ("month: 2021-04-01", "day: 2021-04-01", r"expected the parameters \['month'\], found {'day'"),
         ("  month: 2021-04-01\n", "  month: 2021-04-01\n  moth: 2\n", r"expected the parameters \['month'\], found"),
         ("parameters:\n  month: 2021-04-01\n", "", r"expected the parameters \['month'\], found {}"),
@@ -151,6 +157,6 @@ def test_wrong_file_is_refused(old: str, new: str, message: str, tmp_path: Path)
 
 
 def test_case_without_sql_folder_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "events_marts" / "event_counts_by_shoe" / "example.yaml"
-    with pytest.raises(CaseError, match="expected the folder sql/events_marts/event_counts_by_shoe/, found none"):
-        _ = Case(path).table
+    path = tmp_path / "visits_marts" / "visit_counts_by_shoe" / "example.yaml"
+    with pytest.raises(CaseError, match="expected the folder sql/visits_marts/visit_counts_by_shoe/, found none"):
+        _ = Case(path, SQL).table

@@ -1,22 +1,16 @@
 """Runs every case, and checks that each query and each check has one."""
 
 import re
-from collections.abc import Callable
 
 import pytest
-from pydantic import SecretStr
 from sql_cases.case_files import Case
-from sql_cases.case_runner import CASES, create_tables, locale_ordered_columns, run
+from sql_cases.case_runner import CASES, LOCALE_CHECK, locale_ordered_columns, run
 
 from tasks.engine.build import sql_files
 from tasks.engine.build.assignments import written_columns
-from tasks.engine.build.builder import run_checks
 from tasks.engine.build.dispositions import write_affected_keys
-from tasks.engine.settings import WarehouseSettings
-from tasks.engine.warehouse.tables import Connection, connect
+from tasks.engine.warehouse.tables import Connection
 
-# This check reads the database's locale and no rows. The last test of this file covers it.
-LOCALE_CHECK = "the database's locale lower-cases ASCII letters only (create the database with a UTF-8 locale)"
 FOUND = [Case(path) for path in sorted(CASES.glob("*/*/*.yaml"))]
 QUERIES = sorted(".".join(path.parent.parts[-2:]) for path in sql_files.ROOT.glob("*/*/query.sql"))
 BUILT = [address for address in QUERIES if sql_files.sql_table(address).is_built]
@@ -83,15 +77,6 @@ def uncommented(connection: Connection) -> list[str]:
 
 def test_every_table_and_every_column_has_a_comment(connection: Connection) -> None:
     assert uncommented(connection) == []
-    connection.execute("COMMENT ON VIEW orders_core.affected_orders IS NULL")
+    connection.execute("COMMENT ON TABLE ledger.loads IS NULL")
     connection.execute("COMMENT ON COLUMN ledger.loads.status IS NULL")
-    assert sorted(uncommented(connection)) == ["ledger.loads.status", "orders_core.affected_orders"]
-
-
-def test_locale_check_is_broken_in_a_database_without_locale(create_database: Callable[[str], str]) -> None:
-    dsn = create_database("ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'")
-    with connect(WarehouseSettings(dsn=SecretStr(dsn)), "sql cases") as connection:
-        create_tables(connection)
-        table = sql_files.sql_table("events_marts.event_counts_by_user")
-        broken = run_checks(connection, table, {"month": "2021-04-01"})
-    assert [(check.severity, check.name) for check in broken] == [("warn", LOCALE_CHECK)]
+    assert sorted(uncommented(connection)) == ["ledger.loads", "ledger.loads.status"]

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from publicsuffixlist import PublicSuffixList
+from words_oracle import parse_words
 
 COLUMNS = ("id", "timestamp", "email", "country", "ip", "uri", "action", "tags")
 GROUPS = ("country", "user", "company", "date", "tag")
@@ -28,9 +29,6 @@ _DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
     r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
 )
-_WORD = re.compile(r"""'((?:[^'\\\r\n]|\\[^\r\n])*)'|"((?:[^"\\\r\n]|\\[^\r\n])*)\"""")
-_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([\\'\"abfnrtv]))")
-_SIMPLE_ESCAPES = dict(zip("\\'\"abfnrtv", "\\'\"\a\b\f\n\r\t\v", strict=True))
 _PUBLIC_SUFFIXES = PublicSuffixList(only_icann=True)
 
 
@@ -182,7 +180,7 @@ def _decoded(raw: bytes, fields: list[tuple[bytes, bool]] | None) -> list[str | 
 
 
 def _first_bad_column(values: dict[str, str | None], names: list[str]) -> str | None:
-    parsers = {"id": _parse_id, "timestamp": _parse_timestamp, "ip": _parse_ip, "tags": parse_tags}
+    parsers = {"id": _parse_id, "timestamp": _parse_timestamp, "ip": _parse_ip, "tags": parse_words}
     for name in names:
         try:
             parsers.get(name, str)(values[name])
@@ -206,7 +204,7 @@ def _typed(line_number: int, values: dict[str, str | None]) -> EventRow:
         ip=_parse_ip(values["ip"]),
         uri=values["uri"],
         action=values["action"],
-        tags=parse_tags(values["tags"]),
+        tags=parse_words(values["tags"]),
     )
 
 
@@ -230,44 +228,6 @@ def _parse_ip(text: str | None) -> IPAddress | None:
     if "%" in text:  # inet does not support a zone index
         raise ValueError(text)
     return ipaddress.ip_address(text)
-
-
-def parse_tags(text: str | None) -> tuple[str, ...] | None:
-    """Return the words of a Python-style list of strings, or None for an empty field.
-
-    Raises:
-        ValueError: It is no such list.
-    """
-    if not text:
-        return None
-    text = text.strip()
-    if not (len(text) >= 2 and text[0] == "[" and text[-1] == "]"):
-        raise ValueError(text)
-    rest, words = text[1:-1].strip(), []
-    while rest:
-        match = _WORD.match(rest)
-        if match is None:
-            raise ValueError(text)
-        words.append(_unescape(match[1] if match[1] is not None else match[2]))
-        rest = rest[match.end() :].lstrip()
-        if rest and not rest.startswith(","):
-            raise ValueError(text)
-        rest = rest[1:].lstrip()  # Python allows a comma after the last word
-    return tuple(words)
-
-
-def _unescape(word: str) -> str:
-    """Resolve Python's escapes; a backslash before any other character is literal, as in Python."""
-
-    def character(match: re.Match[str]) -> str:
-        code = match[1] or match[2] or match[3]
-        return chr(int(code, 16)) if code else _SIMPLE_ESCAPES[match[4]]
-
-    resolved = _ESCAPE.sub(character, word)
-    if "\x00" in resolved:
-        raise ValueError(word)
-    resolved.encode()  # half a surrogate pair is invalid: UnicodeEncodeError is a ValueError
-    return resolved
 
 
 @cache

@@ -11,7 +11,7 @@ import boto3
 import psycopg
 
 from tasks.contracts import Column, Contract, Partition
-from tasks.contracts.events import EVENTS
+from tasks.contracts.settings import Setting, month_key
 from tasks.contracts.types import DATE, TEXT
 from tasks.engine.lake.client import Lake
 from tasks.engine.load.loader import load_object
@@ -31,8 +31,8 @@ THINGS = Contract(
         Column("name", TEXT, "Name.", nullable=False),
         Column("seen_date", DATE, "Day.", source="day"),
     ),
-    prefix=EVENTS.prefix,
-    key=EVENTS.key,
+    prefix=Setting("THINGS_PREFIX", "", "Prefix of the keys"),
+    key=Setting("THINGS_KEY", "{year:04d}/{month:02d}/things.csv", "Template of the keys", month_key),
     partition=Partition(column="month", unit="month"),
 )
 HEADER = b"name,day\n"
@@ -78,13 +78,13 @@ def ready_connection(*contracts: Contract) -> Iterator[Connection]:
         yield opened
 
 
-def put(data: bytes, key: str = "2021/04/events.csv", partition: str = "2021-04") -> ObjectRef:
+def put(data: bytes, key: str = "2021/04/things.csv", partition: str = "2021-04") -> ObjectRef:
     """Write an object to the lake, and return it as a listing shows it."""
     client().put_object(Bucket=os.environ["LAKE_BUCKET"], Key=key, Body=data)
     return ref(key, partition)
 
 
-def ref(key: str = "2021/04/events.csv", partition: str = "2021-04") -> ObjectRef:
+def ref(key: str = "2021/04/things.csv", partition: str = "2021-04") -> ObjectRef:
     stored = lake().head(key)
     return ObjectRef(lake().uri(key), stored.version, stored.size_bytes, partition)
 

@@ -1,24 +1,26 @@
 """The plan of a backfill: which partitions a listing and the ledger make due."""
 
 import time
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
+from sample_dataset import THINGS
 
 from tasks.backfill import range_of
-from tasks.contracts.commerce import COMMERCE
-from tasks.contracts.events import EVENTS
+from tasks.contracts import Partition
 from tasks.contracts.keys import KeyTemplate, Unit
-from tasks.contracts.orders import ORDERS
 from tasks.engine.backfill.planner import BackfillPlan, partitions_between, plan_backfill
 from tasks.engine.backfill.staleness import CurrentPartition
 from tasks.engine.errors import BackfillError, ContractError
 from tasks.engine.receipts import ObjectRef
 
+DAILY = replace(THINGS, partition=Partition(column="day", unit="day"))
+WHOLE = replace(THINGS, partition=None, key=None, keys=("things.csv",))
 JANUARY, APRIL = date(2021, 1, 1), date(2021, 4, 1)
 
 
-def source(partition: str, version: str = "v1", name: str = "events.csv") -> ObjectRef:
+def source(partition: str, version: str = "v1", name: str = "things.csv") -> ObjectRef:
     return ObjectRef(f"s3://lake/{partition}/{name}", version, 10, partition)
 
 
@@ -34,7 +36,7 @@ def plan(
     first: date | None = JANUARY,
     last: date | None = JANUARY,
 ) -> BackfillPlan:
-    return plan_backfill("events", "month", first, last, objects, current)
+    return plan_backfill("things", "month", first, last, objects, current)
 
 
 OLD, NEW, OTHER = source("2021-01"), source("2021-01", "v2"), source("2021-01", "v9", "more.csv")
@@ -111,7 +113,7 @@ def test_ten_years_of_days_are_planned_in_a_moment() -> None:
     objects = [source(f"{day}", f"v{day.day % 2}") for day in days]
     current = {f"{day}": loaded(source(f"{day}")) for day in days}
     started = time.process_time()
-    found = plan_backfill("orders", "day", days[0], days[-1], objects, current)
+    found = plan_backfill("days", "day", days[0], days[-1], objects, current)
     assert time.process_time() - started < 2  # CPU seconds; it takes a twentieth of one
     assert (len(found.partitions), len(found.due)) == (3653, sum(day.day % 2 == 0 for day in days))
 
@@ -119,11 +121,11 @@ def test_ten_years_of_days_are_planned_in_a_moment() -> None:
 @pytest.mark.parametrize(
     ("template", "first", "last", "prefix"),
     [
-        ("{year:04d}/{month:02d}/events.csv", JANUARY, APRIL, "in/2021/0"),
-        ("{year:04d}/{month:02d}/events.csv", JANUARY, JANUARY, "in/2021/01/events.csv"),
+        ("{year:04d}/{month:02d}/things.csv", JANUARY, APRIL, "in/2021/0"),
+        ("{year:04d}/{month:02d}/things.csv", JANUARY, JANUARY, "in/2021/01/things.csv"),
         ("{year:04d}/{month:02d}/{day:02d}.csv", JANUARY, JANUARY, "in/2021/01/"),
-        ("{year:04d}/{month:02d}/events.csv", date(2019, 1, 1), APRIL, "in/20"),
-        ("{year:04d}/{month:02d}/events.csv", None, APRIL, "in/"),
+        ("{year:04d}/{month:02d}/things.csv", date(2019, 1, 1), APRIL, "in/20"),
+        ("{year:04d}/{month:02d}/things.csv", None, APRIL, "in/"),
         ("{month:02d}-{year:04d}.csv", JANUARY, date(2022, 1, 1), "in/"),
     ],
 )
@@ -137,19 +139,19 @@ def test_listing_of_a_range_begins_with_what_its_keys_share(
     ("start", "end", "message"),
     [
         ("2021-04", "2021-03", "expected an end that is not earlier than the start, found 2021-04 to 2021-03"),
-        ("2021-04-01", "2021-05", "events is divided by month: expected a month, found 2021-04-01"),
+        ("2021-04-01", "2021-05", "things is divided by month: expected a month, found 2021-04-01"),
     ],
 )
 def test_range_that_is_none_is_refused(start: str, end: str, message: str) -> None:
     with pytest.raises((BackfillError, ContractError), match=message):
-        range_of(EVENTS, start, end)
+        range_of(THINGS, start, end)
 
 
 def test_day_that_is_none_is_refused() -> None:
     with pytest.raises(BackfillError, match="2021-02-30 is not a calendar day"):
-        range_of(ORDERS, "2021-02-30", None)
+        range_of(DAILY, "2021-02-30", None)
 
 
 def test_dataset_without_partitions_is_refused() -> None:
     with pytest.raises(BackfillError, match="has no partitions"):
-        range_of(COMMERCE[0], None, None)
+        range_of(WHOLE, None, None)

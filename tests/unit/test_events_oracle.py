@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime
 from ipaddress import ip_address
 
 import pytest
-from events_oracle import company_of, parse_tags, read_events, top
+from events_oracle import company_of, read_events, top
+from words_oracle import parse_words
 
 HEADER = b"id,timestamp,email,country,ip,uri,action,tags\n"
 ID = "d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d"
@@ -119,7 +120,7 @@ def test_ip_is_rejected_when_not_an_address(text: str) -> None:
     ],
 )
 def test_tags_are_what_python_reads_in_the_list(text: str) -> None:
-    assert parse_tags(text) == tuple(ast.literal_eval(text.replace(r"\d", r"\\d")))
+    assert parse_words(text) == tuple(ast.literal_eval(text.replace(r"\d", r"\\d")))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_tags_are_what_python_reads_in_the_list(text: str) -> None:
 )
 def test_tags_are_rejected_when_not_a_list_of_words(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any: the reader only tells good from bad
-        parse_tags(text)
+        parse_words(text)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from tasks.contracts.keys import KeyTemplate, partition_name, partition_value
 
-MONTHLY = KeyTemplate("", "{year:04d}/{month:02d}/events.csv")
-DAILY = KeyTemplate("raw/", "{year}/{month}/{day}/events.csv")
+MONTHLY = KeyTemplate("", "{year:04d}/{month:02d}/things.csv")
+DAILY = KeyTemplate("raw/", "{year}/{month}/{day}/things.csv")
 TEMPLATES = [
     MONTHLY,
     DAILY,
-    KeyTemplate("a.b+c/{x}/", "{year:04d}/{month:02d}/events.csv"),
+    KeyTemplate("a.b+c/{x}/", "{year:04d}/{month:02d}/things.csv"),
     KeyTemplate("raw/", "{year}-{month}-{day}.csv.gz"),
     KeyTemplate("", "year={year:04d}/month={month:02d}/day={day:02d}/{year:04d}{month:02d}{day:02d}.parquet"),
     KeyTemplate("", "{month:02d}.{year:04d}"),
@@ -40,9 +40,9 @@ def test_key_begins_with_every_listing_prefix_of_its_partition(template: KeyTemp
 @pytest.mark.parametrize(
     ("template", "key"),
     [
-        (MONTHLY, "2021/04/events.csv"),
-        (DAILY, "raw/2021/04/09/events.csv"),
-        (TEMPLATES[2], "a.b+c/{x}/2021/04/events.csv"),
+        (MONTHLY, "2021/04/things.csv"),
+        (DAILY, "raw/2021/04/09/things.csv"),
+        (TEMPLATES[2], "a.b+c/{x}/2021/04/things.csv"),
     ],
 )
 def test_key_is_written_with_leading_zeros(template: KeyTemplate, key: str) -> None:
@@ -52,9 +52,9 @@ def test_key_is_written_with_leading_zeros(template: KeyTemplate, key: str) -> N
 @pytest.mark.parametrize(
     "key",
     [
-        "", "2021/04/", "2021/04/events.csv.bak", "x2021/04/events.csv", "x/2021/04/events.csv", "2021/4/events.csv",
-        "2021/13/events.csv", "2021/00/events.csv", "0000/04/events.csv", "21/04/events.csv", "2021/04/eventsXcsv",
-        "2021/04/events.csv\n", "2021/04/09/events.csv", "\u0662\u0660\u0662\u0661/04/events.csv", "2021/04/EVENTS.csv",
+        "", "2021/04/", "2021/04/things.csv.bak", "x2021/04/things.csv", "x/2021/04/things.csv", "2021/4/things.csv",
+        "2021/13/things.csv", "2021/00/things.csv", "0000/04/things.csv", "21/04/things.csv", "2021/04/thingsXcsv",
+        "2021/04/things.csv\n", "2021/04/09/things.csv", "\u0662\u0660\u0662\u0661/04/things.csv", "2021/04/THINGS.csv",
     ],
 )  # fmt: skip
 def test_key_that_does_not_match_has_no_date(key: str) -> None:
@@ -62,12 +62,12 @@ def test_key_that_does_not_match_has_no_date(key: str) -> None:
 
 
 def test_prefix_is_matched_literally() -> None:
-    template = KeyTemplate("a.b+c/", "{year:04d}/{month:02d}/events.csv")
-    assert template.date_of("a.b+c/2021/04/events.csv") == date(2021, 4, 1)
-    assert template.date_of("aXbbc/2021/04/events.csv") is None
+    template = KeyTemplate("a.b+c/", "{year:04d}/{month:02d}/things.csv")
+    assert template.date_of("a.b+c/2021/04/things.csv") == date(2021, 4, 1)
+    assert template.date_of("aXbbc/2021/04/things.csv") is None
 
 
-@pytest.mark.parametrize("key", ["raw/2021/02/29/events.csv", "raw/2021/04/31/events.csv", "raw/2021/04/00/events.csv"])
+@pytest.mark.parametrize("key", ["raw/2021/02/29/things.csv", "raw/2021/04/31/things.csv", "raw/2021/04/00/things.csv"])
 def test_invalid_date_in_a_key_does_not_match(key: str) -> None:
     assert DAILY.date_of(key) is None
 
@@ -81,10 +81,10 @@ def test_repeated_field_must_have_equal_values() -> None:
 @pytest.mark.parametrize(
     ("template", "value", "unit", "prefix"),
     [
-        (MONTHLY, date(2021, 4, 9), "month", "2021/04/events.csv"),
+        (MONTHLY, date(2021, 4, 9), "month", "2021/04/things.csv"),
         (MONTHLY, None, "month", ""),
         (DAILY, date(2021, 4, 9), "month", "raw/2021/04/"),
-        (DAILY, date(2021, 4, 9), "day", "raw/2021/04/09/events.csv"),
+        (DAILY, date(2021, 4, 9), "day", "raw/2021/04/09/things.csv"),
         (DAILY, None, "day", "raw/"),
         (KeyTemplate("p/", "events-{day}.{month}.{year}.csv"), date(2021, 4, 9), "month", "p/events-"),
     ],

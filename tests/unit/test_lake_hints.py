@@ -40,8 +40,8 @@ def test_refused_request_names_what_to_set(code: str, status: int, words: list[s
 
 
 def test_missing_bucket_names_the_setting_of_that_bucket() -> None:
-    error = translate(refused("NoSuchBucket", 404), "s3://b/k", "TOTESYS_CSV_BUCKET")
-    assert "correct TOTESYS_CSV_BUCKET" in str(error)
+    error = translate(refused("NoSuchBucket", 404), "s3://b/k", "OFFICE_CSV_BUCKET")
+    assert "correct OFFICE_CSV_BUCKET" in str(error)
     assert "LAKE_BUCKET" not in str(error)
 
 

@@ -21,7 +21,8 @@ from tasks.engine.formats.native.sources import sources_digest
 from tasks.engine.formats.rows import RowEncoder
 
 ROOT = Path(__file__).parents[2]
-PROVEN = ("test_csv_records", "test_types", "test_numeric_types", "test_rows", "test_commerce_contracts")
+CONTRACTS = sorted(path.stem for path in Path(__file__).parent.glob("test_*_contract*.py"))
+PROVEN = ("test_csv_records", "test_types", "test_numeric_types", "test_rows", *CONTRACTS)
 """Tests that reach every line of it, damaged input and all."""
 
 

@@ -4,37 +4,38 @@ import json
 import traceback
 
 import pytest
+from declared_fixtures import Declare
 from psycopg.conninfo import conninfo_to_dict
+from sample_source import OFFICE
 
-from tasks.contracts.totesys_source import TOTESYS_SOURCE
 from tasks.engine.errors import SettingsError
 from tasks.engine.settings import read_source
 
-DSN = "postgresql://reader:hunter2@127.0.0.1:5432/totesys"
-LOGIN = {"user": "reader", "password": "hunter2 '\\", "host": "db.example", "database": "totesys"}
+DSN = "postgresql://reader:hunter2@127.0.0.1:5432/office"
+LOGIN = {"user": "reader", "password": "hunter2 '\\", "host": "db.example", "database": "office"}
 
 
 def never(name: str | None) -> str:
     raise AssertionError(f"secret {name} was read although the environment speaks")
 
 
-def read(secret: object, name: str | None = "totesys") -> dict[str, object]:
+def read(secret: object, name: str | None = "office") -> dict[str, object]:
     text = secret if isinstance(secret, str | bytes) else json.dumps(secret)
     asked = []
-    environ = {"TOTESYS_SECRET": name} if name else {}
-    settings = read_source(TOTESYS_SOURCE, environ, lambda given: asked.append(given) or text)
+    environ = {"OFFICE_SECRET": name} if name else {}
+    settings = read_source(OFFICE, environ, lambda given: asked.append(given) or text)
     assert asked == [name]
     return {key: value for key, value in conninfo_to_dict(settings.dsn.get_secret_value()).items() if value is not None}
 
 
 def test_dsn_speaks_before_the_secret() -> None:
-    environ = {"TOTESYS_DSN": DSN, "TOTESYS_SECRET": "totesys"}
-    assert read_source(TOTESYS_SOURCE, environ, never).dsn.get_secret_value() == DSN
+    environ = {"OFFICE_DSN": DSN, "OFFICE_SECRET": "office"}
+    assert read_source(OFFICE, environ, never).dsn.get_secret_value() == DSN
 
 
-@pytest.mark.parametrize("name", ["totesys", None])
+@pytest.mark.parametrize("name", ["office", None])
 def test_secret_of_the_name_or_of_the_block_is_read(name: str | None) -> None:
-    expected = {"user": "reader", "password": "hunter2 '\\", "host": "db.example", "dbname": "totesys"}
+    expected = {"user": "reader", "password": "hunter2 '\\", "host": "db.example", "dbname": "office"}
     assert read(LOGIN, name) == expected
     assert read(json.dumps(LOGIN).encode(), name) == expected
 
@@ -57,17 +58,18 @@ def test_usual_spellings_of_a_secret_are_known(secret: dict[str, object], found:
     ["", "hunter2", '"hunter2"', "[1]", b"\xff", {}, *({**LOGIN, key: None} for key in LOGIN), {**LOGIN, "user": ""}],
 )
 def test_secret_that_is_no_login_is_refused_without_a_word_of_it(secret: object) -> None:
-    with pytest.raises(SettingsError, match="secret totesys is invalid: expected ") as caught:
+    with pytest.raises(SettingsError, match="secret office is invalid: expected ") as caught:
         read(secret)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_malformed_dsn_is_refused_without_a_word_of_it() -> None:
-    with pytest.raises(SettingsError, match="TOTESYS_DSN: invalid settings: dsn: ") as caught:
-        read_source(TOTESYS_SOURCE, {"TOTESYS_DSN": DSN.replace("postgresql", "postgresq")}, never)
+    with pytest.raises(SettingsError, match="OFFICE_DSN: invalid settings: dsn: ") as caught:
+        read_source(OFFICE, {"OFFICE_DSN": DSN.replace("postgresql", "postgresq")}, never)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_misspelt_name_is_refused() -> None:
-    with pytest.raises(SettingsError, match="Did you mean TOTESYS_SECRET"):
-        read_source(TOTESYS_SOURCE, {"TOTESYS_SECRETS": "x"}, never)
+def test_misspelt_name_is_refused(declare: Declare) -> None:
+    declare(OFFICE)
+    with pytest.raises(SettingsError, match="Did you mean OFFICE_SECRET"):
+        read_source(OFFICE, {"OFFICE_SECRETS": "x"}, never)

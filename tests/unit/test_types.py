@@ -9,10 +9,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 from copied_rows import parsed, parsed_by
-from events_oracle import parse_tags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_dataset import words_of
+from words_oracle import parse_words
 
 from tasks.contracts import Column
 from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID, ColumnType
@@ -227,7 +227,7 @@ def test_list_is_read_as_the_oracle_reads_it(text: str) -> None:
         except (ValueError, SyntaxError):
             python = None
     try:
-        expected = list(parse_tags(text) or ())
+        expected = list(parse_words(text) or ())
     except ValueError:
         # The oracle knows no words side by side, no prefixes of words and no nested brackets.
         expected = None
