@@ -12,16 +12,16 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from sample_dataset import HEADER, STRICT, THINGS, connection, lake, load, names, put, ready_connection
+from sample_visits import HEADER as VISIT_HEADER
+from sample_visits import SQL, VISITS, visit_records
 from tls import Authority, authority
 
 from deployments.local.postgres_server import ROLE, Postgres
-from deployments.samples.events import DEFAULT_BAD_ROWS, events_csv
 from tasks.contracts import Column
-from tasks.contracts.events import EVENTS
 from tasks.contracts.keys import partition_value
 from tasks.contracts.types import BIGINT, INTEGER, NUMERIC, TEXT
 from tasks.engine.build.builder import build_tables
-from tasks.engine.build.sql_files import tables_of
+from tasks.engine.build.sql_files import ROOT, tables_of
 from tasks.engine.errors import SchemaDriftError, WarehouseError, is_transient
 from tasks.engine.export.exporter import export_of_table, write_exports
 from tasks.engine.schema.ddl import apply_ddl
@@ -143,16 +143,18 @@ def test_ddl_step_creates_widens_and_refuses_on_the_oldest_version() -> None:
 
 
 @pytest.mark.usefixtures("secure")
-def test_events_are_loaded_built_and_exported_on_the_oldest_version() -> None:
+def test_rows_are_loaded_built_and_exported_on_the_oldest_version(tmp_path: Path) -> None:
+    root = shutil.copytree(SQL, tmp_path / "sql")
+    shutil.copytree(ROOT / "ledger", root / "ledger")
     with connection() as opened:
-        apply_ddl(opened, [EVENTS], ["events_marts"])
-        source = put(b"".join(events_csv(MONTH, 1_000)))
-        receipt = load(opened, source, contract=EVENTS)
-        assert (receipt.rows_loaded, receipt.rows_rejected) == (1_000 - DEFAULT_BAD_ROWS, DEFAULT_BAD_ROWS)
+        apply_ddl(opened, [VISITS], ["visits_marts"], root)
+        source = put(VISIT_HEADER + visit_records(1_000) + b"none,\n" * 6)
+        receipt = load(opened, source, contract=VISITS)
+        assert (receipt.rows_loaded, receipt.rows_rejected) == (1_000, 6)
         builds = build_tables(
-            opened, "events_marts", {"month": partition_value(MONTH)}, partition=MONTH, contracts=[EVENTS]
+            opened, "visits_marts", {"month": partition_value(MONTH)}, partition=MONTH, contracts=[VISITS], root=root
         )
-        tables = tables_of("events_marts")
+        tables = tables_of("visits_marts", root)
         assert len(builds) == len(tables)
         exports = [export_of_table(opened, table) for table in tables]
         receipts = write_exports(opened, lake(), exports, prefix="out/", export_id="default")

@@ -9,11 +9,6 @@ from typing import Any
 import pytest
 from sample_dataset import THINGS, connection, load, put
 
-from tasks.contracts.catalog import contracts
-from tasks.contracts.commerce import COMMERCE
-from tasks.contracts.events import EVENTS
-from tasks.contracts.orders import ORDERS
-from tasks.contracts.totesys import TOTESYS
 from tasks.engine.build import sql_files
 from tasks.engine.build.builder import build_tables
 from tasks.engine.errors import ResetError, ShrinkError
@@ -129,19 +124,7 @@ def test_reset_after_the_ledger_was_dropped_lets_the_dataset_be_loaded_again(pos
     assert run(postgres, root) == before
 
 
-@pytest.mark.parametrize("contract", [EVENTS, ORDERS, *COMMERCE], ids=lambda contract: contract.dataset)
-def test_datasets_of_the_project_can_be_reset(postgres: Connection, contract: Any) -> None:
-    schemas = ["events_staging", "events_marts", "if_common", "commerce_analytics", "orders_core"]
-    known = list(contracts().values())
-    everything = [EVENTS, ORDERS, *COMMERCE]
-    apply_ddl(postgres, everything, schemas)
-    plan = reset_dataset(postgres, contract, known)
-    own = {"events": 7, "orders": 6}.get(contract.dataset, 1)
-    assert len(plan.tables) == own
-    assert not any(name.startswith("if_common") for name, _ in plan.tables)
-    assert {name for name, _ in plan.tables} <= set(apply_ddl(postgres, everything, schemas))
-
-
 def test_dataset_that_a_sync_brings_is_refused_with_the_reason() -> None:
+    synced = replace(THINGS, prefix=None, key=None, partition=None)
     with connection() as opened, pytest.raises(ResetError, match="run the flow with full=true"):
-        plan_reset(opened, TOTESYS[0], contracts().values())
+        plan_reset(opened, synced, [synced])

@@ -192,7 +192,7 @@ RULES: dict[Callable[[Document], list[str]], str] = {
     dead_paths: "All of it is in `tasks/motor/loader.py`.",
     unknown_targets: "```sh\nmake PYTHON=python3 tea  # and biscuits\n```",
     unknown_modules: "    .venv/bin/python -m deployments.teapot --deploy",
-    runs_that_are_refused: "`prefect deployment run events-monthly/events-monthly -p month=2021-13 --watch`",
+    runs_that_are_refused: "`prefect deployment run plan/plan -p dataset=things -p partition=2021-13 --watch`",
     broken_python: "```python\nfor:\n```",
 }
 
@@ -218,11 +218,9 @@ def test_rule_finds_the_error(rule: Callable[[Document], list[str]], example: st
         pytest.param(unknown_targets, "    BASE_IMAGE=debian make tea", id="target-after-a-variable"),
         pytest.param(unknown_targets, "First `make install tea`, then", id="second-target-in-a-sentence"),
         pytest.param(unknown_modules, "`cd x && python3 -m no_such_package.module`", id="package"),
-        pytest.param(runs_that_are_refused, "`prefect deployment run events-monthly`", id="deployment"),
-        pytest.param(runs_that_are_refused, "`prefect deployment run events-profile/events-profile`", id="required"),
-        pytest.param(
-            runs_that_are_refused, "`.venv/bin/prefect deployment run events-monthly/events-monthly -p y=1`", id="name"
-        ),
+        pytest.param(runs_that_are_refused, "`prefect deployment run plan`", id="deployment"),
+        pytest.param(runs_that_are_refused, "`prefect deployment run reset/reset`", id="required"),
+        pytest.param(runs_that_are_refused, "`.venv/bin/prefect deployment run plan/plan -p y=1`", id="name"),
     ],
 )
 def test_rule_finds_the_error_in_another_form(rule: Callable[[Document], list[str]], example: str) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from declared_fixtures import Declare
+from sample_dataset import THINGS
 
 from deployments import lint, register
 from flows.backfill import PIPELINES, backfill
@@ -267,8 +269,9 @@ def test_image_is_tagged_with_the_projects_version() -> None:
     assert step["prefect_docker.deployments.steps.build_docker_image"]["tag"] == version
 
 
-def test_template_hands_settings_to_runs_but_no_secret() -> None:
-    environ = {"EVENTS_PREFIX": "in/", "WAREHOUSE_DSN": "host=db password=hunter2", "TALLY_NETWORKS": "one, two"}
+def test_template_hands_settings_to_runs_but_no_secret(declare: Declare) -> None:
+    declare(THINGS)
+    environ = {"THINGS_PREFIX": "in/", "WAREHOUSE_DSN": "host=db password=hunter2", "TALLY_NETWORKS": "one, two"}
     properties = register.job_template("docker", environ)["variables"]["properties"]
-    assert properties["env"]["default"] == {"EVENTS_PREFIX": "in/", "PREFECT_HOME": "/home/tally/.prefect"}
+    assert properties["env"]["default"] == {"THINGS_PREFIX": "in/", "PREFECT_HOME": "/home/tally/.prefect"}
     assert properties["networks"]["default"] == ["one", "two"]

@@ -1,11 +1,14 @@
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
+from declared_fixtures import Declare
 from pydantic import ValidationError
+from sample_dataset import THINGS
 
 from tasks.contracts import catalog
-from tasks.contracts.settings import Setting
+from tasks.contracts.settings import Setting, at_least, day_key, month_key
 from tasks.contracts.source import Source
 from tasks.engine.errors import SettingsError
 from tasks.engine.settings import (
@@ -20,6 +23,7 @@ from tasks.engine.settings import (
 
 DSN = "postgresql://loader:hunter2@127.0.0.1:5432/tally"
 SECRET = "hunter2"
+PREFIX = Setting("PARCELS_PREFIX", "shop/", "Prefix of the keys", at_least(1))
 
 
 def no_block() -> Mapping[str, object]:
@@ -28,10 +32,6 @@ def no_block() -> Mapping[str, object]:
 
 def never() -> Mapping[str, object]:
     raise AssertionError("the block was read although the environment speaks")
-
-
-def known_setting(variable: str) -> Setting:
-    return catalog.settings()[variable]
 
 
 def test_environment_overrides_the_block() -> None:
@@ -105,13 +105,14 @@ def test_error_of_an_invalid_value_names_the_setting_without_the_value(name: str
     ("environ", "meant"),
     [
         ({"MAX_REJECTED_ROW": "1"}, "MAX_REJECTED_ROWS"),
-        ({"EVENT_PREFIX": "x"}, "EVENTS_PREFIX"),
+        ({"PARCEL_PREFIX": "x"}, "PARCELS_PREFIX"),
         ({"WAREHOUSE_DNS": DSN}, "WAREHOUSE_DSN"),
         ({"LAKE_BUCKETS": "x"}, "LAKE_BUCKET"),
         ({"EXPORTID": "x"}, "EXPORT_ID"),
     ],
 )
-def test_misspelt_name_is_refused_with_a_suggestion(environ: dict[str, str], meant: str) -> None:
+def test_misspelt_name_is_refused_with_a_suggestion(environ: dict[str, str], meant: str, declare: Declare) -> None:
+    declare(PREFIX)
     for read in (lambda: read_run(environ), lambda: read_warehouse(environ, never), lambda: read_lake(environ, never)):
         with pytest.raises(
             SettingsError, match=f"unknown variable {next(iter(environ))} .* Did you mean {meant}"
@@ -165,54 +166,49 @@ def test_settings_are_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["events.csv", "{year:04d}/events.csv", "{year}/{month}/{hour}.csv", "{year}/{month", "{}"]
+    "key", ["parcels.csv", "{year:04d}/parcels.csv", "{year}/{month}/{hour}.csv", "{year}/{month", "{}"]
 )
 def test_key_template_without_its_month_is_refused(key: str) -> None:
-    with pytest.raises(SettingsError, match=r"EVENTS_KEY .*is invalid: expected "):
-        read_setting(known_setting("EVENTS_KEY"), {"EVENTS_KEY": key})
-
-
-@pytest.mark.parametrize("key", ["orders.json", "{year:04d}-{month:02d}.json", "{year}{month}{day}{hour}.json", "{day"])
-def test_key_template_without_its_day_is_refused(key: str) -> None:
-    with pytest.raises(SettingsError, match=r"ORDERS_KEY .*is invalid: expected "):
-        read_setting(known_setting("ORDERS_KEY"), {"ORDERS_KEY": key})
-    valid = "{year}/{month}/{day}/orders.ndjson.gz"
-    assert read_setting(known_setting("ORDERS_KEY"), {"ORDERS_KEY": valid}) == valid
-
-
-DEFAULTS = {
-    "EVENTS_PREFIX": "", "EVENTS_KEY": "{year:04d}/{month:02d}/events.csv", "COMMERCE_PREFIX": "orders_data/",
-    "COMMERCE_COUNTRY": "US", "ORDERS_INPUT_PREFIX": "Input/", "ORDERS_KEY": "{year:04d}-{month:02d}-{day:02d}.json",
-    "ORDERS_OUTPUT_PREFIX": "Output/", "TOTESYS_CSV_BUCKET": "totesys-csv", "TOTESYS_PARQUET_BUCKET": "totesys-parquet",
-}  # fmt: skip
-
-
-def test_contracts_declare_the_documented_settings_of_pipelines() -> None:
-    assert {name: setting.default for name, setting in catalog.settings().items()} == DEFAULTS
-    assert known_variables() >= DEFAULTS.keys() | {"TOTESYS_DSN", "TOTESYS_SECRET"}
-
-
-@pytest.mark.parametrize("name", DEFAULTS)
-def test_variable_overrides_the_default_unless_it_is_empty(name: str) -> None:
-    setting = known_setting(name)
-    other = DEFAULTS[name] + "x"
-    assert read_setting(setting, {name: f" {other} "}) == other
-    assert read_setting(setting, {}) == read_setting(setting, {name: ""}) == DEFAULTS[name]
+    setting = Setting("PARCELS_KEY", "{year:04d}/{month:02d}/parcels.csv", "Template of the keys", month_key)
+    with pytest.raises(SettingsError, match=r"PARCELS_KEY .*is invalid: expected "):
+        read_setting(setting, {"PARCELS_KEY": key})
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("COMMERCE_COUNTRY", "U"), ("TOTESYS_CSV_BUCKET", "ab"), ("TOTESYS_PARQUET_BUCKET", "  ")]
+    "key", ["parcels.json", "{year:04d}-{month:02d}.json", "{year}{month}{day}{hour}.json", "{day"]
 )
-def test_value_of_a_pipeline_that_is_too_short_is_refused_without_the_value(name: str, value: str) -> None:
-    with pytest.raises(SettingsError, match=f"{name} .*is invalid: expected at least ") as caught:
-        read_setting(known_setting(name), {name: value})
+def test_key_template_without_its_day_is_refused(key: str) -> None:
+    setting = Setting("PARCELS_KEY", "{year:04d}-{month:02d}-{day:02d}.json", "Template of the keys", day_key)
+    with pytest.raises(SettingsError, match=r"PARCELS_KEY .*is invalid: expected "):
+        read_setting(setting, {"PARCELS_KEY": key})
+    valid = "{year}/{month}/{day}/parcels.ndjson.gz"
+    assert read_setting(setting, {"PARCELS_KEY": valid}) == valid
+
+
+def test_variable_overrides_the_default_unless_it_is_empty() -> None:
+    assert read_setting(PREFIX, {"PARCELS_PREFIX": " other/ "}) == "other/"
+    assert read_setting(PREFIX, {}) == read_setting(PREFIX, {"PARCELS_PREFIX": ""}) == "shop/"
+
+
+@pytest.mark.parametrize(("least", "value"), [(2, "U"), (3, "ab"), (1, "  ")])
+def test_value_that_is_too_short_is_refused_without_the_value(least: int, value: str) -> None:
+    with pytest.raises(SettingsError, match=r"PARCELS_BUCKET .*is invalid: expected at least ") as caught:
+        read_setting(Setting("PARCELS_BUCKET", "parcels", "Bucket", at_least(least)), {"PARCELS_BUCKET": value})
     assert f"'{value}'" not in str(caught.value)
 
 
-def test_two_settings_with_one_variable_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Setting("EVENTS_PREFIX", "other/", "Another prefix")
-    monkeypatch.setattr("tasks.contracts.commerce.OTHER_PREFIX", other, raising=False)
-    with pytest.raises(ValueError, match="expected one setting EVENTS_PREFIX, found two"):
+def test_declared_settings_and_logins_are_known(declare: Declare) -> None:
+    source = Source("parcel-shop", (), replace(PREFIX, variable="SHOP_CSV"), replace(PREFIX, variable="SHOP_PARQUET"))
+    contract = replace(THINGS, prefix=replace(PREFIX, variable="BOXES_PREFIX"))
+    declare(PREFIX, source, contract)
+    wanted = {"PARCELS_PREFIX", "BOXES_PREFIX", "THINGS_KEY", "SHOP_CSV", "SHOP_PARQUET"}
+    assert wanted <= catalog.settings().keys()
+    assert known_variables() >= wanted | {"PARCEL_SHOP_DSN", "PARCEL_SHOP_SECRET"}
+
+
+def test_two_settings_with_one_variable_are_refused(declare: Declare) -> None:
+    with pytest.raises(ValueError, match="expected one setting PARCELS_PREFIX, found two"):  # noqa: PT012
+        declare(PREFIX, replace(PREFIX, default="other/"))
         catalog.settings()
 
 

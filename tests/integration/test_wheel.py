@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from events_oracle import read_events
-
-from deployments.samples.events import events_csv, object_key
+from sample_visits import HEADER, SQL, visit_records
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -35,19 +33,35 @@ down_revision = {before}
 
 
 def upgrade() -> None:
-    op.execute("COMMENT ON SCHEMA events_marts IS '{title}'")
+    op.execute("COMMENT ON SCHEMA visits_marts IS '{title}'")
 '''
 RUN = """
 import json, sys
 from importlib.metadata import version
+from prefect import flow
+from sample_visits import VISITS
 import flows
-from flows.events_monthly import events_monthly
+from tasks.contracts.keys import partition_value
 from tasks.engine.build import sql_files
+from tasks.engine.build.build_inputs import Build
 from tasks.engine.formats.native import binding
-second = sql_files.ROOT / "events_marts" / "migrations" / "0002_second.py"
-events_monthly(month="2021-02")
+from tasks.extract import list_objects
+from tasks.load import load_object
+from tasks.transform import build_schemas, build_tables
+
+MARTS = Build("visits_marts", (VISITS,), lambda month: {"month": partition_value(month)})
+
+@flow
+def visits_monthly(month):
+    build_schemas([VISITS], ["visits_marts"])
+    for source in list_objects(VISITS, month):
+        load_object(VISITS, source)
+    build_tables(MARTS, month)
+
+second = sql_files.ROOT / "visits_marts" / "migrations" / "0002_second.py"
+visits_monthly("2021-04")
 second.write_text(sys.argv[1])
-events_monthly(month="2021-02", force=True)
+visits_monthly("2021-04")
 print(json.dumps({
     "version": version("tally"), "flows": flows.__file__, "sql": str(sql_files.ROOT), "library": str(binding.LIBRARY),
     "path": sys.path,
@@ -63,7 +77,7 @@ def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | Non
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of the project and a migration, from a copy: a build writes beside its sources."""
+    """The wheel of the project, a made-up schema and a migration, from a copy: a build writes beside its sources."""
     if not shutil.which(os.environ.get("CC", "cc").split()[0]):
         pytest.skip("found no C compiler on PATH")
     copy = tmp_path_factory.mktemp("wheel") / "project"
@@ -73,7 +87,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             copy.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
-    migrations = copy / "sql" / "events_marts" / "migrations"
+    shutil.copytree(SQL / "visits_marts", copy / "sql" / "visits_marts")
+    migrations = copy / "sql" / "visits_marts" / "migrations"
     migrations.mkdir(exist_ok=True)
     (migrations / "0001_first.py").write_text(MIGRATION.format(number="0001", before=None, title="first"))
     run(UV, "build", "--no-build-isolation", *PYTHON, sys.executable, "--out-dir", copy.parent, copy)
@@ -109,9 +124,9 @@ def test_month_is_loaded_and_built_from_the_wheel(
     bucket: str,
     lake_administrator: "S3Client",
 ) -> None:
-    data = b"".join(events_csv("2021-02", 1_000, bad_rows=3))
-    lake_administrator.put_object(Bucket=bucket, Key=object_key("", "2021-02"), Body=data)
-    expected = read_events(data)
+    data = HEADER + visit_records(1_000) + b"none,\n" * 3
+    lake_administrator.put_object(Bucket=bucket, Key="2021/04/visits.csv", Body=data)
+    shutil.copy(SQL.with_name("sample_visits.py"), tmp_path)
     environment, python = tmp_path / "environment", tmp_path / "environment" / "bin" / "python"
     run(UV, "venv", *PYTHON, sys.executable, environment)
     run(UV, "pip", "install", *PYTHON, python, "--no-deps", wheel)
@@ -127,14 +142,14 @@ def test_month_is_loaded_and_built_from_the_wheel(
     assert said["library"] == str(packages / "tasks" / "engine" / "formats" / "native" / "library.abi3.so")
     assert str(ROOT) not in said["path"]
     with psycopg.connect(database) as connection:
-        assert connection.execute("SELECT count(*) FROM events_staging.events").fetchone() == (len(expected.rows),)
-        counts = connection.execute("SELECT country, event_count FROM events_marts.event_counts_by_country")
-        assert dict(counts.fetchall()) == dict(expected.counts("country"))
+        assert connection.execute("SELECT count(*) FROM visits_staging.visits").fetchone() == (1_000,)
+        counted = connection.execute("SELECT sum(visit_count) FROM visits_marts.visit_counts_by_country")
+        assert counted.fetchone() == (1_000,)
         applied = connection.execute(
             "SELECT path FROM ledger.applied_files WHERE path LIKE '%/migrations/%' ORDER BY 1"
         )
         assert [path for (path,) in applied] == [
-            f"sql/events_marts/migrations/{name}.py" for name in ("0001_first", "0002_second")
+            f"sql/visits_marts/migrations/{name}.py" for name in ("0001_first", "0002_second")
         ]
-        [comment] = connection.execute("SELECT obj_description('events_marts'::regnamespace)").fetchone() or [None]
+        [comment] = connection.execute("SELECT obj_description('visits_marts'::regnamespace)").fetchone() or [None]
         assert comment == "second"
