@@ -36,7 +36,7 @@ from deployments import lint
 from deployments.blocks import save_blocks
 from tasks.contracts import catalog
 from tasks.engine.settings import RunSettings
-from tasks.run_summary import StateName
+from tasks.run_summary import FailedName, StateName
 
 Pool = Literal["docker", "process"]
 
@@ -54,7 +54,7 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=540)
 AUTOMATION = "Crash runs that stopped without a word"
 _ALIVE = "prefect.flow-run.heartbeat"
 # A run in one of these states sends no heartbeat.
-_ENDED = (*get_args(StateName), "Failed", "Cancelled", "Crashed")
+_ENDED = (*get_args(StateName), *get_args(FailedName), "Cancelled", "Crashed")
 _INACTIVE = (*_ENDED, "Scheduled", "AwaitingRetry", "Paused", "Suspended")
 
 

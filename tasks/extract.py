@@ -36,25 +36,14 @@ def objects_of(lake: Lake, contract: Contract, partition: str = "") -> list[Obje
     Raises:
         MissingObjectError: The lake has no such object; the message names the bucket, the key and similar keys.
     """
+    found = delivered_objects(lake, contract, partition)
+    if found or contract.is_optional:
+        return found
     if contract.partition is None:
-        if partition:
-            raise ContractError(f"dataset {contract.dataset} has no partitions: expected none, asked for {partition}")
-        if not contract.keys or contract.prefix is None:
-            raise ContractError(
-                f"dataset {contract.dataset} has no objects with fixed names: each run of its flow writes its own."
-                " Choose another dataset"
-            )
-        return _fixed_objects(lake, contract, value_of(contract.prefix))
+        raise _missing_fixed_object(lake, contract)
     unit = contract.partition.unit
     value = partition_value(partition)
     template = key_template(contract)
-    found = [
-        ObjectRef(lake.uri(stored.key), stored.version, stored.size_bytes, partition)
-        for stored in lake.list(template.listing_prefix(value, unit))
-        if (day := template.date_of(stored.key)) and partition_name(day, unit) == partition
-    ]
-    if found or contract.is_optional:
-        return found
     days = (template.date_of(stored.key) for stored in lake.list(template.listing_prefix(None)))
     existing = {partition_name(day, unit) for day in days if day}
     nearest = sorted(existing, key=lambda name: (_distance(partition_value(name), value), name))[:NEAREST]
@@ -65,19 +54,44 @@ def objects_of(lake: Lake, contract: Contract, partition: str = "") -> list[Obje
     )
 
 
-def _fixed_objects(lake: Lake, contract: Contract, prefix: str) -> list[ObjectRef]:
-    keys = [prefix + key for key in contract.keys]
-    found = [stored for key in keys for stored in lake.list(key) if stored.key == key]
-    if not found and not contract.is_optional:
-        existing = [stored.key for stored in lake.list(prefix)]
-        nearest = difflib.get_close_matches(keys[0], existing, n=NEAREST)
-        raise MissingObjectError(
-            f"no object of {contract.dataset}: expected {' or '.join(map(lake.uri, keys))}, found none in bucket"
-            f" {lake.bucket}; the nearest that exist: {', '.join(nearest) or 'none at all, check the prefix'}."
-            " Run again when it has been delivered, or declare its name in the contract"
+def delivered_objects(lake: Lake, contract: Contract, partition: str = "") -> list[ObjectRef]:
+    """As `objects_of`, but an empty list if the lake has no such object."""
+    if contract.partition is None:
+        if partition:
+            raise ContractError(f"dataset {contract.dataset} has no partitions: expected none, asked for {partition}")
+        keys = _fixed_keys(contract)
+        stored = [item for key in keys for item in lake.list(key) if item.key == key]
+        stored.sort(key=lambda item: item.modified_at, reverse=True)  # stable: first name first
+    else:
+        unit = contract.partition.unit
+        template = key_template(contract)
+        stored = [
+            item
+            for item in lake.list(template.listing_prefix(partition_value(partition), unit))
+            if (day := template.date_of(item.key)) and partition_name(day, unit) == partition
+        ]
+    return [ObjectRef(lake.uri(x.key), x.version, x.size_bytes, partition, x.modified_at) for x in stored]
+
+
+def _fixed_keys(contract: Contract) -> list[str]:
+    if not contract.keys or contract.prefix is None:
+        raise ContractError(
+            f"dataset {contract.dataset} has no objects with fixed names: each run of its flow writes its own."
+            " Choose another dataset"
         )
-    found.sort(key=lambda stored: stored.modified_at, reverse=True)  # stable: first name first
-    return [ObjectRef(lake.uri(stored.key), stored.version, stored.size_bytes, "") for stored in found]
+    prefix = value_of(contract.prefix)
+    return [prefix + key for key in contract.keys]
+
+
+def _missing_fixed_object(lake: Lake, contract: Contract) -> MissingObjectError:
+    keys = _fixed_keys(contract)
+    existing = [stored.key for stored in lake.list(value_of(contract.prefix) if contract.prefix else "")]
+    nearest = difflib.get_close_matches(keys[0], existing, n=NEAREST)
+    return MissingObjectError(
+        f"no object of {contract.dataset}: expected {' or '.join(map(lake.uri, keys))}, found none in bucket"
+        f" {lake.bucket}; the nearest that exist: {', '.join(nearest) or 'none at all, check the prefix'}."
+        " Run again when it has been delivered, or declare its name in the contract"
+    )
 
 
 def _distance(one: date, other: date) -> int:

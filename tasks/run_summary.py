@@ -21,7 +21,7 @@ from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from tasks.engine.errors import TallyError
+from tasks.engine.errors import StaleDataError, TallyError
 from tasks.engine.quoting import printable
 from tasks.engine.receipts import BuildReceipt, ExportReceipt, LoadReceipt
 
@@ -30,6 +30,9 @@ R = TypeVar("R")
 
 StateName = Literal["Completed", "Unchanged", "Skipped"]
 """Names of completed states: the run did its work, found everything already done, or found nothing to do."""
+
+FailedName = Literal["Failed", "Stale"]
+"""Names of failed states: the run failed, or the run found that data is not in the warehouse by its deadline."""
 
 SUMMARY_LIMIT = 1_000
 """Maximum number of characters of a completed state's message."""
@@ -74,8 +77,12 @@ def _state_of(run: Callable[[], Ended[Any]]) -> State[Any]:
         if _is_retried():
             raise  # Prefect runs a flow again only after an exception, not after a returned state
         get_run_logger().error("The run failed:", exc_info=error)
-        return Failed(message=error_text(error), data=error)
+        return Failed(name=_name_of(error), message=error_text(error), data=error)
     return Completed(name=ended.name, message=printable(ended.message, SUMMARY_LIMIT), data=ended.result)
+
+
+def _name_of(error: Exception) -> FailedName:
+    return "Stale" if isinstance(error, StaleDataError) else "Failed"
 
 
 def _is_retried() -> bool:

@@ -75,6 +75,10 @@ class VolumeError(Permanent):
     """An object has far fewer or far more rows than usual, and its contract refuses that. Nothing was loaded."""
 
 
+class StaleDataError(Permanent):
+    """Data is not in the warehouse by its deadline. The run that finds it ends in the state `Stale`."""
+
+
 class BalanceError(Permanent):
     """Two counts that must be equal differ: rows were lost, duplicated or changed outside Tally."""
 

@@ -1,7 +1,7 @@
 """Receipts: results that tasks pass to each other. They describe finished work and contain no data and no secrets."""
 
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 
@@ -14,12 +14,14 @@ class ObjectRef:
         version: The ETag, which identifies the content. Every read is pinned to it.
         size_bytes: Size of the stored (possibly compressed) object.
         partition: The object's partition, such as `2021-04`. Empty for a dataset without partitions.
+        modified_at: Time when the object was written, if it comes from a listing. Not compared.
     """
 
     uri: str
     version: str
     size_bytes: int
     partition: str
+    modified_at: datetime | None = field(default=None, compare=False)
 
     @property
     def bucket(self) -> str:
@@ -176,27 +178,38 @@ class SyncReceipt:
     arrival: tuple[int, datetime] | None = None
 
 
+FreshnessStatus = Literal["fresh", "stale", "no data yet", "unchecked"]
+
+
 @dataclass(frozen=True)
 class Freshness:
-    """The comparison of the warehouse with its source.
+    """The comparison of one dataset or source with its deadline.
 
     Attributes:
-        as_of: Time of the comparison.
-        run_number: The last run that reached the warehouse. None if no run did.
-        in_warehouse: Newest change in the warehouse.
-        overdue: Newest change in the source that should already be in the warehouse. If it is later than
-            `in_warehouse`, the warehouse is stale.
+        name: Name of the dataset or of the source.
+        partition: The newest partition whose deadline has passed. Empty without partitions.
+        status: `fresh`, `stale` (something expected is not in the warehouse), `no data yet` (nothing was ever
+            delivered) or `unchecked` (the check failed).
+        expected: The deadline, for people.
+        found: What is in the warehouse or in the lake.
+        next_step: What the operator does next. Empty if nothing is to be done.
+        late_by: Time since the deadline. None if the status is not `stale`, and for a source.
+        gaps: Earlier partitions that are missing between loaded partitions.
     """
 
-    as_of: datetime
-    run_number: int | None
-    in_warehouse: str
-    overdue: str
+    name: str
+    partition: str
+    status: FreshnessStatus
+    expected: str
+    found: str
+    next_step: str = ""
+    late_by: timedelta | None = None
+    gaps: tuple[str, ...] = ()
 
     @property
-    def is_stale(self) -> bool:
-        """Whether a change of the source is overdue in the warehouse."""
-        return self.overdue > self.in_warehouse
+    def needs_attention(self) -> bool:
+        """Whether the dataset is stale or could not be checked."""
+        return self.status in ("stale", "unchecked")
 
 
 TopValues = list[tuple[str, int]]

@@ -15,8 +15,8 @@ from totesys_direct import Star, Stores, run_here
 from deployments.samples.totesys import OPENED_AT, fill_source
 from deployments.samples.totesys_changes import PendingChanges, change_source
 from flows.totesys_deletions import totesys_deletions
-from flows.totesys_freshness import totesys_freshness
 from flows.totesys_sync import totesys_sync
+from tasks.contracts.totesys_source import TOTESYS_SOURCE
 from tasks.engine.errors import BalanceError, LakeSetupError, ObjectExistsError, PartitionBusyError
 from tasks.engine.lake.client import StoredObject
 from tasks.engine.receipts import Freshness, SyncReceipt
@@ -24,6 +24,7 @@ from tasks.engine.sync.run_store import RunStore
 from tasks.engine.sync.runs import one_at_a_time
 from tasks.engine.warehouse import locks
 from tasks.engine.warehouse.tables import Connection
+from tasks.freshness import check_source
 
 if TYPE_CHECKING:
     from totesys_fixtures import TotesysSource, TotesysStores
@@ -64,6 +65,11 @@ def compare_keys() -> list[int]:
     return [receipt.closed_count for receipt in run_here(totesys_deletions)]
 
 
+def fresh() -> Freshness:
+    """The check of the source, without a Prefect server."""
+    return check_source.fn(TOTESYS_SOURCE, datetime.now(UTC))
+
+
 def runs(warehouse: Connection) -> list[tuple[Any, ...]]:
     return warehouse.execute("SELECT run_number, status FROM ledger.sync_runs ORDER BY 1").fetchall()
 
@@ -87,7 +93,7 @@ def test_star_and_lake_are_those_of_the_source_after_each_run(
         at += HOUR
     sync()
     totesys_deletions()
-    assert not totesys_freshness().is_stale
+    assert fresh().status == "fresh"
     star.see()
     star.assert_stands(warehouse, is_compared=True)
     stores.look()
@@ -306,21 +312,18 @@ def test_store_that_was_not_set_up_fails_before_any_work(stores: Stores, warehou
 
 @pytest.mark.usefixtures("stores")
 def test_only_a_change_that_is_overdue_makes_the_warehouse_stale(source: Source) -> None:
-    def fresh() -> Freshness:
-        found: Freshness = run_here(totesys_freshness)
-        return found
-
     def change(minutes: int) -> None:
         at = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=minutes)
         source.execute("UPDATE staff SET first_name = first_name || '.', last_updated = %s WHERE staff_id = 1", [at])
 
-    assert fresh().is_stale  # nothing has come yet
+    assert fresh().status == "stale"  # nothing has come yet
     sync()
-    assert not fresh().is_stale  # years ago, but there is no newer one
+    assert fresh().status == "fresh"  # years ago, but there is no newer one
     change(29)
-    assert not fresh().is_stale
+    assert fresh().status == "fresh"
     change(31)
     found = fresh()
-    assert (found.is_stale, found.run_number) == (True, 1)
+    assert (found.status, found.expected) == ("stale", "within 30 minutes")
+    assert found.found.endswith(", run 1")
     sync()
-    assert not fresh().is_stale
+    assert fresh().status == "fresh"

@@ -21,7 +21,7 @@ LAYERS = {
 """Which layers the modules of a layer import; of two layers that fit a module, the first is its own."""
 ENGINE = (
     *("quoting", "lake_hints", "sqlstates", "errors", "settings", "receipts", "rejected_rows", "prefetch"),
-    *("formats", "lake", "warehouse", "ledger", "build", "schema", "load", "backfill", "export", "sync"),
+    *("formats", "lake", "warehouse", "ledger", "build", "schema", "load", "backfill", "export", "sync", "freshness"),
 )
 """The modules and packages of the engine, in the order of ARCHITECTURE.md: each imports only those before it."""
 WITHOUT_PREFECT = {"tasks.engine", "tasks.contracts"}

@@ -1,0 +1,199 @@
+"""The flow `freshness` fails if a dataset or source is late, names it, and says what to do next."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import pytest
+from prefect import State
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
+from sample_dataset import HEADER, THINGS, client, lake, load, put, ready_connection
+
+import flows.freshness
+from flows.events_monthly import events_monthly
+from flows.freshness import freshness
+from tasks.contracts import Contract
+from tasks.contracts.events import EVENTS
+from tasks.contracts.expectations import Expected
+from tasks.engine.backfill.finished_partitions import write_finished
+from tasks.engine.errors import ContractError
+from tasks.engine.freshness import check_dataset
+from tasks.engine.receipts import Freshness
+from tasks.engine.warehouse.tables import Connection
+from tasks.extract import delivered_objects
+
+pytestmark = pytest.mark.usefixtures("database", "bucket")
+
+MONTHLY = replace(THINGS, expected=Expected(days=2))
+WHOLE = replace(
+    THINGS,
+    dataset="whole",
+    table="things_staging.whole",
+    partition=None,
+    key=None,
+    keys=("whole.csv",),
+    expected=Expected(days=1),
+)
+DUE = datetime(2021, 5, 2, 10, tzinfo=UTC)
+"""Deadline of 2021-04."""
+
+SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
+ROWS = HEADER + b"a,2021-04-01\n"
+
+
+@pytest.fixture
+def warehouse(database: str, bucket: str) -> Iterator[Connection]:
+    del database, bucket
+    with ready_connection(MONTHLY, WHOLE) as opened:
+        yield opened
+
+
+def check(
+    warehouse: Connection, moment: datetime, contract: Contract = MONTHLY, pipeline: str | None = None
+) -> Freshness:
+    return check_dataset(
+        warehouse, contract, moment, lambda partition: delivered_objects(lake(), contract, partition), pipeline
+    )
+
+
+def put_month(month: str) -> Any:
+    return put(ROWS, f"{month.replace('-', '/')}/events.csv", month)
+
+
+def test_a_partition_that_is_loaded_at_its_deadline_is_fresh(warehouse: Connection) -> None:
+    load(warehouse, put_month("2021-04"), contract=MONTHLY)
+    found = check(warehouse, DUE)
+    assert (found.status, found.partition, found.expected) == ("fresh", "2021-04", "by 2021-05-02 10:00 UTC")
+    assert (found.next_step, found.late_by, found.needs_attention) == ("", None, False)
+
+
+def test_a_partition_is_stale_from_the_moment_of_its_deadline(warehouse: Connection) -> None:
+    load(warehouse, put_month("2021-03"), contract=MONTHLY)
+    assert check(warehouse, DUE - SECOND).status == "fresh"
+    found = check(warehouse, DUE)
+    assert (found.status, found.late_by) == ("stale", timedelta())
+    assert found.found == "the lake has no object of 2021-04; the newest loaded partition is 2021-03"
+    assert found.next_step == "Ask the supplier. After the delivery, load 2021-04"
+
+
+def test_a_delivered_partition_without_a_load_names_its_object_and_the_last_failure(warehouse: Connection) -> None:
+    source = put(b"other,columns\n1,2\n")
+    assert "arrived" in check(warehouse, DUE).found  # it was delivered, although nothing was ever loaded
+    with pytest.raises(ContractError):
+        load(warehouse, source, contract=MONTHLY)
+    found = check(warehouse, DUE + HOUR, pipeline="things-monthly")
+    assert (found.status, found.late_by) == ("stale", HOUR)
+    assert source.uri in found.found
+    assert "its load failed" in found.found
+    assert "ContractError" in found.found
+    assert found.next_step.endswith("then run things-monthly for 2021-04")
+
+
+def test_a_dataset_without_any_data_is_not_stale(warehouse: Connection) -> None:
+    put_month("2019-01")  # old objects are not due any more
+    found = check(warehouse, DUE)
+    assert (found.status, found.needs_attention, found.gaps) == ("no data yet", False, ())
+    assert found.found == "nothing was ever loaded, and the lake has no object of 2021-04"
+
+
+def test_rows_that_were_lost_are_stale_and_not_new(warehouse: Connection) -> None:
+    load(warehouse, put_month("2021-04"), contract=MONTHLY)
+    warehouse.execute("UPDATE ledger.loads SET status = 'lost'")
+    assert check(warehouse, DUE).status == "stale"
+
+
+def test_gaps_among_the_last_twelve_partitions_are_named_and_do_not_fail(warehouse: Connection) -> None:
+    for month in ("2019-01", "2020-06", "2020-12", "2021-01", "2021-04"):
+        load(warehouse, put_month(month), contract=MONTHLY)
+    found = check(warehouse, DUE)
+    assert found.status == "fresh"
+    assert found.gaps == ("2020-04", "2020-05", *(f"2020-{month:02d}" for month in range(7, 12)), "2021-02", "2021-03")
+
+
+def test_a_loaded_partition_without_its_tables_is_stale_after_half_an_hour(warehouse: Connection) -> None:
+    receipt = load(warehouse, put_month("2021-04"), contract=MONTHLY)
+    warehouse.execute("UPDATE ledger.loads SET loaded_at = %s", [DUE])
+    assert check(warehouse, DUE + timedelta(minutes=30), pipeline="things-monthly").status == "fresh"
+    found = check(warehouse, DUE + timedelta(minutes=31), pipeline="things-monthly")
+    assert found.status == "stale"
+    assert "not built and exported" in found.found
+    assert check(warehouse, DUE + DAY).status == "fresh"  # no pipeline would build it
+    write_finished(warehouse, "things", "2021-04", [receipt.load_id], ["things_marts"], "digest", None)
+    assert check(warehouse, DUE + DAY, pipeline="things-monthly").status == "fresh"
+
+
+def test_a_dataset_without_partitions_needs_a_new_object_between_two_deadlines(warehouse: Connection) -> None:
+    now = datetime.now(UTC)
+    contract = replace(WHOLE, expected=Expected(days=1, at=time(now.hour, now.minute)))  # the last deadline is now
+    assert check(warehouse, now, contract).status == "no data yet"
+    source = replace(put(ROWS, "whole.csv"), partition="")
+    assert "is not loaded" in check(warehouse, now, contract).found
+    load(warehouse, source, contract=contract)
+    assert check(warehouse, now, contract).status == "fresh"
+    assert check(warehouse, now + DAY - HOUR, contract).status == "fresh"
+    found = check(warehouse, now + 2 * DAY, contract)
+    assert (found.status, found.partition) == ("stale", "")
+    assert "nothing newer arrived since" in found.found
+
+
+def test_the_same_content_that_is_delivered_again_is_fresh(warehouse: Connection) -> None:
+    source = replace(put(ROWS, "whole.csv"), partition="")
+    load(warehouse, source, contract=WHOLE)
+    warehouse.execute("UPDATE ledger.loads SET loaded_at = loaded_at - interval '9 days'")
+    assert check(warehouse, datetime.now(UTC), WHOLE).status == "fresh"
+
+
+def test_a_deleted_object_of_a_dataset_without_partitions_is_stale(warehouse: Connection) -> None:
+    load(warehouse, replace(put(ROWS, "whole.csv"), partition=""), contract=WHOLE)
+    client().delete_object(Bucket=os.environ["LAKE_BUCKET"], Key="whole.csv")
+    found = check(warehouse, datetime.now(UTC) + 2 * DAY, WHOLE)
+    assert (found.status, found.found.partition(";")[0]) == ("stale", "the lake has no object")
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> State[Any]:
+    monkeypatch.setattr(flows.freshness, "scheduled_moment", lambda: moment)
+    state: State[Any] = freshness(return_state=True)
+    return state
+
+
+def _newest_report() -> str:
+    with get_client(sync_client=True) as api:
+        wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["freshness"]))
+        found = api.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
+        return str(found[0].data)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_flow_fails_in_the_state_stale_and_names_the_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = _run(monkeypatch, DUE)
+    assert fresh.is_completed()
+    assert fresh.message is not None
+    assert "no data yet" in fresh.message
+    put(
+        b"id,timestamp,email,country,ip,uri,action,tags\n"
+        b"5f9c8c5e-0000-4000-8000-000000000001,2021-03-01,a@example.org,DE,192.0.2.1,/,view,[]\n",
+        "2021/03/events.csv",
+    )
+    events_monthly("2021-03")
+    assert _run(monkeypatch, DUE - SECOND).is_completed()
+    stale = _run(monkeypatch, DUE + HOUR)
+    assert (stale.is_failed(), stale.name) == (True, "Stale")
+    assert stale.message is not None
+    assert "stale: events" in stale.message
+    assert "events 2021-04: expected by 2021-05-02 10:00 UTC, late by 1 h 0 min" in stale.message
+    assert "Next: Ask the supplier. After the delivery, run events-monthly for 2021-04." in stale.message
+    assert "stale: events" in _newest_report()
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_check_that_fails_is_named_and_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOTESYS_DSN", os.environ["WAREHOUSE_DSN"])  # a database without the tables of the source
+    state = _run(monkeypatch, DUE)
+    assert (state.is_failed(), state.name) == (True, "Stale")
+    assert state.message is not None
+    assert "unchecked: totesys" in state.message
+    assert EVENTS.dataset in state.message
