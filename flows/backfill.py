@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from prefect import flow
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 import flows
 from tasks.alerts import tell_catch_up
@@ -15,13 +15,11 @@ from tasks.pipeline_discovery import find_pipelines
 from tasks.run_summary import Ended, with_summary
 
 PIPELINES = find_pipelines(flows)
-DEFAULT = PIPELINES[-1].name
+NAMES: list[JsonValue] = [pipeline.name for pipeline in PIPELINES]
 PipelineName = Annotated[
     str,
-    Field(
-        description=f"Name of the pipeline to run, such as {DEFAULT}",
-        json_schema_extra={"enum": [pipeline.name for pipeline in PIPELINES]},
-    ),
+    # An empty list of choices would be an invalid schema.
+    Field(description="The pipeline to run", json_schema_extra={"enum": NAMES} if NAMES else None),
 ]
 ForceAll = Annotated[
     bool,
@@ -35,7 +33,7 @@ ForceAll = Annotated[
 @flow(name="backfill", flow_run_name=named_by_range("backfill"))
 @with_summary
 def backfill(
-    pipeline: PipelineName = DEFAULT,
+    pipeline: PipelineName,
     start: PartitionName | None = None,
     end: PartitionName | None = None,
     dry_run: bool = False,
@@ -47,7 +45,7 @@ def backfill(
     the flow processes all delivered partitions.
 
     Args:
-        pipeline: Name of the pipeline to run, such as orders-daily.
+        pipeline: Name of the pipeline to run: the name of its flow.
         start: First month (2021-01) or first day (2021-01-31), as the pipeline's files have it. Empty: the first one.
         end: Last month or day, included: 2021-01 to 2021-12 is a year. Empty: the last one.
         dry_run: Publish the plan and run nothing.

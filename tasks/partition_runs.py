@@ -98,6 +98,8 @@ def pipeline_of(pipelines: Iterable[Pipeline], name: str) -> Pipeline:
         BackfillError: No pipeline has this name.
     """
     known = {pipeline.name: pipeline for pipeline in pipelines}
+    if not known:
+        raise BackfillError(f"unknown pipeline {quoted(name)}: no flow declares a PIPELINE with partitions")
     if name not in known:
         nearest = difflib.get_close_matches(name, known, n=1)
         raise BackfillError(

@@ -506,9 +506,3 @@ def test_sources_of_affected_keys_in_another_schema_are_inputs_and_the_tables_ow
     query = root / "core" / "closed" / "query.sql"
     query.write_text(query.read_text(encoding="utf-8").replace("sources: none", "sources: shop.orders"), "utf-8")
     assert sql_files.built_sources(sql_files.sql_table("shop.orders", root), root) == []
-
-
-def test_affected_orders_is_an_input_of_each_table_that_is_built_from_it() -> None:
-    for table in ("latest_orders", "order_details", "orders_table", "users_table"):
-        views = sql_files.views_of(sql_files.sql_table(f"orders_core.{table}"))
-        assert "orders_core.affected_orders" in [view.name for view in views], table

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
-from datetime import date, timedelta
 
 import psycopg
 import pytest
@@ -13,12 +12,10 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from sample_dataset import client, load, put, ready_connection, ref
 
-from flows import backfill as flow_module
 from flows.backfill import PIPELINES, backfill
 from flows.events_monthly import events_monthly
 from tasks import partition_runs
 from tasks.contracts.events import EVENTS
-from tasks.contracts.orders import ORDERS
 from tasks.engine.backfill.finished_partitions import write_finished
 from tasks.engine.backfill.planner import BackfillPlan
 from tasks.engine.build.sql_files import sql_digest
@@ -255,29 +252,8 @@ def test_month_that_ran_by_itself_is_finished(warehouse: psycopg.Connection) -> 
         ("event-monthly", "2021-01", "2021-02", "unknown pipeline 'event-monthly', did you mean events-monthly"),
         ("events-monthly", "2021-03", "2021-02", "not earlier than the start"),
         ("events-monthly", "2021-03-01", "2021-04-01", "expected a month, found 2021-03-01"),
-        ("orders-daily", "2021-03", "2021-04", "expected a day, found 2021-03"),
     ],
 )
 def test_backfill_of_what_cannot_be_is_refused(pipeline: str, start: str, end: str, message: str) -> None:
     with pytest.raises((BackfillError, ContractError), match=message):
         backfill(pipeline=pipeline, start=start, end=end)
-
-
-def test_every_pipeline_with_partitions_can_be_backfilled() -> None:
-    assert {pipeline.name for pipeline in PIPELINES} == {"events-monthly", "orders-daily"}
-    assert {pipeline.contract.dataset for pipeline in PIPELINES} == {EVENTS.dataset, ORDERS.dataset}
-    for pipeline in PIPELINES:
-        assert pipeline.contract.partition
-        assert {pipeline.parameter, "force"} <= pipeline.flow.parameters.properties.keys()
-        assert pipeline.inputs.builds
-    assert flow_module.backfill.parameters.properties["pipeline"]["enum"] == [pipeline.name for pipeline in PIPELINES]
-
-
-def test_ten_years_of_days_are_listed_in_pages(bucket: str) -> None:
-    keys = [f"Input/{date(2011, 1, 1) + timedelta(3 * number)}.json" for number in range(1_010)]  # two pages
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda key: client().put_object(Bucket=bucket, Key=key, Body=b""), keys))
-    planned = backfill(pipeline="orders-daily", start="2011-01-01", end="2020-12-31", dry_run=True)
-    assert (len(planned.of("new")), len(planned.of("missing"))) == (1_010, 3_653 - 1_010)
-    for some in (keys[:1_000], keys[1_000:]):
-        client().delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in some]})

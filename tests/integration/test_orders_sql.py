@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from tasks.contracts.orders import ORDERS
+from tasks.engine.build import sql_files
 from tasks.engine.build.builder import run_checks
 from tasks.engine.build.dispositions import write_affected_keys, write_query
 from tasks.engine.build.sql_files import tables_of
@@ -134,3 +135,9 @@ def test_days_that_were_loaded_before_any_was_built_end_the_same(warehouse: Conn
             for place in order:
                 build(warehouse, DAYS[place])
             assert built(warehouse) == wanted
+
+
+def test_affected_orders_is_an_input_of_each_table_that_is_built_from_it() -> None:
+    for table in ("latest_orders", "order_details", "orders_table", "users_table"):
+        views = sql_files.views_of(sql_files.sql_table(f"orders_core.{table}"))
+        assert "orders_core.affected_orders" in [view.name for view in views], table
