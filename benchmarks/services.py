@@ -124,7 +124,7 @@ def prepare(dsn: str) -> None:
         connection.execute(_EMPTY)
         connection.execute(PLAIN)
     with connect(read_warehouse({"WAREHOUSE_DSN": dsn}, dict), "bench") as connection:
-        apply_ddl(connection, [EVENTS, plain_contract()], ["events_staging"])
+        apply_ddl(connection, [EVENTS, plain_contract()], [])
     with psycopg.connect(os.environ["BENCH_ADMINISTRATION"], autocommit=True) as connection:
         connection.execute("CHECKPOINT")
 

@@ -99,7 +99,8 @@ def _for_tables_to_come(
     own: Sequence[Relation], schema: sql.Identifier, loader: sql.Identifier, analyst: sql.Identifier
 ) -> Iterator[sql.Composed]:
     """Grant the common rights of a schema's tables on tables that the owner creates or rebuilds later."""
-    shared_rights = [right for right in own[0].loader if all(right in relation.loader for relation in own)]
+    tables = [relation for relation in own if not relation.is_generated]
+    shared_rights = [right for right in tables[0].loader if all(right in each.loader for each in tables)]
     wanted = [(loader, shared_rights)]
     if all(relation.is_read for relation in own):
         wanted.append((analyst, ["SELECT"]))
@@ -149,9 +150,8 @@ def _execute(text: sql.Composable) -> sql.Composed:
 
 
 def _loop(query: sql.Composable, text: sql.Composable) -> sql.Composed:
-    return sql.SQL("DO $$ DECLARE part regclass; BEGIN FOR part IN {} LOOP EXECUTE {}; END LOOP; END $$").format(
-        query, text
-    )
+    loop = sql.SQL("DO $$ DECLARE part regclass; BEGIN FOR part IN {} LOOP EXECUTE {}; END LOOP; END $$")
+    return loop.format(query, text)
 
 
 def apply_grants(connection: Connection, pipeline_names: Sequence[str], loader: str, analyst: str) -> None:

@@ -25,7 +25,7 @@ def events_insights(
         allow_empty: Allow an answer without rows to replace an export with rows.
     """
     first, end = month_range(since, until)
-    build_schemas([EVENTS], ["events_staging", "events_marts"])
+    build_schemas([EVENTS], ["events_marts"])
     answers: Parameters = {"since": first, "until": end, "top": top}
     exports = export_tables("events_insights", answers, allow_empty=allow_empty)
     title = f"Events from {since or 'the first month'} to {until or 'the last month'}"

@@ -39,7 +39,7 @@ def events_monthly(month: Month | None = None, force: Force = False) -> Ended[li
     month = month_or_default(month)
     first, end = month_start(month, date.min), month_start(next_month(month), date.max)
 
-    build_schemas([EVENTS], ["events_staging", "events_marts"])
+    build_schemas([EVENTS], ["events_marts"])
     loads = [load_object(EVENTS, source, force=force) for source in list_objects(EVENTS, month)]
     check_loads(EVENTS, loads)
     builds = build_tables(MARTS, month, force=force)

@@ -19,6 +19,15 @@ UNKNOWN_KEYS = "unknown keys"
 is null if the record has no such key."""
 
 
+LOAD_ID, LINE_NUMBER = "load_id", "line_number"
+"""Columns of every staging table: the load that brought a row, and the line of the object where its record begins."""
+
+LOAD_COLUMNS = ("loaded_at", "source_uri", "source_version", "flow_run_id")
+"""Columns that `<table>_ingested` adds to the columns of a staging table, from `ledger.loads`."""
+
+_SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a staging table, and the source of its values.
@@ -105,6 +114,9 @@ class Contract:
             fails if a partition is not loaded by then. None: no deadline.
         volume: The usual number of rows of an object. By default, an object with far fewer or far more rows than the
             last twelve objects causes a warning. None: any number is normal.
+        line_numbers: Whether each row of the staging table keeps the line number of its record. In parquet this is the
+            number of the row.
+        is_read: Whether analysts may read the view `<table>_ingested`.
     """
 
     dataset: str
@@ -123,6 +135,26 @@ class Contract:
     may_shrink: bool = False
     expected: Expected | None = None
     volume: Volume | None = USUAL
+    line_numbers: bool = True
+    is_read: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the names of the columns.
+
+        Raises:
+            ValueError: Two columns share a name, or a column has the name of a column that Tally or Postgres adds.
+        """
+        taken = [LOAD_ID, LINE_NUMBER, *LOAD_COLUMNS, *_SYSTEM_COLUMNS]
+        taken += [self.partition.column] if self.partition else []
+        for column in self.columns:
+            if column.name in taken:
+                raise ValueError(
+                    f"contract {self.dataset}, column {column.name}: expected a name that no other column of"
+                    f" {self.table} or of its view has, found a second column {column.name}. Give the column another"
+                    f' name, and name the column of the object as its source: Column("delivered_{column.name}", ...,'
+                    f' source="{column.source_name}")'
+                )
+            taken.append(column.name)
 
     @cached_property
     def sources(self) -> dict[str, tuple[str, ...]]:
@@ -137,6 +169,11 @@ class Contract:
     def unknown_keys_column(self) -> str | None:
         """Name of the column that stores the keys of JSON records that the contract does not declare."""
         return next((column.name for column in self.columns if column.source_name == UNKNOWN_KEYS), None)
+
+    @property
+    def ingested(self) -> str:
+        """`schema.view` of the view that adds its object and its load to each row of the staging table."""
+        return f"{self.table}_ingested"
 
     @property
     def schema(self) -> str:

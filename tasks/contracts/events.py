@@ -50,6 +50,7 @@ EVENTS = Contract(
     dataset="events",
     table="events_staging.events",
     description="One row per event as delivered; ids may repeat.",
+    is_read=True,
     columns=(
         Column(
             "id",

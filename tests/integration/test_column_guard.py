@@ -38,7 +38,7 @@ def partition_of(span: Span) -> str:
 def postgres(database: str, bucket: str) -> Iterator[Connection]:
     del database, bucket  # they set the environment
     with ready_connection() as opened:
-        opened.execute("DROP TABLE things_staging.things")
+        opened.execute("DROP TABLE things_staging.things CASCADE")
         opened.execute("DELETE FROM ledger.applied_files WHERE path LIKE 'things_staging.%'")
         yield opened
 

@@ -54,7 +54,7 @@ def finish_months(warehouse: psycopg.Connection) -> Callable[..., None]:
 
     def run(*names: str) -> None:
         with ready_connection(EVENTS) as connection:
-            apply_ddl(connection, [EVENTS], ["events_staging", "events_marts"])
+            apply_ddl(connection, [EVENTS], ["events_marts"])
             for month in names:
                 deliver(month)
                 loaded = load(connection, ref(f"{month.replace('-', '/')}/events.csv", month), contract=EVENTS)

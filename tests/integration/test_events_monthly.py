@@ -188,7 +188,7 @@ def test_a_run_that_died_between_load_and_marts_is_completed_by_the_next(
     settings = run_settings()
     with open_warehouse() as connection, open_lake() as lake:
         (source,) = objects_of(lake, EVENTS, "2021-04")
-        apply_ddl(connection, [EVENTS], ["events_staging", "events_marts"])
+        apply_ddl(connection, [EVENTS], ["events_marts"])
         load_object(connection, lake, EVENTS, source, settings)
     (load,) = events_monthly(month="2021-04")
     assert load.status == "unchanged"

@@ -19,6 +19,7 @@ from tasks.contracts.words import WORDS
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import match_columns
 from tasks.engine.formats.frames import string_columns_of
+from tasks.engine.formats.line_numbers import LineNumbers
 from tasks.engine.formats.rows import Rows
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.copy import CopyEncoder, copy_in
@@ -76,7 +77,8 @@ def stored(postgres: Connection, given_rows: list[Row]) -> list[Row]:
         ) == len(given_rows)
         assert set(postgres.execute("SELECT DISTINCT month, load_id FROM values_staging.values")) <= {(MONTH, 7)}
         found = postgres.execute("SELECT * FROM values_staging.values ORDER BY ctid").fetchall()
-    return [row[2:] for row in found]
+    assert [row[-1] for row in found] == list(range(2, len(found) + 2))
+    return [row[2:-1] for row in found]
 
 
 def batch_of(*rows: Sequence[object]) -> Batch:
@@ -85,7 +87,8 @@ def batch_of(*rows: Sequence[object]) -> Batch:
     if any(isinstance(row[-1], list) for row in rows):
         types["words"] = pl.List(pl.String)
     columns = match_columns(VALUES, names, "values")
-    return Batch(string_columns_of(pl.DataFrame(rows, schema=types, orient="row")), lambda _: [], columns)
+    strings = string_columns_of(pl.DataFrame(rows, schema=types, orient="row"))
+    return Batch(strings, lambda _: [], columns, LineNumbers.of(range(2, len(rows) + 2)))
 
 
 def copied(postgres: Connection, encoder: CopyEncoder, *batches: Batch) -> int:

@@ -14,6 +14,7 @@ from tasks.contracts.types import ColumnType
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch
 from tasks.engine.formats.frames import string_columns_of
+from tasks.engine.formats.line_numbers import LineNumbers
 from tasks.engine.formats.rows import RowEncoder
 from tasks.engine.rejected_rows import RejectedRow
 
@@ -103,9 +104,8 @@ def contract_of(*columns: Column) -> Contract:
 def batch_of(name: str, texts: Sequence[str | None]) -> Batch:
     """Texts of one column."""
     frame = pl.DataFrame({name: pl.Series(texts, dtype=pl.String)})
-    return Batch(
-        string_columns_of(frame), lambda rows: [(row, b"") for row in rows], ColumnMatch({name: 0}, (name,), ())
-    )
+    columns, lines = ColumnMatch({name: 0}, (name,), ()), LineNumbers.of(range(len(texts)))
+    return Batch(string_columns_of(frame), lambda rows: [(row, b"") for row in rows], columns, lines)
 
 
 def wires_of(type_: ColumnType, texts: Sequence[str | None]) -> list[bytes | None]:

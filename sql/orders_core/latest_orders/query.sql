@@ -76,7 +76,7 @@ CROSS JOIN LATERAL (
     ORDER BY
         versions.updated_at DESC,
         versions.file_date DESC,
-        to_jsonb(versions) - 'load_id' DESC,
+        to_jsonb(versions) - '{load_id,line_number}'::text[] DESC,
         versions.load_id DESC
     LIMIT 1
 ) AS latest

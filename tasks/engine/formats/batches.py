@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tasks.engine.formats.columns import ColumnMatch
+from tasks.engine.formats.line_numbers import LineNumbers
 from tasks.engine.formats.string_columns import StringColumns
 from tasks.engine.rejected_rows import RejectedRow
 
@@ -19,10 +20,12 @@ class Batch:
         strings: One row for each valid record, one column for each source of the contract.
         records_of: Returns the line numbers and the bytes of the records at the given row positions.
         columns: The match between the object's columns and the contract.
+        lines: The line numbers of the valid records. In parquet, the numbers of the rows.
         rejected: Malformed records in this group.
     """
 
     strings: StringColumns
     records_of: Callable[[Sequence[int]], list[tuple[int, bytes]]]
     columns: ColumnMatch
+    lines: LineNumbers
     rejected: list[RejectedRow] = field(default_factory=list)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch
+from tasks.engine.formats.line_numbers import LineNumbers
 from tasks.engine.formats.native import binding
 from tasks.engine.formats.native.binding import StringColumn, library
 from tasks.engine.formats.string_columns import StringColumns
@@ -130,7 +131,9 @@ class CsvRecords:
             for place in range(len(names))
         ]
         texts = StringColumns(names, columns, self.row_count, self)
-        return Batch(texts, self.records_of, self._columns, self.rejected())
+        first = ctypes.cast(self._found.rows, ctypes.c_void_p).value
+        lines = LineNumbers(first and first + binding.Record.line.offset, ctypes.sizeof(binding.Record), self)
+        return Batch(texts, self.records_of, self._columns, lines, self.rejected())
 
     def _address(self) -> int:
         return (ctypes.cast(ctypes.c_char_p(self._data), ctypes.c_void_p).value or 0) + self._begin

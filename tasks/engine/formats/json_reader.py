@@ -17,6 +17,7 @@ from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch, match_columns
 from tasks.engine.formats.frames import string_columns_of
 from tasks.engine.formats.json_records import Record, has_more_keys, read_elements, read_lines
+from tasks.engine.formats.line_numbers import LineNumbers
 from tasks.engine.quoting import quoted, shown
 from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
@@ -177,7 +178,8 @@ def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
         rows.append(row)
     columns = keys.columns
     frame = _frame(b"\n".join(rows), [*columns.positions, *([UNKNOWN_KEYS] if keys.keeps_unknown else [])])
-    return Batch(string_columns_of(frame), lambda places: [valid[place] for place in places], columns, rejected)
+    lines = LineNumbers.of(line for line, _ in valid)
+    return Batch(string_columns_of(frame), lambda places: [valid[place] for place in places], columns, lines, rejected)
 
 
 def _batches(records: Iterator[Record], chunk_bytes: int) -> Iterator[list[Record]]:

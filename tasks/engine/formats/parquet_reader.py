@@ -16,6 +16,7 @@ from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch, match_columns
 from tasks.engine.formats.csv_records import MAX_RECORD_BYTES
 from tasks.engine.formats.frames import string_columns_of_arrays
+from tasks.engine.formats.line_numbers import LineNumbers
 from tasks.engine.formats.parquet_files import ParquetObject, check_counts, longest_text, open_parquet
 from tasks.engine.formats.parquet_pages import Chunk, chunks_of, sizes_of
 from tasks.engine.formats.parquet_values import LIST, invalid_texts, level_count, longest_of, text_array, wants_lists
@@ -173,7 +174,8 @@ def _batch(arrays: Sequence[Any], first: int, columns: ColumnMatch) -> Batch:
     def records_of(rows: Sequence[int]) -> list[tuple[int, bytes]]:
         return [(first + places[row], _record(columns, arrays, row)) for row in rows]
 
-    return Batch(string_columns_of_arrays(list(columns.positions), arrays, len(places)), records_of, columns, rejected)
+    strings = string_columns_of_arrays(list(columns.positions), arrays, len(places))
+    return Batch(strings, records_of, columns, LineNumbers.of(first + place for place in places), rejected)
 
 
 def _record(columns: ColumnMatch, arrays: Sequence[Any], row: int) -> bytes:

@@ -21,6 +21,9 @@ HASH_KEY = (ctypes.c_uint64 * 2).from_buffer_copy(os.urandom(16))
 """Random key of the derive cache's hash function. Without this key nobody can construct texts that collide."""
 
 
+_NO_LINES = binding.Lines()
+
+
 @dataclass(frozen=True)
 class Rows:
     """The encoded rows of a batch.
@@ -47,16 +50,17 @@ class RowEncoder:
     Args:
         contract: The contract of the rows.
         constants: Binary values that precede the contract's columns in every row.
+        has_lines: Whether the line number of its record follows these values in every row.
 
     Raises:
         ContractError: A column has an unknown type.
     """
 
-    def __init__(self, contract: Contract, constants: Sequence[bytes] = ()) -> None:
-        self._contract = contract
+    def __init__(self, contract: Contract, constants: Sequence[bytes] = (), *, has_lines: bool = False) -> None:
+        self._contract, self._has_lines = contract, has_lines
         sources = {name: place for place, name in enumerate([*contract.sources, UNKNOWN_KEYS])}
         columns = [_column(column, sources[column.source_name]) for column in contract.columns]
-        head = struct.pack("!h", len(constants) + len(columns))
+        head = struct.pack("!h", len(constants) + has_lines + len(columns))
         head += b"".join(struct.pack("!i", len(constant)) + constant for constant in constants)
         self._callback = _DeriveCallback([_function(column) for column in contract.columns])
         # The encoder holds pointers to the callback and to the columns' strings, so both must stay alive.
@@ -70,7 +74,7 @@ class RowEncoder:
 
     def encode(self, batch: Batch) -> Rows:
         """Encode the rows of a batch."""
-        encoded = self._encoded(batch.strings)
+        encoded = self._encoded(batch.strings, batch.lines.lines if self._has_lines else _NO_LINES)
         invalid = encoded.invalid[: encoded.invalid_count]
         places = [one.row for one in invalid]
         rejected = batch.rejected
@@ -82,11 +86,11 @@ class RowEncoder:
 
     def invalid_rows(self, texts: StringColumns) -> list[int]:
         """Return the positions of the rows with an invalid or missing value."""
-        encoded = self._encoded(texts)
+        encoded = self._encoded(texts, _NO_LINES)
         return [one.row for one in encoded.invalid[: encoded.invalid_count]]
 
-    def _encoded(self, texts: StringColumns) -> binding.Encoded:
-        encoded = library.encoder_encode(self._encoder, texts.columns, texts.row_count)
+    def _encoded(self, texts: StringColumns, lines: binding.Lines) -> binding.Encoded:
+        encoded = library.encoder_encode(self._encoder, texts.columns, lines, texts.row_count)
         if not encoded:
             raise self._callback.take_error() or MemoryError(f"no memory for {texts.row_count:,} rows")
         found: binding.Encoded = encoded.contents

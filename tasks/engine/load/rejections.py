@@ -55,8 +55,8 @@ def rejected_loads(connection: Connection, dataset: str, partition: str | None) 
     return [RejectedLoad(row[0], row[1], row[2], row[3], tuple(row[4])) for row in rows]
 
 
-def open_rows(connection: Connection, load_id: int) -> Iterator[list[tuple[int, bytes]]]:
-    """Yield the ids and bytes of a load's open rejected rows, in groups of bounded size."""
+def open_rows(connection: Connection, load_id: int) -> Iterator[list[tuple[int, int, bytes]]]:
+    """Yield the ids, line numbers and bytes of a load's open rejected rows, in groups of bounded size."""
     last = 0
     while True:
         sizes = connection.execute(
@@ -70,7 +70,7 @@ def open_rows(connection: Connection, load_id: int) -> Iterator[list[tuple[int, 
         together = 1 + sum(size < REPLAYED_BYTES for size in itertools.islice(total, len(sizes) - 1))
         last = sizes[together - 1][0]
         yield connection.execute(
-            "SELECT rejected_row_id, raw FROM ledger.rejected_rows WHERE rejected_row_id = ANY(%s)"
+            "SELECT rejected_row_id, line_number, raw FROM ledger.rejected_rows WHERE rejected_row_id = ANY(%s)"
             " ORDER BY rejected_row_id",
             [[row_id for row_id, _ in sizes[:together]]],
         ).fetchall()

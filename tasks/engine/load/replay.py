@@ -13,6 +13,7 @@ from tasks.engine.errors import BalanceError, errors_at
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import match_columns
 from tasks.engine.formats.csv_records import CsvRecords
+from tasks.engine.formats.line_numbers import LineNumbers
 from tasks.engine.formats.reader import format_of
 from tasks.engine.load import rejections
 from tasks.engine.load.rejections import RejectedLoad
@@ -50,10 +51,10 @@ def replay_load(
             replay_id = rejections.open_replay(connection, contract.dataset, load, flow_run_id)
             encoder = CopyEncoder(contract, target_of(contract, value, replay_id))
             for rows in rejections.open_rows(connection, load.load_id):
-                again = encoder.encode(replay_batch(contract, load, rows))
+                again = encoder.encode(_at_original_lines(contract, load, rows))
                 copy_in(connection, encoder, iter([again]), lambda _: None)
                 left = {row.line_number for row in again.rejected}
-                closed = rejections.resolve(connection, [i for i, _ in rows if i not in left], replay_id)
+                closed = rejections.resolve(connection, [i for i, _, _ in rows if i not in left], replay_id)
                 if closed != again.count:
                     raise BalanceError(
                         f"{load.source_uri}: expected {again.count:,} rejected rows to be marked as resolved, found"
@@ -74,6 +75,14 @@ def replay_load(
         rows_left=errors.total(),
         reasons=tuple(errors.most_common()),
     )
+
+
+def _at_original_lines(contract: Contract, load: RejectedLoad, rows: Sequence[tuple[int, int, bytes]]) -> Batch:
+    """Parse rejected rows into a batch whose valid rows keep the line numbers of their object."""
+    line_of = {row_id: line for row_id, line, _ in rows}
+    batch = replay_batch(contract, load, [(row_id, raw) for row_id, _, raw in rows])
+    valid = batch.records_of(range(batch.strings.row_count))
+    return replace(batch, lines=LineNumbers.of(line_of[row_id] for row_id, _ in valid))
 
 
 def replay_batch(contract: Contract, load: RejectedLoad, rows: Sequence[tuple[int, bytes]]) -> Batch:

@@ -9,7 +9,7 @@ from datetime import date
 
 from psycopg import sql
 
-from tasks.contracts import Contract
+from tasks.contracts import LINE_NUMBER, Contract
 from tasks.engine.errors import SchemaDriftError
 from tasks.engine.schema.catalog import ColumnShape, column_differences, columns_of, is_partition_of
 from tasks.engine.warehouse.described_types import type_names
@@ -64,4 +64,6 @@ def _expected_columns(connection: Connection, contract: Contract) -> dict[str, C
     expected = {name: ColumnShape(names[type_], is_nullable=False) for name, type_ in shared.items()}
     for column in contract.columns:
         expected[column.name] = ColumnShape(names[column.type.postgres], is_nullable=column.nullable)
+    if contract.line_numbers:
+        expected[LINE_NUMBER] = ColumnShape("bigint", is_nullable=True)
     return expected

@@ -17,8 +17,9 @@ from tasks.engine.schema.ddl_plan import DdlPlan, plan_ddl
 from tasks.engine.schema.desired import WantedObject, wanted_objects
 from tasks.engine.schema.lost_tables import check_known_rows, forget_lost
 from tasks.engine.schema.migrations import Migration, check_recorded, migration_text, pending_migrations, run_migrations
+from tasks.engine.schema.relations import read_relations
 from tasks.engine.warehouse.busy_tables import DDL_LOCK_WAIT, retried_while_busy
-from tasks.engine.warehouse.tables import Connection, lock
+from tasks.engine.warehouse.tables import Connection, lock, table_name
 
 
 @errors_at("DDL")
@@ -75,7 +76,9 @@ def _apply(
         schemas = _missing_schemas(connection, wanted)
         for schema in schemas:
             connection.execute(_create_schema(schema))
+        grants: list[str] = []
         if to_run:
+            grants = _drop_generated(connection, wanted, {each.schema for each in to_run})
             run_migrations(connection, to_run, root)
             existing = _existing(connection, wanted)
         due = _due(connection, wanted, existing, recorded, {each.schema for each in to_run})
@@ -86,6 +89,8 @@ def _apply(
         for name, statement in plan.statements:
             with errors_at(f"DDL of {name}"):
                 connection.execute(statement)
+        for grant in grants:
+            connection.execute(grant.encode())
         _check_rebuilt(connection, plan)
         forget_lost(connection, [each for each in due if each.name not in existing])
         check_known_rows(connection, [each for each in due if each.name in existing - recorded.keys()])
@@ -108,6 +113,18 @@ def _to_run(pending: Sequence[Migration], existing: Collection[str], recorded: M
         check_recorded(schema, tables, recorded, own)
         to_run += own if tables else []
     return to_run
+
+
+def _drop_generated(connection: Connection, wanted: Sequence[WantedObject], schemas: Collection[str]) -> list[str]:
+    """Drop the generated views of some schemas, and return the statements that grant their rights again.
+
+    A migration could not change or remove a column that a view reads. The step creates the views again.
+    """
+    names = [each.name for each in wanted if each.is_generated and each.schema in schemas]
+    found = read_relations(connection, names)
+    for name in found:
+        connection.execute(sql.SQL("DROP VIEW {}").format(table_name(name)))
+    return [grant for relation in found.values() for grant in relation.grants]
 
 
 def _check_rebuilt(connection: Connection, plan: DdlPlan) -> None:

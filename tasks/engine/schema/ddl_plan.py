@@ -57,7 +57,7 @@ def plan_ddl(
         connection: In a transaction.
         wanted: All wanted tables and views.
         due: The wanted objects that may differ.
-        root: Folder of the SQL. The step may drop and create a view that has a folder there.
+        root: Folder of the SQL. The step may drop and create a wanted view, and a view that has a folder there.
     """
     found = read_relations(connection, [each.name for each in due])
     plan, desired = DdlPlan(), _desired(connection, wanted) if found else {}
@@ -79,7 +79,8 @@ def plan_ddl(
     plan.refused += _dependents(connection, anew)
     dependent = dependent_views(connection, [*retyped, *replaced, *anew])
     dropped = [*(name for name in replaced if name not in dependent), *dependent]
-    plan.refused += [_foreign(name) for name in dropped if not sql_table(name, root).text("table.sql")]
+    own = {each.name for each in wanted}
+    plan.refused += [_foreign(name) for name in dropped if not (name in own or sql_table(name, root).text("table.sql"))]
 
     old = read_relations(connection, dropped)
     plan.statements += [(name, sql.SQL("DROP VIEW {}").format(table_name(name))) for name in reversed(dropped)]
@@ -112,7 +113,7 @@ def _refusals(connection: Connection, each: WantedObject, changes: Changes | Non
 
 def _foreign(view: str) -> str:
     return (
-        f"  {view}: this view has no folder under sql/, but reads a table or view that must change. Drop the"
+        f"  {view}: Tally did not create this view, and it reads a table or view that must change. Drop the"
         f" view, run again, and create it again\n    DROP VIEW {view};"
     )
 

@@ -17,7 +17,7 @@ from tasks.engine.build.ddl_statements import check_ddl
 from tasks.engine.build.sql_files import ROOT, SqlTable, tables_of
 from tasks.engine.errors import errors_at
 from tasks.engine.schema.relations import Relation, read_relations
-from tasks.engine.warehouse.tables import Connection, staging_ddl
+from tasks.engine.warehouse.tables import Connection, ingested_ddl, staging_ddl
 
 SCRATCH = "tally_scratch"
 _VIEW = re.compile(r"^CREATE (?:OR REPLACE )?VIEW\b", re.MULTILINE | re.IGNORECASE)
@@ -34,6 +34,7 @@ class WantedObject:
         dataset: Dataset of a staging table; None for other objects.
         is_shared: Whether another owner may own the table. The step creates a missing shared table, and never changes
             an existing one.
+        is_generated: Whether the object is a view that the step derives from a contract, and may drop at any time.
     """
 
     name: str
@@ -41,6 +42,7 @@ class WantedObject:
     origin: str
     dataset: str | None = None
     is_shared: bool = False
+    is_generated: bool = False
 
     @property
     def schema(self) -> str:
@@ -67,6 +69,7 @@ def wanted_objects(contracts: Sequence[Contract], schemas: Sequence[str], root: 
     for contract in contracts:
         origin = f"contract {contract.dataset}"
         wanted.append(WantedObject(contract.table, staging_ddl(contract), origin, contract.dataset))
+        wanted.append(WantedObject(contract.ingested, ingested_ddl(contract), origin, is_generated=True))
     for schema in schemas:
         wanted += [_of_file(table) for table in tables_of(schema, root) if table.text("table.sql")]
     return wanted

@@ -28,7 +28,7 @@ def forget_lost(connection: Connection, created: Sequence[WantedObject]) -> None
         connection.execute(
             "UPDATE ledger.loads SET status = 'lost' WHERE dataset = ANY(%s) AND status = 'loaded'", [datasets]
         )
-    schemas = [each.schema for each in created if each.dataset is None]
+    schemas = [each.schema for each in created if each.dataset is None and not each.is_view]
     if schemas:
         connection.execute("DELETE FROM ledger.builds WHERE table_name = ANY(%s)", [names])
         connection.execute("DELETE FROM ledger.finished_partitions WHERE schemas && %s::text[]", [schemas])

@@ -46,7 +46,7 @@ class _Scope:
     @property
     def dropped(self) -> list[str]:
         """Names of the tables and views to drop, each after its readers."""
-        return [*(table.name for table in reversed(self.own)), self.contract.table]
+        return [*(table.name for table in reversed(self.own)), self.contract.ingested, self.contract.table]
 
 
 def plan_reset(connection: Connection, contract: Contract, known: Iterable[Contract], root: Path = ROOT) -> ResetPlan:

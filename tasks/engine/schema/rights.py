@@ -48,6 +48,7 @@ class Relation:
         is_read: Whether analysts may read it.
         is_shared: Whether another owner may own the table. Then that owner grants the rights.
         gets_partitions: Whether loads add partitions, which Postgres allows only to the owner.
+        is_generated: Whether it is the view of a staging table.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Relation:
     is_read: bool = False
     is_shared: bool = False
     gets_partitions: bool = False
+    is_generated: bool = False
 
     @property
     def schema(self) -> str:
@@ -102,6 +104,7 @@ def relations_of(pipeline: Pipeline, root: Path = ROOT) -> list[Relation]:
     for contract in pipeline.contracts:
         # Loads and replays insert and delete rows; no load changes a row.
         found.append(Relation(contract.table, _RIGHTS["replace"], gets_partitions=contract.partition is not None))
+        found.append(Relation(contract.ingested, ("SELECT",), contract.is_read, is_generated=True))
     for table in (table for schema in pipeline.schemas for table in tables_of(schema, root)):
         if table.text("table.sql"):
             is_view = table.name in views or not table.text("query.sql")

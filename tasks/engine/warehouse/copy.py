@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import ClientCursor, sql
 from psycopg.sql import Composable
 
-from tasks.contracts import Contract
+from tasks.contracts import LINE_NUMBER, Contract
 from tasks.engine.errors import BalanceError
 from tasks.engine.formats.rows import RowEncoder, Rows
 from tasks.engine.prefetch import prefetched
@@ -39,9 +39,11 @@ class CopyEncoder(RowEncoder):
     """
 
     def __init__(self, contract: Contract, target: Target) -> None:
-        super().__init__(contract, [_binary(value) for value in target.shared.values()])
+        shared = [_binary(value) for value in target.shared.values()]
+        super().__init__(contract, shared, has_lines=contract.line_numbers)
         self.target = target
-        self._columns = [*target.shared, *(column.name for column in contract.columns)]
+        lines = [LINE_NUMBER] if contract.line_numbers else []
+        self._columns = [*target.shared, *lines, *(column.name for column in contract.columns)]
 
     def statement(self) -> sql.Composed:
         """Return the COPY statement.

@@ -1,8 +1,10 @@
 """Tables of the warehouse, and the DDL of staging tables."""
 
+from collections.abc import Mapping
+
 from psycopg import sql
 
-from tasks.contracts import Contract
+from tasks.contracts import LINE_NUMBER, LOAD_COLUMNS, LOAD_ID, Contract
 from tasks.engine.warehouse.locks import LOCK_WAIT, lock
 from tasks.engine.warehouse.sessions import Connection, connect
 
@@ -43,12 +45,12 @@ def has_table(connection: Connection, table: str) -> bool:
 def shared_column_types(contract: Contract) -> dict[str, str]:
     """Return the columns with the same value in all rows of a load, with their types. They come first in the table."""
     partition = {contract.partition.column: "date"} if contract.partition else {}
-    return partition | {"load_id": "bigint"}
+    return partition | {LOAD_ID: "bigint"}
 
 
 def _shared_comments(contract: Contract) -> dict[str, str]:
     """Return the comments of the columns with the same value in all rows of a load."""
-    comments = {"load_id": "Load that wrote the row: ledger.loads names its object and its time"}
+    comments = {LOAD_ID: "Load that wrote the row: ledger.loads names its object and its time"}
     if contract.partition is None:
         return comments
     meaning = "First day of the month" if contract.partition.unit == "month" else "Day"
@@ -61,8 +63,21 @@ def shared_columns_ddl(contract: Contract) -> dict[str, sql.Composed]:
 
 
 def columns_ddl(contract: Contract) -> list[sql.Composed]:
-    """Return the definitions of a contract's columns."""
-    return [_column(column.name, column.type.postgres, is_nullable=column.nullable) for column in contract.columns]
+    """Return the definitions of the columns with a value of their own in each row."""
+    own = [_column(column.name, column.type.postgres, is_nullable=column.nullable) for column in contract.columns]
+    return [*own, *([_column(LINE_NUMBER, "bigint", is_nullable=True)] if contract.line_numbers else [])]
+
+
+def column_comments(contract: Contract) -> dict[str, str]:
+    """Return the meaning of each column of a staging table, in the order of the table."""
+    comments = _shared_comments(contract)
+    comments |= {column.name: column.description for column in contract.columns}
+    if contract.line_numbers:
+        comments[LINE_NUMBER] = (
+            "Line of the object where the record begins, or number of the row in parquet; null in a row that was"
+            " loaded before the table had this column."
+        )
+    return comments
 
 
 def _column(name: str, type_: str, *, is_nullable: bool = False) -> sql.Composed:
@@ -94,9 +109,39 @@ def staging_ddl(contract: Contract) -> sql.Composed:
         )
         for columns in indexes
     ]
-    comments = _shared_comments(contract) | {column.name: column.description for column in contract.columns}
-    ddl += [
-        sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, sql.Identifier(name), sql.Literal(text))
-        for name, text in comments.items()
+    ddl += _comment_statements(contract.table, column_comments(contract))
+    return sql.SQL(";\n").join(ddl)
+
+
+def _comment_statements(table: str, comments: Mapping[str, str]) -> list[sql.Composed]:
+    statement = sql.SQL("COMMENT ON COLUMN {} IS {}")
+    return [
+        statement.format(sql.Identifier(*table.split("."), name), sql.Literal(comment))
+        for name, comment in comments.items()
+    ]
+
+
+_LOAD_COMMENTS = {
+    "loaded_at": "When the row was loaded.",
+    "source_uri": "Object that held the row.",
+    "source_version": "Version of the object.",
+    "flow_run_id": "Flow run that loaded the row; null outside of a flow run.",
+}
+
+
+def ingested_ddl(contract: Contract) -> sql.Composed:
+    """Return the DDL of the view that adds its object and its load to each row of a staging table, with comments."""
+    comments = column_comments(contract)
+    own = [sql.Identifier("staged", name) for name in comments]
+    names = sql.SQL(",\n    ").join([*own, *(sql.Identifier("loads", name) for name in LOAD_COLUMNS)])
+    view = table_name(contract.ingested)
+    description = f"{contract.description} With the object and the load of each row."
+    ddl = [
+        sql.SQL(
+            "CREATE OR REPLACE VIEW {} AS\nSELECT\n    {}\nFROM {} AS staged\n"
+            "INNER JOIN ledger.loads ON staged.load_id = loads.load_id"
+        ).format(view, names, table_name(contract.table)),
+        sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(description)),
+        *_comment_statements(contract.ingested, comments | _LOAD_COMMENTS),
     ]
     return sql.SQL(";\n").join(ddl)

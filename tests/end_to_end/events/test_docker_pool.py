@@ -53,7 +53,7 @@ def blocked_load(database: str, run: str) -> Iterator[str]:
 def prepare(database: str) -> None:
     """Create the tables, so that a test can lock one before the run starts."""
     with connect(read_warehouse({"WAREHOUSE_DSN": database}, dict), "test") as connection:
-        apply_ddl(connection, [EVENTS], ["events_staging", "events_marts"])
+        apply_ddl(connection, [EVENTS], ["events_marts"])
 
 
 def test_month_is_loaded_by_a_container_when_run_from_the_command_line(

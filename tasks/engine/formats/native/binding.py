@@ -104,6 +104,12 @@ class Column(Structure):
     )
 
 
+class Lines(Structure):
+    """The line number of each row: 64-bit integers, `stride` bytes apart. Without numbers, the rows get none."""
+
+    _fields_ = (("numbers", c_void_p), ("stride", c_int64))
+
+
 class InvalidRow(Structure):
     """A row with an invalid or missing value."""
 
@@ -126,7 +132,7 @@ DeriveCallback = ctypes.CFUNCTYPE(c_bool, c_int32, c_void_p, c_int64)
 """Callback that derives the value of a text in a column."""
 
 
-STRUCTS = (StringColumn, Record, CsvInput, CsvRecords, Column, InvalidRow, Encoded)
+STRUCTS = (StringColumn, Record, CsvInput, CsvRecords, Column, Lines, InvalidRow, Encoded)
 """The structs in the order of `native_size`."""
 
 
@@ -173,7 +179,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "text_hash": (c_uint64, [POINTER(c_uint64), c_char_p, c_int64]),
     "encoder_new": (c_void_p, [POINTER(Column), c_int32, c_char_p, c_int64, POINTER(c_uint64), DeriveCallback]),
     "encoder_free": (None, [c_void_p]),
-    "encoder_encode": (POINTER(Encoded), [c_void_p, POINTER(StringColumn), c_int64]),
+    "encoder_encode": (POINTER(Encoded), [c_void_p, POINTER(StringColumn), POINTER(Lines), c_int64]),
     "encoder_store_derived": (c_bool, [c_void_p, c_char_p, c_int64]),
     "strings_size": (c_int64, [POINTER(StringColumn), c_int64]),
     "strings_copy": (None, [POINTER(StringColumn), c_int64, POINTER(c_int64), POINTER(c_uint8), POINTER(c_uint8)]),

@@ -193,8 +193,15 @@ EXPORT Encoder *encoder_new(const Column *columns, int32_t count, const uint8_t 
                             const uint64_t key[2], DeriveCallback derive);
 EXPORT void encoder_free(Encoder *encoder);
 
-/* Encode rows. Derived values are memoised per distinct text. Returns NULL if memory is exhausted or the callback failed. */
-EXPORT const Encoded *encoder_encode(Encoder *encoder, const StringColumn *texts, int64_t row_count);
+/* The line number of each row of a call, `stride` bytes apart. */
+typedef struct {
+    const char *numbers; /* int64_t; NULL: the rows get no field with a line number */
+    int64_t stride;
+} Lines;
+
+/* Encode rows. The line number follows the head of a row. Derived values are memoised per distinct text. Returns NULL if
+ * memory is exhausted or the callback failed. */
+EXPORT const Encoded *encoder_encode(Encoder *encoder, const StringColumn *texts, const Lines *lines, int64_t row_count);
 
 /* Store the value that the callback derived. The size -1 marks the text as invalid. Returns false if memory is exhausted. */
 EXPORT bool encoder_store_derived(Encoder *encoder, const char *value, int64_t size);

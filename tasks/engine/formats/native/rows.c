@@ -163,15 +163,27 @@ static enum Cell write_row(Encoder *encoder, const StringColumn *texts, int64_t 
     return WRITTEN;
 }
 
-const Encoded *encoder_encode(Encoder *encoder, const StringColumn *texts, int64_t row_count) {
+/* Append the head of a row, and its line number. */
+static bool write_head(Encoder *encoder, const Lines *lines, int64_t row, int64_t *end) {
+    if (!room_for((void **)&encoder->out, *end + encoder->head_size + 12, &encoder->out_room, 1)) return false;
+    memcpy(encoder->out + *end, encoder->head, (size_t)encoder->head_size);
+    *end += encoder->head_size;
+    if (!lines->numbers) return true;
+    int64_t number;
+    memcpy(&number, lines->numbers + row * lines->stride, sizeof number);
+    put32(encoder->out + *end, sizeof number);
+    put64(encoder->out + *end + 4, (uint64_t)number);
+    *end += 12;
+    return true;
+}
+
+const Encoded *encoder_encode(Encoder *encoder, const StringColumn *texts, const Lines *lines, int64_t row_count) {
     Encoded *encoded = &encoder->encoded;
     *encoded = (Encoded){0};
     int64_t end = 0;
     for (int64_t row = 0; row < row_count; row++) {
         int64_t begin = end;
-        if (!room_for((void **)&encoder->out, end + encoder->head_size, &encoder->out_room, 1)) return NULL;
-        memcpy(encoder->out + end, encoder->head, (size_t)encoder->head_size);
-        end += encoder->head_size;
+        if (!write_head(encoder, lines, row, &end)) return NULL;
         enum Cell outcome = write_row(encoder, texts, row, &end);
         if (outcome == FAILED) return NULL;
         if (outcome == WRITTEN) encoded->row_count++;

@@ -1,0 +1,28 @@
+"""Line numbers: the lines on which the records of a batch begin, in memory that the native code can read."""
+
+from array import array
+from collections.abc import Iterable
+from typing import Any
+
+from tasks.engine.formats.native import binding
+
+
+class LineNumbers:
+    """The line number of each valid record of a batch.
+
+    Args:
+        address: Address of the first number, a 64-bit integer. None if the batch has no records.
+        stride: Distance in bytes between two numbers.
+        kept: Owner of that memory, which must live as long as this object.
+    """
+
+    def __init__(self, address: int | None, stride: int, kept: Any) -> None:
+        self.lines = binding.Lines(address, stride)
+        self._kept = kept
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> "LineNumbers":
+        """Copy line numbers into memory for the native code."""
+        copied = array("q", numbers)
+        address, _ = copied.buffer_info()
+        return cls(address, copied.itemsize, copied)
