@@ -64,4 +64,8 @@ SELECT
     orders.unknown_keys
 FROM orders_staging.orders_raw AS orders
 WHERE orders.file_date BETWEEN %(first_day)s AND %(last_day)s
-ORDER BY orders.file_date ASC, orders.id ASC, orders.updated_at ASC, to_jsonb(orders) - '{load_id,line_number}'::text[] ASC
+ORDER BY
+    orders.file_date ASC,
+    orders.id ASC,
+    orders.updated_at ASC,
+    to_jsonb(orders) - '{load_id,line_number}'::text[] ASC
