@@ -14,4 +14,4 @@ pytestmark = pytest.mark.usefixtures("database", "bucket")
 def test_dataset_can_be_reset_and_shared_tables_stay(contract: Contract) -> None:
     with connection() as postgres:
         plan = reset(postgres, contract)
-    assert [name for name, _ in plan.tables] == [contract.table]
+    assert [name for name, _ in plan.tables] == [contract.ingested, contract.table]

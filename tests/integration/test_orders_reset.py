@@ -11,4 +11,4 @@ pytestmark = pytest.mark.usefixtures("database", "bucket")
 
 def test_dataset_can_be_reset() -> None:
     with connection() as postgres:
-        assert len(reset(postgres, ORDERS).tables) == 6
+        assert len(reset(postgres, ORDERS).tables) == 7
