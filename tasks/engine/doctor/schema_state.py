@@ -1,0 +1,183 @@
+"""Checks of the tables: they are as contracts and files describe them, and every migration has run."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from tasks.contracts import Contract
+from tasks.engine.doctor.outcomes import Check, Finding, ok, problem, skipped, warning
+from tasks.engine.doctor.warehouse_server import Warehouse
+from tasks.engine.errors import SchemaDriftError
+from tasks.engine.quoting import listed, shown
+from tasks.engine.schema.applied_ddl import applied_files
+from tasks.engine.schema.ddl_plan import DdlPlan, plan_ddl
+from tasks.engine.schema.desired import WantedObject, wanted_objects
+from tasks.engine.schema.migrations import pending_migrations
+from tasks.engine.schema.relations import read_relations
+from tasks.engine.warehouse.tables import has_table
+
+STATEMENT_LIMIT = 200
+FIRST_RUN = "The next run of a pipeline creates them; as the owner:\n.venv/bin/python -m deployments.grants --apply"
+
+
+class SchemaState:
+    """The tables that contracts and files describe, in one warehouse.
+
+    Args:
+        warehouse: The warehouse.
+        contracts: All contracts.
+        schemas: The schemas under `sql/` without the ledger.
+        root: Folder of the SQL.
+    """
+
+    def __init__(self, warehouse: Warehouse, contracts: Sequence[Contract], schemas: Sequence[str], root: Path) -> None:
+        self.warehouse, self.connection, self.root = warehouse, warehouse.connection, root
+        self.wanted = wanted_objects(contracts, schemas, root)
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether the ledger exists."""
+        return has_table(self.connection, "ledger.applied_files")
+
+    def existing(self) -> list[WantedObject]:
+        """The wanted tables and views that exist."""
+        found = read_relations(self.connection, [each.name for each in self.wanted])
+        return [each for each in self.wanted if each.name in found]
+
+
+def check_missing(state: SchemaState) -> Iterator[Finding]:
+    """Tables that do not exist are created by the next run. A dropped table loses its rows."""
+    names = {each.name for each in state.existing()}
+    missing = [each for each in state.wanted if each.name not in names]
+    recorded = applied_files(state.connection) if state.has_ledger else {}
+    dropped = [each.name for each in missing if each.name in recorded]
+    if dropped:
+        yield problem(
+            f"{listed(dropped)}: created by a run, and dropped since then",
+            "every table that a run created",
+            "The next run of the pipeline creates the tables and loads the objects again. To get the rows of a backup,"
+            " restore the tables before that run",
+        )
+    new = [each.name for each in missing if each.name not in recorded]
+    if new:
+        yield skipped(
+            f"{len(new)} tables and views of pipelines that have not run do not exist: {listed(new)}", FIRST_RUN
+        )
+    if not missing:
+        yield ok(f"all {len(state.wanted)} tables and views exist")
+
+
+def check_drift(state: SchemaState) -> Iterator[Finding]:
+    """Compare every existing table with its contract or file, even if the ledger records the same text."""
+    if not state.has_ledger:
+        yield skipped("the ledger does not exist yet: the first run creates it")
+        return
+    due = [each for each in state.existing() if not each.is_shared]
+    try:
+        plan = _plan(state, due)
+    except psycopg.errors.InsufficientPrivilege:
+        yield from _compare_texts(state, due)
+        return
+    yield from (
+        problem(
+            f"a difference that the DDL step refuses: {shown(text.strip().splitlines()[0], STATEMENT_LIMIT)}",
+            "tables as the contracts and the files under sql/ describe them",
+            f"Correct the contract or the file, or write a migration with:\n{_statements_of(text)}",
+        )
+        for text in plan.refused
+    )
+    recorded = applied_files(state.connection)
+    for name in dict.fromkeys(name for name, _ in plan.statements):
+        statements = [one.as_string(state.connection) for table, one in plan.statements if table == name]
+        yield _pending(state, name, statements, recorded)
+    if not plan.refused and not plan.statements:
+        yield ok(f"{len(due)} tables and views are as contracts and files describe them")
+
+
+def _plan(state: SchemaState, due: Sequence[WantedObject]) -> DdlPlan:
+    with state.connection.transaction(force_rollback=True):
+        state.connection.execute("SET LOCAL lock_timeout = '3s'")
+        existing = {each.name for each in due}
+        return plan_ddl(state.connection, [each for each in state.wanted if each.name in existing], due, state.root)
+
+
+def _compare_texts(state: SchemaState, due: Sequence[WantedObject]) -> Iterator[Finding]:
+    recorded = applied_files(state.connection)
+    old = [each.name for each in due if recorded.get(each.name) != each.digest(state.connection)]
+    if old:
+        yield warning(
+            f"the ledger records another text for {listed(old)}",
+            "the text of the deployed contracts and files",
+            "As the owner:\n.venv/bin/python -m deployments.grants --apply",
+        )
+    yield skipped(
+        "this role may not create schemas, so the doctor compared only the recorded texts, and not the tables",
+        "Run the doctor with the DSN of the owner",
+    )
+
+
+def _statements_of(text: str) -> str:
+    return "\n".join(line.strip() for line in text.strip().splitlines()[1:])
+
+
+def _pending(state: SchemaState, name: str, statements: Sequence[str], recorded: dict[str, str]) -> Finding:
+    wanted = next((each for each in state.wanted if each.name == name), None)
+    is_recorded = wanted is not None and recorded.get(name) == wanted.digest(state.connection)
+    text = ";\n".join(statements) + ";"
+    if is_recorded:
+        return problem(
+            f"{name} was changed outside of Tally",
+            "the table as its contract or file describes it",
+            text,
+        )
+    return warning(
+        f"{name} differs from its contract or file",
+        "no pending change; the next run of the pipeline makes it",
+        f"Run the pipeline, or execute as the owner:\n{text}",
+    )
+
+
+def check_migrations(state: SchemaState) -> Iterator[Finding]:
+    """Every migration has run, and none was edited afterwards."""
+    if not state.has_ledger:
+        yield skipped("the ledger does not exist yet: the first run creates it")
+        return
+    schemas = list(dict.fromkeys(each.schema for each in state.existing()))
+    try:
+        pending = pending_migrations(schemas, applied_files(state.connection), state.root)
+    except SchemaDriftError as error:
+        yield problem(str(error), "migrations as they ran", "Restore the file from the version that was deployed")
+        return
+    if pending:
+        yield warning(
+            f"pending: {listed(each.path for each in pending)}",
+            "no pending migration",
+            "Run one of the pipelines that use the schema: its first step runs the migrations",
+        )
+    else:
+        yield ok("no migration is pending")
+
+
+def check_indexes(state: SchemaState) -> Iterator[Finding]:
+    """An interrupted CREATE INDEX CONCURRENTLY leaves an index that Postgres maintains and never uses."""
+    rows = state.connection.execute(
+        "SELECT n.nspname, c.relname FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid"
+        " JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE NOT i.indisvalid AND n.nspname = ANY(%s)"
+        " ORDER BY 1, 2",
+        [list(dict.fromkeys(each.schema for each in state.wanted))],
+    ).fetchall()
+    for schema, name in rows:
+        index = sql.Identifier(schema, name).as_string()
+        yield problem(f"index {schema}.{name} is invalid", "valid indexes", f"REINDEX INDEX {index};")
+    if not rows:
+        yield ok("every index is valid")
+
+
+SCHEMA_CHECKS = (
+    Check("tables exist", check_missing),
+    Check("tables as described", check_drift),
+    Check("migrations", check_migrations),
+    Check("indexes", check_indexes),
+)
