@@ -20,6 +20,8 @@ from tasks.engine.lake.client import Lake
 from tasks.engine.settings import (
     LakeSettings,
     RunSettings,
+    SourceSettings,
+    WarehouseSettings,
     read_lake,
     read_run,
     read_setting,
@@ -54,7 +56,16 @@ def open_warehouse() -> AbstractContextManager[Connection]:
     Raises:
         SettingsError: Neither `WAREHOUSE_DSN` nor block `warehouse` exists.
     """
-    return connect(read_warehouse(os.environ, _warehouse_block), f"tally {flow_run.name or 'ad hoc'}")
+    return connect(warehouse_settings(), f"tally {flow_run.name or 'ad hoc'}")
+
+
+def warehouse_settings() -> WarehouseSettings:
+    """Connection settings of the warehouse.
+
+    Raises:
+        SettingsError: Neither `WAREHOUSE_DSN` nor block `warehouse` exists.
+    """
+    return read_warehouse(os.environ, _warehouse_block)
 
 
 def open_lake(bucket: str | None = None) -> Lake:
@@ -65,7 +76,7 @@ def open_lake(bucket: str | None = None) -> Lake:
     Raises:
         SettingsError: Neither `LAKE_BUCKET` nor block `lake` exists.
     """
-    return Lake(_lake_settings(bucket))
+    return Lake(lake_settings(bucket))
 
 
 def open_source(source: Source, tables: Sequence[SourceTable] | None = None) -> AbstractContextManager[Snapshot]:
@@ -79,8 +90,18 @@ def open_source(source: Source, tables: Sequence[SourceTable] | None = None) -> 
         SettingsError: Neither a variable nor a block contains the login, or the secret does not exist.
         TallyError: As `open_snapshot`.
     """
-    settings = read_source(source, os.environ, partial(_read_secret, source))
-    return open_snapshot(settings, source.tables if tables is None else tables, f"tally {flow_run.name or 'ad hoc'}")
+    return open_snapshot(
+        source_settings(source), source.tables if tables is None else tables, f"tally {flow_run.name or 'ad hoc'}"
+    )
+
+
+def source_settings(source: Source) -> SourceSettings:
+    """Connection settings of an operational database.
+
+    Raises:
+        SettingsError: Neither a variable nor a block contains the login, or the secret does not exist.
+    """
+    return read_source(source, os.environ, partial(_read_secret, source))
 
 
 def warehouse_slot() -> AbstractContextManager[None]:
@@ -106,7 +127,12 @@ def _warehouse_block() -> Mapping[str, Any]:
     return {"dsn": url.set(drivername="postgresql").render_as_string(hide_password=False)}
 
 
-def _lake_settings(bucket: str | None) -> LakeSettings:
+def lake_settings(bucket: str | None = None) -> LakeSettings:
+    """Connection settings of the lake, or of another bucket of the same service.
+
+    Raises:
+        SettingsError: Neither `LAKE_BUCKET` nor block `lake` exists.
+    """
     try:
         settings = read_lake(os.environ, _lake_block)
     except SettingsError:
@@ -147,7 +173,7 @@ def _read_secret(source: Source, name: str | None) -> str | bytes:
     if name is None:
         block = _load(AwsSecret, source.name, f"{source.secret_variable} or {source.dsn_variable}")
     else:
-        settings = _lake_settings(name)  # the credentials of the lake; the bucket is not asked for
+        settings = lake_settings(name)  # the credentials of the lake; the bucket is not asked for
         endpoint = os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or os.environ.get("AWS_ENDPOINT_URL")
         if not endpoint and not os.environ.get("AWS_ENDPOINT_URL_S3"):
             endpoint = settings.endpoint_url  # of the block, which serves both

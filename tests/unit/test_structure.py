@@ -22,6 +22,7 @@ LAYERS = {
 ENGINE = (
     *("quoting", "lake_hints", "sqlstates", "errors", "settings", "receipts", "rejected_rows", "prefetch"),
     *("formats", "lake", "warehouse", "ledger", "build", "schema", "load", "backfill", "export", "sync", "freshness"),
+    "doctor",
 )
 """The modules and packages of the engine, in the order of ARCHITECTURE.md: each imports only those before it."""
 WITHOUT_PREFECT = {"tasks.engine", "tasks.contracts"}

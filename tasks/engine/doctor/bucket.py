@@ -210,8 +210,10 @@ def check_encryption(bucket: Bucket) -> Iterator[Finding]:
 BUCKET_CHECKS = (
     Check("rights", check_rights),
     Check("conditions", check_conditions),
-    Check("versions", check_versions),
     Check("unfinished uploads", check_uploads),
     Check("TLS", check_encryption),
 )
+VERSIONS = Check("versions", check_versions)
+"""Only for a bucket in which people replace objects. The files of a sync are written once."""
+
 REACHABLE = Check("reachable", check_reachable)

@@ -1,6 +1,7 @@
 """Checks of Postgres' housekeeping: dead rows, and what prevents their removal."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from psycopg import sql
 
@@ -56,13 +57,14 @@ def check_cleaned_tables(warehouse: Warehouse, schemas: Sequence[str]) -> Iterat
 def check_long_transactions(warehouse: Warehouse) -> Iterator[Finding]:
     """An open transaction keeps all rows that were deleted or replaced after its start."""
     rows = warehouse.connection.execute(
-        "SELECT pid, usename, application_name, state, now() - xact_start FROM pg_stat_activity"
+        "SELECT pid, usename, application_name, state, extract(epoch FROM now() - xact_start) FROM pg_stat_activity"
         " WHERE xact_start < now() - %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         " AND (backend_xid IS NOT NULL OR backend_xmin IS NOT NULL OR state LIKE 'idle in transaction%%')"
         " ORDER BY xact_start",
         [warehouse.patience],
     ).fetchall()
-    for pid, user, application, state, age in rows:
+    for pid, user, application, state, seconds in rows:
+        age = timedelta(seconds=float(seconds))
         yield warning(
             f"session {pid} of {user} ({shown(application or 'no name')}) has a transaction that is {_age(age)} old;"
             f" the session is {state}",
@@ -82,7 +84,7 @@ def check_long_transactions(warehouse: Warehouse) -> Iterator[Finding]:
         yield ok(f"no transaction is older than {_age(warehouse.patience)}")
 
 
-def _age(age: object) -> str:
+def _age(age: timedelta) -> str:
     return str(age).split(".", maxsplit=1)[0]
 
 

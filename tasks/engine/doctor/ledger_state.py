@@ -46,7 +46,7 @@ class LedgerState:
 
     def rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
         """All rows of a query."""
-        return self.connection.execute(query.encode(), list(values)).fetchall()
+        return self.connection.execute(query.encode(), values or None).fetchall()
 
 
 def check_balance(state: LedgerState) -> Iterator[Finding]:
@@ -77,6 +77,7 @@ def check_counts(state: LedgerState) -> Iterator[Finding]:
             if state.rows(
                 "SELECT 1 FROM ledger.loads WHERE dataset = %s AND status = 'loaded' LIMIT 1", contract.dataset
             ):
+                is_equal = False
                 yield problem(
                     f"{contract.table} does not exist, and the ledger has loads of {contract.dataset}",
                     "the rows of every loaded entry",
@@ -90,7 +91,7 @@ def check_counts(state: LedgerState) -> Iterator[Finding]:
         yield from _differences(contract, differences)
     if total and is_equal:
         yield ok(f"{total} staging tables hold the rows that the ledger counts, load by load")
-    elif not total:
+    elif is_equal:
         yield skipped("no staging table exists yet: the first run of a pipeline creates its table")
 
 
@@ -221,10 +222,10 @@ def _vanished_inputs(state: LedgerState) -> list[str]:
     inputs = state.rows(
         "SELECT DISTINCT b.table_name, i.name FROM ledger.builds AS b"
         " CROSS JOIN jsonb_object_keys(b.inputs) AS i (name)"
-        " WHERE (i.name LIKE 'dataset %%' AND NOT EXISTS ("
+        " WHERE (i.name LIKE 'dataset %' AND NOT EXISTS ("
         "   SELECT FROM ledger.loads AS l WHERE l.dataset = substr(i.name, 9))"
         "   AND b.inputs ->> i.name <> left(encode(sha256('{}'), 'hex'), 16))"
-        " OR (i.name LIKE 'table %%' AND to_regclass(substr(i.name, 7)) IS NULL) ORDER BY 1, 2"
+        " OR (i.name LIKE 'table %' AND to_regclass(substr(i.name, 7)) IS NULL) ORDER BY 1, 2"
     )
     loads = state.rows(
         "SELECT f.dataset, f.partition FROM ledger.finished_partitions AS f"

@@ -71,24 +71,47 @@ def masked(results: Iterable[Result], secrets: Iterable[str]) -> list[Result]:
     ]
 
 
-def terminal_text(results: Sequence[Result]) -> str:
-    """The report for a terminal."""
-    return "\n".join([f"Doctor: {summary(results)}.", "", *_lines(ordered(results))])
+def terminal_text(results: Sequence[Result], *, is_full: bool = False) -> str:
+    """The report for a terminal.
+
+    Args:
+        results: The results.
+        is_full: Whether to print each passed check with what it found, and not only its name.
+    """
+    lines = list(_attention(results))
+    short = [result for result in results if result.finding.outcome in {"skipped", "ok"}]
+    lines += _full(ordered(short)) if is_full else _names(short)
+    return "\n".join([f"Doctor: {summary(results)}.", "", *lines])
 
 
-def _lines(results: Sequence[Result]) -> Iterator[str]:
-    for result in results:
-        finding, title = result.finding, f"{result.area}: {result.check}"
-        if finding.outcome in {"ok", "skipped"}:
-            yield from _wrapped(f"{LABELS[finding.outcome]:<15} {title}: ", finding.found, indent=16)
-            if finding.next_step:
-                yield from _wrapped(" " * 16, finding.next_step, indent=16)
+def _attention(results: Sequence[Result]) -> Iterator[str]:
+    """What needs attention: a paragraph for each finding."""
+    for result in ordered(results):
+        finding = result.finding
+        if finding.outcome in {"skipped", "ok"}:
             continue
-        yield f"{LABELS[finding.outcome]}  {title}"
+        yield f"{LABELS[finding.outcome]}  {result.area}: {result.check}"
         for label, text in (("found", finding.found), ("expected", finding.expected), ("next", finding.next_step)):
             if text:
                 yield from _wrapped(f"  {label:<9} ", text, indent=12, is_literal=label == "next")
         yield ""
+
+
+def _full(results: Iterable[Result]) -> Iterator[str]:
+    for result in results:
+        finding = result.finding
+        yield from _wrapped(f"{LABELS[finding.outcome]:<15} {result.area}: {result.check}: ", finding.found, indent=16)
+        if finding.next_step:
+            yield from _wrapped(" " * 16, finding.next_step, indent=16)
+
+
+def _names(results: Iterable[Result]) -> Iterator[str]:
+    """Only the names of checks, one paragraph for each outcome and area."""
+    names: dict[tuple[Outcome, str], list[str]] = {}
+    for result in ordered(results):
+        names.setdefault((result.finding.outcome, result.area), []).append(result.check)
+    for (outcome, area), checks in names.items():
+        yield from _wrapped(f"{LABELS[outcome]:<15} {area}: ", ", ".join(checks), indent=16)
 
 
 def _wrapped(begin: str, text: str, *, indent: int, is_literal: bool = False) -> Iterator[str]:

@@ -19,7 +19,7 @@ from tasks.engine.schema.relations import read_relations
 from tasks.engine.warehouse.tables import has_table
 
 STATEMENT_LIMIT = 200
-FIRST_RUN = "The next run of a pipeline creates them; as the owner:\n.venv/bin/python -m deployments.grants --apply"
+FIRST_RUN = "Run the pipeline: its first step creates its tables"
 
 
 class SchemaState:
@@ -63,7 +63,8 @@ def check_missing(state: SchemaState) -> Iterator[Finding]:
     new = [each.name for each in missing if each.name not in recorded]
     if new:
         yield skipped(
-            f"{len(new)} tables and views of pipelines that have not run do not exist: {listed(new)}", FIRST_RUN
+            f"{len(new)} tables and views do not exist yet, because their pipelines have not run: {listed(new, 3)}",
+            FIRST_RUN,
         )
     if not missing:
         yield ok(f"all {len(state.wanted)} tables and views exist")

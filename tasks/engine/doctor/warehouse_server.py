@@ -38,7 +38,7 @@ class Warehouse:
 
     def one(self, query: str, *values: object) -> tuple[object, ...]:
         """The first row of a query."""
-        return self.connection.execute(query.encode(), list(values)).fetchone() or ()
+        return self.connection.execute(query.encode(), values or None).fetchone() or ()
 
     @property
     def is_local(self) -> bool:
@@ -98,13 +98,10 @@ def check_is_primary(warehouse: Warehouse) -> Iterator[Finding]:
 
 def check_tls(warehouse: Warehouse) -> Iterator[Finding]:
     """Passwords and rows travel in clear without TLS. Only a verified certificate proves who the server is."""
-    (is_encrypted,) = warehouse.one(
-        "SELECT coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)"
-    )
     mode = conninfo_to_dict(warehouse.settings.dsn.get_secret_value()).get("sslmode") or "prefer"
     if warehouse.is_local:
         yield skipped("the server is on this machine, so the connection needs no TLS")
-    elif not is_encrypted:
+    elif not warehouse.connection.pgconn.ssl_in_use:
         yield problem(
             f"the connection to {warehouse.connection.info.host} has no TLS: passwords and rows can be read on the way",
             "TLS with a verified certificate",
