@@ -49,13 +49,13 @@ def check_own_rights(warehouse: Warehouse) -> Iterator[Finding]:
     if is_super:
         yield ok(f"{role} is a superuser and has every right")
         return
-    if not held and not may_create:
+    absent = sorted(relations.keys() - {each.name for each in held})
+    if absent and not may_create:
         yield problem(
-            f"Tally's tables do not exist, and {role} may not create schemas",
-            "a role that may create schemas, or tables that the owner has created",
+            f"{listed(absent, 5)} do not exist, and {role} may not create schemas",
+            "tables that the owner has created, or a role that may create schemas and tables",
             AS_OWNER,
         )
-        return
     missing = [text for each in held for text in _missing(each, _wanted_of_loader(relations[each.name]))]
     if missing:
         yield problem(f"{role} lacks {listed(missing)}", "the rights of the loader, which runs need", AS_OWNER)
