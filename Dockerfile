@@ -65,6 +65,8 @@ RUN python3 -m venv /opt/installer \
 COPY sql /opt/tally/sql
 COPY tasks /opt/tally/tasks
 COPY flows /opt/tally/flows
+# The doctor compares the deployments of the server with this file.
+COPY prefect.yaml /opt/tally/
 
 WORKDIR /opt/tally
 # With `reschedule`, `docker stop` returns the run to the scheduler within seconds. Without it, the run ends after the

@@ -7,16 +7,12 @@ from typing import Any
 
 from prefect.utilities.templating import PlaceholderType, find_placeholders
 
+from tasks.engine.doctor.secrets import SECRET_PATTERN
+
 ACTIONS = ("build", "push", "pull")
 """The sections with steps."""
 
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|api_?key|access_key|credential|_dsn$|^dsn$", re.IGNORECASE)
-_SECRET_VALUE = re.compile(
-    r"://[^/\s:@]+:[^/\s@]+@"  # a URL with a password
-    r"|\b(AKIA|ASIA)[0-9A-Z]{16}\b"  # the id of an AWS key
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY"
-    r"|\bpassword=\S"
-)
 
 
 def references(config: Mapping[str, Any], root: Path, environ: Mapping[str, str]) -> Iterator[str]:
@@ -60,7 +56,7 @@ def secrets(config: Mapping[str, Any]) -> Iterator[str]:
         place = ".".join(path)
         filled_in = {p for p in find_placeholders(value) if p.type is not PlaceholderType.STANDARD}
         is_stored = path[0] in ("deployments", "definitions") and not set(path) & set(ACTIONS)
-        if _SECRET_VALUE.search(value):
+        if SECRET_PATTERN.search(value):
             yield f"{place}: a secret in plain text. Put it into a Prefect block"
         elif _SECRET_NAME.search(path[-1]) and value and not filled_in:
             yield f"{place}: the name suggests a secret in plain text. Put it into a Prefect block"

@@ -18,6 +18,7 @@ from tasks.contracts.source_table import SourceTable
 from tasks.engine.errors import SettingsError, errors_at, is_transient, s3_code_of
 from tasks.engine.lake.client import Lake
 from tasks.engine.settings import (
+    Block,
     LakeSettings,
     RunSettings,
     SourceSettings,
@@ -116,6 +117,11 @@ def warehouse_slot() -> AbstractContextManager[None]:
 def flow_run_id() -> str | None:
     """Id of the flow run for the ledger; None outside of a flow run."""
     return str(flow_run.id) if flow_run.id else None
+
+
+def block_settings() -> Mapping[str, Block]:
+    """Readers of the blocks, by name."""
+    return {"warehouse": _warehouse_block, "lake": _lake_block}
 
 
 def _warehouse_block() -> Mapping[str, Any]:

@@ -127,6 +127,10 @@ class LakeSetupError(Permanent):
     """A bucket, prefix or marker object that a run needs does not exist."""
 
 
+class InstallationError(Permanent):
+    """The doctor found a problem of the installation."""
+
+
 class UnexpectedError(Permanent):
     """An error of unknown type with a text that cannot be shown unchanged."""
 

@@ -23,6 +23,13 @@ LABELS: dict[Outcome, str] = {
     "skipped": "NOT APPLICABLE",
     "ok": "OK",
 }
+HEADINGS: dict[Outcome, str] = {
+    "problem": "Problems",
+    "unknown": "Checks that failed to run",
+    "warning": "Warnings",
+    "skipped": "Not applicable",
+    "ok": "Passed",
+}
 MASK = "(secret)"
 SHORTEST_SECRET = 6
 """Shorter values are not removed from texts, because they occur in words by chance."""

@@ -12,7 +12,7 @@ from tasks.engine.doctor.warehouse_server import Warehouse
 from tasks.engine.errors import SchemaDriftError
 from tasks.engine.quoting import listed, shown
 from tasks.engine.schema.applied_ddl import applied_files
-from tasks.engine.schema.ddl_plan import DdlPlan, plan_ddl
+from tasks.engine.schema.ddl_plan import DdlPlan, plan_ddl, statements_text
 from tasks.engine.schema.desired import WantedObject, wanted_objects
 from tasks.engine.schema.migrations import pending_migrations
 from tasks.engine.schema.relations import read_relations
@@ -89,10 +89,7 @@ def check_drift(state: SchemaState) -> Iterator[Finding]:
         )
         for text in plan.refused
     )
-    recorded = applied_files(state.connection)
-    for name in dict.fromkeys(name for name, _ in plan.statements):
-        statements = [one.as_string(state.connection) for table, one in plan.statements if table == name]
-        yield _pending(state, name, statements, recorded)
+    yield from _changes(state, plan)
     if not plan.refused and not plan.statements:
         yield ok(f"{len(due)} tables and views are as contracts and files describe them")
 
@@ -123,21 +120,25 @@ def _statements_of(text: str) -> str:
     return "\n".join(line.strip() for line in text.strip().splitlines()[1:])
 
 
-def _pending(state: SchemaState, name: str, statements: Sequence[str], recorded: dict[str, str]) -> Finding:
-    wanted = next((each for each in state.wanted if each.name == name), None)
-    is_recorded = wanted is not None and recorded.get(name) == wanted.digest(state.connection)
-    text = ";\n".join(statements) + ";"
-    if is_recorded:
-        return problem(
-            f"{name} was changed outside of Tally",
-            "the table as its contract or file describes it",
-            text,
+def _changes(state: SchemaState, plan: DdlPlan) -> Iterator[Finding]:
+    """What the DDL step would change: by hand changed tables one by one, and pending changes together."""
+    recorded, texts = applied_files(state.connection), statements_text(state.connection, plan.statements)
+    digests = {each.name: each.digest(state.connection) for each in state.wanted}
+    pending = [name for name in texts if recorded.get(name) != digests.get(name)]
+    for name, statements in texts.items():
+        if name not in pending:
+            yield problem(
+                f"{name} was changed outside of Tally",
+                "the table or view as its contract or file describes it",
+                ";\n".join(statements) + ";",
+            )
+    if pending:
+        yield warning(
+            f"{len(pending)} tables and views have pending changes: {listed(pending, 5)}",
+            "no pending change: the contracts or files changed since the last run of their pipelines",
+            "Run the pipelines: their first step makes the changes. To see the statements first:\n"
+            ".venv/bin/prefect deployment run plan/plan -p dataset=<dataset> --watch",
         )
-    return warning(
-        f"{name} differs from its contract or file",
-        "no pending change; the next run of the pipeline makes it",
-        f"Run the pipeline, or execute as the owner:\n{text}",
-    )
 
 
 def check_migrations(state: SchemaState) -> Iterator[Finding]:

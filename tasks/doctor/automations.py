@@ -1,0 +1,95 @@
+"""Checks of automations: those that `make deploy` registers are on the server, switched on and unchanged."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prefect.automations import AutomationCore
+from prefect.events.schemas.automations import Automation
+
+from tasks.doctor.server import DEPLOY, Server
+from tasks.engine.doctor.outcomes import Check, Finding, ok, problem, skipped, warning
+from tasks.engine.quoting import listed
+
+
+@dataclass(frozen=True)
+class WantedAutomations:
+    """The automations that `make deploy` registers.
+
+    Attributes:
+        automations: The automations.
+        definition: What of an automation counts in a comparison.
+    """
+
+    automations: Sequence[AutomationCore]
+    definition: Callable[[AutomationCore], Mapping[str, Any]]
+
+
+def automations_check(wanted: WantedAutomations | None) -> Check[Server]:
+    """The check of automations; without the wanted ones, it only finds automations that do not work."""
+    return Check("automations", lambda server: check_automations(server, wanted))
+
+
+def check_automations(server: Server, wanted: WantedAutomations | None) -> Iterator[Finding]:
+    """Nobody is told of a failure if an automation is missing or switched off."""
+    found: list[Automation] = server.client.read_automations()
+    by_name: dict[str, list[Automation]] = {}
+    for each in found:
+        by_name.setdefault(each.name, []).append(each)
+    findings = [*_disabled(found), *_broken(server, found)]
+    if wanted is not None:
+        findings += _compared(by_name, wanted)
+    yield from findings
+    if wanted is None:
+        yield skipped(
+            f"the server has {len(found)} automations. Only a machine that deploys knows which ones it should have",
+            "On the machine that deploys: make doctor",
+        )
+    elif not findings:
+        yield ok(f"{len(wanted.automations)} automations are as `make deploy` registers them")
+
+
+def _disabled(found: Sequence[Automation]) -> Iterator[Finding]:
+    for each in found:
+        if not each.enabled:
+            yield warning(
+                f"automation {each.name!r} is switched off",
+                "on, unless somebody switched it off on purpose",
+                f".venv/bin/prefect automation resume --id {each.id}",
+            )
+
+
+def _broken(server: Server, found: Sequence[Automation]) -> Iterator[Finding]:
+    """Automations that start a deployment which no longer exists."""
+    known = {str(each.id) for each in server.deployments}
+    for each in found:
+        for action in each.actions:
+            deployment = getattr(action, "deployment_id", None)
+            if deployment is not None and str(deployment) not in known:
+                yield warning(
+                    f"automation {each.name!r} refers to a deployment that does not exist",
+                    "an automation whose deployment exists",
+                    f".venv/bin/prefect automation delete --id {each.id}\n{DEPLOY}",
+                )
+
+
+def _compared(by_name: Mapping[str, Sequence[Automation]], wanted: WantedAutomations) -> Iterator[Finding]:
+    names = [each.name for each in wanted.automations]
+    if missing := [name for name in names if name not in by_name]:
+        yield problem(f"not registered: {listed(missing)}", "every automation of `make deploy`", DEPLOY)
+    for each in wanted.automations:
+        there = by_name.get(each.name, ())
+        if len(there) > 1:
+            yield warning(
+                f"automation {each.name!r} exists {len(there)} times: each one acts",
+                "each automation once",
+                "\n".join(f".venv/bin/prefect automation delete --id {one.id}" for one in there[1:]),
+            )
+        if there and wanted.definition(there[0]) != wanted.definition(each):
+            yield problem(f"automation {each.name!r} was changed", "the automation of `make deploy`", DEPLOY)
+    for name in sorted(by_name.keys() - set(names)):
+        yield warning(
+            f"automation {name!r} is not one of Tally's",
+            "only the automations of `make deploy`, unless somebody added this one on purpose",
+            f".venv/bin/prefect automation delete --id {by_name[name][0].id}",
+        )
