@@ -68,7 +68,7 @@ def _examine_pool(probe: Probe) -> list[Result]:
         answer = json.loads(run_probe(probe))
     except (ContainerError, ValueError) as error:
         return [*results, Result(AREA, "code of the image", _outdated(probe, error))]
-    found = Check("code of the image", lambda _: compare_code(probe.image, answer["code"]))
+    found: Check[Probe] = Check("code of the image", lambda _: compare_code(probe.image, answer["code"]))
     rows = [Result(each["area"], each["check"], Finding(**each["finding"])) for each in answer["results"]]
     return [*results, *examine(AREA, (found,), probe), *rows]
 

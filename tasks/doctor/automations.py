@@ -7,7 +7,7 @@ from typing import Any
 from prefect.automations import AutomationCore
 from prefect.events.schemas.automations import Automation
 
-from tasks.doctor.server import DEPLOY, Server
+from tasks.doctor.server import Server
 from tasks.engine.doctor.outcomes import Check, Finding, ok, problem, skipped, warning
 from tasks.engine.quoting import listed
 
@@ -38,7 +38,7 @@ def check_automations(server: Server, wanted: WantedAutomations | None) -> Itera
         by_name.setdefault(each.name, []).append(each)
     findings = [*_disabled(found), *_broken(server, found)]
     if wanted is not None:
-        findings += _compared(by_name, wanted)
+        findings += _compared(server, by_name, wanted)
     yield from findings
     if wanted is None:
         yield skipped(
@@ -69,14 +69,16 @@ def _broken(server: Server, found: Sequence[Automation]) -> Iterator[Finding]:
                 yield warning(
                     f"automation {each.name!r} refers to a deployment that does not exist",
                     "an automation whose deployment exists",
-                    f".venv/bin/prefect automation delete --id {each.id}\n{DEPLOY}",
+                    f".venv/bin/prefect automation delete --id {each.id}\n{server.deploy}",
                 )
 
 
-def _compared(by_name: Mapping[str, Sequence[Automation]], wanted: WantedAutomations) -> Iterator[Finding]:
+def _compared(
+    server: Server, by_name: Mapping[str, Sequence[Automation]], wanted: WantedAutomations
+) -> Iterator[Finding]:
     names = [each.name for each in wanted.automations]
     if missing := [name for name in names if name not in by_name]:
-        yield problem(f"not registered: {listed(missing)}", "every automation of `make deploy`", DEPLOY)
+        yield problem(f"not registered: {listed(missing)}", "every automation of `make deploy`", server.deploy)
     for each in wanted.automations:
         there = by_name.get(each.name, ())
         if len(there) > 1:
@@ -86,7 +88,7 @@ def _compared(by_name: Mapping[str, Sequence[Automation]], wanted: WantedAutomat
                 "\n".join(f".venv/bin/prefect automation delete --id {one.id}" for one in there[1:]),
             )
         if there and wanted.definition(there[0]) != wanted.definition(each):
-            yield problem(f"automation {each.name!r} was changed", "the automation of `make deploy`", DEPLOY)
+            yield problem(f"automation {each.name!r} was changed", "the automation of `make deploy`", server.deploy)
     for name in sorted(by_name.keys() - set(names)):
         yield warning(
             f"automation {name!r} is not one of Tally's",

@@ -8,7 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tasks.connections import block_settings
 from tasks.contracts.catalog import sources
-from tasks.doctor.server import DEPLOY, Server
+from tasks.doctor.server import Server
 from tasks.engine.doctor.outcomes import Check, Finding, ok, problem, skipped, warning
 from tasks.engine.errors import TallyError
 from tasks.engine.lake.client import Lake
@@ -20,20 +20,19 @@ WAREHOUSE, LAKE = "warehouse", "lake"
 
 def check_warehouse_block(server: Server) -> Iterator[Finding]:
     """A container has no variables: it finds the warehouse by the block."""
-    del server
     try:
         found = read_warehouse({}, block_settings()[WAREHOUSE])
     except TallyError as error:
-        yield _absent(WAREHOUSE, "WAREHOUSE_DSN", error)
+        yield _absent(server, WAREHOUSE, "WAREHOUSE_DSN", error)
         return
     if os.environ.get("WAREHOUSE_DSN") and (text := _other_warehouse(found)):
-        yield warning(text, "the same database in both: containers use the block", DEPLOY)
+        yield warning(text, "the same database in both: containers use the block", server.deploy)
     try:
         with connect(found, "tally doctor", is_written=False):
             yield ok("block `warehouse` is valid, and its database answers")
     except TallyError as error:
         yield problem(
-            f"block `warehouse`: {error}", "a database that answers", f"Correct WAREHOUSE_DSN, then: {DEPLOY}"
+            f"block `warehouse`: {error}", "a database that answers", f"Correct WAREHOUSE_DSN, then: {server.deploy}"
         )
 
 
@@ -49,20 +48,19 @@ def _other_warehouse(block: WarehouseSettings) -> str:
 
 def check_lake_block(server: Server) -> Iterator[Finding]:
     """A container has no variables: it finds the lake by the block."""
-    del server
     try:
         found = read_lake({}, block_settings()[LAKE])
     except TallyError as error:
-        yield _absent(LAKE, "LAKE_BUCKET", error)
+        yield _absent(server, LAKE, "LAKE_BUCKET", error)
         return
     if os.environ.get("LAKE_BUCKET") and (text := _other_lake(found)):
-        yield warning(text, "the same bucket and key in both: containers use the block", DEPLOY)
+        yield warning(text, "the same bucket and key in both: containers use the block", server.deploy)
     try:
         with Lake(found) as lake:
             next(lake.list(""), None)
         yield ok("block `lake` is valid, and its bucket answers")
     except TallyError as error:
-        step = f"Correct LAKE_BUCKET and the AWS variables, then: {DEPLOY}"
+        step = f"Correct LAKE_BUCKET and the AWS variables, then: {server.deploy}"
         yield problem(f"block `lake`: {error}", "a bucket that answers", step)
 
 
@@ -76,11 +74,11 @@ def _other_lake(block: LakeSettings) -> str:
     return f"block `lake` and the variables differ in {', '.join(keys)}" if keys else ""
 
 
-def _absent(name: str, variable: str, error: TallyError) -> Finding:
+def _absent(server: Server, name: str, variable: str, error: TallyError) -> Finding:
     return problem(
         f"block `{name}` cannot be used: {error}",
         "a valid block: the containers of a pool know no other address",
-        f"export {variable}=...\n{DEPLOY}",
+        f"export {variable}=...\n{server.deploy}",
     )
 
 
@@ -94,7 +92,7 @@ def check_source_blocks(server: Server) -> Iterator[Finding]:
             yield warning(
                 f"block `{source.name}` does not exist; {source.dsn_variable} or {source.secret_variable} is set here",
                 "the block, unless the runs have the variable: containers know no variable of this machine",
-                f"export {source.secret_variable}=<name of the secret>\n{DEPLOY}",
+                f"export {source.secret_variable}=<name of the secret>\n{server.deploy}",
             )
         else:
             yield skipped(f"source {source.name} is not in use: it has neither a block nor a variable")

@@ -7,7 +7,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, Fl
 from prefect.client.schemas.objects import DeploymentSchedule, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 
-from tasks.doctor.server import DEPLOY, Server
+from tasks.doctor.server import Server
 from tasks.engine.doctor.outcomes import Check, Finding, ok, problem, skipped, warning
 from tasks.engine.quoting import listed, shown
 
@@ -26,7 +26,7 @@ def check_deployments(server: Server) -> Iterator[Finding]:
     found = {each.name: each for each in server.own}
     missing = [name for name in server.wanted if name not in found]
     if missing:
-        yield problem(f"not deployed: {listed(missing)}", "every deployment of prefect.yaml", DEPLOY)
+        yield problem(f"not deployed: {listed(missing)}", "every deployment of prefect.yaml", server.deploy)
     different = 0
     for name, wanted in server.wanted.items():
         if name in found and (differences := list(_differences(found[name], wanted))):
@@ -34,7 +34,7 @@ def check_deployments(server: Server) -> Iterator[Finding]:
             yield problem(
                 f"{server.address(found[name])} differs from prefect.yaml: {'; '.join(differences)}",
                 "the values of prefect.yaml",
-                DEPLOY,
+                server.deploy,
             )
         if name in found and found[name].paused:
             different += 1
@@ -80,7 +80,7 @@ def check_schedules(server: Server) -> Iterator[Finding]:
             continue
         wanted = {schedule["slug"]: schedule for schedule in server.wanted[each.name].get("schedules") or []}
         there = {schedule.slug or "": schedule for schedule in each.schedules}
-        for problem_found in _schedule_findings(server.address(each), wanted, there):
+        for problem_found in _schedule_findings(server, server.address(each), wanted, there):
             count += 1
             yield problem_found
         for schedule in each.schedules:
@@ -96,13 +96,13 @@ def check_schedules(server: Server) -> Iterator[Finding]:
 
 
 def _schedule_findings(
-    address: str, wanted: Mapping[str, Mapping[str, Any]], there: Mapping[str, DeploymentSchedule]
+    server: Server, address: str, wanted: Mapping[str, Mapping[str, Any]], there: Mapping[str, DeploymentSchedule]
 ) -> Iterator[Finding]:
     for slug, schedule in wanted.items():
         found = there.get(slug)
         if found is None:
             yield problem(
-                f"{address} has no schedule {slug}: nothing starts it", "the schedules of prefect.yaml", DEPLOY
+                f"{address} has no schedule {slug}: nothing starts it", "the schedules of prefect.yaml", server.deploy
             )
             continue
         timing = found.schedule.model_dump(mode="json")
@@ -113,7 +113,9 @@ def _schedule_findings(
         ]
         if differences:
             yield problem(
-                f"schedule {slug} of {address}: {'; '.join(differences)}", "the schedules of prefect.yaml", DEPLOY
+                f"schedule {slug} of {address}: {'; '.join(differences)}",
+                "the schedules of prefect.yaml",
+                server.deploy,
             )
         if not found.active and schedule.get("active", True):
             yield warning(
@@ -159,7 +161,7 @@ def check_image_names(server: Server) -> Iterator[Finding]:
         return
     other = sorted(f"{address}: {image}" for address, image in images.items() if not _is_image(image, wanted))
     if other:
-        yield problem(f"another image: {listed(other, 5)}", f"image {wanted}, the version of this code", DEPLOY)
+        yield problem(f"another image: {listed(other, 5)}", f"image {wanted}, the version of this code", server.deploy)
     else:
         yield ok(f"{len(images)} deployments use image {wanted}")
 
@@ -186,7 +188,7 @@ def check_limits(server: Server) -> Iterator[Finding]:
         yield problem(
             f"global concurrency limit {LIMIT} does not exist",
             "the limit: every load and build of a deployment takes one of its slots, and fails without it",
-            DEPLOY,
+            server.deploy,
         )
     elif not limit.active:
         yield warning(

@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus, WorkPool
 from prefect.exceptions import ObjectNotFound
 
-from tasks.doctor.server import DEPLOY, Server
+from tasks.doctor.server import Server
 from tasks.engine.doctor.outcomes import Check, Finding, ok, problem, skipped, warning
 from tasks.engine.quoting import listed
 
@@ -53,7 +53,7 @@ def worker_advice(client: SyncPrefectClient, name: str) -> str:
     try:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
-        return f"Work pool {name} does not exist. Create it: {DEPLOY}"
+        return f"Work pool {name} does not exist. Create it: make deploy"
     if has_live_worker(client, pool):
         return ""
     return f"No worker of pool {name} is alive, so no run can start. Start one: {start_command(pool)}"
@@ -64,12 +64,12 @@ def check_pools(server: Server) -> Iterator[Finding]:
     for name in server.pool_names:
         pool = server.pools.get(name)
         if pool is None:
-            yield problem(f"work pool {name} does not exist", "the pool of the deployments", DEPLOY)
+            yield problem(f"work pool {name} does not exist", "the pool of the deployments", server.deploy)
         elif name.startswith(PREFIX) and pool.type != name.removeprefix(PREFIX):
             yield problem(
                 f"work pool {name} has type {pool.type}",
                 f"type {name.removeprefix(PREFIX)}: a worker of another type starts the runs in another way",
-                f".venv/bin/prefect work-pool delete {name}\n{DEPLOY}",
+                f".venv/bin/prefect work-pool delete {name}\n{server.deploy}",
             )
         elif pool.is_paused:
             yield problem(

@@ -76,6 +76,13 @@ class Server:
         used = {each.work_pool_name for each in self.own if each.name in self.wanted and each.work_pool_name}
         return sorted(used or {each["work_pool"]["name"] for each in self.wanted.values()})
 
+    @property
+    def deploy(self) -> str:
+        """The command that registers and deploys everything for the pool in use."""
+        types = [self.pools[name].type for name in self.pool_names if name in self.pools]
+        pool = types[0] if types else "docker"
+        return DEPLOY if pool == "docker" else f".venv/bin/python -m deployments.register --pool {pool} --deploy"
+
 
 def wanted_config() -> Mapping[str, Any] | None:
     """The content of `prefect.yaml`, if this installation contains it."""
