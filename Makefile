@@ -10,6 +10,9 @@ NATIVE := tasks/engine/formats/native
 LIBRARY := $(NATIVE)/library.abi3.so
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
 
+# The type of the work pool: docker, process, kubernetes or ecs.
+POOL ?= docker
+
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 
 # The whole files of integration tests that `make test-fast` runs, besides the unit tests.
@@ -53,13 +56,14 @@ test-random: install ## Run the property tests with a random seed; SEED=... repe
 	@echo "SEED=$(SEED)"
 	$(BIN)/python -m pytest -q --hypothesis-profile=random --hypothesis-seed=$(SEED) $$(grep -l '^@given' tests/unit/*.py)
 
-check: install ## Check types, style, spelling, SQL and prefect.yaml
+check: install ## Check types, style, spelling, SQL, prefect.yaml and the CloudFormation template
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --disable-progress-bar sql
 	$(BIN)/codespell
 	$(BIN)/python -m deployments.lint
+	$(BIN)/cfn-lint deployments/aws/*.yaml
 
 bench: install ## Compare the speed of a load with psql's \copy
 	$(BIN)/python -m benchmarks.load
@@ -83,8 +87,8 @@ down: install ## Stop the services of `make up`
 doctor: install ## Check the installation: the Prefect server, the warehouse, the buckets, the ledger
 	$(BIN)/python -m deployments.doctor
 
-deploy: install ## Register the Prefect objects, build the image and deploy all flows (requires Docker)
-	$(BIN)/python -m deployments.register --deploy
+deploy: install ## Register the Prefect objects, build the image and deploy all flows; POOL=process needs no Docker
+	$(BIN)/python -m deployments.register --pool $(POOL) --deploy
 
 lock: ## Resolve the dependencies again and write the lock files
 	$(BIN)/$(LOCK) pyproject.toml --extra dev --output-file requirements-dev.lock

@@ -31,13 +31,11 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.importtools import import_object
 from prefect.utilities.schema_tools.validation import validate
 from prefect.utilities.templating import find_placeholders
-from prefect.workers.base import BaseWorker
 from pydantic import BaseModel, ValidationError
 
+from deployments import work_pools
 from deployments.lint_values import ACTIONS, references, secrets
-
-POOLS = {"docker": "tally-docker", "process": "tally-process"}
-"""The project's work pools: their names by type."""
+from deployments.work_pools import POOLS
 
 _SHARED = "definitions"
 _STEP_KEYS = {"id", "requires"}
@@ -106,15 +104,6 @@ def flow_of(deployment: Mapping[str, Any]) -> Flow[..., Any]:
     return flow
 
 
-def job_variables(pool: str) -> dict[str, Any]:
-    """The JSON schemas of the job variables of a worker type, by name."""
-    worker = BaseWorker.get_worker_class_from_type(pool)
-    if worker is None:
-        raise LookupError(f"expected Prefect to know a worker of type {pool}, found none")
-    properties: dict[str, Any] = worker.get_default_base_job_template()["variables"]["properties"]
-    return properties
-
-
 def _deployment(deployment: Mapping[str, Any], at: str) -> Iterator[str]:
     yield from _unknown(deployment, DeploymentConfig, at)
     yield from _steps(deployment, f"{at}.")
@@ -165,7 +154,7 @@ def _work_pool(pool: Any, at: str) -> Iterator[str]:
     if kind is None:
         yield f"{at}.name: expected one of {_listed(POOLS.values())}, found {pool.get('name')!r}"
         return
-    known = job_variables(kind)
+    known = work_pools.job_variables(kind)
     for name, value in (pool.get("job_variables") or {}).items():
         if name not in known:
             yield f"{at}.job_variables.{name}: expected one of {_listed(known)}, the variables of a {kind} worker"
@@ -255,10 +244,10 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def main() -> None:
-    """Lint the project's prefect.yaml from the command line; exit code 1 if it has errors."""
+    """Lint the project's prefect.yaml and job templates from the command line; exit code 1 if one has errors."""
     root = Path(__file__).resolve().parents[1]
-    found = errors(load(root / "prefect.yaml"), root=root, environ=os.environ)
-    print("\n".join(found) or "prefect.yaml: no errors")
+    found = [*errors(load(root / "prefect.yaml"), root=root, environ=os.environ), *work_pools.errors()]
+    print("\n".join(found) or "prefect.yaml and the job templates of deployments/pools: no errors")
     raise SystemExit(bool(found))
 
 

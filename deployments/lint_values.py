@@ -66,6 +66,13 @@ def secrets(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{place}: the server would store {value} in plain text. Load the block in the run"
 
 
+def secret_values(content: Mapping[str, Any]) -> Iterator[str]:
+    """Find secrets in plain text by their pattern, and yield one line for each, without the value."""
+    for path, value in _strings(content):
+        if _SECRET_VALUE.search(value):
+            yield f"{'.'.join(path)}: a secret in plain text. Refer to a secret instead"
+
+
 def _all_inputs(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for section in (config, *(config.get("deployments") or [])):
         for action in ACTIONS:

@@ -1,8 +1,10 @@
 """Register the work pool, blocks, concurrency limit and automation on a Prefect server, and deploy the flows.
 
-    python -m deployments.register                            register everything for a Docker work pool
-    python -m deployments.register --deploy                   also build the image and deploy the flows of prefect.yaml
-    python -m deployments.register --pool process --deploy    without Docker: the worker runs flows in processes
+    python -m deployments.register                             register everything for a Docker work pool
+    python -m deployments.register --deploy                    also build the image, deploy the flows of prefect.yaml
+    python -m deployments.register --pool process --deploy     without Docker: the worker runs flows in processes
+    python -m deployments.register --pool kubernetes --deploy  every run is a Kubernetes Job
+    python -m deployments.register --pool ecs --deploy         every run is a task of Amazon ECS
 
 The command can be repeated. It updates existing objects or leaves them unchanged. It takes the values of the blocks
 from the environment. `WAREHOUSE_DSN` and `AWS_ENDPOINT_URL` must be addresses that a *run* can reach. Inside a
@@ -18,7 +20,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import yaml
 from docker.errors import APIError
@@ -30,15 +32,11 @@ from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.utilities.dockerutils import docker_client
-from prefect.workers.base import BaseWorker
 
 from deployments import lint
 from deployments.blocks import save_blocks
-from tasks.contracts import catalog
-from tasks.engine.settings import RunSettings
+from deployments.work_pools import POOLS, Pool, WorkPoolError, has_blocks, job_template, onto_pool
 from tasks.run_summary import FailedName, StateName
-
-Pool = Literal["docker", "process"]
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGE_LABEL = "tally.image"
@@ -79,7 +77,7 @@ def register(pool: Pool, environ: Mapping[str, str]) -> list[str]:
     with get_client(sync_client=True) as client:
         return [
             _ensure_work_pool(client, pool, environ),
-            *save_blocks(environ),
+            *(save_blocks(environ) if has_blocks(pool) else ["blocks: none, runs take secrets by reference"]),
             _ensure_limit(client),
             _ensure_automation(client),
         ]
@@ -89,20 +87,20 @@ def deploy(pool: Pool, environ: Mapping[str, str]) -> None:
     """Deploy everything in prefect.yaml to a work pool, and verify the result on the server.
 
     Args:
-        pool: `docker` builds the image and deploys the file unchanged; `process` deploys the flows without an image.
+        pool: The type of the work pool. A process pool needs no image. The image of a Kubernetes or ECS pool is pushed
+            to the registry in `TALLY_IMAGE`.
         environ: The environment for the templates in the file.
 
     Raises:
         SystemExit: The file has errors, Prefect rejected the file, or a deployment is missing on the server.
     """
     config = lint.load(ROOT / "prefect.yaml")
-    if errors := lint.errors(config, root=ROOT, environ=environ):
-        raise SystemExit("\n".join(["prefect.yaml cannot be deployed:", *errors]))
+    moved = onto_pool(config, pool, environ)
+    if errors := [*lint.errors(config, root=ROOT, environ=environ), *lint.errors(moved, root=ROOT, environ=environ)]:
+        raise SystemExit("\n".join(["prefect.yaml cannot be deployed:", *dict.fromkeys(errors)]))
     with tempfile.TemporaryDirectory() as folder:
-        file = ROOT / "prefect.yaml"
-        if pool != "docker":
-            file = Path(folder) / "prefect.yaml"
-            file.write_text(yaml.safe_dump(onto_pool(config, pool), sort_keys=False))
+        file = Path(folder) / "prefect.yaml"
+        file.write_text(yaml.safe_dump(moved, sort_keys=False))
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
         code = subprocess.run(command, cwd=ROOT, env=dict(environ), check=False).returncode
     if code:
@@ -112,9 +110,9 @@ def deploy(pool: Pool, environ: Mapping[str, str]) -> None:
         for deployment in config["deployments"]:
             name = f"{lint.flow_of(deployment).name}/{deployment['name']}"
             found = client.read_deployment_by_name(name)
-            if found.work_pool_name != lint.POOLS[pool]:
+            if found.work_pool_name != POOLS[pool]:
                 raise SystemExit(
-                    f"expected deployment {name} on work pool {lint.POOLS[pool]}, found it on {found.work_pool_name}: "
+                    f"expected deployment {name} on work pool {POOLS[pool]}, found it on {found.work_pool_name}: "
                     "deploy again, and check that no other process deploys to this server."
                 )
     if pool == "docker":
@@ -135,50 +133,8 @@ def remove_untagged_images() -> None:
                 raise
 
 
-def onto_pool(config: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
-    """Return the deployments for another type of pool, without the image and without unsupported job variables."""
-    known = lint.job_variables(pool)
-    moved = {key: value for key, value in config.items() if key not in ("definitions", "build", "push")}
-    # A process worker runs on this machine and uses this copy of the code.
-    moved["pull"] = [{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}]
-    moved["deployments"] = []
-    for deployment in config["deployments"]:
-        variables = deployment["work_pool"].get("job_variables", {})
-        work_pool = deployment["work_pool"] | {
-            "name": lint.POOLS[pool],
-            "job_variables": {name: value for name, value in variables.items() if name in known},
-        }
-        moved["deployments"].append(deployment | {"work_pool": work_pool})
-    return moved
-
-
-def job_template(pool: Pool, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the worker's base job template with the defaults of this installation.
-
-    The defaults are the settings of `RunSettings` and of the pipelines that are set in `environ` and, for containers,
-    `TALLY_NETWORKS` (names of Docker networks, separated by commas). The template must not contain secrets, because
-    every user of the server can read it.
-    """
-    worker = BaseWorker.get_worker_class_from_type(pool)
-    if worker is None:
-        raise SystemExit(
-            f"expected Prefect to support workers of type {pool}, found no such worker: install requirements.lock."
-        )
-    template = worker.get_default_base_job_template()
-    variables = template["variables"]["properties"]
-    names = [*(name.upper() for name in RunSettings.model_fields), *catalog.settings()]
-    variables["env"]["default"] = {name: environ[name] for name in names if environ.get(name)}
-    if pool == "docker":
-        # Otherwise the container gets the worker's PREFECT_HOME, which the container's user cannot write to.
-        variables["env"]["default"]["PREFECT_HOME"] = "/home/tally/.prefect"
-    networks = [name.strip() for name in environ.get("TALLY_NETWORKS", "").split(",") if name.strip()]
-    if pool == "docker" and networks:
-        variables["networks"]["default"] = networks
-    return template
-
-
 def _ensure_work_pool(client: SyncPrefectClient, pool: Pool, environ: Mapping[str, str]) -> str:
-    name, template = lint.POOLS[pool], job_template(pool, environ)
+    name, template = POOLS[pool], job_template(pool, environ)
     try:
         found = client.read_work_pool(name)
     except ObjectNotFound:
@@ -250,13 +206,16 @@ def _definition(automation: AutomationCore) -> dict[str, Any]:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m deployments.register", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--pool", choices=get_args(Pool), default="docker", help="type of work pool (default: docker)")
+    parser.add_argument("--pool", choices=list(POOLS), default="docker", help="type of work pool (default: docker)")
     parser.add_argument("--deploy", action="store_true", help="also build the image and deploy all flows")
     arguments = parser.parse_args()
-    for line in register(arguments.pool, os.environ):
-        print(line)
-    if arguments.deploy:
-        deploy(arguments.pool, os.environ)
+    try:
+        for line in register(arguments.pool, os.environ):
+            print(line)
+        if arguments.deploy:
+            deploy(arguments.pool, os.environ)
+    except WorkPoolError as error:
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -104,7 +104,15 @@ def _flush_logs_and_events() -> None:
 
 
 @contextlib.contextmanager
-def worker(pool: str, kind: str, *, environment: Mapping[str, str], log: Path) -> Iterator[int]:
+def worker(
+    pool: str,
+    kind: str,
+    *,
+    environment: Mapping[str, str],
+    log: Path,
+    name: str | None = None,
+    limit: int | None = None,
+) -> Iterator[int]:
     """Run a Prefect worker in the project's folder until the block ends.
 
     Args:
@@ -112,6 +120,8 @@ def worker(pool: str, kind: str, *, environment: Mapping[str, str], log: Path) -
         kind: The type of the pool, `process` or `docker`.
         environment: The complete environment of the worker. Runs of a process pool inherit it.
         log: The file for the worker's output.
+        name: The worker's name; by default `tally-` and the type of the pool.
+        limit: How many runs the worker executes at once; by default as many as the pool allows.
 
     Yields:
         The worker's process id.
@@ -132,7 +142,8 @@ def worker(pool: str, kind: str, *, environment: Mapping[str, str], log: Path) -
         "--type",
         kind,
         "--name",
-        f"tally-{kind}",
+        name or f"tally-{kind}",
+        *(["--limit", str(limit)] if limit else []),
     ]
     command += ["--no-create-pool-if-not-found", "--install-policy", "never", "--with-healthcheck"]
     own = {"PREFECT_WORKER_WEBSERVER_HOST": LOOPBACK, "PREFECT_WORKER_WEBSERVER_PORT": str(port)}

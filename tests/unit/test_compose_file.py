@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from deployments import lint
+from deployments.work_pools import POOLS
 from tasks.contracts import catalog
 from tasks.engine.settings import RunSettings
 
@@ -32,7 +33,7 @@ def test_worker_uses_the_deployed_image(services: dict[str, Any]) -> None:
     [step] = lint.load(ROOT / "prefect.yaml")["build"]
     built = step["prefect_docker.deployments.steps.build_docker_image"]
     assert services["worker"]["image"] == f"{built['image_name']}:{built['tag']}"
-    assert lint.POOLS["docker"] in services["worker"]["command"]
+    assert POOLS["docker"] in services["worker"]["command"]
 
 
 def test_server_has_the_locked_version(services: dict[str, Any]) -> None:
@@ -62,6 +63,11 @@ def test_example_contains_every_setting_with_its_default(example: dict[str, str]
     defaults = {name.upper(): str(field.default) for name, field in RunSettings.model_fields.items()}
     defaults |= {name: setting.default for name, setting in catalog.settings().items()}
     assert {name: example.get(name) for name in defaults} == defaults
+
+
+def test_example_contains_every_setting_of_the_work_pools(example: dict[str, str]) -> None:
+    for file in (ROOT / "deployments/pools").glob("*.yaml"):
+        assert yaml.safe_load(file.read_text())["settings"].keys() <= example.keys(), file.name
 
 
 def test_example_names_the_network_of_the_compose_file(example: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ import yaml
 from declared_fixtures import Declare
 from sample_dataset import THINGS
 
-from deployments import lint, register
+from deployments import lint, work_pools
 from flows.backfill import PIPELINES, backfill
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -257,12 +257,6 @@ def test_every_pipeline_with_partitions_has_a_daily_catch_up() -> None:
         assert one["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
 
 
-def test_projects_file_has_no_error_once_moved_to_the_process_pool() -> None:
-    moved = register.onto_pool(lint.load(ROOT / "prefect.yaml"), "process")
-    assert lint.errors(moved, root=ROOT, environ={}) == []
-    assert {deployment["work_pool"]["name"] for deployment in moved["deployments"]} == {"tally-process"}
-
-
 def test_image_is_tagged_with_the_projects_version() -> None:
     [step] = lint.load(ROOT / "prefect.yaml")["build"]
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -272,6 +266,6 @@ def test_image_is_tagged_with_the_projects_version() -> None:
 def test_template_hands_settings_to_runs_but_no_secret(declare: Declare) -> None:
     declare(THINGS)
     environ = {"THINGS_PREFIX": "in/", "WAREHOUSE_DSN": "host=db password=hunter2", "TALLY_NETWORKS": "one, two"}
-    properties = register.job_template("docker", environ)["variables"]["properties"]
+    properties = work_pools.job_template("docker", environ)["variables"]["properties"]
     assert properties["env"]["default"] == {"THINGS_PREFIX": "in/", "PREFECT_HOME": "/home/tally/.prefect"}
     assert properties["networks"]["default"] == ["one", "two"]

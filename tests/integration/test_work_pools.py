@@ -1,0 +1,121 @@
+"""The registration of each type of work pool on a real Prefect server, and runs on a process pool."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from prefect.client.orchestration import get_client
+from prefect_session import prefect_session
+
+from deployments import lint, register
+from deployments.local import prefect_services
+from deployments.samples.events import events_csv, object_key
+from deployments.work_pools import POOLS, Pool
+from flows.backfill import backfill
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_PREFETCH_SECONDS": "1"}
+IMAGE = "registry.example.com/tally:1.0"
+ARN = "arn:aws:iam::123456789012:role"
+CLUSTER = {
+    "TALLY_IMAGE": IMAGE,
+    "LAKE_BUCKET": "lake",
+    "WAREHOUSE_DSN": "postgresql://tally:hunter2@db/tally",
+    "AWS_SECRET_ACCESS_KEY": "hunter2",
+    "TALLY_ECS_CLUSTER": "tally",
+    "TALLY_ECS_SUBNETS": "subnet-1",
+    "TALLY_ECS_SECURITY_GROUPS": "sg-1",
+    "TALLY_ECS_TASK_ROLE": f"{ARN}/run",
+    "TALLY_ECS_EXECUTION_ROLE": f"{ARN}/start",
+    "TALLY_ECS_WAREHOUSE_SECRET": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:warehouse",
+    "TALLY_ECS_LOG_GROUP": "/tally",
+}
+
+# The tests share one Prefect server. On a busy machine, Prefect needs a minute to deploy all flows.
+pytestmark = [pytest.mark.xdist_group("work_pools"), pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[str]:
+    """A Prefect server for this module only, because deployments would change what other tests' backfills do."""
+    with prefect_session() as api_url:
+        yield api_url
+
+
+def without_services() -> dict[str, str]:
+    names = ("AWS_", "WAREHOUSE_", "LAKE_", "TALLY_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(names)}
+
+
+@pytest.mark.parametrize("pool", ["kubernetes", "ecs"])
+def test_pool_of_a_cluster_is_registered_twice_with_the_same_result(own_server: str, pool: Pool) -> None:
+    environ = without_services() | CLUSTER
+    assert f"work pool {POOLS[pool]}: created" in register.register(pool, environ)
+    with get_client(sync_client=True) as client:
+        template = client.read_work_pool(POOLS[pool]).base_job_template
+        assert f"work pool {POOLS[pool]}: up to date" in register.register(pool, environ)
+        assert client.read_work_pool(POOLS[pool]).base_job_template == template
+        assert client.read_block_documents() == []
+        assert "hunter2" not in str(template)
+        register.deploy(pool, environ)
+        found = client.read_deployments()
+    wanted = lint.load(ROOT / "prefect.yaml")["deployments"]
+    assert {one.name for one in found} == {one["name"] for one in wanted}
+    assert {(one.work_pool_name, one.job_variables["image"]) for one in found} == {(POOLS[pool], IMAGE)}
+    assert sum(len(one.schedules) for one in found) == sum(len(one.get("schedules", [])) for one in wanted)
+
+
+@pytest.mark.parametrize(
+    ("pool", "missing", "expected"),
+    [
+        ("ecs", ["TALLY_ECS_CLUSTER", "TALLY_ECS_LOG_GROUP"], "expected TALLY_ECS_CLUSTER, TALLY_ECS_LOG_GROUP in "),
+        ("kubernetes", ["TALLY_IMAGE"], "expected TALLY_IMAGE in the environment, found none"),
+    ],
+)
+def test_command_names_the_missing_settings_of_a_pool(
+    own_server: str, monkeypatch: pytest.MonkeyPatch, pool: Pool, missing: list[str], expected: str
+) -> None:
+    for name, value in CLUSTER.items():
+        monkeypatch.setenv(name, "" if name in missing else value)
+    monkeypatch.setattr(sys, "argv", ["register", "--pool", pool, "--deploy"])
+    with pytest.raises(SystemExit, match=f"^{expected}"):
+        register.main()
+
+
+def test_backfill_on_a_process_pool_is_shared_by_two_workers(
+    own_server: str, database: str, bucket: str, lake_administrator: "S3Client", tmp_path: Path
+) -> None:
+    register.register("process", os.environ)
+    register.deploy("process", os.environ)
+    months = [f"2021-{number:02d}" for number in range(1, 5)]
+    for month in months:
+        data = b"".join(events_csv(month, 500, bad_rows=1))
+        lake_administrator.put_object(Bucket=bucket, Key=object_key("", month), Body=data)
+    logs = [tmp_path / "one.log", tmp_path / "two.log"]
+    with (
+        prefect_services.worker(
+            "tally-process", "process", environment=os.environ | QUICK, log=logs[0], name="one", limit=1
+        ),
+        prefect_services.worker(
+            "tally-process", "process", environment=os.environ | QUICK, log=logs[1], name="two", limit=1
+        ),
+    ):
+        left = backfill("events-monthly", months[0], months[-1])
+    assert left.due == []
+    with psycopg.connect(database) as connection:
+        loads = connection.execute(
+            "SELECT partition, rows_read, rows_loaded + rows_rejected, flow_run_id FROM ledger.loads ORDER BY 1"
+        ).fetchall()
+    assert [(partition, read, accounted) for partition, read, accounted, _ in loads] == [(m, 500, 500) for m in months]
+    runs = [set(re.findall(r"submitting flow run '([0-9a-f-]+)'", log.read_text())) for log in logs]
+    assert all(runs)
+    assert not runs[0] & runs[1]
+    assert {run for _, _, _, run in loads} == runs[0] | runs[1]
