@@ -1,28 +1,18 @@
-"""The registration of each type of work pool on a real Prefect server, and runs on a process pool."""
+"""The registration of the work pools of clusters on a real Prefect server."""
 
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 from prefect.client.orchestration import get_client
 from prefect_session import prefect_session
 
 from deployments import lint, register
-from deployments.local import prefect_services
-from deployments.samples.events import events_csv, object_key
 from deployments.work_pools import POOLS, Pool
-from flows.backfill import backfill
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_PREFETCH_SECONDS": "1"}
 IMAGE = "registry.example.com/tally:1.0"
 ARN = "arn:aws:iam::123456789012:role"
 CLUSTER = {
@@ -88,34 +78,3 @@ def test_command_names_the_missing_settings_of_a_pool(
     monkeypatch.setattr(sys, "argv", ["register", "--pool", pool, "--deploy"])
     with pytest.raises(SystemExit, match=f"^{expected}"):
         register.main()
-
-
-def test_backfill_on_a_process_pool_is_shared_by_two_workers(
-    own_server: str, database: str, bucket: str, lake_administrator: "S3Client", tmp_path: Path
-) -> None:
-    register.register("process", os.environ)
-    register.deploy("process", os.environ)
-    months = [f"2021-{number:02d}" for number in range(1, 5)]
-    for month in months:
-        data = b"".join(events_csv(month, 500, bad_rows=1))
-        lake_administrator.put_object(Bucket=bucket, Key=object_key("", month), Body=data)
-    logs = [tmp_path / "one.log", tmp_path / "two.log"]
-    with (
-        prefect_services.worker(
-            "tally-process", "process", environment=os.environ | QUICK, log=logs[0], name="one", limit=1
-        ),
-        prefect_services.worker(
-            "tally-process", "process", environment=os.environ | QUICK, log=logs[1], name="two", limit=1
-        ),
-    ):
-        left = backfill("events-monthly", months[0], months[-1])
-    assert left.due == []
-    with psycopg.connect(database) as connection:
-        loads = connection.execute(
-            "SELECT partition, rows_read, rows_loaded + rows_rejected, flow_run_id FROM ledger.loads ORDER BY 1"
-        ).fetchall()
-    assert [(partition, read, accounted) for partition, read, accounted, _ in loads] == [(m, 500, 500) for m in months]
-    runs = [set(re.findall(r"submitting flow run '([0-9a-f-]+)'", log.read_text())) for log in logs]
-    assert all(runs)
-    assert not runs[0] & runs[1]
-    assert {run for _, _, _, run in loads} == runs[0] | runs[1]

@@ -12,15 +12,19 @@ import kubernetes_validate
 import pytest
 import yaml
 from botocore.validate import ParamValidator
+from declared_fixtures import Declare
 from prefect.client.schemas.objects import Flow, FlowRun
 from prefect.utilities.templating import apply_values
 from prefect.workers.base import BaseWorker
 from prefect_aws.workers.ecs_worker import ECSJobConfiguration, ECSWorker
 from prefect_kubernetes.settings import KubernetesSettings
 from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
+from sample_dataset import THINGS
 
 from deployments import lint, work_pools
 from deployments.work_pools import POOLS, Pool, WorkPoolError, job_template, onto_pool
+from tasks.contracts.settings import Setting
+from tasks.contracts.source import Source
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = "arn:aws:iam::123456789012"
@@ -30,8 +34,6 @@ IMAGE = "registry.example.com:5000/tally"
 ENVIRONMENT = {
     "TALLY_IMAGE": IMAGE,
     "LAKE_BUCKET": "lake",
-    "EVENTS_PREFIX": "in/",
-    "TOTESYS_SECRET": "erp/login",
     "AWS_REGION": "eu-west-1",
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "hunter2",
@@ -69,7 +71,7 @@ def kubernetes_job(environ: dict[str, str], **job_variables: Any) -> dict[str, A
     filled = configured(job_template("kubernetes", environ), image=f"{IMAGE}:1", **job_variables)
     configuration = KubernetesWorkerJobConfiguration.model_validate(filled)
     run = flow_run()
-    configuration.prepare_for_flow_run(run, flow=Flow(id=run.flow_id, name="events-monthly"))
+    configuration.prepare_for_flow_run(run, flow=Flow(id=run.flow_id, name="things-monthly"))
     return configuration.job_manifest
 
 
@@ -78,7 +80,7 @@ def ecs_requests(environ: dict[str, str], **job_variables: Any) -> tuple[dict[st
     configuration = ECSJobConfiguration.model_validate(filled)
     run = flow_run()
     configuration.env["PREFECT_API_AUTH_STRING"] = "admin:hunter2"  # the worker's own
-    configuration.prepare_for_flow_run(run, flow=Flow(id=run.flow_id, name="events-monthly"))
+    configuration.prepare_for_flow_run(run, flow=Flow(id=run.flow_id, name="things-monthly"))
     worker = ECSWorker(work_pool_name=POOLS["ecs"])
     definition = worker._prepare_task_definition(configuration, "eu-west-1", run)
     arn = "arn:aws:ecs:eu-west-1:123456789012:task-definition/tally:1"
@@ -179,12 +181,17 @@ def test_spot_capacity_is_asked_for_by_its_provider() -> None:
 
 
 @pytest.mark.parametrize("pool", CLUSTER_POOLS)
-def test_runs_of_a_cluster_get_names_as_variables_but_no_secret(pool: Pool) -> None:
-    template = job_template(pool, ENVIRONMENT)
+def test_runs_of_a_cluster_get_names_as_variables_but_no_secret(declare: Declare, pool: Pool) -> None:
+    buckets = [Setting(f"ERP_{kind}_BUCKET", f"erp-{kind}", "Bucket") for kind in ("CSV", "PARQUET")]
+    declare(THINGS, Source("erp", (), *buckets))
+    template = job_template(
+        pool, ENVIRONMENT | {"THINGS_PREFIX": "in/", "ERP_SECRET": "login", "ERP_CSV_BUCKET": "c", "ERP_DSN": "hunter2"}
+    )
     assert template["variables"]["properties"]["env"]["default"] == {
-        "EVENTS_PREFIX": "in/",
+        "THINGS_PREFIX": "in/",
         "LAKE_BUCKET": "lake",
-        "TOTESYS_SECRET": "erp/login",
+        "ERP_SECRET": "login",
+        "ERP_CSV_BUCKET": "c",
         "AWS_REGION": "eu-west-1",
         "PREFECT_HOME": "/home/tally/.prefect",
     }

@@ -1,0 +1,62 @@
+"""A backfill of events on a process pool with two workers."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from prefect_session import prefect_session
+
+from deployments import register
+from deployments.local import prefect_services
+from deployments.samples.events import events_csv, object_key
+from flows.backfill import backfill
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+QUICK = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_PREFETCH_SECONDS": "1"}
+
+# On a busy machine, Prefect needs a minute to deploy all flows.
+pytestmark = [pytest.mark.xdist_group("work_pools"), pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[str]:
+    """A Prefect server for this module only, because deployments would change what other tests' backfills do."""
+    with prefect_session() as api_url:
+        yield api_url
+
+
+def test_backfill_on_a_process_pool_is_shared_by_two_workers(
+    own_server: str, database: str, bucket: str, lake_administrator: "S3Client", tmp_path: Path
+) -> None:
+    register.register("process", os.environ)
+    register.deploy("process", os.environ)
+    months = [f"2021-{number:02d}" for number in range(1, 5)]
+    for month in months:
+        data = b"".join(events_csv(month, 500, bad_rows=1))
+        lake_administrator.put_object(Bucket=bucket, Key=object_key("", month), Body=data)
+    logs = [tmp_path / "one.log", tmp_path / "two.log"]
+    with (
+        prefect_services.worker(
+            "tally-process", "process", environment=os.environ | QUICK, log=logs[0], name="one", limit=1
+        ),
+        prefect_services.worker(
+            "tally-process", "process", environment=os.environ | QUICK, log=logs[1], name="two", limit=1
+        ),
+    ):
+        left = backfill("events-monthly", months[0], months[-1])
+    assert left.due == []
+    with psycopg.connect(database) as connection:
+        loads = connection.execute(
+            "SELECT partition, rows_read, rows_loaded + rows_rejected, flow_run_id FROM ledger.loads ORDER BY 1"
+        ).fetchall()
+    assert [(partition, read, accounted) for partition, read, accounted, _ in loads] == [(m, 500, 500) for m in months]
+    runs = [set(re.findall(r"submitting flow run '([0-9a-f-]+)'", log.read_text())) for log in logs]
+    assert all(runs)
+    assert not runs[0] & runs[1]
+    assert {run for _, _, _, run in loads} == runs[0] | runs[1]
