@@ -69,7 +69,7 @@ def secrets(config: Mapping[str, Any]) -> Iterator[str]:
 def secret_values(content: Mapping[str, Any]) -> Iterator[str]:
     """Find secrets in plain text by their pattern, and yield one line for each, without the value."""
     for path, value in _strings(content):
-        if _SECRET_VALUE.search(value):
+        if SECRET_PATTERN.search(value):
             yield f"{'.'.join(path)}: a secret in plain text. Refer to a secret instead"
 
 
