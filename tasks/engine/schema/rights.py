@@ -98,7 +98,7 @@ def relations_of(pipeline: Pipeline, root: Path = ROOT) -> list[Relation]:
     """The ledger, and all tables and views that a pipeline's flows read or write."""
     views = {each.name for each in wanted_objects(pipeline.contracts, pipeline.schemas, root) if each.is_view}
     found = [
-        Relation(table.name, ("SELECT",) if table.access == "owner" else _LEDGER_RIGHTS)
+        Relation(table.name, ("SELECT",) if table.access == "owner" or table.name in views else _LEDGER_RIGHTS)
         for table in tables_of("ledger", root)
     ]
     for contract in pipeline.contracts:
