@@ -39,9 +39,9 @@ SELECT
     a.flow_run_id,
     a.started_at,
     a.ended_at,
-    extract(EPOCH FROM a.ended_at - a.started_at)::double precision AS seconds,
-    a.rows_read / nullif(extract(EPOCH FROM a.ended_at - a.started_at), 0)::double precision AS rows_per_second,
-    a.size_bytes / nullif(extract(EPOCH FROM a.ended_at - a.started_at), 0)::double precision AS bytes_per_second
+    date_part('epoch', a.ended_at - a.started_at) AS seconds,
+    a.rows_read / nullif(date_part('epoch', a.ended_at - a.started_at), 0) AS rows_per_second,
+    a.size_bytes / nullif(date_part('epoch', a.ended_at - a.started_at), 0) AS bytes_per_second
 FROM attempts AS a
 LEFT JOIN ledger.loads AS l ON a.load_id = l.load_id
 UNION ALL
