@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deployments.grants", description="Rights of loader and analyst.")
     parser.add_argument("--loader", default=LOADER, help=f"role that runs the flows, default {LOADER}")
     parser.add_argument("--analyst", default=ANALYST, help=f"role that reads the results, default {ANALYST}")
-    parser.add_argument("--pipeline", action="append", default=[], help="pipeline, such as orders; default: all")
+    parser.add_argument("--pipeline", action="append", default=[], help="name of a pipeline; default: all")
     parser.add_argument("--apply", action="store_true", help="create the tables and apply the SQL to WAREHOUSE_DSN")
     options = parser.parse_args(arguments)
     try:

@@ -1,11 +1,9 @@
 """Find the pipelines that a backfill can run: the flow modules that declare a `PIPELINE`."""
 
-import ast
 import importlib
-from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
+from tasks.engine.declarations import declaring_modules
 from tasks.engine.errors import BackfillError
 from tasks.partition_runs import Pipeline
 
@@ -20,15 +18,7 @@ def find_pipelines(package: ModuleType) -> tuple[Pipeline, ...]:
     Raises:
         BackfillError: A `PIPELINE` is not a `Pipeline`.
     """
-    return tuple(_pipeline_of(f"{package.__name__}.{name}") for name in _declaring_modules(package))
-
-
-def _declaring_modules(package: ModuleType) -> Iterator[str]:
-    for file in sorted(path for folder in package.__path__ for path in Path(folder).glob("*.py")):
-        for statement in ast.parse(file.read_bytes()).body:
-            targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-            if any(isinstance(target, ast.Name) and target.id == NAME for target in targets):
-                yield file.stem
+    return tuple(_pipeline_of(f"{package.__name__}.{name}") for name in declaring_modules(package, NAME))
 
 
 def _pipeline_of(module: str) -> Pipeline:

@@ -17,14 +17,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import yaml
 from psycopg.conninfo import conninfo_to_dict
 
-from deployments.local import totesys
 from deployments.local.child_process import ServiceError, last_lines, owned_folder, owner_of
 from deployments.local.embedded import STACK_VARIABLE, Services, running, state_folder
 from deployments.local.postgres_server import write_private
@@ -36,6 +36,7 @@ from deployments.local.prefect_services import (
     without_prefect,
     worker,
 )
+from deployments.samples.sample import find_samples, provide
 
 UI_PORT = 4200
 START_TIMEOUT = 300.0
@@ -136,7 +137,7 @@ class Stack:
         with contextlib.ExitStack() as stack:
             # Postgres and S3 start first: they need only a second, and the worker needs their addresses.
             services = stack.enter_context(running(self.home / "services", log_folder=self.logs))
-            variables = services.environment | totesys.provide(services, self.home / "services")
+            variables = services.environment | provide(services, self.home / "services")
             api_url = stack.enter_context(prefect_server(self.home / "prefect", port=UI_PORT, log_folder=self.logs))
             environment = without_prefect(os.environ) | variables
             environment |= client_environment(self.home / "prefect", api_url)
@@ -219,10 +220,23 @@ def _print_status(stack: Stack) -> bool:
     print(f"  logs        {os.path.relpath(stack.logs)}")
     prefect = os.path.relpath(Path(sys.executable).with_name("prefect"))
     print(f"Connect:      source {source}")
-    print(f"Run a month:  {prefect} deployment run events-monthly/events-monthly -p month=2021-04 --watch")
+    for command in _first_runs():
+        print(f"Run:          {prefect} deployment run {command} --watch")
+    print(f"All flows:    {prefect} deployment ls")
     print('Query:        psql "$WAREHOUSE_DSN"')
     print("Stop:         make down")
     return True
+
+
+def _first_runs() -> Iterator[str]:
+    """Arguments of `prefect deployment run` for the pipelines: those of the samples, else the project's own."""
+    samples = [sample.command for sample in find_samples()]
+    config = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
+    for deployment in config["deployments"] or []:
+        flow = str(deployment["entrypoint"]).rpartition(".")[2].replace("_", "-")
+        name = f"{flow}/{deployment['name']}"
+        if "operations" not in (deployment.get("tags") or []):
+            yield next((command for command in samples if command.split()[0] == name), name)
 
 
 def main(arguments: list[str] | None = None) -> int:

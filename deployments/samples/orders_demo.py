@@ -5,8 +5,8 @@ from datetime import date
 from typing import Any
 
 from deployments.samples.orders import SampleOrders, sample_orders
+from deployments.samples.sample import DemoResult, DemoRun, Sample
 from tasks.contracts.orders import INPUT_PREFIX
-from tasks.engine.receipts import LoadReceipt
 
 FIRST = date(2021, 12, 23)
 DAYS = 5
@@ -31,14 +31,11 @@ def put_orders() -> SampleOrders:
     return sample
 
 
-def run_orders(sample: SampleOrders) -> tuple[list[LoadReceipt], list[str]]:
-    """Run `orders-daily` for each day, print the totals, and compare them with the generated data.
-
-    Returns:
-        The loads, and one line for each difference.
-    """
+def run_orders(_demo: DemoRun) -> DemoResult:
+    """Write the files, run `orders-daily` for each day, and compare the totals with the generated data."""
     from flows.orders_daily import orders_daily  # noqa: PLC0415 - Prefect reads its settings when imported
 
+    sample = put_orders()
     started = time.monotonic()
     loads = [load for day in sample.files for load in orders_daily(day=day)]
     differences = []
@@ -49,16 +46,19 @@ def run_orders(sample: SampleOrders) -> tuple[list[LoadReceipt], list[str]]:
     wanted = (sample.order_count, sample.total_price, sample.item_count, sample.quantity, sample.user_orders)
     found = _totals(sample)
     if found != wanted:
-        return loads, [
-            *differences,
-            f"expected (orders, price, line items, quantity, orders by user) {wanted}, found {found}",
-        ]
+        return DemoResult(
+            loads,
+            [
+                *differences,
+                f"expected (orders, price, line items, quantity, orders by user) {wanted}, found {found}",
+            ],
+        )
     orders, price, items, pieces, users = wanted
     print(f"\nOrders of {len(loads)} days ({time.monotonic() - started:.1f} s): {orders:,} orders for {price:,},")
     print(
         f"  {items:,} line items with {pieces:,} pieces; {len(users)} users took {sum(users.values()):,} of the orders"
     )
-    return loads, differences
+    return DemoResult(loads, differences)
 
 
 def _totals(sample: SampleOrders) -> tuple[Any, ...]:
@@ -70,3 +70,6 @@ def _totals(sample: SampleOrders) -> tuple[Any, ...]:
             value for query in _TABLES for value in connection.execute(query, [list(sample.files)]).fetchone() or ()
         ]
         return *counts, dict(connection.execute(_USERS, [list(sample.user_orders)]).fetchall())
+
+
+SAMPLE = Sample(run_orders, f"orders-daily/orders-daily -p day={FIRST}")

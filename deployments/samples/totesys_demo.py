@@ -4,12 +4,12 @@ import random
 import time
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from deployments.local import totesys
+from deployments.samples.sample import DemoResult, DemoRun, Sample
 from deployments.samples.totesys import DEFAULT_SEED
 from deployments.samples.totesys_changes import change_source
 
@@ -40,22 +40,15 @@ _COMPARED = {
 """For each fact table, queries for the same columns in the source and in the view of its current rows."""
 
 
-def run_totesys(folder: Path) -> list[str]:
-    """Run `totesys-sync`, change the source, sync again, close deleted rows, and compare the warehouse with the source.
-
-    Args:
-        folder: The services' folder, which contains the login of the database's owner.
-
-    Returns:
-        One line for each difference.
-    """
+def run_totesys(demo: DemoRun) -> DemoResult:
+    """Sync, change the source, sync again, close deleted rows, and compare the warehouse with the source."""
     from flows.totesys_deletions import totesys_deletions  # noqa: PLC0415 - Prefect reads its settings when imported
     from flows.totesys_sync import totesys_sync  # noqa: PLC0415
     from tasks.connections import open_warehouse  # noqa: PLC0415
 
-    if (owner := totesys.owner_dsn(folder)) is None:
+    if (owner := totesys.owner_dsn(demo.services)) is None:
         print("\nSkipped totesys-sync: there is no Totesys database for external services.")
-        return []
+        return DemoResult()
     print("\nTotesys, an operational database, copied through the lake to a star schema:")
     with psycopg.connect(owner, autocommit=True) as source:
         _run("synced", totesys_sync)
@@ -69,11 +62,13 @@ def run_totesys(folder: Path) -> list[str]:
         closed = totesys_deletions()
         print(f"  closed {sum(receipt.closed_count for receipt in closed):,} versions of deleted rows")
         with open_warehouse() as warehouse:
-            return [
-                difference
-                for table, queries in _COMPARED.items()
-                for difference in _differences(table, queries, source, warehouse)
-            ]
+            return DemoResult(
+                differences=[
+                    difference
+                    for table, queries in _COMPARED.items()
+                    for difference in _differences(table, queries, source, warehouse)
+                ]
+            )
 
 
 def _run(word: str, flow: Any) -> None:
@@ -93,3 +88,6 @@ def _differences(table: str, queries: tuple[str, str], *connections: psycopg.Con
         return []
     missing, surplus = source - warehouse, warehouse - source
     return [f"{table}: expected the rows of the source, found {missing.total():,} missing, {surplus.total():,} extra"]
+
+
+SAMPLE = Sample(run_totesys, "totesys-sync/totesys-sync", totesys.provide)

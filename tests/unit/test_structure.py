@@ -20,7 +20,17 @@ LAYERS = {
 }
 """Which layers the modules of a layer import; of two layers that fit a module, the first is its own."""
 ENGINE = (
-    *("quoting", "lake_hints", "sqlstates", "errors", "settings", "receipts", "rejected_rows", "prefetch"),
+    *(
+        "declarations",
+        "quoting",
+        "lake_hints",
+        "sqlstates",
+        "errors",
+        "settings",
+        "receipts",
+        "rejected_rows",
+        "prefetch",
+    ),
     *("formats", "lake", "warehouse", "ledger", "build", "schema", "load", "backfill", "export", "sync", "freshness"),
     "doctor",
 )
