@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
 from tasks.engine.errors import is_transient, printable_error
+from tasks.engine.masking import mask_errors
 from tasks.prefect_texts import clean_run_logs, run_name
 
 
@@ -55,6 +56,7 @@ def _with_printable_errors(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except BaseException as error:
+            mask_errors(error)
             replacement = printable_error(error, function.__name__)
             if replacement is None:
                 raise

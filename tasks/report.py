@@ -92,11 +92,14 @@ def load_table(loads: Sequence[LoadReceipt]) -> str:
 
 def rejection_table(rejections: Sequence[Rejection]) -> str:
     """Rejected rows by reason, with examples."""
-    rows = [
-        (x.reason, x.row_count, x.open_count, "; ".join(f"line {line}: {quoted(raw)}" for line, raw in x.examples))
-        for x in rejections
-    ]
-    return markdown_table(["reason of rejection", "rows", "not replayed", "examples"], rows)
+    rows = [(x.reason, x.row_count, x.open_count, "; ".join(map(_example, x.examples))) for x in rejections]
+    table = markdown_table(["reason of rejection", "rows", "not replayed", "examples"], rows)
+    return f"{table}\n\n`ledger.rejected_rows` holds every rejected row by load and line."
+
+
+def _example(example: tuple[int, int, bytes | None]) -> str:
+    load_id, line, raw = example
+    return f"load {load_id}, line {line:,}{'' if raw is None else f': {quoted(raw)}'}"
 
 
 def rejections_of(connection: Connection, loads: Sequence[LoadReceipt]) -> list[Rejection]:

@@ -22,6 +22,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from tasks.engine.errors import StaleDataError, TallyError
+from tasks.engine.masking import mask_errors
 from tasks.engine.quoting import printable
 from tasks.engine.receipts import BuildReceipt, ExportReceipt, LoadReceipt
 
@@ -74,6 +75,7 @@ def _state_of(run: Callable[[], Ended[Any]]) -> State[Any]:
     try:
         ended = run()
     except Exception as error:
+        mask_errors(error)
         if _is_retried():
             raise  # Prefect runs a flow again only after an exception, not after a returned state
         get_run_logger().error("The run failed:", exc_info=error)

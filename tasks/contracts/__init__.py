@@ -44,6 +44,8 @@ class Column:
             source does not contain it. Empty uses the whole source.
         derive: Converts the text (or None) into the text of the value; returns None for an invalid value. The result is
             memoised per distinct input.
+        sensitive: Whether the values are personal data or give access to such data. No message, log line or artifact
+            shows them, nor a raw record of a dataset with such a column. The ledger keeps the raw records.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Column:
     first: int = 0
     after: str = ""
     derive: Callable[[str | None], str | None] | None = None
+    sensitive: bool = False
 
     @property
     def source_name(self) -> str:
@@ -164,6 +167,11 @@ class Contract:
             if column.source_name != UNKNOWN_KEYS:
                 names[column.source_name] = names.get(column.source_name, ()) + column.aliases
         return names
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether a column holds personal data."""
+        return any(column.sensitive for column in self.columns)
 
     @property
     def unknown_keys_column(self) -> str | None:

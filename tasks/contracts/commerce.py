@@ -73,8 +73,8 @@ DIM_CUSTOMERS = _staged(
     "dim_customers",
     "One row per customer, as delivered.",
     Column("customer_id", INTEGER, "Identifier of the customer.", nullable=False),
-    Column("customer_name", TEXT, "Name of the customer."),
-    Column("postal_code", INTEGER, "Postal code of the customer; see if_common.dim_addresses."),
+    Column("customer_name", TEXT, "Name of the customer.", sensitive=True),
+    Column("postal_code", INTEGER, "Postal code of the customer; see if_common.dim_addresses.", sensitive=True),
     keys=("dim_customers.csv",),
     is_optional=True,
 )
@@ -90,11 +90,11 @@ DIM_PRODUCTS = _staged(
 DIM_ADDRESSES = _staged(
     "dim_addresses",
     "One row per postal code, as delivered.",
-    Column("postal_code", INTEGER, "Postal code.", nullable=False),
+    Column("postal_code", INTEGER, "Postal code.", nullable=False, sensitive=True),
     Column("country", TEXT, "Country of the address."),
     Column("region", TEXT, "Region of the address."),
     Column("state", TEXT, "State of the address."),
-    Column("address", TEXT, "Address."),
+    Column("address", TEXT, "Address.", sensitive=True),
     keys=("dim_addresses.csv",),
     is_optional=True,
 )

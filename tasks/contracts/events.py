@@ -73,7 +73,7 @@ EVENTS = Contract(
             first=10,
             nullable=False,
         ),
-        Column("email", TEXT, "E-mail address of the user as delivered."),
+        Column("email", TEXT, "E-mail address of the user as delivered.", sensitive=True),
         Column(
             "company",
             TEXT,
@@ -84,7 +84,7 @@ EVENTS = Contract(
             nullable=False,
         ),
         Column("country", TEXT, "Country of the user as delivered."),
-        Column("ip", INET, "Address that the event came from, IPv4 or IPv6."),
+        Column("ip", INET, "Address that the event came from, IPv4 or IPv6.", sensitive=True),
         Column("uri", TEXT, "Page or resource of the event."),
         Column("action", TEXT, "Action of the user."),
         Column("tags", WORDS, "Tags of the event."),

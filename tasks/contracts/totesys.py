@@ -41,8 +41,8 @@ COUNTERPARTY = _staged(
     _id("counterparty_id", "Identifier of the business partner."),
     Column("counterparty_legal_name", TEXT, "Registered name."),
     Column("legal_address_id", INTEGER, "Registered address; see address."),
-    Column("commercial_contact", TEXT, "Contact for sales."),
-    Column("delivery_contact", TEXT, "Contact for deliveries."),
+    Column("commercial_contact", TEXT, "Contact for sales.", sensitive=True),
+    Column("delivery_contact", TEXT, "Contact for deliveries.", sensitive=True),
 )
 CURRENCY = _staged(
     "currency",
@@ -56,7 +56,7 @@ DEPARTMENT = _staged(
     _id("department_id", "Identifier of the department."),
     Column("department_name", TEXT, "Name of the department."),
     Column("location", TEXT, "Location of the department."),
-    Column("manager", TEXT, "Manager of the department."),
+    Column("manager", TEXT, "Manager of the department.", sensitive=True),
 )
 DESIGN = _staged(
     "design",
@@ -70,10 +70,10 @@ STAFF = _staged(
     "staff",
     "One row per staff member that changed.",
     _id("staff_id", "Identifier of the staff member."),
-    Column("first_name", TEXT, "First name."),
-    Column("last_name", TEXT, "Last name."),
+    Column("first_name", TEXT, "First name.", sensitive=True),
+    Column("last_name", TEXT, "Last name.", sensitive=True),
     Column("department_id", INTEGER, "Department; see department."),
-    Column("email_address", TEXT, "E-mail address."),
+    Column("email_address", TEXT, "E-mail address.", sensitive=True),
 )
 SALES_ORDER = _staged(
     "sales_order",
@@ -93,13 +93,13 @@ ADDRESS = _staged(
     "address",
     "One row per address that changed.",
     _id("address_id", "Identifier of the address."),
-    Column("address_line_1", TEXT, "First line."),
-    Column("address_line_2", TEXT, "Second line."),
-    Column("district", TEXT, "District."),
-    Column("city", TEXT, "City."),
-    Column("postal_code", TEXT, "Postal code."),
+    Column("address_line_1", TEXT, "First line.", sensitive=True),
+    Column("address_line_2", TEXT, "Second line.", sensitive=True),
+    Column("district", TEXT, "District.", sensitive=True),
+    Column("city", TEXT, "City.", sensitive=True),
+    Column("postal_code", TEXT, "Postal code.", sensitive=True),
     Column("country", TEXT, "Country."),
-    Column("phone", TEXT, "Telephone number."),
+    Column("phone", TEXT, "Telephone number.", sensitive=True),
 )
 PAYMENT = _staged(
     "payment",
@@ -112,8 +112,8 @@ PAYMENT = _staged(
     _id("payment_type_id", "Kind of payment; see payment_type."),
     _wanted("paid", BOOLEAN, "Whether the payment was made."),
     Column("payment_date", DATE, "Date of the payment; null if there is none yet."),
-    Column("company_ac_number", TEXT, "Account number of the company."),
-    Column("counterparty_ac_number", TEXT, "Account number of the business partner."),
+    Column("company_ac_number", TEXT, "Account number of the company.", sensitive=True),
+    Column("counterparty_ac_number", TEXT, "Account number of the business partner.", sensitive=True),
 )
 PURCHASE_ORDER = _staged(
     "purchase_order",

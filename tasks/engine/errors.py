@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from botocore.exceptions import ConnectionError as LakeConnectionError
 
 from tasks.engine.lake_hints import LAKE_BUCKET, hint_of_answer, hint_of_client, is_distrusted
+from tasks.engine.masking import detail_of
 from tasks.engine.quoting import printable
 from tasks.engine.sqlstates import diagnose
 
@@ -185,9 +186,10 @@ def from_postgres(error: psycopg.Error, where: str, origin: str = "the DSN") -> 
         where: The step, table or server, for the message.
         origin: The source of the DSN, such as `WAREHOUSE_DSN`.
     """
-    diagnosis, diag = diagnose(error, origin), error.diag
-    text = f"Postgres [{diagnosis.state}] {diagnosis.name}{diag.message_primary or str(error).strip()} ({where})"
-    details = [part for part in (diag.message_detail, diag.context, diag.message_hint, diagnosis.advice) if part]
+    diagnosis = diagnose(error, origin)
+    primary, parts = detail_of(error)
+    text = f"Postgres [{diagnosis.state}] {diagnosis.name}{primary} ({where})"
+    details = [*parts, diagnosis.advice] if diagnosis.advice else parts
     if details:
         text += ": " + "; ".join(details)
     return WarehouseUnavailableError(text) if diagnosis.is_transient else WarehouseError(text)

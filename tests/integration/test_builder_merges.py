@@ -267,7 +267,7 @@ def test_failing_check_leaves_merged_tables_as_they_were(shop: Connection, root:
     deliver(shop, FIRST, (1, 1, 7, 10, ["a"]))
     build(shop, root)
     deliver(shop, FIRST, (2, 1, 7, -1, []))
-    with pytest.raises(CheckError, match=r"none below zero: 1 rows, e.g. \(2, Decimal\('-1'\)\)"):
+    with pytest.raises(CheckError, match=r"none below zero: 1 rows, e.g. order_id 2, amount -1"):
         build(shop, root)
     assert (orders(shop), lines(shop)) == ([(1, FIRST, 7, 10)], [(1, "a", 1)])
 

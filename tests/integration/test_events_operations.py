@@ -53,14 +53,14 @@ def test_replayed_rows_are_counted_by_the_next_run(
 ) -> None:
     put(HEADER + ROW % (b"2021-04-01", b"Palau") + ROW % (b"2021/04/02", b"Fiji") + ROW % (b"April", b"Peru"))
     events_monthly(month="2021-04")
-    assert "| 2 | 2 | line 3" in text_of("events-monthly")
+    assert "| 2 | 2 | load 1, line 3; load 1, line 4 |" in text_of("events-monthly")
     assert replay_rejected(dataset="events", partition="2021-04")[0].rows_loaded == 0
     fix_contract(monkeypatch)
     (receipt,) = replay_rejected(dataset="events")
     assert (receipt.partition, receipt.rows_loaded, receipt.rows_left) == ("2021-04", 1, 1)
     report = text_of("replay-rejected-events")
     assert "The tables built from 2021-04 lack the loaded rows" in report
-    assert "| 2 | 1 | line 4" in report
+    assert "| 2 | 1 | load 1, line 4; load 1, line 3 |" in report
 
     (again,) = events_monthly(month="2021-04")
     assert again.status == "unchanged"

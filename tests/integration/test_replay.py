@@ -270,10 +270,18 @@ def test_replay_that_waited_for_its_object_to_be_replaced_does_nothing(postgres:
         assert (future.result(30).rows_loaded, names(postgres)) == (0, ["z"])
 
 
-def test_rejections_are_counted_by_reason_with_open_examples_first(postgres: Connection) -> None:
+def test_rejections_are_counted_by_reason_with_open_examples_first(
+    postgres: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejections, "shown_datasets", lambda: ["things"])
     receipt = load(postgres, put(HEADER + b"a,x\nb,2021/04/01\nc,y\nd\n"))
     replay(postgres)
     day, width = count_rejections(postgres, [receipt.load_id])
     assert (day.reason, day.row_count, day.open_count) == ("day: expected a date YYYY-MM-DD", 3, 2)
-    assert day.examples == ((2, b"a,x"), (4, b"c,y"), (3, b"b,2021/04/01"))
-    assert (width.row_count, width.open_count, width.examples) == (1, 1, ((5, b"d"),))
+    assert [(line, raw) for _, line, raw in day.examples] == [(2, b"a,x"), (4, b"c,y"), (3, b"b,2021/04/01")]
+    assert (width.row_count, width.open_count, width.examples) == (1, 1, ((receipt.load_id, 5, b"d"),))
+
+
+def test_raw_bytes_of_a_dataset_that_may_be_sensitive_are_no_examples(postgres: Connection) -> None:
+    receipt = load(postgres, put(HEADER + b"a,x\n"))
+    assert count_rejections(postgres, [receipt.load_id])[0].examples == ((receipt.load_id, 2, None),)

@@ -3,6 +3,7 @@
 -- sources: none
 -- write disposition: merge by (source_table); the search for deleted rows sets deleted_at
 -- access: loader
+-- not personal: source_table, missing
 CREATE TABLE IF NOT EXISTS totesys_warehouse.quarantine (
     source_table text NOT NULL,
     source_id integer NOT NULL,

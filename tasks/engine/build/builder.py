@@ -17,6 +17,7 @@ from tasks.engine.build.combinations import refuse_combinations
 from tasks.engine.build.dispositions import write_affected_keys, write_query
 from tasks.engine.build.sql_files import ROOT, SqlTable
 from tasks.engine.errors import CheckError, errors_at
+from tasks.engine.masking import example_of
 from tasks.engine.receipts import BuildReceipt, CheckResult
 from tasks.engine.warehouse.locks import snapshot_transaction
 from tasks.engine.warehouse.tables import Connection, count_rows, lock
@@ -139,9 +140,11 @@ def run_checks(connection: Connection, table: SqlTable, parameters: Mapping[str,
             sql.SQL(body.strip().removesuffix(";")), sql.Literal(EXAMPLES)
         )
         with errors_at(f"{table.address('checks.sql')}: {name}"):
-            rows = connection.execute(query, parameters).fetchall()
+            found = connection.execute(query, parameters)
+            names = [column.name for column in found.description or ()][1:]
+            rows = found.fetchall()
         if rows:
-            examples = tuple(str(row[1:]) for row in rows)
+            examples = tuple(example_of(names, row[1:], table.harmless_columns) for row in rows)
             broken.append(CheckResult(table.name, name, "fail" if severity == "fail" else "warn", rows[0][0], examples))
     return broken
 

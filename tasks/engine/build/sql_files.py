@@ -22,9 +22,10 @@ from tasks.engine.errors import SqlFileError
 ROOT = Path(__file__).parents[3] / "sql"
 FILES = ("table.sql", "query.sql", "affected_keys.sql", "checks.sql")
 HEADER_KEYS = ("grain", "key", "parameters", "sources", "write disposition", "rules")
-OPTIONAL_KEYS = ("access", "rebuild")
+OPTIONAL_KEYS = ("access", "rebuild", "not personal")
 """`access: loader` in a `table.sql` gives analysts no access; with `access: owner` the loader can only read the table.
-`rebuild: from query` allows the DDL step to rebuild a table, see `tasks.engine.schema.rebuilds`."""
+`rebuild: from query` allows the DDL step to rebuild a table, see `tasks.engine.schema.rebuilds`. `not personal: a, b`
+names text columns of the table that messages may show, besides the columns that a contract declares."""
 
 _HEADER_LINE = re.compile(r"^-- ([a-z ]+): *(.*)$")
 _DISPOSITION = re.compile(
@@ -151,6 +152,11 @@ class SqlTable:
     def access(self) -> str:
         """Access to the table besides the owner: empty for loader and analysts, `loader`, or `owner`."""
         return self.header("table.sql").get("access", "")
+
+    @property
+    def harmless_columns(self) -> list[str]:
+        """Text columns that contain no personal data, by the header of `table.sql`."""
+        return re.findall(r"\w+", self.header("table.sql").get("not personal", ""))
 
     @cached_property
     def is_whole(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tasks.contracts import Contract
 from tasks.engine.errors import ContractError
+from tasks.engine.masking import are_names, name_of, names_of
 from tasks.engine.quoting import VALUE_LIMIT, listed, shown
 
 COMPARED = 200
@@ -49,7 +50,7 @@ def match_columns(contract: Contract, found: Sequence[str], name: str) -> Column
         places = [index for index, column in enumerate(found) if column in (source, *aliases)]
         if len(places) > 1:
             raise ContractError(
-                f"{name}: the header names column {source} {len(places)} times ({listed(found)});"
+                f"{name}: the header names column {source} {len(places)} times ({names_of(contract, found)});"
                 f" expected it once (as {' or '.join((source, *aliases))}). Correct the object"
             )
         if places:
@@ -59,18 +60,21 @@ def match_columns(contract: Contract, found: Sequence[str], name: str) -> Column
     unknown = tuple(column for index, column in enumerate(found) if index not in positions.values())
     if missing:
         compared = [column[:VALUE_LIMIT] for column in unknown[:COMPARED]]  # many or long names would take minutes
+        compared = compared if are_names(contract, found) else []
         nearest = {m: difflib.get_close_matches(m, compared, n=1) for m in missing}
-        hints = "; ".join(f"{m} may be {shown(near[0])}" for m, near in nearest.items() if near)
+        hints = "; ".join(f"{m} may be {name_of(contract, near[0])}" for m, near in nearest.items() if near)
+        listed_names = names_of(contract, found)
         raise ContractError(
             f"{name}: missing {', '.join(missing)}; expected {', '.join(contract.sources)};"
-            f" found {listed(found) or 'no columns'}{'; ' + hints if hints else ''}."
+            f" found {listed_names or 'no columns'}{'; ' + hints if hints else ''}."
             f" Correct the object, or declare an alias in the contract of {contract.dataset}"
         )
     if unknown and contract.unknown_columns == "fail":
         raise ContractError(
-            f"{name}: unknown {listed(unknown)}; expected only {', '.join(contract.sources)}."
+            f"{name}: unknown {listed(name_of(contract, one) for one in unknown)}; expected only"
+            f" {', '.join(contract.sources)}."
             f' Add them to the contract of {contract.dataset}, or set its unknown_columns to "warn"'
         )
     # The ledger and logs cannot store every character that a column name in an object may contain.
     names = tuple(column if index in positions.values() else shown(column) for index, column in enumerate(found))
-    return ColumnMatch(positions, names, tuple(map(shown, unknown)))
+    return ColumnMatch(positions, names, tuple(name_of(contract, column) for column in unknown))

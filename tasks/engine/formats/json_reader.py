@@ -18,7 +18,8 @@ from tasks.engine.formats.columns import ColumnMatch, match_columns
 from tasks.engine.formats.frames import string_columns_of
 from tasks.engine.formats.json_records import Record, has_more_keys, read_elements, read_lines
 from tasks.engine.formats.line_numbers import LineNumbers
-from tasks.engine.quoting import quoted, shown
+from tasks.engine.masking import record_of
+from tasks.engine.quoting import shown
 from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
 BATCH_BYTES = 16 << 20
@@ -62,7 +63,7 @@ def read_ndjson(file: Any, name: str, contract: Contract, chunk_bytes: int) -> I
 def read_json(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
     """Read a JSON document; see `tasks.engine.formats.reader.read_batches`."""
     keys = RecordKeys(contract, name)
-    for records in _batches(read_elements(file, name, contract.records_key), chunk_bytes):
+    for records in _batches(read_elements(file, name, contract), chunk_bytes):
         yield json_batch(records, keys)
     keys.check_missing()
 
@@ -148,8 +149,8 @@ class RecordKeys:
             line, raw = self._first
             raise UnreadableObjectError(
                 f"{self._name}: expected one JSON object a line, found none in {self.record_count:,} lines, e.g."
-                f" line {line:,} {quoted(raw)}. Nothing was loaded. Deliver the object again, or correct the dataset's"
-                " key"
+                f" line {line:,} {record_of(self._contract, raw)}. Nothing was loaded. Deliver the object again, or"
+                " correct the dataset's key"
             )
 
     def check_missing(self) -> None:

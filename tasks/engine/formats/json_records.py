@@ -11,8 +11,10 @@ from typing import Any
 
 import msgspec
 
+from tasks.contracts import Contract
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.csv_records import BOM, MAX_RECORD_BYTES
+from tasks.engine.masking import HIDDEN, record_of
 from tasks.engine.quoting import listed, quoted, shown
 
 Record = tuple[int, bytes]
@@ -77,18 +79,19 @@ def _line(raw: bytes, line: int) -> Iterator[Record]:
         yield line, raw.removesuffix(b"\r")
 
 
-def read_elements(file: Any, name: str, key: str) -> Iterator[Record]:
+def read_elements(file: Any, name: str, contract: Contract) -> Iterator[Record]:
     """Yield the elements of a document's array.
 
     Args:
         file: The document.
         name: The name of the document, for the messages.
-        key: The key of the array in the top-level object. Empty if the document itself is the array.
+        contract: The contract of the records. It names the key of the array in the top-level object, unless the
+            document itself is the array.
 
     Raises:
         UnreadableObjectError: The document is not JSON, is truncated, or cannot be split into elements.
     """
-    document = _Document(file, name)
+    document, key = _Document(file, name, contract), contract.records_key
     if not key:
         document.expect(b"[", "a JSON array of records (one object a line is .ndjson)")
         yield from document.elements()
@@ -106,7 +109,7 @@ def read_elements(file: Any, name: str, key: str) -> Iterator[Record]:
             if len(found) < KEYS_SHOWN or member == key:
                 found.append(member)
         if key not in found:
-            raise document.error(f'expected the records under "{key}", found {listed(found) or "no keys"}')
+            raise document.error(f'expected the records under "{key}", found {document.shown_keys(found)}')
     if document.peek():
         raise document.error("expected the end of the document, found more bytes")
 
@@ -114,14 +117,20 @@ def read_elements(file: Any, name: str, key: str) -> Iterator[Record]:
 class _Document:
     """A document with a window of its bytes in memory, and a current position."""
 
-    def __init__(self, file: Any, name: str) -> None:
-        self._file, self._name = file, name
+    def __init__(self, file: Any, name: str, contract: Contract | None = None) -> None:
+        self._file, self._name, self._contract = file, name, contract
         self._data: bytes = file.read(CHUNK_BYTES)
         self._at, self._line = len(BOM) if self._data.startswith(BOM) else 0, 1
         self._is_whole = False
 
     def error(self, text: str) -> UnreadableObjectError:
         return _unreadable(self._name, self._line, text)
+
+    def shown_keys(self, keys: list[str]) -> str:
+        """List some keys of the document for a message."""
+        if self._contract and self._contract.is_sensitive and keys:
+            return f"{len(keys):,} other keys {HIDDEN}"
+        return listed(keys) or "no keys"
 
     def peek(self) -> bytes:
         """Return the next byte after white space, or nothing at the end of the document."""
@@ -159,8 +168,8 @@ class _Document:
             try:
                 key = msgspec.json.decode(raw, type=str)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise self.error(f"expected a key in quotes, found {quoted(raw)}") from error
-            self.expect(b":", f'":" after key "{shown(key)}"')
+                raise self.error(f"expected a key in quotes, found {self._shown(raw)}") from error
+            self.expect(b":", f'":" after key {self._shown_key(key)}')
             yield key
             if self._ends(b"}"):
                 return
@@ -211,7 +220,16 @@ class _Document:
         return bool(chunk)
 
     def _found(self) -> str:
-        return quoted(self._data[self._at : self._at + 400]) if self._at < len(self._data) else "the end"
+        if self._at >= len(self._data):
+            return "the end"
+        return self._shown(self._data[self._at : self._at + 400])
+
+    def _shown_key(self, key: str) -> str:
+        is_hidden = self._contract and self._contract.is_sensitive
+        return HIDDEN if is_hidden else f'"{shown(key)}"'
+
+    def _shown(self, raw: bytes) -> str:
+        return record_of(self._contract, raw) if self._contract else quoted(raw)
 
 
 def _bracket_end(data: bytes, at: int) -> int | None:

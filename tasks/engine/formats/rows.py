@@ -62,7 +62,7 @@ class RowEncoder:
         columns = [_column(column, sources[column.source_name]) for column in contract.columns]
         head = struct.pack("!h", len(constants) + has_lines + len(columns))
         head += b"".join(struct.pack("!i", len(constant)) + constant for constant in constants)
-        self._callback = _DeriveCallback([_function(column) for column in contract.columns])
+        self._callback = _DeriveCallback(contract.columns)
         # The encoder holds pointers to the callback and to the columns' strings, so both must stay alive.
         self._kept = binding.DeriveCallback(self._callback.derive), columns
         described = (binding.Column * len(columns))(*columns)
@@ -109,8 +109,9 @@ class RowEncoder:
 class _DeriveCallback:
     """Calls the contract's derive functions for the encoder."""
 
-    def __init__(self, functions: Sequence[Derive]) -> None:
-        self._functions = functions
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        self._functions = [_function(column) for column in columns]
         self.encoder: int | None = None
         self._error: BaseException | None = None
 
@@ -123,6 +124,15 @@ class _DeriveCallback:
             value = self._functions[place](ctypes.string_at(text, size).decode())
             given = b"" if value is None else value.encode()
             return bool(library.encoder_store_derived(self.encoder, given, -1 if value is None else len(given)))
+        except Exception as error:
+            # The error may quote the text. Without its cause, no traceback shows the text.
+            self._error = error
+            if self._columns[place].sensitive:
+                self._error = ContractError(
+                    f"column {self._columns[place].name}: expected the derivation to return a text or None, found"
+                    f" {type(error).__name__}. Correct the contract"
+                )
+            return False
         except BaseException as error:
             self._error = error
             return False

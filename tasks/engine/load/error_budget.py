@@ -8,7 +8,8 @@ from tasks.contracts import UNKNOWN_KEYS, Contract
 from tasks.contracts.types import UUID
 from tasks.engine.errors import ErrorBudgetError
 from tasks.engine.formats.reader import JSON_FORMATS, format_of
-from tasks.engine.quoting import quoted, shown
+from tasks.engine.masking import record_of
+from tasks.engine.quoting import shown
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.rejected_rows import RejectedRow
 from tasks.engine.settings import RunSettings
@@ -103,9 +104,12 @@ class ErrorBudget:
         return max(self.source.size_bytes - read, 0) // shortest + 1
 
     def _refuse(self, bound: str, consequence: str) -> None:
+        examples = {
+            reason: ", ".join(f"line {row.line_number:,} {record_of(self.contract, row.raw)}" for row in rows)
+            for reason, rows in self.examples.items()
+        }
         lines = [
-            f"  {count:,} x {shown(reason, 200)}; e.g. "
-            + ", ".join(f"line {row.line_number:,} {quoted(row.raw)}" for row in self.examples[reason])
+            f"  {count:,} x {shown(reason, 200)}; e.g. {examples[reason]}"
             for reason, count in self.reasons.most_common(REASONS_SHOWN)
         ]
         raise ErrorBudgetError(
@@ -113,6 +117,7 @@ class ErrorBudget:
             f" budget is {self._allowed(0):,} (MAX_REJECTED_ROWS, MAX_REJECTED_SHARE); {consequence}. The table keeps"
             " its previous rows:\n"
             + "\n".join(lines)
+            + ("\nThe examples are in ledger.load_attempts" if self.contract.is_sensitive else "")
             + "\nCorrect the object, or raise the budget if these rows may be missing"
         )
 

@@ -20,6 +20,7 @@ from tasks.engine.formats.format_hints import named_causes
 from tasks.engine.formats.json_records import Record, read_elements, read_lines
 from tasks.engine.formats.reader import format_of
 from tasks.engine.lake.client import Lake
+from tasks.engine.masking import are_names, name_of
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.schema.ddl import due_changes
 from tasks.engine.warehouse.partitions import partition_table
@@ -151,7 +152,7 @@ def _plan_object(
             action,
             rows_replaced,
             columns,
-            unknown_names(contract, names),
+            unknown_names(contract, names) if are_names(contract, names) else (),
             is_reordered,
             error,
         )
@@ -209,7 +210,7 @@ def match_names(contract: Contract, names: Sequence[str]) -> tuple[ColumnPlan, .
 def unknown_names(contract: Contract, names: Sequence[str]) -> tuple[str, ...]:
     """Return the names in an object that the contract does not declare."""
     known = {name for source, aliases in contract.sources.items() for name in (source, *aliases)}
-    return tuple(name for name in names if name not in known)
+    return tuple(name_of(contract, name) for name in names if name not in known)
 
 
 def read_names(file: io.BufferedReader, name: str, contract: Contract) -> list[str]:
@@ -243,7 +244,7 @@ def _read_json_names(file: io.BufferedReader, name: str, contract: Contract) -> 
     from tasks.engine.formats.json_reader import RecordKeys, json_batch  # noqa: PLC0415 - slow to import
 
     is_document = format_of(name)[0] == ".json"
-    records = read_elements(file, name, contract.records_key) if is_document else read_lines(file, name)
+    records = read_elements(file, name, contract) if is_document else read_lines(file, name)
     first, keys = list(_first_of(records)), RecordKeys(contract, name)
     json_batch(first, keys)
     if not is_document:

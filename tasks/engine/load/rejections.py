@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tasks.engine.masking import shown_datasets
 from tasks.engine.warehouse.tables import Connection
 
 REPLAYED_TOGETHER, REPLAYED_BYTES = 1000, 1 << 20
@@ -34,13 +35,14 @@ class Rejection:
     Attributes:
         row_count: Number of rows.
         open_count: Number of these rows that no replay has loaded.
-        examples: Line numbers and first bytes of some rows. Open rows come first.
+        examples: Loads, line numbers and first bytes of some rows. Open rows come first. The bytes of a dataset with
+            sensitive columns are None.
     """
 
     reason: str
     row_count: int
     open_count: int
-    examples: tuple[tuple[int, bytes], ...]
+    examples: tuple[tuple[int, int, bytes | None], ...]
 
 
 def rejected_loads(connection: Connection, dataset: str, partition: str | None) -> list[RejectedLoad]:
@@ -107,13 +109,15 @@ def count_rejections(connection: Connection, load_ids: Sequence[int]) -> list[Re
     """Count the rejected rows of some loads by reason, with examples, the most frequent reason first."""
     rows = connection.execute(
         "WITH ranked AS ("
-        " SELECT reason, resolved_by, line_number, substring(raw FROM 1 FOR %(bytes)s) AS beginning, row_number() OVER"
-        " (PARTITION BY reason ORDER BY resolved_by IS NOT NULL, load_id, rejected_row_id) AS place"
-        " FROM ledger.rejected_rows WHERE load_id = ANY(%(loads)s)"
+        " SELECT reason, resolved_by, load_id, line_number,"
+        " CASE WHEN dataset = ANY(%(shown)s) THEN substring(raw FROM 1 FOR %(bytes)s) END AS beginning,"
+        " row_number() OVER (PARTITION BY reason ORDER BY resolved_by IS NOT NULL, load_id, rejected_row_id) AS place"
+        " FROM ledger.rejected_rows JOIN ledger.loads USING (load_id) WHERE load_id = ANY(%(loads)s)"
         ") SELECT reason, count(*), count(*) FILTER (WHERE resolved_by IS NULL),"
+        " array_agg(load_id ORDER BY place) FILTER (WHERE place <= %(examples)s),"
         " array_agg(line_number ORDER BY place) FILTER (WHERE place <= %(examples)s),"
         " array_agg(beginning ORDER BY place) FILTER (WHERE place <= %(examples)s)"
         ' FROM ranked GROUP BY reason ORDER BY 2 DESC, reason COLLATE "C"',
-        {"examples": EXAMPLES, "bytes": EXAMPLE_BYTES, "loads": list(load_ids)},
+        {"examples": EXAMPLES, "bytes": EXAMPLE_BYTES, "loads": list(load_ids), "shown": shown_datasets()},
     )
-    return [Rejection(row[0], row[1], row[2], tuple(zip(row[3], row[4], strict=True))) for row in rows]
+    return [Rejection(row[0], row[1], row[2], tuple(zip(row[3], row[4], row[5], strict=True))) for row in rows]

@@ -1,0 +1,245 @@
+"""Personal data of a sensitive dataset stays in the ledger and the tables: no log, state or artifact shows it."""
+
+import gzip
+import io
+import json
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import polars as pl
+import prefect
+import psycopg
+import pytest
+from prefect import State
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.logging.handlers import APILogWorker
+from sample_dataset import put
+
+from flows.plan import plan
+from flows.replay_rejected import replay_rejected
+from tasks.contracts import Contract
+from tasks.contracts.catalog import contracts
+from tasks.contracts.types import BIGINT, BOOLEAN, DATE, INTEGER, ColumnType
+from tasks.engine.receipts import ObjectRef
+from tasks.load import load_object
+from tasks.policy import step
+from tasks.report import report_builds
+from tasks.run_summary import Ended, with_summary
+from tasks.transform import build_schemas
+
+SECRET = "wanda.secret"
+MAIL = f"{SECRET}@person.invalid"
+PAGE = 200
+SENSITIVE = {name: contract for name, contract in contracts().items() if contract.is_sensitive}
+GOOD = {
+    "uuid": "d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d",
+    "timestamptz": "2021-04-01T10:00:00+00:00",
+    "timestamp(3)": "2021-04-01 10:00:00.000",
+    "inet": "192.0.2.1",
+    "text[]": "['a']",
+    "jsonb": "[]",
+    **{kind.postgres: "1" for kind in (INTEGER, BIGINT)},
+    BOOLEAN.postgres: "true",
+    DATE.postgres: "2021-04-01",
+}
+
+
+def good(kind: ColumnType) -> str:
+    return GOOD.get(kind.postgres, "1" if kind.postgres.startswith("numeric") else MAIL)
+
+
+def record(contract: Contract) -> dict[str, str]:
+    """A valid record that holds the secret in each sensitive text."""
+    values: dict[str, str] = {}
+    for column in contract.columns:
+        if column.source_name in contract.sources:
+            values.setdefault(column.source_name, good(column.type))
+    return values
+
+
+def csv_of(contract: Contract, *, header: bool = True) -> bytes:
+    row = record(contract)
+    lines = [",".join(f'"{value}"' for value in row.values())]
+    broken = [f'"{MAIL}', f"{MAIL},{MAIL}", ",".join([MAIL] * len(row)), ",".join([MAIL] * (len(row) + 3))]
+    return "\n".join([",".join(row)] * header + lines + broken).encode()
+
+
+def lines_of(contract: Contract) -> bytes:
+    row = record(contract)
+    bad = [dict.fromkeys(row, MAIL), MAIL, [MAIL], row | {MAIL: MAIL}]
+    return "\n".join([*map(json.dumps, [row, *bad]), f'{{"{MAIL}": ']).encode()
+
+
+def document(records: list[object], key: str) -> bytes:
+    return json.dumps({MAIL: MAIL, key: records} if key else records).encode()
+
+
+def parquet_of(*rows: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    pl.DataFrame(rows).write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def malformed(contract: Contract) -> Iterator[tuple[str, bytes]]:
+    """An object with malformed rows in each format, with its suffix."""
+    row, key = record(contract), contract.records_key
+    if contract.unknown_keys_column is None:
+        yield ".csv", csv_of(contract)
+        yield ".csv.gz", gzip.compress(csv_of(contract))
+        yield ".parquet", parquet_of(row, dict.fromkeys(row, MAIL))
+    yield ".ndjson", lines_of(contract)
+    yield ".json", document([row, dict.fromkeys(row, MAIL), MAIL, row | {MAIL: MAIL}], key)
+
+
+def unreadable(contract: Contract) -> Iterator[tuple[str, bytes]]:
+    """Objects that no reader accepts, with their suffixes."""
+    if contract.unknown_keys_column is None:
+        yield ".csv", csv_of(contract, header=False)
+        yield ".csv", f"{MAIL};{MAIL}\n".encode()
+        yield ".parquet", parquet_of(dict.fromkeys([MAIL, f"{MAIL}2"], MAIL))
+    yield ".ndjson", f"{MAIL}\n{MAIL}\n".encode()
+    yield ".ndjson", json.dumps({MAIL: MAIL}).encode()
+    yield ".json", document([{MAIL: MAIL}], contract.records_key)
+    yield ".json", f'{{"{MAIL}": "{MAIL}"'.encode()
+    yield ".json", f"{MAIL} {MAIL}".encode()
+    yield ".json", f'{{"{MAIL}" "{MAIL}"}}'.encode()
+    yield ".json", json.dumps({MAIL: []}).encode()
+
+
+def texts_of(run: UUID) -> Iterator[str]:
+    """Everything that the server holds about a run and its sub-runs: states, logs and artifacts."""
+    APILogWorker.drain_all(timeout=60)
+    with prefect.get_client(sync_client=True) as client:
+        chosen = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
+        states = [
+            client.read_flow_run(run).state,
+            *(task.state for task in client.read_task_runs(flow_run_filter=chosen)),
+        ]
+        yield from (state.message or "" for state in states if state)
+        logs = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
+        for offset in count(0, PAGE):
+            found = client.read_logs(log_filter=logs, limit=PAGE, offset=offset)
+            yield from (log.message for log in found)
+            if len(found) < PAGE:
+                break
+        wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+        yield from (
+            f"{artifact.description} {artifact.data}" for artifact in client.read_artifacts(artifact_filter=wanted)
+        )
+
+
+def newest_run() -> UUID:
+    with prefect.get_client(sync_client=True) as client:
+        return client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)[0].id
+
+
+def assert_hidden(run: UUID, case: object) -> None:
+    shown = list(texts_of(run))
+    assert shown
+    assert [text for text in shown if SECRET in text] == [], case
+
+
+def run_hidden(flow: Callable[..., Any], case: object, **parameters: Any) -> None:
+    flow(**parameters, return_state=True)
+    assert_hidden(newest_run(), case)
+
+
+def test_contracts_with_personal_data_are_known() -> None:
+    assert {"events", "orders", "commerce_dim_customers", "totesys_staff", "totesys_address"} <= SENSITIVE.keys()
+
+
+@pytest.mark.usefixtures("prefect_server", "database", "bucket")
+@pytest.mark.parametrize("dataset", SENSITIVE)
+def test_malformed_objects_show_no_personal_data_outside_of_the_ledger(
+    dataset: str, monkeypatch: pytest.MonkeyPatch, bucket: str
+) -> None:
+    contract = SENSITIVE[dataset]
+    partition = "" if contract.partition is None else {"month": "2021-04", "day": "2021-04-01"}[contract.partition.unit]
+    ends = []
+
+    def load(number: int, suffix: str, data: bytes) -> State[Any]:
+        put(data, f"{number}{suffix}")
+        source = ObjectRef(f"s3://{bucket}/{number}{suffix}", "", len(data), partition)
+        state: State[Any] = load_object(contract, source, return_state=True)
+        ends.append(state.name)
+        return state
+
+    @prefect.flow(name="load-malformed")
+    def load_all() -> None:
+        build_schemas([contract], [])
+        for number, (suffix, data) in enumerate(malformed(contract)):
+            monkeypatch.setenv("MAX_REJECTED_ROWS", "0")
+            load(number, suffix, data)
+            monkeypatch.setenv("MAX_REJECTED_ROWS", "1000")
+            report_builds("load-malformed", "Load", [load(number, suffix, data).result()], [])
+        for number, (suffix, data) in enumerate(unreadable(contract), 100):
+            load(number, suffix, data)
+
+    run_hidden(load_all, dataset)
+    half = len(list(malformed(contract)))
+    assert ends == ["Failed", "Completed"] * half + ["Failed"] * len(list(unreadable(contract)))
+    if contract.partition:
+        run_hidden(replay_rejected, dataset, dataset=dataset)
+
+
+@pytest.mark.usefixtures("prefect_server", "database", "bucket")
+def test_plan_of_an_object_without_a_header_shows_no_row() -> None:
+    put(csv_of(SENSITIVE["events"], header=False))
+    run_hidden(plan, "plan", dataset="events", partition="2021-04")
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO people VALUES ('{0}'), ('{0}')",
+        "INSERT INTO people VALUES ('{0} too long too long too long too long too long')",
+        "SELECT '{0}'::int",
+        "SELECT '{0}'::date",
+        "SELECT '{{\"a\": {0}'::jsonb",
+        "INSERT INTO people VALUES (NULL)",
+        "DO $$BEGIN EXECUTE 'SELECT ''{0}''::int'; END$$",
+    ],
+)
+def test_errors_of_postgres_show_no_values(database: str, statement: str) -> None:
+    @step(task_run_name="load people")
+    def load_people() -> None:
+        with psycopg.connect(database) as connection:
+            connection.execute("CREATE TEMP TABLE people (email varchar(40) NOT NULL PRIMARY KEY)")
+            connection.execute(statement.format(MAIL))  # type: ignore[arg-type]
+
+    @prefect.flow(name="people")
+    @with_summary
+    def people() -> Ended[None]:
+        load_people()
+        return Ended(None, "loaded")
+
+    run_hidden(people, statement)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_error_of_a_copy_shows_no_value(database: str) -> None:
+    @step(task_run_name="load people")
+    def load_people() -> None:
+        with psycopg.connect(database) as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TEMP TABLE people (email text, age int)")
+            with cursor.copy("COPY people FROM STDIN") as copy:
+                copy.write(f"a\t{MAIL}\n")
+
+    @prefect.flow(name="people-copy")
+    @with_summary
+    def people() -> Ended[None]:
+        load_people()
+        return Ended(None, "loaded")
+
+    run_hidden(people, "copy")
