@@ -23,6 +23,7 @@ ENGINE = (
     *(
         "declarations",
         "quoting",
+        "masking",
         "lake_hints",
         "sqlstates",
         "errors",
