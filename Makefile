@@ -18,7 +18,7 @@ SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 # The whole files of integration tests that `make test-fast` runs, besides the unit tests.
 FAST := $(addprefix tests/integration/,test_loader.py test_builder_merges.py test_exporter.py test_migrations.py)
 
-.PHONY: help install demo test test-fast test-random check bench bench-peers up down doctor deploy lock
+.PHONY: help install demo test test-fast test-random check dictionary bench bench-peers up down doctor deploy lock
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -56,7 +56,7 @@ test-random: install ## Run the property tests with a random seed; SEED=... repe
 	@echo "SEED=$(SEED)"
 	$(BIN)/python -m pytest -q --hypothesis-profile=random --hypothesis-seed=$(SEED) $$(grep -l '^@given' tests/unit/*.py)
 
-check: install ## Check types, style, spelling, SQL, prefect.yaml and the CloudFormation template
+check: install ## Check types, style, spelling, SQL, prefect.yaml, the CloudFormation template and the data dictionary
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -64,6 +64,9 @@ check: install ## Check types, style, spelling, SQL, prefect.yaml and the CloudF
 	$(BIN)/codespell
 	$(BIN)/python -m deployments.lint
 	$(BIN)/cfn-lint deployments/aws/*.yaml
+
+dictionary: install ## Write the data dictionary, docs/tables.md and docs/tables.html
+	$(BIN)/python -m deployments.dictionary
 
 bench: install ## Compare the speed of a load with psql's \copy
 	$(BIN)/python -m benchmarks.load
