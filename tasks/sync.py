@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 from tasks.connections import flow_run_id, open_lake, open_source, open_warehouse, value_of
 from tasks.contracts import Contract
 from tasks.contracts.source import Source
-from tasks.engine.lake.setup import check_lake_setup
+from tasks.engine.lake.setup import STORE_PREFIX, check_lake_setup, marker_of
 from tasks.engine.receipts import BuildReceipt, LoadReceipt, ObjectRef, SyncReceipt
 from tasks.engine.sync import runs as sync_runs
 from tasks.engine.sync import steps as sync
@@ -52,7 +52,7 @@ def check_stores(source: Source) -> None:
     """
     with csv_store(source) as csv, parquet_store(source) as parquet:
         for store in (csv, parquet):
-            check_lake_setup(store.lake, "input/", f"setup_success_{store.kind}_input.txt")
+            check_lake_setup(store.lake, STORE_PREFIX, marker_of(store.kind))
 
 
 @step(task_run_name="list_unfinished_runs {source.name}")

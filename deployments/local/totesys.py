@@ -26,6 +26,7 @@ from deployments.local.postgres_server import write_private
 from deployments.local.s3_service import AccessKey, client, create_bucket
 from deployments.samples.totesys import DEFAULT_SEED, create_source, fill_source
 from deployments.samples.totesys_changes import change_source
+from tasks.engine.lake.setup import marker_key
 
 OWNER, READER, DATABASE, SECRET = "totesys", "totesys_reader", "totesys", "totesys"
 SALES_ORDERS = 2000
@@ -100,7 +101,7 @@ def _provide_secret_and_stores(services: Services, login: str) -> None:
     s3 = client("s3", variables["AWS_ENDPOINT_URL"], key)
     for kind, bucket in STORES.items():
         create_bucket(s3, bucket)
-        s3.put_object(Bucket=bucket, Key=f"input/setup_success_{kind}_input.txt")
+        s3.put_object(Bucket=bucket, Key=marker_key(kind))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

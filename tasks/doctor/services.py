@@ -18,14 +18,13 @@ from tasks.engine.doctor.server_settings import SETTING_CHECKS
 from tasks.engine.doctor.warehouse_server import SERVER_CHECKS, Warehouse
 from tasks.engine.errors import SettingsError, TallyError
 from tasks.engine.lake.client import Lake
+from tasks.engine.lake.setup import STORE_PREFIX
 from tasks.engine.lake_hints import LAKE_BUCKET
 from tasks.engine.schema.rights import pipelines
 from tasks.engine.settings import RunSettings
 from tasks.engine.warehouse.tables import connect, has_table
 
 WAREHOUSE, LEDGER, TABLES, CLOCKS, SETTINGS = "Warehouse", "Ledger", "Tables", "Clocks", "Settings"
-STORE_PREFIX = "input/"
-"""Prefix under which a sync writes its files."""
 
 
 def examine_services() -> list[Result]:

@@ -59,4 +59,4 @@ def test_backfill_on_a_process_pool_is_shared_by_two_workers(
     runs = [set(re.findall(r"submitting flow run '([0-9a-f-]+)'", log.read_text())) for log in logs]
     assert all(runs)
     assert not runs[0] & runs[1]
-    assert {run for _, _, _, run in loads} == runs[0] | runs[1]
+    assert {str(run) for _, _, _, run in loads} == runs[0] | runs[1]

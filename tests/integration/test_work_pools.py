@@ -55,7 +55,14 @@ def test_pool_of_a_cluster_is_registered_twice_with_the_same_result(own_server: 
         assert client.read_work_pool(POOLS[pool]).base_job_template == template
         assert client.read_block_documents() == []
         assert "hunter2" not in str(template)
-        register.deploy(pool, environ)
+
+
+def test_all_flows_are_deployed_to_the_pool_of_a_cluster(own_server: str) -> None:
+    pool: Pool = "kubernetes"
+    environ = without_services() | CLUSTER
+    register.register(pool, environ)
+    register.deploy(pool, environ)
+    with get_client(sync_client=True) as client:
         found = client.read_deployments()
     wanted = lint.load(ROOT / "prefect.yaml")["deployments"]
     assert {one.name for one in found} == {one["name"] for one in wanted}

@@ -5,6 +5,19 @@ from botocore.exceptions import ClientError
 from tasks.engine.errors import LakeError, LakeSetupError, errors_at, s3_code_of
 from tasks.engine.lake.client import Lake
 
+STORE_PREFIX = "input/"
+"""The prefix of the files of a run in a store."""
+
+
+def marker_of(kind: str) -> str:
+    """Name of the marker of a store. The setup of the store leaves it as its last step."""
+    return f"setup_success_{kind}_input.txt"
+
+
+def marker_key(kind: str) -> str:
+    """Key of the marker of a store."""
+    return STORE_PREFIX + marker_of(kind)
+
 
 def check_lake_setup(lake: Lake, prefix: str, marker: str) -> None:
     """Verify that a bucket was set up.
@@ -32,11 +45,12 @@ def check_lake_setup(lake: Lake, prefix: str, marker: str) -> None:
     if not has_prefix:
         raise LakeSetupError(
             f"Prefix not found in any bucket: expected objects below {lake.uri(prefix)}, found none. Set the bucket up"
-            f" (its last step puts {lake.uri(prefix + marker)} there), or correct its name in the settings"
+            f" (python -m deployments.lake_setup puts {lake.uri(prefix + marker)} there), or correct its name in the"
+            " settings"
         )
     raise LakeSetupError(
         f"Terraform deployment unsuccessful: expected {lake.uri(prefix + marker)}, which the setup of the bucket writes"
-        " last, found none. Finish the deployment, then run again"
+        " last, found none. Finish the deployment (python -m deployments.lake_setup leaves the marker), then run again"
     )
 
 
