@@ -1,5 +1,6 @@
 """Check the image, and what a container of it reaches: a throw-away container runs the same checks as the doctor."""
 
+import contextlib
 import json
 import os
 import sys
@@ -56,7 +57,7 @@ def examine_containers(server: Server) -> list[Result]:
         step = "Run the doctor on a machine that starts containers, or start its Docker Engine"
         reason = f"no Docker Engine answers on this machine: {printable(str(error), _ERROR_LIMIT)}"
         return [Result(AREA, "image", skipped(reason, step))]
-    with engine:
+    with contextlib.closing(engine):
         return [result for pool in pools for result in _examine_pool(Probe(pool, image, engine))]
 
 
@@ -66,7 +67,7 @@ def _examine_pool(probe: Probe) -> list[Result]:
         return results
     try:
         answer = json.loads(run_probe(probe))
-    except (ContainerError, ValueError) as error:
+    except (DockerException, ValueError) as error:
         return [*results, Result(AREA, "code of the image", _outdated(probe, error))]
     found: Check[Probe] = Check("code of the image", lambda _: compare_code(probe.image, answer["code"]))
     rows = [Result(each["area"], each["check"], Finding(**each["finding"])) for each in answer["results"]]

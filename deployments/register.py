@@ -36,6 +36,7 @@ from prefect.utilities.dockerutils import docker_client
 from deployments import lint
 from deployments.blocks import save_blocks
 from deployments.work_pools import POOLS, Pool, WorkPoolError, has_blocks, job_template, onto_pool
+from tasks.doctor.pools import worker_advice
 from tasks.run_summary import FailedName, StateName
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -214,6 +215,8 @@ def main() -> None:
             print(line)
         if arguments.deploy:
             deploy(arguments.pool, os.environ)
+            with get_client(sync_client=True) as client:
+                print(worker_advice(client, POOLS[arguments.pool]) or "Check the installation: make doctor")
     except WorkPoolError as error:
         raise SystemExit(str(error)) from None
 

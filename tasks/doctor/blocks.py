@@ -1,7 +1,7 @@
 """Checks of blocks: they exist, they can be read, and they name the same services as this environment."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prefect.client.schemas.objects import BlockDocument
 from psycopg.conninfo import conninfo_to_dict
@@ -112,7 +112,21 @@ REACH_CHECKS = (
 )
 """The checks that also make sense in a container."""
 
+WITH_BLOCKS = ("docker", "process")
+"""Types of pools whose runs read addresses and secrets from blocks; other runs take secrets by reference."""
+
+
+def _where_used(check: Check[Server]) -> Check[Server]:
+    def run(server: Server) -> Iterable[Finding]:
+        types = [server.pools[name].type for name in server.pool_names if name in server.pools]
+        if types and not set(types).intersection(WITH_BLOCKS):
+            return [skipped(f"runs of a {types[0]} pool take secrets by reference, and read no block")]
+        return check.run(server)
+
+    return Check(check.name, run)
+
+
 BLOCK_CHECKS = (
-    *REACH_CHECKS,
+    *map(_where_used, REACH_CHECKS),
     Check("blocks of the sources", check_source_blocks),
 )

@@ -159,16 +159,14 @@ def check_image_names(server: Server) -> Iterator[Finding]:
     if wanted is None or not images:
         yield skipped("no deployment uses an image" if wanted else NO_FILE)
         return
-    other = sorted(f"{address}: {image}" for address, image in images.items() if not _is_image(image, wanted))
-    if other:
+    in_registry = {image for image in images.values() if "/" in image}
+    other = sorted(f"{address}: {image}" for address, image in images.items() if image not in {wanted, *in_registry})
+    if len(in_registry) > 1:
+        yield problem(f"different images: {listed(sorted(in_registry))}", "one image of all deployments", server.deploy)
+    elif other:
         yield problem(f"another image: {listed(other, 5)}", f"image {wanted}, the version of this code", server.deploy)
     else:
-        yield ok(f"{len(images)} deployments use image {wanted}")
-
-
-def _is_image(image: str, wanted: str) -> bool:
-    """Whether an image is the wanted one; a registry may precede its name."""
-    return image == wanted or image.endswith(f"/{wanted}")
+        yield ok(f"{len(images)} deployments use image {' and '.join(sorted(set(images.values())))}")
 
 
 def image_of(config: Mapping[str, Any] | None) -> str | None:

@@ -126,7 +126,7 @@ def test_load_that_does_not_balance_is_a_problem(ready: LedgerState, postgres: C
             "no loaded entry of the ledger: 2 rows of load 99",
         ),
         ("UPDATE ledger.loads SET status = 'lost'", "no loaded entry of the ledger: 2 rows of load 1"),
-        ("DROP TABLE things_staging.things", "things_staging.things does not exist, and the ledger has loads"),
+        ("DROP TABLE things_staging.things CASCADE", "things_staging.things does not exist, and the ledger has loads"),
     ],
 )
 def test_rows_that_the_ledger_does_not_count_are_a_problem(
@@ -139,7 +139,7 @@ def test_rows_that_the_ledger_does_not_count_are_a_problem(
 def test_empty_load_and_missing_table_are_no_problem(ready: LedgerState, postgres: Connection) -> None:
     load(postgres, put(HEADER + b"x,May\n", "2021/05/events.csv", "2021-05"))
     assert outcome_of(check_counts, ready) == "ok"
-    postgres.execute("UPDATE ledger.loads SET status = 'lost'; DROP TABLE things_staging.things")
+    postgres.execute("UPDATE ledger.loads SET status = 'lost'; DROP TABLE things_staging.things CASCADE")
     assert outcome_of(check_counts, ready) == "skipped"
 
 
@@ -217,9 +217,9 @@ def test_new_warehouse_has_no_problem(postgres: Connection, root: Path) -> None:
 
 
 def test_dropped_table_is_a_problem(ready: LedgerState, root: Path, postgres: Connection) -> None:
-    postgres.execute("DROP TABLE things_staging.things")
+    postgres.execute("DROP TABLE things_staging.things CASCADE")
     assert (
-        "things_staging.things: created by a run, and dropped"
+        "things_staging.things, things_staging.things_ingested: created by a run, and dropped"
         in only(check_missing(schema_of(ready, root)), "problem").found
     )
 
@@ -228,7 +228,10 @@ def test_dropped_table_is_a_problem(ready: LedgerState, root: Path, postgres: Co
     ("change", "words"),
     [
         ("ALTER TABLE things_staging.things ADD COLUMN note text", "column note: expected no such column, found text"),
-        ("ALTER TABLE things_staging.things DROP COLUMN seen_date", "things_staging.things was changed outside of"),
+        (
+            "ALTER TABLE things_staging.things DROP COLUMN seen_date CASCADE",
+            "things_staging.things was changed outside of",
+        ),
         ("ALTER TABLE things_marts.counts ALTER row_count DROP NOT NULL", "things_marts.counts was changed outside of"),
         ("COMMENT ON TABLE things_marts.counts IS 'x'", "things_marts.counts was changed outside of Tally"),
         ("CREATE OR REPLACE VIEW things_marts.newest AS SELECT 1::bigint AS row_count", "things_marts.newest was"),
@@ -242,8 +245,9 @@ def test_table_that_somebody_changed_is_a_problem(
     found = only(check_drift(schema_of(ready, root)), "problem")
     assert words in found.found
     with postgres.transaction():
-        for statement in found.next_step.split("migration with:\n")[-1].split(";\n"):
+        for statement in found.next_step.split("migration with:\n")[-1].split("\nThen run")[0].split(";\n"):
             postgres.execute(statement.encode())  # the next step corrects the difference
+    apply_ddl(postgres, [THINGS], ["things_marts"], root)
     assert outcome_of(check_drift, schema_of(ready, root)) == "ok"
 
 
@@ -293,3 +297,19 @@ def test_invalid_index_is_a_problem(ready: LedgerState, root: Path, postgres: Co
     postgres.execute("DELETE FROM things_marts.counts")
     postgres.execute(found.next_step.encode())
     assert outcome_of(check_indexes, schema_of(ready, root)) == "ok"
+
+
+def test_view_of_a_row_type_that_gained_a_column_is_no_finding(
+    ready: LedgerState, root: Path, postgres: Connection
+) -> None:
+    """Postgres writes the columns of the type into the definition of the view, also those that it had at first."""
+    file = root / "things_marts" / "newest" / "table.sql"
+    text = "SELECT r.row_count FROM jsonb_populate_record(NULL::things_marts.counts, '{}') AS r"
+    file.write_text(file.read_text().replace("SELECT row_count FROM things_marts.counts", text))
+    table = root / "things_marts" / "counts" / "table.sql"
+    apply_ddl(postgres, [THINGS], ["things_marts"], root)
+    table.write_text(table.read_text().replace("NOT NULL)", "NOT NULL, note text)"))
+    found = only(check_drift(schema_of(ready, root)), "warning")
+    assert "things_marts.counts" in found.found
+    apply_ddl(postgres, [THINGS], ["things_marts"], root)
+    assert outcome_of(check_drift, schema_of(ready, root)) == "ok"
