@@ -97,7 +97,7 @@ def flow_of(deployment: Mapping[str, Any]) -> Flow[..., Any]:
     entrypoint = str(deployment.get("entrypoint"))
     module, _, name = entrypoint.rpartition(".")
     if not module or ":" in entrypoint:
-        raise ValueError("expected a module entrypoint such as flows.events_monthly.events_monthly")
+        raise ValueError("expected a module entrypoint such as flows.plan.plan")
     flow = getattr(importlib.import_module(module), name)
     if not isinstance(flow, Flow):
         raise TypeError(f"expected a flow, found {type(flow).__name__}")

@@ -89,11 +89,11 @@ def prefect_server(
         process = spawn(command, environment=environment, log=log, folder=home, keep_open=(owned,))
         stack.callback(stop, process)
         wait_until_ready(process, lambda: answers(api_url), name="The Prefect server", log=log, timeout=timeout)
-        stack.callback(_flush_logs_and_events)
+        stack.callback(_flush_workers)
         yield api_url
 
 
-def _flush_logs_and_events() -> None:
+def _flush_workers() -> None:
     """Send the logs and events that this process has buffered before the server stops."""
     if "prefect.logging.handlers" in sys.modules:
         from prefect.events.worker import EventsWorker  # noqa: PLC0415 - needed only if flows ran in this process

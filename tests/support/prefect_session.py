@@ -39,12 +39,12 @@ def prefect_session() -> Iterator[str]:
             with temporary_settings(settings):
                 yield api_url
                 # Wait for open requests, which would fail after the end of the server.
-                run_coro_as_sync(_send_logs_and_events())
+                run_coro_as_sync(_drain_workers())
     finally:
         shutil.rmtree(folder)
 
 
-async def _send_logs_and_events() -> None:
+async def _drain_workers() -> None:
     for waiting in (APILogWorker.drain_all(), EventsWorker.drain_all()):
         if inspect.isawaitable(waiting):
             await waiting

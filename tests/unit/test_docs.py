@@ -25,8 +25,9 @@ from tasks.engine import settings
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = (
     *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "deployments/README.md"),
-    *("docs/decisions.md", "docs/input.md", "docs/performance.md", "docs/sync.md"),
+    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
 )
+PIPELINES = sorted({contract.pipeline for contract in catalog.contracts().values()})
 LINES_OF_README = 150
 SHELL = ("", "sh", "bash", "shell", "console")
 SOURCES = (".py", ".sql", ".sh", ".md", ".toml", ".yaml", ".lock")
@@ -250,8 +251,14 @@ def unknown_settings(text: str, known: set[tuple[str, ...]]) -> list[str]:
     return sorted(variables(text) - {name for names in known for name in names})
 
 
-def test_readme_lists_every_setting_and_no_other() -> None:
-    table = Document("README.md", (ROOT / "README.md").read_text()).table("variable")
+def test_every_pipeline_has_a_page_that_the_readme_links() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in PIPELINES if f"(docs/{name}.md)" not in readme] == []
+
+
+def test_readme_and_the_pages_of_pipelines_list_every_setting_and_no_other() -> None:
+    names = ["README.md", *(f"docs/{pipeline}.md" for pipeline in PIPELINES)]
+    table = "\n".join(Document(name, (ROOT / name).read_text()).table("variable") for name in names)
     assert lacking_settings(table, known_settings()) == []
     assert unknown_settings(table, known_settings()) == []
 

@@ -3,10 +3,12 @@
 import ast
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+from tasks.contracts import catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("flows", "tasks", "deployments")
@@ -166,9 +168,9 @@ from prefect import flow
 from tasks.engine.receipts import LoadReceipt
 from tasks.load import load_object
 
-@flow(name="orders-daily", flow_run_name="x")
+@flow(name="parcels-daily", flow_run_name="x")
 @with_summary
-def orders_daily() -> None:
+def parcels_daily() -> None:
     '''What it does.'''
     load_object()
 """
@@ -181,7 +183,7 @@ def load_object() -> None: ...
 """
 
 
-@pytest.mark.parametrize(("module", "text"), [("flows.orders_daily", GOOD_FLOW), ("tasks.load", GOOD_TASK)])
+@pytest.mark.parametrize(("module", "text"), [("flows.parcels_daily", GOOD_FLOW), ("tasks.load", GOOD_TASK)])
 def test_sound_module_has_no_errors(module: str, text: str) -> None:
     assert module_errors(module, text) == []
 
@@ -189,15 +191,15 @@ def test_sound_module_has_no_errors(module: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("module", "text"),
     [
-        ("tasks.load", "import flows.orders_daily"),
+        ("tasks.load", "import flows.parcels_daily"),
         ("tasks.load", "from deployments import lint"),
         ("tasks.load", "from tests import conftest"),
         ("tasks.engine.lake.client", "from tasks import policy"),
         ("tasks.engine.lake.client", "import tasks.load"),
         ("tasks.engine.lake.client", "def f() -> None:\n    from tasks.load import load_object"),
-        ("tasks.contracts.events", "from tasks.engine import errors"),
-        ("tasks.contracts.events", "from tasks import engine"),
-        ("flows.orders_daily", GOOD_FLOW + "import deployments.lint"),
+        ("tasks.contracts.parcels", "from tasks.engine import errors"),
+        ("tasks.contracts.parcels", "from tasks import engine"),
+        ("flows.parcels_daily", GOOD_FLOW + "import deployments.lint"),
         ("deployments.lint", "import tests.conftest"),
     ],
 )
@@ -207,7 +209,7 @@ def test_import_against_the_direction_is_an_error(module: str, text: str) -> Non
 
 
 @pytest.mark.parametrize("text", ["import prefect", "from prefect.logging import x", "import prefect_aws"])
-@pytest.mark.parametrize("module", ["tasks.engine.lake.client", "tasks.contracts.events"])
+@pytest.mark.parametrize("module", ["tasks.engine.lake.client", "tasks.contracts.parcels"])
 def test_prefect_below_the_tasks_is_an_error(module: str, text: str) -> None:
     (error,) = module_errors(module, text)
     assert "imports no Prefect" in error
@@ -228,10 +230,10 @@ def test_relative_import_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('name="orders-daily"', 'name="orders_daily"', "expected name='orders-daily', found 'orders_daily'"),
-        ('name="orders-daily", ', "", "expected name='orders-daily', found None"),
-        ('@flow(name="orders-daily", flow_run_name="x")', "@flow", "expected name='orders-daily', found None"),
-        ("def orders_daily", "def orders", "expected the flow's function to be called orders_daily, found orders"),
+        ('name="parcels-daily"', 'name="parcels_daily"', "expected name='parcels-daily', found 'parcels_daily'"),
+        ('name="parcels-daily", ', "", "expected name='parcels-daily', found None"),
+        ('@flow(name="parcels-daily", flow_run_name="x")', "@flow", "expected name='parcels-daily', found None"),
+        ("def parcels_daily", "def parcels", "expected the flow's function to be called parcels_daily, found parcels"),
         ("@flow", "@step", "expected one flow, found []"),
         ("    load_object()\n", "    load_object()\n" * 26, "expected a flow of at most 25 lines, found 26"),
         (', flow_run_name="x"', "", "expected a flow_run_name that says what the run is about"),
@@ -240,14 +242,14 @@ def test_relative_import_is_an_error() -> None:
 )
 def test_flow_that_breaks_a_rule_is_an_error(old: str, new: str, message: str) -> None:
     assert old in GOOD_FLOW
-    assert f"flows.orders_daily: {message}" in module_errors("flows.orders_daily", GOOD_FLOW.replace(old, new))
+    assert f"flows.parcels_daily: {message}" in module_errors("flows.parcels_daily", GOOD_FLOW.replace(old, new))
 
 
 def test_two_flows_in_a_file_are_an_error() -> None:
-    second = '\n@prefect.flow(name="orders-daily", flow_run_name="x")\n@with_summary\n'
-    second += "async def orders_daily() -> None: ...\n"
-    assert module_errors("flows.orders_daily", GOOD_FLOW + second) == [
-        "flows.orders_daily: expected one flow, found ['orders_daily', 'orders_daily']"
+    second = '\n@prefect.flow(name="parcels-daily", flow_run_name="x")\n@with_summary\n'
+    second += "async def parcels_daily() -> None: ...\n"
+    assert module_errors("flows.parcels_daily", GOOD_FLOW + second) == [
+        "flows.parcels_daily: expected one flow, found ['parcels_daily', 'parcels_daily']"
     ]
 
 
@@ -259,7 +261,7 @@ def test_flow_outside_of_flows_is_an_error() -> None:
 def test_docstring_and_signature_of_a_flow_do_not_count() -> None:
     docstring = textwrap.indent("'''Title.\n" + "Words.\n" * 40 + "'''", "    ")
     text = GOOD_FLOW.replace("    '''What it does.'''", docstring).replace("    load_object()\n", "    load()\n" * 25)
-    assert module_errors("flows.orders_daily", text) == []
+    assert module_errors("flows.parcels_daily", text) == []
 
 
 @pytest.mark.parametrize("name", ["fetch_object", "load", "load_", "object_load", "loads_object"])
@@ -270,7 +272,7 @@ def test_task_that_is_not_verb_object_is_an_error(name: str, decorator: str) -> 
 
 
 def test_task_in_a_flow_file_is_an_error() -> None:
-    (error,) = module_errors("flows.orders_daily", GOOD_FLOW + "\n@task\ndef load_rows() -> None: ...")
+    (error,) = module_errors("flows.parcels_daily", GOOD_FLOW + "\n@task\ndef load_rows() -> None: ...")
     assert "tasks live under tasks/" in error
 
 
@@ -285,46 +287,45 @@ def test_long_module_is_an_error() -> None:
     assert module_errors("tasks.load", "x = 1\n" * 301) == ["tasks.load: expected at most 300 lines, found 301"]
 
 
-PIPELINES = sorted({path.name.split("_")[0] for path in (ROOT / "sql").glob("*_*") if path.name != "if_common"})
-"""Names of the pipelines: the first word of their folders under `sql/`."""
+PIPELINES = sorted({contract.pipeline for contract in catalog.contracts().values()})
+SUPPORT = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in sorted((ROOT / "tests").rglob("*.py"))
+    if path.name == "conftest.py" or path.parent.name == "support"
+}
+"""The modules that the tests share."""
 
 
-def shared_modules() -> list[str]:
-    """The engine's modules, and the steps that all pipelines share."""
-    return sorted(
-        module
-        for module in MODULES
-        if module.startswith("tasks.engine.") or (module.startswith("tasks.") and module.count(".") == 1)
-    )
-
-
-def is_of_pipeline(module: str) -> bool:
+def is_of_pipeline(module: str, names: Sequence[str] = PIPELINES) -> bool:
     """Whether a module belongs to one pipeline: its contracts, its steps, its flows or its samples."""
-    parts = module.split(".")
-    return parts[0] in PACKAGES and any(
-        part == name or part.startswith(f"{name}_") for part in parts for name in PIPELINES
-    )
+    return any(part == name or part.startswith(f"{name}_") for part in module.split(".") for name in names)
 
 
-def named_pipelines(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def shared_modules() -> dict[str, Path]:
+    """The modules that belong to no pipeline."""
+    return {module: path for module, path in (MODULES | SUPPORT).items() if not is_of_pipeline(module)}
+
+
+def named_pipelines(tree: ast.Module, names: Sequence[str] = PIPELINES) -> Iterator[tuple[int, str]]:
     """Line and text of every name and string constant in code that names a pipeline, without docstrings."""
     texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         found = node.value if isinstance(node, ast.Constant) else getattr(node, "id", getattr(node, "attr", None))
         if isinstance(found, str) and id(node) not in texts:
             words = set(re.split(r"[^a-z]+", found.lower()))
-            if words & set(PIPELINES):
+            if words & set(names):
                 yield node.lineno, found
 
 
-def test_pipelines_are_found_by_their_folders() -> None:
-    assert PIPELINES == ["commerce", "events", "orders", "totesys"]
+def imported_pipelines(tree: ast.Module, names: Sequence[str] = PIPELINES) -> list[str]:
+    """Modules of a pipeline that a module imports."""
+    return [name for _, name in imported(tree) if layer_of(name) and is_of_pipeline(name, names)]
 
 
 @pytest.mark.parametrize("module", shared_modules())
-def test_engine_and_shared_steps_name_no_pipeline(module: str) -> None:
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    assert [name for _, name in imported(tree) if is_of_pipeline(name)] == []
+def test_shared_module_names_no_pipeline(module: str) -> None:
+    tree = ast.parse(shared_modules()[module].read_text(encoding="utf-8"))
+    assert imported_pipelines(tree) == []
     assert list(named_pipelines(tree)) == []
 
 
@@ -336,15 +337,13 @@ def test_flow_imports_no_other_flow(module: str) -> None:
 
 def test_name_of_a_pipeline_is_found() -> None:
     text = """
-from tasks.contracts.events import EVENTS
-from tasks.totesys.runs import complete_run
-def report(orders_prefix):
-    '''Such as events.'''
-    return settings.orders_key, "TOTESYS_DSN", "events"
+from tasks.contracts.parcels import PARCELS
+from tasks.boxes.runs import complete_run
+from prefect.parcels import other
+def report(boxes_prefix):
+    '''Such as parcels.'''
+    return settings.boxes_key, "PARCELS_DSN", "parcels"
 """
-    tree = ast.parse(text)
-    assert [name for _, name in imported(tree) if is_of_pipeline(name)] == [
-        "tasks.contracts.events.EVENTS",
-        "tasks.totesys.runs.complete_run",
-    ]
-    assert [name for _, name in named_pipelines(tree)] == ["orders_key", "TOTESYS_DSN", "events"]
+    tree, names = ast.parse(text), ("boxes", "parcels")
+    assert imported_pipelines(tree, names) == ["tasks.contracts.parcels.PARCELS", "tasks.boxes.runs.complete_run"]
+    assert [name for _, name in named_pipelines(tree, names)] == ["boxes_key", "PARCELS_DSN", "parcels"]

@@ -1,0 +1,151 @@
+"""A pipeline can be removed as CONTRIBUTING says: what is left imports, passes its checks and names no removed file."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from deployments import pipeline_files
+from tasks.contracts import catalog
+from tasks.engine.schema import rights
+
+ROOT = Path(__file__).resolve().parents[2]
+PIPELINES = sorted({contract.pipeline for contract in catalog.contracts().values()})
+REMOVALS = [*([name] for name in PIPELINES), PIPELINES]
+FOLDERS = ("flows", "tasks", "deployments", "benchmarks", "tests")
+IMPORTED_FROM = (ROOT, ROOT / "tests", ROOT / "tests" / "support")
+NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info")
+
+
+def removed_files(names: list[str]) -> list[Path]:
+    known = rights.pipelines()
+    return [path for name in names for path in pipeline_files.files_of(name, known[name].schemas)]
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Every module or member that a module imports, at its head or within, also in code that it keeps as text."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from (f"{a}.{b}" for a, b in re.findall(r"from ([\w.]+) import (\w+)", node.value))
+
+
+@cache
+def imports_of(path: Path) -> tuple[str, ...]:
+    return tuple(imports(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def is_of(name: str, removed: set[Path]) -> bool:
+    """Whether an imported name is a removed module, or a member of one."""
+    parts = name.split(".")
+    places = {folder.joinpath(*parts[:count]) for folder in IMPORTED_FROM for count in range(1, len(parts) + 1)}
+    return not removed.isdisjoint(places | {place.with_suffix(".py") for place in places})
+
+
+def dangling_imports(removed: set[Path]) -> list[str]:
+    left = [
+        path
+        for folder in FOLDERS
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if not removed & {path, *path.parents} and path != Path(__file__)
+    ]
+    return [f"{path.relative_to(ROOT)}: {name}" for path in left for name in imports_of(path) if is_of(name, removed)]
+
+
+@pytest.mark.parametrize("names", REMOVALS, ids="-".join)
+def test_no_module_that_is_left_imports_a_removed_one(names: list[str]) -> None:
+    assert dangling_imports({ROOT / path for path in removed_files(names)}) == []
+
+
+def test_import_of_a_removed_module_is_found() -> None:
+    text = "def f():\n    from tasks.engine.load import loader\nRUN = 'from sample_dataset import THINGS'"
+    removed = {ROOT / "tasks/engine/load/loader.py", ROOT / "tests/support/sample_dataset.py"}
+    assert [name for name in imports(ast.parse(text)) if is_of(name, removed)] == [
+        "tasks.engine.load.loader",
+        "sample_dataset.THINGS",
+    ]
+    assert dangling_imports({ROOT / "tasks/engine/load/loader.py"})
+
+
+def test_files_of_a_pipeline_have_its_name_or_belong_to_its_schemas(tmp_path: Path) -> None:
+    kept = ["flows/boxes_daily.py", "flows/parcel.py", "sql/boxes_core/parcels_by_day/query.sql", "docs/boxes.md"]
+    own = ["flows/parcels_daily.py", "sql/common/days/query.sql", "tasks/parcels/steps.py", "docs/parcels.md"]
+    own += ["tests/unit/test_parcels_steps.py", "tests/sql_cases/parcels_core/a/b.yaml", "benchmarks/load.py"]
+    for name in (*kept, *own):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("from tasks.contracts import parcels" if "benchmarks" in name else "")
+    (tmp_path / "benchmarks" / "peers.py").write_text("from benchmarks import load")
+    (tmp_path / "benchmarks" / "report.py").write_text("from benchmarks import tables")
+    assert [str(path) for path in pipeline_files.files_of("parcels", ["common", "parcels_core"], tmp_path)] == [
+        "docs/parcels.md",
+        "flows/parcels_daily.py",
+        "sql/common",
+        "tasks/parcels",
+        "tests/sql_cases/parcels_core",
+        "tests/unit/test_parcels_steps.py",
+        "benchmarks/load.py",
+        "benchmarks/peers.py",
+    ]
+
+
+def test_unknown_pipeline_has_no_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert pipeline_files.main(["parcel"]) == 1
+    assert "found parcel" in capsys.readouterr().err
+
+
+def without_deployments(text: str, names: list[str]) -> str:
+    """A prefect.yaml without the deployments that have a pipeline's tag, with the comments that precede them."""
+    head, *entries = re.split(r"(?m)^(?=(?:  #.*\n)*  - name: )", text)
+    tagged = re.compile(rf"(?m)^    tags: \[({'|'.join(names)})[],]")
+    return head + "".join(entry for entry in entries if not tagged.search(entry))
+
+
+@pytest.fixture
+def project(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A copy of the project without some pipelines, after the three steps of CONTRIBUTING."""
+    names: list[str] = request.param
+    copy = tmp_path / "project"
+    shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
+    shutil.copy(ROOT / ".gitignore", copy)
+    for path in removed_files(names):
+        shutil.rmtree(copy / path) if (copy / path).is_dir() else (copy / path).unlink()
+    deployed = copy / "prefect.yaml"
+    deployed.write_text(without_deployments(deployed.read_text(), names))
+    readme = copy / "README.md"
+    rows = [
+        line
+        for line in readme.read_text().splitlines(keepends=True)
+        if not any(f"(docs/{n}.md)" in line for n in names)
+    ]
+    readme.write_text("".join(rows))
+    return copy
+
+
+def run(project: Path, *arguments: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{arguments}:\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("project", REMOVALS, ids="-".join, indirect=True)
+def test_project_without_a_pipeline_passes_its_checks(project: Path) -> None:
+    run(project, "-m", "deployments.lint")
+    run(project, "-m", "deployments.samples.demo", "--help")
+    run(project, "-m", "deployments.local.stack", "--help")
+    run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only", "tests")
+    checks = ("test_structure", "test_docs", "test_prefect_yaml", "test_samples", "test_settings")
+    run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(f"tests/unit/{name}.py" for name in checks))
