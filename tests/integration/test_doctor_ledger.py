@@ -137,7 +137,7 @@ def test_rows_that_the_ledger_does_not_count_are_a_problem(
 
 
 def test_empty_load_and_missing_table_are_no_problem(ready: LedgerState, postgres: Connection) -> None:
-    load(postgres, put(HEADER + b"x,May\n", "2021/05/events.csv", "2021-05"))
+    load(postgres, put(HEADER + b"x,May\n", "2021/05/things.csv", "2021-05"))
     assert outcome_of(check_counts, ready) == "ok"
     postgres.execute("UPDATE ledger.loads SET status = 'lost'; DROP TABLE things_staging.things CASCADE")
     assert outcome_of(check_counts, ready) == "skipped"

@@ -7,17 +7,10 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from prefect import State
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.client.schemas.sorting import ArtifactSort
+from freshness_runs import DUE
 from sample_dataset import HEADER, THINGS, client, lake, load, put, ready_connection
 
-import flows.freshness
-from flows.events_monthly import events_monthly
-from flows.freshness import freshness
 from tasks.contracts import Contract
-from tasks.contracts.events import EVENTS
 from tasks.contracts.expectations import Expected
 from tasks.engine.backfill.finished_partitions import write_finished
 from tasks.engine.errors import ContractError
@@ -38,9 +31,6 @@ WHOLE = replace(
     keys=("whole.csv",),
     expected=Expected(days=1),
 )
-DUE = datetime(2021, 5, 2, 10, tzinfo=UTC)
-"""Deadline of 2021-04."""
-
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 ROWS = HEADER + b"a,2021-04-01\n"
 
@@ -61,7 +51,7 @@ def check(
 
 
 def put_month(month: str) -> Any:
-    return put(ROWS, f"{month.replace('-', '/')}/events.csv", month)
+    return put(ROWS, f"{month.replace('-', '/')}/things.csv", month)
 
 
 def test_a_partition_that_is_loaded_at_its_deadline_is_fresh(warehouse: Connection) -> None:
@@ -152,48 +142,3 @@ def test_a_deleted_object_of_a_dataset_without_partitions_is_stale(warehouse: Co
     client().delete_object(Bucket=os.environ["LAKE_BUCKET"], Key="whole.csv")
     found = check(warehouse, datetime.now(UTC) + 2 * DAY, WHOLE)
     assert (found.status, found.found.partition(";")[0]) == ("stale", "the lake has no object")
-
-
-def _run(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> State[Any]:
-    monkeypatch.setattr(flows.freshness, "scheduled_moment", lambda: moment)
-    state: State[Any] = freshness(return_state=True)
-    return state
-
-
-def _newest_report() -> str:
-    with get_client(sync_client=True) as api:
-        wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["freshness"]))
-        found = api.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
-        return str(found[0].data)
-
-
-@pytest.mark.usefixtures("prefect_server")
-def test_the_flow_fails_in_the_state_stale_and_names_the_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh = _run(monkeypatch, DUE)
-    assert fresh.is_completed()
-    assert fresh.message is not None
-    assert "no data yet" in fresh.message
-    put(
-        b"id,timestamp,email,country,ip,uri,action,tags\n"
-        b"5f9c8c5e-0000-4000-8000-000000000001,2021-03-01,a@example.org,DE,192.0.2.1,/,view,[]\n",
-        "2021/03/events.csv",
-    )
-    events_monthly("2021-03")
-    assert _run(monkeypatch, DUE - SECOND).is_completed()
-    stale = _run(monkeypatch, DUE + HOUR)
-    assert (stale.is_failed(), stale.name) == (True, "Stale")
-    assert stale.message is not None
-    assert "stale: events" in stale.message
-    assert "events 2021-04: expected by 2021-05-02 10:00 UTC, late by 1 h 0 min" in stale.message
-    assert "Next: Ask the supplier. After the delivery, run events-monthly for 2021-04." in stale.message
-    assert "stale: events" in _newest_report()
-
-
-@pytest.mark.usefixtures("prefect_server")
-def test_a_check_that_fails_is_named_and_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOTESYS_DSN", os.environ["WAREHOUSE_DSN"])  # a database without the tables of the source
-    state = _run(monkeypatch, DUE)
-    assert (state.is_failed(), state.name) == (True, "Stale")
-    assert state.message is not None
-    assert "unchecked: totesys" in state.message
-    assert EVENTS.dataset in state.message

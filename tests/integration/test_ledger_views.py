@@ -37,7 +37,7 @@ def rows(postgres: Connection, view: str, columns: str, where: str = "true") -> 
 
 
 def load_month(postgres: Connection, month: str, data: bytes = HEADER + b"a,\n", **options: Any) -> None:
-    load(postgres, put(data, f"{month.replace('-', '/')}/events.csv", month), **options)
+    load(postgres, put(data, f"{month.replace('-', '/')}/things.csv", month), **options)
 
 
 def fail_month(postgres: Connection, month: str) -> None:

@@ -31,7 +31,7 @@ def _load(
     if contract.partition is None:
         source = replace(put(_data(rows), "whole.csv"), partition="")
     else:
-        source = put(_data(rows), f"{partition.replace('-', '/')}/events.csv", partition)
+        source = put(_data(rows), f"{partition.replace('-', '/')}/things.csv", partition)
     return load(warehouse, source, contract=contract, force=force)
 
 
@@ -66,7 +66,7 @@ def test_an_unusual_object_is_loaded_with_a_warning_in_the_ledger(warehouse: Con
     assert receipt.rows_loaded == rows
     (warning,) = receipt.warnings
     assert "s3://" in warning
-    assert "2021/01/events.csv" in warning
+    assert "2021/01/things.csv" in warning
     assert f"found {rows:,} rows" in warning
     assert "the last 12 objects have 101 to 112 rows" in warning
     assert _recorded() == [[warning]]
