@@ -54,7 +54,7 @@ def stack_variables(folder: Path) -> Iterator[None]:
         name, is_set, value = word.partition("=")
         if is_set:
             os.environ.setdefault(name, value)
-    print(f"PREFECT_API_URL is not set. The doctor uses the services of `make up`: source {os.path.relpath(file)}")
+    print(f"PREFECT_API_URL is not set. This command uses the services of `make up`: source {os.path.relpath(file)}")
     with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
         yield
 
