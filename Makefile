@@ -18,7 +18,7 @@ SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 # The whole files of integration tests that `make test-fast` runs, besides the unit tests.
 FAST := $(addprefix tests/integration/,test_loader.py test_builder_merges.py test_exporter.py test_migrations.py)
 
-.PHONY: help install demo test test-fast test-random check dictionary bench bench-peers up down doctor deploy lock
+.PHONY: help install demo test test-fast test-random check dictionary bench bench-peers up down status doctor deploy lock
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -86,6 +86,9 @@ up: install ## Start Postgres, S3, a Prefect server with its UI and a worker in 
 
 down: install ## Stop the services of `make up`
 	$(BIN)/python -m deployments.local.stack down
+
+status: install ## Print what is loaded, what failed and why, and what is late
+	$(BIN)/python -m deployments.status
 
 doctor: install ## Check the installation: the Prefect server, the warehouse, the buckets, the ledger
 	$(BIN)/python -m deployments.doctor
