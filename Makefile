@@ -54,7 +54,7 @@ test-fast: install ## Run the quick unit tests and a few tests of loads, builds 
 
 test-random: install ## Run the property tests with a random seed; SEED=... repeats a run
 	@echo "SEED=$(SEED)"
-	$(BIN)/python -m pytest -q --hypothesis-profile=random --hypothesis-seed=$(SEED) $$(grep -l '^@given' tests/unit/*.py)
+	$(BIN)/python -m pytest -q --numprocesses 2 --hypothesis-profile=random --hypothesis-seed=$(SEED) $$(grep -l '^@given' tests/unit/*.py)
 
 check: install ## Check types, style, spelling, SQL, prefect.yaml, the CloudFormation template and the data dictionary
 	$(BIN)/ruff check

@@ -25,7 +25,7 @@ from tasks.engine.errors import (
 from tasks.engine.load.loader import load_object
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import RunSettings
-from tasks.engine.warehouse import tables as warehouse_module
+from tasks.engine.warehouse import locks
 from tasks.engine.warehouse.tables import Connection, lock
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
@@ -113,7 +113,7 @@ def test_object_that_changed_leaves_an_attempt_and_the_retry_another(warehouse: 
 
 
 def test_busy_partition_leaves_an_attempt(warehouse: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warehouse_module, "LOCK_WAIT", "10ms")
+    monkeypatch.setattr(locks, "LOCK_WAIT", "10ms")
     source = put(HEADER + b"a,2021-04-01\n")
     with connection("other") as other, other.transaction():
         lock(other, "things 2021-04")

@@ -4,6 +4,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +46,11 @@ def no_block() -> Mapping[str, Any]:
 
 
 def lake() -> Lake:
-    """Return the lake of the environment. Each bucket has one client, because creating a client is slow."""
-    return _lake(read_lake(os.environ, no_block))
+    """Return the lake of the environment. Buckets share a client, because creating a client is slow."""
+    settings = read_lake(os.environ, no_block)
+    own = copy(_lake(settings.model_copy(update={"bucket": "shared"})))
+    own.bucket = settings.bucket
+    return own
 
 
 @lru_cache(maxsize=4)
