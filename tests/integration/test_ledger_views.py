@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from sample_dataset import HEADER, STRICT, THINGS, connection, load, put
 
-from tasks.contracts import Column, Contract
+from tasks.contracts import Contract
 from tasks.contracts.expectations import Expected
-from tasks.contracts.types import DATE, TEXT
 from tasks.engine.errors import ErrorBudgetError
 from tasks.engine.load.rejections import rejected_loads
 from tasks.engine.load.replay import replay_load
@@ -136,12 +135,8 @@ def test_replay_and_its_load_count_together(postgres: Connection) -> None:
     assert rows(postgres, "partition_status", "state, rows_read, rows_loaded, rows_rejected, rows_unresolved") == [
         ("rejected", 4, 1, 3, 3)
     ]
-    tolerant = replace(
-        THINGS, columns=(Column("name", TEXT, "Name.", nullable=False), Column("seen_date", DATE, "Day.", source="day"))
-    )
-    as_text = replace(tolerant, columns=(tolerant.columns[0], replace(tolerant.columns[1], derive=lambda _: None)))
-    assert as_text.columns[1].derive
-    fixed = replace(tolerant, columns=(tolerant.columns[0], replace(tolerant.columns[1], derive=_day_or_first)))
+    name, day = THINGS.columns
+    fixed = replace(THINGS, columns=(name, replace(day, derive=_day_or_first)))
     (rejected,) = rejected_loads(postgres, "things", None)
     assert replay_load(postgres, fixed, rejected).rows_loaded == 1
     assert rows(postgres, "partition_status", "state, rows_read, rows_loaded, rows_rejected, rows_unresolved") == [
@@ -180,7 +175,7 @@ def test_open_rejections_have_codes_lines_and_examples(postgres: Connection) -> 
 def test_lost_table_shows_as_lost(postgres: Connection) -> None:
     load_month(postgres, "2021-04")
     load_month(postgres, "2021-05")
-    postgres.execute("DROP TABLE things_staging.things")
+    postgres.execute("DROP TABLE things_staging.things CASCADE")
     apply_ddl(postgres, [THINGS], [])
     load_month(postgres, "2021-05")
     assert rows(postgres, "partition_status", "partition, state, rows_loaded") == [
@@ -210,6 +205,22 @@ def test_dataset_without_partitions_counts_its_last_attempt_for_any_object(postg
     assert rows(postgres, "partition_status", state, "dataset = 'whole'") == [("", "failed", 0)]
     load(postgres, put(HEADER + b"a,\n", "b.csv", ""), contract=whole)
     assert rows(postgres, "partition_status", state, "dataset = 'whole'") == [("", "loaded", 1)]
+
+
+def test_older_views_are_brought_up_to_date_with_those_that_read_them(postgres: Connection) -> None:
+    load_month(postgres, "2021-04")
+    wanted = postgres.execute(
+        "SELECT viewname, definition FROM pg_views WHERE schemaname = 'ledger' ORDER BY 1"
+    ).fetchall()
+    postgres.execute("DROP VIEW ledger.partition_status CASCADE")
+    postgres.execute("CREATE VIEW ledger.partition_status AS SELECT dataset, 1 AS old_column FROM ledger.load_history")
+    postgres.execute("UPDATE ledger.applied_files SET sha256 = 'older' WHERE path = 'ledger.partition_status'")
+    apply_ddl(postgres, [], [])
+    found = postgres.execute(
+        "SELECT viewname, definition FROM pg_views WHERE schemaname = 'ledger' ORDER BY 1"
+    ).fetchall()
+    assert found == wanted
+    assert rows(postgres, "dataset_status", "partitions_loaded") == [(1,)]
 
 
 # Freshness

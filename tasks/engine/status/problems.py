@@ -119,7 +119,8 @@ def _of_deadlines(dataset: DatasetFacts, due: Sequence[DueFacts], moment: dateti
         return Problem("late", subject, text, "Ask the supplier for the file; catch-ups load it", dataset.dataset)
     if newest.is_late and not newest.partition:
         text = f"A new file was expected by {spelt(newest.expected_by)}. The last load was {spelt(newest.loaded_at)}."
-        return Problem("late", subject, text, "Ask the supplier for the file, or run the pipeline", dataset.dataset)
+        step = "Run the pipeline. Ask the supplier for the file, unless the same file was delivered again"
+        return Problem("late", subject, text, step, dataset.dataset)
     is_complete = newest.finished_at and newest.loaded_at and newest.finished_at >= newest.loaded_at
     if newest.partition and newest.loaded_at and not is_complete and moment - newest.loaded_at > BUILD_GRACE:
         text = f"It was loaded {spelt(newest.loaded_at)}, but no run has completed its tables and exports since."
