@@ -101,13 +101,15 @@ def test_wheel_contains_the_project_without_tests_samples_and_local_services(whe
     tops = {file.parts[0] for file in files if not file.parts[0].endswith(".dist-info")}
     assert tops == {"flows", "tasks", "sql", "deployments"}
     assert {file.parts[1] for file in files if file.parts[0] == "deployments"} == {
-        path.name for path in (ROOT / "deployments").glob("*.py")
+        "pools",
+        *(path.name for path in (ROOT / "deployments").glob("*.py")),
     }
     for folder in ("flows", "tasks", "sql"):
         sources = {path.relative_to(ROOT) for suffix in ("py", "sql") for path in (ROOT / folder).rglob(f"*.{suffix}")}
         assert sources <= {Path(file) for file in files}
     assert {file.name for file in files if file.suffix not in {".py", ".sql"} and file.parts[0] in tops} == {
-        "library.abi3.so"
+        "library.abi3.so",
+        *(path.name for path in (ROOT / "deployments/pools").glob("*.yaml")),
     }
 
 
