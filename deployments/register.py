@@ -17,27 +17,23 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, get_args
 
 import yaml
 from docker.errors import APIError
-from prefect.automations import AutomationCore, ChangeFlowRunState, EventTrigger, Posture
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate, WorkPoolUpdate
-from prefect.client.schemas.objects import StateType
-from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.utilities.dockerutils import docker_client
 
 from deployments import lint
+from deployments.alerts import register_alerts
+from deployments.automations import CRASH_SILENT_RUNS, ensure_automation
 from deployments.blocks import save_blocks
 from deployments.work_pools import POOLS, Pool, WorkPoolError, has_blocks, job_template, onto_pool
 from tasks.doctor.pools import worker_advice
-from tasks.run_summary import FailedName, StateName
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGE_LABEL = "tally.image"
@@ -46,15 +42,6 @@ IMAGE_LABEL = "tally.image"
 WAREHOUSE_SLOTS = 4
 """Initial slots of the global concurrency limit `warehouse`: how many loads and builds may run concurrently. An
 administrator can change the limit on the server; registering again does not reset it."""
-
-HEARTBEAT_TIMEOUT = timedelta(seconds=540)
-"""A run counts as crashed after this time without a heartbeat: three heartbeats, which a run sends every 180 s."""
-
-AUTOMATION = "Crash runs that stopped without a word"
-_ALIVE = "prefect.flow-run.heartbeat"
-# A run in one of these states sends no heartbeat.
-_ENDED = (*get_args(StateName), *get_args(FailedName), "Cancelled", "Crashed")
-_INACTIVE = (*_ENDED, "Scheduled", "AwaitingRetry", "Paused", "Suspended")
 
 
 def register(pool: Pool, environ: Mapping[str, str]) -> list[str]:
@@ -80,7 +67,8 @@ def register(pool: Pool, environ: Mapping[str, str]) -> list[str]:
             _ensure_work_pool(client, pool, environ),
             *(save_blocks(environ) if has_blocks(pool) else ["blocks: none, runs take secrets by reference"]),
             _ensure_limit(client),
-            _ensure_automation(client),
+            ensure_automation(client, CRASH_SILENT_RUNS),
+            *register_alerts(client, environ),
         ]
 
 
@@ -155,53 +143,6 @@ def _ensure_limit(client: SyncPrefectClient) -> str:
         client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name="warehouse", limit=WAREHOUSE_SLOTS))
         return f"concurrency limit warehouse: created, {WAREHOUSE_SLOTS} slots"
     return f"concurrency limit warehouse: unchanged, {found.limit} slots"
-
-
-def _ensure_automation(client: SyncPrefectClient) -> str:
-    # If a host fails, the worker and the container end without a report. The run would stay in state Running.
-    wanted = AutomationCore(
-        name=AUTOMATION,
-        description="Marks a flow run as Crashed after nine minutes without a heartbeat.",
-        trigger=EventTrigger(
-            after={_ALIVE},
-            expect={_ALIVE, *(f"prefect.flow-run.{state}" for state in _INACTIVE)},
-            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=HEARTBEAT_TIMEOUT,
-        ),
-        actions=[
-            ChangeFlowRunState(
-                name="Crashed",
-                force=False,
-                state=StateType.CRASHED,
-                message=(
-                    f"No heartbeat for {HEARTBEAT_TIMEOUT.seconds} s: the process or container of the run and its "
-                    "worker have ended. Run the flow again."
-                ),
-            )
-        ],
-    )
-    # The server would create a second automation with the same name.
-    found = client.read_automations_by_name(AUTOMATION)
-    if not found:
-        client.create_automation(wanted)
-        return f"automation {AUTOMATION!r}: created"
-    # An update restarts the timers, and a run that crashed just before the update would never be detected. The
-    # automation is therefore updated only if its definition has changed.
-    if _definition(found[0]) != _definition(wanted):
-        client.update_automation(found[0].id, wanted.model_copy(update={"enabled": found[0].enabled}))
-    return f"automation {AUTOMATION!r}: up to date"
-
-
-def _definition(automation: AutomationCore) -> dict[str, Any]:
-    # The definition excludes ids and dates, which the server adds, and `enabled`, which an operator may change.
-    return {
-        "description": automation.description,
-        "trigger": automation.trigger.model_dump(include=EventTrigger.model_fields.keys() - {"id"}),
-        "actions": [action.model_dump() for action in automation.actions],
-    }
 
 
 def main() -> None:

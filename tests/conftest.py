@@ -71,6 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "error")
     # pygal has an import hook of the old kind, which Python 3.12 ignores and Python 3.11 warns about.
     config.addinivalue_line("filterwarnings", "ignore:PluginImportFixer:ImportWarning")
+    # Apprise, which sends Prefect's notifications, imports imghdr where Python still has it.
+    config.addinivalue_line("filterwarnings", "ignore:'imghdr' is deprecated:DeprecationWarning")
     # Prefect's clients leave open sockets to the garbage collector, which warns in an unrelated test.
     config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
     # Prefect's background threads draw random numbers, even while a strategy is active.

@@ -1,0 +1,69 @@
+"""Whoever deploys or starts a run learns at once that no worker of the pool is online."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+
+from deployments.run import command_of, main
+from deployments.workers import warning_without_worker
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+POOL = "waiting-process"
+
+
+@pytest.fixture
+def client() -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def pool(client: SyncPrefectClient) -> Iterator[str]:
+    client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+    yield POOL
+    client.delete_work_pool(POOL)
+
+
+@pytest.fixture
+def deployment(client: SyncPrefectClient, pool: str) -> Iterator[UUID]:
+    created = client.create_deployment(client.create_flow_from_name("probe"), "waiting", work_pool_name=pool)
+    yield created
+    client.delete_deployment(created)
+
+
+def test_a_pool_without_a_worker_gives_the_command_that_starts_one(client: SyncPrefectClient, pool: str) -> None:
+    warning = warning_without_worker(client, pool)
+    assert warning is not None
+    assert "its runs wait" in warning
+    assert warning.endswith("prefect worker start --pool waiting-process --type process")
+
+
+def test_a_pool_with_a_live_worker_gives_no_warning(client: SyncPrefectClient, pool: str) -> None:
+    client.send_worker_heartbeat(pool, "worker", heartbeat_interval_seconds=30)
+    assert warning_without_worker(client, pool) is None
+
+
+def test_a_pool_that_does_not_exist_is_named(client: SyncPrefectClient) -> None:
+    assert "work pool no-such-pool does not exist" in str(warning_without_worker(client, "no-such-pool"))
+
+
+@pytest.mark.usefixtures("deployment")
+def test_the_run_command_warns_and_runs_the_deployment(client: SyncPrefectClient) -> None:
+    command, warning = command_of(client, "waiting")
+    assert command[-4:] == ["deployment", "run", "probe/waiting", "--watch"]
+    assert "no worker of work pool waiting-process" in str(warning)
+
+
+def test_an_unknown_deployment_is_refused_with_the_known_names(client: SyncPrefectClient, deployment: UUID) -> None:
+    del deployment
+    with pytest.raises(SystemExit, match=r"expected the name of a deployment: .*waiting.*found wating"):
+        command_of(client, "wating")
+
+
+def test_a_call_without_a_name_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == main(["--watch"]) == 2
+    assert "usage: python -m deployments.run" in capsys.readouterr().err
