@@ -111,7 +111,7 @@ def _class_of(is_number: bool, cell: str) -> str:
 
 
 def _datasets(summary: Summary) -> str:
-    header = ["Dataset", "State", "Newest", "Rows", "Rejected", "Last load", "Speed"]
+    header = ["Dataset", "State", "Newest period", "Rows", "Rejected", "Last load", "Speed"]
     rows = [
         [
             f"<b>{escape(shown(each.dataset))}</b>",
