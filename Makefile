@@ -13,12 +13,15 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 # The type of the work pool: docker, process, kubernetes or ecs.
 POOL ?= docker
 
+# make PROFILE=production doctor: with the variables of deployments/production.env
+WITH := $(if $(PROFILE),$(BIN)/dotenv --file deployments/$(PROFILE).env run --)
+
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 
 # The whole files of integration tests that `make test-fast` runs, besides the unit tests.
 FAST := $(addprefix tests/integration/,test_loader.py test_builder_merges.py test_exporter.py test_migrations.py)
 
-.PHONY: help install demo test test-fast test-random check dictionary bench bench-peers up down status doctor deploy lock
+.PHONY: help install demo test test-fast test-random check dictionary bench bench-peers up down status doctor deploy worker lock
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -88,13 +91,16 @@ down: install ## Stop the services of `make up`
 	$(BIN)/python -m deployments.local.stack down
 
 status: install ## Print what is loaded, what failed and why, and what is late
-	$(BIN)/python -m deployments.status
+	$(WITH) $(BIN)/python -m deployments.status
 
 doctor: install ## Check the installation: the Prefect server, the warehouse, the buckets, the ledger
-	$(BIN)/python -m deployments.doctor
+	$(WITH) $(BIN)/python -m deployments.doctor
 
 deploy: install ## Register the Prefect objects, build the image and deploy all flows; POOL=process needs no Docker
-	$(BIN)/python -m deployments.register --pool $(POOL) --deploy
+	$(WITH) $(BIN)/python -m deployments.register --pool $(POOL) --deploy
+
+worker: install ## Start a worker in the foreground, which runs the flows of the pool POOL
+	$(WITH) $(BIN)/prefect worker start --pool tally-$(POOL) --type $(POOL)
 
 lock: ## Resolve the dependencies again and write the lock files
 	$(BIN)/$(LOCK) pyproject.toml --extra dev --output-file requirements-dev.lock
