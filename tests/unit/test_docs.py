@@ -166,10 +166,12 @@ def run_errors(name: str, options: list[str]) -> list[str]:
         return []
     if name not in flows():
         return [f"{name}: no deployment of prefect.yaml"]
-    given = dict(value.split("=", 1) for option, value in pairwise(options) if option == "-p" and "<" not in value)
+    given = dict(value.split("=", 1) for option, value in pairwise(options) if option == "-p")
+    known = {key: as_json(value) for key, value in given.items() if "<" not in value}
     schema = parameter_schema(flows()[name]).model_dump_for_openapi()
+    schema["required"] = [key for key in schema.get("required", []) if key not in given.keys() - known.keys()]
     unknown = [f"{name}: no parameter {key}" for key in given.keys() - schema["properties"].keys()]
-    return unknown + [error.message for error in validate({key: as_json(v) for key, v in given.items()}, schema)]
+    return unknown + [error.message for error in validate(known, schema)]
 
 
 def as_json(value: str) -> Any:
