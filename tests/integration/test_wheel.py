@@ -105,10 +105,13 @@ def test_wheel_contains_the_project_without_tests_samples_and_local_services(whe
         *(path.name for path in (ROOT / "deployments").glob("*.py")),
     }
     for folder in ("flows", "tasks", "sql"):
-        sources = {path.relative_to(ROOT) for suffix in ("py", "sql") for path in (ROOT / folder).rglob(f"*.{suffix}")}
+        sources = {
+            path.relative_to(ROOT) for suffix in ("py", "sql", "css") for path in (ROOT / folder).rglob(f"*.{suffix}")
+        }
         assert sources <= {Path(file) for file in files}
     assert {file.name for file in files if file.suffix not in {".py", ".sql"} and file.parts[0] in tops} == {
         "library.abi3.so",
+        "page.css",
         *(path.name for path in (ROOT / "deployments/pools").glob("*.yaml")),
     }
 
