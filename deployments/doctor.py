@@ -26,7 +26,7 @@ from tasks.doctor.clear_secrets import known_secrets
 from tasks.doctor.installation import SERVER, examine_installation
 from tasks.doctor.reach import AREA
 from tasks.doctor.server import Server, wanted_config
-from tasks.engine.doctor.outcomes import Result, failed
+from tasks.engine.doctor.outcomes import Result, guarded
 from tasks.engine.doctor.report import has_failed, masked, terminal_text
 
 
@@ -35,10 +35,7 @@ def examine() -> list[Result]:
     results = examine_installation()
     if any((each.area, each.check, each.finding.outcome) == (SERVER, "reachable", "ok") for each in results):
         with get_client(sync_client=True) as client:
-            try:
-                found = examine_containers(Server(client, wanted_config()))
-            except Exception as error:  # as any other check, it must not prevent the report
-                found = [Result(AREA, "all checks", failed(error, "the container"))]
+            found = guarded(AREA, lambda: examine_containers(Server(client, wanted_config())))
         results += masked(found, known_secrets())
     return results
 

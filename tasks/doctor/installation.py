@@ -11,7 +11,7 @@ from tasks.doctor.pools import POOL_CHECKS
 from tasks.doctor.server import VERSION, Server, server_clock, wanted_config
 from tasks.doctor.services import CLOCKS, examine_services
 from tasks.engine.doctor.clocks import RemoteClock, clock_check
-from tasks.engine.doctor.outcomes import Result, all_skipped, examine, ok, problem
+from tasks.engine.doctor.outcomes import Result, all_skipped, examine, guarded, ok, problem
 from tasks.engine.doctor.report import masked
 from tasks.engine.quoting import printable
 
@@ -28,7 +28,7 @@ def examine_installation(automations: WantedAutomations | None = None) -> list[R
     url = get_current_settings().api.url
     results = examine_services()
     secrets = known_secrets() if url else {}
-    results = [*examine_server(url, secrets, automations), *results]
+    results = [*guarded(SERVER, lambda: examine_server(url, secrets, automations)), *results]
     return masked(results, secrets)
 
 

@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus, Wor
 from prefect.exceptions import ObjectNotFound
 
 from tasks.doctor.server import Server
-from tasks.engine.doctor.outcomes import Check, Finding, ok, problem, skipped, warning
+from tasks.engine.doctor.outcomes import Check, Finding, counted, ok, problem, skipped, warning
 from tasks.engine.quoting import listed
 
 PREFIX = "tally-"
@@ -95,13 +95,17 @@ def check_workers(server: Server) -> Iterator[Finding]:
         if not has_live_worker(server.client, pool):
             yield problem(
                 f"no worker of pool {pool.name} is alive"
-                + (f"; {len(waiting)} runs wait: {names}" if waiting else "; the next run will wait"),
+                + (
+                    f"; {counted(len(waiting), 'run waits', 'runs wait')}: {names}"
+                    if waiting
+                    else "; the next run will wait"
+                ),
                 "a live worker: it starts the runs of its pool",
                 start_command(pool),
             )
         elif waiting:
             yield warning(
-                f"{len(waiting)} runs of pool {pool.name} are late, although a worker is alive: {names}",
+                f"{counted(len(waiting), 'run')} of pool {pool.name} should have started; a worker is alive: {names}",
                 "runs that start on time",
                 f"A limit may hold them back, or a work queue may be paused:\n"
                 f".venv/bin/prefect work-pool inspect {pool.name}\n.venv/bin/prefect global-concurrency-limit ls",

@@ -11,7 +11,7 @@ from tasks.engine.doctor.bucket import BUCKET_CHECKS, REACHABLE, VERSIONS, Bucke
 from tasks.engine.doctor.clocks import RemoteClock, clock_check, postgres_clock, s3_clock
 from tasks.engine.doctor.housekeeping import housekeeping_checks
 from tasks.engine.doctor.ledger_state import LEDGER_CHECKS, LedgerState
-from tasks.engine.doctor.outcomes import Check, Finding, Result, all_skipped, examine, ok, problem, skipped
+from tasks.engine.doctor.outcomes import Check, Finding, Result, all_skipped, examine, guarded, ok, problem, skipped
 from tasks.engine.doctor.role_rights import RIGHT_CHECKS
 from tasks.engine.doctor.schema_state import SCHEMA_CHECKS, SchemaState
 from tasks.engine.doctor.server_settings import SETTING_CHECKS
@@ -29,7 +29,12 @@ WAREHOUSE, LEDGER, TABLES, CLOCKS, SETTINGS = "Warehouse", "Ledger", "Tables", "
 
 def examine_services() -> list[Result]:
     """Check everything that this process reaches without the Prefect API, apart from the blocks."""
-    return [*examine(SETTINGS, (SETTINGS_CHECK,), None), *examine_warehouse(), *examine_buckets(), *examine_sources()]
+    return [
+        *examine(SETTINGS, (SETTINGS_CHECK,), None),
+        *guarded(WAREHOUSE, examine_warehouse),
+        *guarded("Buckets", examine_buckets),
+        *guarded("Sources", examine_sources),
+    ]
 
 
 def check_settings(_: None) -> Iterator[Finding]:

@@ -172,13 +172,13 @@ def test_attempt_of_a_dead_session_is_reported(ready: LedgerState, postgres: Con
     while postgres.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone():
         pass
     found = only(check_attempts(ready), "warning")
-    assert found.found.startswith("1 attempts")
+    assert found.found.startswith("1 attempt to load")
     assert "s3://b/k" in found.found
     assert "things 2021-05" in found.next_step
 
 
 def test_dataset_without_a_contract_is_reported(ready: LedgerState) -> None:
-    assert "things (1 loads)" in only(check_datasets(replace(ready, contracts=[])), "warning").found
+    assert "things (1 load)" in only(check_datasets(replace(ready, contracts=[])), "warning").found
 
 
 def test_build_of_a_dropped_table_is_a_problem(ready: LedgerState, postgres: Connection) -> None:
@@ -255,7 +255,7 @@ def test_changed_file_is_a_pending_change(ready: LedgerState, root: Path, postgr
     file = root / "things_marts" / "counts" / "table.sql"
     file.write_text(file.read_text().replace("'Counts'", "'Other'"))
     found = only(check_drift(schema_of(ready, root)), "warning")
-    assert "1 tables and views have pending changes: things_marts.counts" in found.found
+    assert "1 table or view has pending changes: things_marts.counts" in found.found
     apply_ddl(postgres, [THINGS], ["things_marts"], root)
     assert outcome_of(check_drift, schema_of(ready, root)) == "ok"
 

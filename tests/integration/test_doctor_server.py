@@ -31,7 +31,7 @@ from tasks.doctor.deployed import (
     check_orphans,
     check_schedules,
 )
-from tasks.doctor.installation import examine_server
+from tasks.doctor.installation import examine_installation, examine_server
 from tasks.doctor.pools import check_pools, check_queues, check_workers, worker_advice
 from tasks.doctor.server import Server, check_server_version, server_clock
 from tasks.engine.doctor.clocks import RemoteClock, check_clock
@@ -152,9 +152,9 @@ def test_pool_without_a_live_worker_is_a_problem(client: SyncPrefectClient, depl
     assert command in worker_advice(client, POOL)
     due = datetime.now(UTC) - timedelta(minutes=5)
     run = client.create_flow_run_from_deployment(deployed, name="late-run", state=Scheduled(scheduled_time=due))
-    assert "1 runs wait: late-run" in only(check_workers(server(client)), "problem").found
+    assert "1 run waits: late-run" in only(check_workers(server(client)), "problem").found
     client.send_worker_heartbeat(POOL, "one", heartbeat_interval_seconds=30)
-    assert "1 runs of pool tally-sample are late" in only(check_workers(server(client)), "warning").found
+    assert "1 run of pool tally-sample should have started" in only(check_workers(server(client)), "warning").found
     client.delete_flow_run(run.id)
     assert outcome_of(check_workers, server(client)) == "ok"
     assert worker_advice(client, POOL) == ""
@@ -493,3 +493,15 @@ def test_flow_fails_with_the_first_problem_and_publishes_all_findings(
     assert text.startswith("# Doctor: ")
     assert text.index("## Problems") < text.index("## Passed")
     assert "Next step:" in text
+
+
+def test_misspelt_variable_ends_no_other_check(
+    prefect_server: str, database: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del prefect_server, database, bucket  # they set the environment
+    monkeypatch.setenv("EXPORT_PREFX", "x")
+    results = examine_installation()
+    (found,) = [each.finding for each in results if each.area == "Settings"]
+    assert found.outcome == "problem"
+    assert "Did you mean EXPORT_PREFIX?" in found.found
+    assert {"Prefect server", "Warehouse", "Ledger"} <= {each.area for each in results}

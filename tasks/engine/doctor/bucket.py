@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from tasks.engine.doctor.outcomes import Check, Finding, ok, problem, skipped, warning
+from tasks.engine.doctor.outcomes import Check, Finding, counted, ok, problem, skipped, warning
 from tasks.engine.doctor.warehouse_server import LOOPBACK
 from tasks.engine.errors import TallyError, s3_code_of, translate
 from tasks.engine.lake.client import Lake
@@ -184,8 +184,8 @@ def check_uploads(bucket: Bucket) -> Iterator[Finding]:
         return
     first = old[0]
     yield warning(
-        f"{len(old)} uploads are unfinished since {min(upload['Initiated'] for upload in old):%Y-%m-%d}:"
-        f" {listed([upload['Key'] for upload in old], EXAMPLES)}",
+        f"{counted(len(old), 'upload is', 'uploads are')} unfinished since"
+        f" {min(upload['Initiated'] for upload in old):%Y-%m-%d}: {listed([upload['Key'] for upload in old], EXAMPLES)}",
         "no upload older than a day: the parts cost storage until somebody removes them",
         f"aws s3api abort-multipart-upload --bucket {name} --key '{first['Key']}' --upload-id {first['UploadId']}\n"
         "for each; or add a lifecycle rule with AbortIncompleteMultipartUpload",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from tasks.contracts import Contract
-from tasks.engine.doctor.outcomes import Check, Finding, ok, problem, skipped, warning
+from tasks.engine.doctor.outcomes import Check, Finding, counted, ok, problem, skipped, warning
 from tasks.engine.doctor.warehouse_server import Warehouse
 from tasks.engine.quoting import listed, shown
 from tasks.engine.warehouse.tables import Connection, has_table, table_name
@@ -63,7 +63,7 @@ def check_balance(state: LedgerState) -> Iterator[Finding]:
         f"load {row[0]} ({row[1]} {row[2]}): {row[3]:,} read, {row[4]:,} loaded, {row[5]:,} rejected" for row in rows
     ]
     yield problem(
-        f"{len(rows)} loads do not balance: {_some(texts)}",
+        f"{counted(len(rows), 'load does', 'loads do')} not balance: {_some(texts)}",
         "rows read = rows loaded + rows rejected. A constraint refuses anything else, so somebody dropped it",
         _reload({str(row[1]) for row in rows}),
     )
@@ -164,7 +164,7 @@ def check_attempts(state: LedgerState) -> Iterator[Finding]:
     texts = [f"attempt {row[0]} of {shown(str(row[3]))}, started {row[4]:%Y-%m-%d %H:%M} UTC" for row in rows]
     names = listed(sorted({f"{row[1]} {row[2]}".strip() for row in rows}))
     yield warning(
-        f"{len(rows)} attempts to load did not end, and their sessions no longer exist: {_some(texts)}",
+        f"{counted(len(rows), 'attempt')} to load without an end, whose session no longer exists: {_some(texts)}",
         "an end for each attempt: the process was killed, or the database was unreachable when it failed",
         f"Run the pipeline of {names} again. The next attempt for the object closes this one",
     )
@@ -179,7 +179,7 @@ def check_datasets(state: LedgerState) -> Iterator[Finding]:
         known,
     )
     if rows:
-        names = [f"{dataset} ({count:,} loads)" for dataset, count in rows]
+        names = [f"{dataset} ({counted(int(str(count)), 'load')})" for dataset, count in rows]
         yield warning(
             f"the ledger has loads of datasets without a contract: {listed(names)}",
             "a contract for each loaded dataset: nothing loads or checks these rows any more",

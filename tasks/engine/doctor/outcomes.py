@@ -100,6 +100,19 @@ def _findings(check: Check[Subject], subject: Subject, where: str) -> Sequence[F
     return findings or [Finding("unknown", "the check returned nothing", "", "Report this as an error of Tally")]
 
 
+def guarded(area: str, examination: Callable[[], list[Result]]) -> list[Result]:
+    """The results of one area. An error in the preparation of its checks ends only this area."""
+    try:
+        return examination()
+    except Exception as error:
+        return [Result(area, "all checks", failed(error, area))]
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number with its noun, such as `1 run` or `2 runs`."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def failed(error: Exception, where: str) -> Finding:
     """The finding of a check that an error ended."""
     known = translate(error, where) or error

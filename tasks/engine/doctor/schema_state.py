@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from tasks.contracts import Contract
-from tasks.engine.doctor.outcomes import Check, Finding, ok, problem, skipped, warning
+from tasks.engine.doctor.outcomes import Check, Finding, counted, ok, problem, skipped, warning
 from tasks.engine.doctor.warehouse_server import Warehouse
 from tasks.engine.errors import SchemaDriftError
 from tasks.engine.quoting import listed, shown
@@ -141,7 +141,8 @@ def _changes(state: SchemaState, plan: DdlPlan) -> Iterator[Finding]:
             yield problem(f"{name} was changed outside of Tally", "the state that its contract or file describes", step)
     if pending:
         yield warning(
-            f"{len(pending)} tables and views have pending changes: {listed(pending, 5)}",
+            f"{counted(len(pending), 'table or view has', 'tables and views have')} pending changes:"
+            f" {listed(pending, 5)}",
             "no pending change: the contracts or files changed since the last run of their pipelines",
             "Run the pipelines: their first step makes the changes. To see the statements first:\n"
             ".venv/bin/prefect deployment run plan/plan -p dataset=<dataset> --watch",
