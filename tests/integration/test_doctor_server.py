@@ -473,7 +473,7 @@ def test_command_uses_the_services_of_make_up(
         with command.stack_variables(tmp_path):
             assert prefect.settings.PREFECT_API_URL.value() == prefect_server
     assert os.environ["WAREHOUSE_DSN"] == "kept"
-    assert "The doctor uses the services of `make up`" in capsys.readouterr().out
+    assert "This command uses the services of `make up`" in capsys.readouterr().out
 
 
 def test_flow_fails_with_the_first_problem_and_publishes_all_findings(

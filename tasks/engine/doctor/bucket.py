@@ -182,10 +182,10 @@ def check_uploads(bucket: Bucket) -> Iterator[Finding]:
     if not old:
         yield ok("no upload has been unfinished for more than a day")
         return
-    first = old[0]
+    first, names = old[0], listed([upload["Key"] for upload in old], EXAMPLES)
     yield warning(
         f"{counted(len(old), 'upload is', 'uploads are')} unfinished since"
-        f" {min(upload['Initiated'] for upload in old):%Y-%m-%d}: {listed([upload['Key'] for upload in old], EXAMPLES)}",
+        f" {min(upload['Initiated'] for upload in old):%Y-%m-%d}: {names}",
         "no upload older than a day: the parts cost storage until somebody removes them",
         f"aws s3api abort-multipart-upload --bucket {name} --key '{first['Key']}' --upload-id {first['UploadId']}\n"
         "for each; or add a lifecycle rule with AbortIncompleteMultipartUpload",
