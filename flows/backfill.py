@@ -34,8 +34,8 @@ ForceAll = Annotated[
 @with_summary
 def backfill(
     pipeline: PipelineName,
-    start: PartitionName | None = None,
-    end: PartitionName | None = None,
+    start: PartitionName = None,
+    end: PartitionName = None,
     dry_run: bool = False,
     force: ForceAll = False,
 ) -> Ended[BackfillPlan]:

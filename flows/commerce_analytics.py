@@ -29,8 +29,8 @@ ANALYTICS = Build("commerce_analytics", COMMERCE, lambda as_of: {"ingestion_date
 @flow(name="commerce-analytics", flow_run_name=named_by_day("commerce-analytics"))
 @with_summary
 def commerce_analytics(
-    as_of: AsOf | None = None,
-    export_id: ExportId | None = None,
+    as_of: AsOf = None,
+    export_id: ExportId = None,
     allow_empty: AllowEmpty = False,
     force: Force = False,
 ) -> Ended[list[LoadReceipt]]:

@@ -14,7 +14,7 @@ from tasks.transform import Parameters, build_schemas
 @flow(name="events-insights", flow_run_name=named_by_months("events-insights"))
 @with_summary
 def events_insights(
-    since: Since | None = None, until: Until | None = None, top: Top = 10, allow_empty: AllowEmpty = False
+    since: Since = None, until: Until = None, top: Top = 10, allow_empty: AllowEmpty = False
 ) -> Ended[dict[str, TopValues]]:
     """Answer the four questions for a month, a range of months, or all loaded months.
 

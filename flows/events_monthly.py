@@ -26,7 +26,7 @@ INPUTS = PipelineInputs(EVENTS, builds=(MARTS,))
 
 @flow(name="events-monthly", flow_run_name=named_by_month("events-monthly"))
 @with_summary
-def events_monthly(month: Month | None = None, force: Force = False) -> Ended[list[LoadReceipt]]:
+def events_monthly(month: Month = None, force: Force = False) -> Ended[list[LoadReceipt]]:
     """Load one month of events, rebuild its marts, check them, export them and publish the insights.
 
     The flow skips a month whose file is already loaded. A changed file replaces the month.

@@ -24,9 +24,7 @@ INPUTS = PipelineInputs(ORDERS, builds=(CORE,))
 
 @flow(name="orders-daily", flow_run_name=named_by_file_day("orders-daily"))
 @with_summary
-def orders_daily(
-    day: Day | None = None, allow_empty: AllowEmpty = False, force: Force = False
-) -> Ended[list[LoadReceipt]]:
+def orders_daily(day: Day = None, allow_empty: AllowEmpty = False, force: Force = False) -> Ended[list[LoadReceipt]]:
     """Load one day's file of orders, update the tables, check them, and write the day's CSV.
 
     The flow skips a day whose file is already loaded. A changed file replaces the day, and the flow recomputes the

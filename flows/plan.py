@@ -11,7 +11,7 @@ from tasks.run_summary import Ended, with_summary
 
 @flow(name="plan", flow_run_name=named_by_dataset("plan"))
 @with_summary
-def plan(dataset: Dataset, partition: PartitionName | None = None) -> Ended[Plan]:
+def plan(dataset: Dataset, partition: PartitionName = None) -> Ended[Plan]:
     """Report what a load would read, replace and create, and how the columns match the contract; write nothing.
 
     The flow reads only the beginning of each object.

@@ -6,55 +6,56 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 from prefect.runtime import flow_run
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts
 from tasks.engine.errors import ContractError, ParameterError
 from tasks.engine.quoting import quoted, shown
 from tasks.engine.settings import EXPORT_ID_PATTERN
+from tasks.form_fields import OpenField
 
-MONTH_PATTERN = r"^[12][0-9]{3}-(0[1-9]|1[0-2])$"
+DATASETS: list[JsonValue] = [*sorted(contracts())]
+"""The choices in the form."""
 
-Month = Annotated[
-    str,
-    Field(pattern=MONTH_PATTERN, description="Month to load, YYYY-MM, such as 2021-04", examples=["2021-04"]),
-]
+_MONTH = r"[12][0-9]{3}-(0[1-9]|1[0-2])"
+_DAY = r"(0[1-9]|[12][0-9]|3[01])"
+_DATE = rf"[0-9]{{4}}-(0[1-9]|1[0-2])-{_DAY}"
+
+Month = Annotated[str | None, OpenField(_MONTH, "YYYY-MM", "2021-04", "Month to load")]
 Dataset = Annotated[
-    str, Field(min_length=1, description="Name of the dataset, as in the ledger", examples=sorted(contracts()))
+    str,
+    # An empty list of choices would be an invalid schema.
+    Field(min_length=1, description="Name of the dataset", json_schema_extra={"enum": DATASETS} if DATASETS else None),
 ]
 PartitionName = Annotated[
-    str,
-    Field(
-        pattern=r"^\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?$",
-        description="Partition: a month such as 2021-04, or a day such as 2021-04-30, as the dataset's files have it",
-        examples=["2021-04"],
+    str | None,
+    OpenField(
+        rf"[0-9]{{4}}-(0[1-9]|1[0-2])(-{_DAY})?",
+        "a month YYYY-MM or a day YYYY-MM-DD",
+        "2021-04",
+        "Partition: a month or a day, as the dataset's files have it",
     ),
 ]
 AsOf = Annotated[
-    date, Field(description="As-of date of the report, YYYY-MM-DD, such as 2022-09-05", examples=["2022-09-05"])
+    date | None, OpenField(_DATE, "a date YYYY-MM-DD", "2022-09-05", "As-of date of the report", is_date=True)
 ]
-Day = Annotated[date, Field(description="Day of the file, YYYY-MM-DD, such as 2021-04-30", examples=["2021-04-01"])]
+Day = Annotated[date | None, OpenField(_DATE, "a date YYYY-MM-DD", "2021-04-01", "Day of the file", is_date=True)]
 ExportId = Annotated[
-    str,
-    Field(
-        pattern=EXPORT_ID_PATTERN,
-        description="Name of the folder below EXPORT_PREFIX for the exports, such as default",
-        examples=["default"],
+    str | None,
+    OpenField(
+        EXPORT_ID_PATTERN.strip("^$"),
+        "letters, digits and ._=@+-",
+        "default",
+        "Name of the folder below EXPORT_PREFIX for the exports",
     ),
 ]
 Force = Annotated[
     bool, Field(description="Load and build again even if nothing changed, and allow fewer rows to replace more rows")
 ]
 AllowEmpty = Annotated[bool, Field(description="Allow an export without rows to replace an export with rows")]
-Since = Annotated[
-    str,
-    Field(pattern=MONTH_PATTERN, description="First month, included, YYYY-MM, such as 2021-01", examples=["2021-01"]),
-]
-Until = Annotated[
-    str,
-    Field(pattern=MONTH_PATTERN, description="Last month, included, YYYY-MM, such as 2021-12", examples=["2021-12"]),
-]
+Since = Annotated[str | None, OpenField(_MONTH, "YYYY-MM", "2021-01", "First month, included")]
+Until = Annotated[str | None, OpenField(_MONTH, "YYYY-MM", "2021-12", "Last month, included")]
 Full = Annotated[bool, Field(description="Extract all rows, including rows that did not change")]
 Top = Annotated[int, Field(ge=1, le=1000, description="Number of values to list for each question, such as 10")]
 

@@ -1,16 +1,18 @@
 """The retry policy of all tasks: transient errors are retried with backoff and jitter, other errors never."""
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.tasks import Task, exponential_backoff
+from prefect.tasks import Task
 
-from tasks.engine.errors import is_transient, printable_error
+from tasks.engine.errors import SettingsError, is_transient, printable_error
 from tasks.engine.masking import mask_errors
+from tasks.engine.settings import RunSettings, read_run
 from tasks.prefect_texts import clean_run_logs, run_name
 
 
@@ -37,17 +39,26 @@ def step(task_run_name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
     Args:
         task_run_name: Name of the task run, with the task's parameters in braces.
     """
-    clean_run_logs()
+    settings = _process_settings()
+    clean_run_logs(is_json=settings.log_format == "json")
     decorated = task(
         task_run_name=run_name(task_run_name),
-        retries=4,
-        retry_delay_seconds=exponential_backoff(backoff_factor=2),
+        retries=settings.retry_count,
+        retry_delay_seconds=list[float](settings.delays),
         retry_jitter_factor=0.5,
         retry_condition_fn=should_retry,
         cache_policy=NO_CACHE,
         persist_result=False,
     )
     return lambda function: decorated(_with_printable_errors(function))
+
+
+def _process_settings() -> RunSettings:
+    """The settings of this process. The first step that reads its settings reports an invalid setting."""
+    try:
+        return read_run(os.environ)
+    except SettingsError:
+        return RunSettings()
 
 
 def _with_printable_errors(function: Callable[P, R]) -> Callable[P, R]:

@@ -14,6 +14,8 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.logging.formatters import JsonFormatter
+from prefect.logging.handlers import PrefectConsoleHandler
 
 from tasks.engine.quoting import MESSAGE_LIMIT, printable, shown
 
@@ -73,9 +75,25 @@ class _Printable(logging.Filter):
         return True
 
 
-def clean_run_logs() -> None:
-    """Make the log lines of all runs of this process printable; a second call changes nothing."""
+def clean_run_logs(*, is_json: bool = False) -> None:
+    """Make the log lines of all runs of this process printable; a second call changes nothing.
+
+    Args:
+        is_json: Whether the process writes each log line as one JSON object, in place of a text for a terminal.
+    """
+    if is_json:
+        _write_json(["", "prefect", *LOGGERS])
     for name in LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(known, _Printable) for known in logger.filters):
             logger.addFilter(_Printable())
+
+
+def _write_json(names: Sequence[str]) -> None:
+    for logger in map(logging.getLogger, names):
+        for handler in [one for one in logger.handlers if isinstance(one, PrefectConsoleHandler)]:
+            plain = logging.StreamHandler()
+            plain.setLevel(handler.level)
+            plain.setFormatter(JsonFormatter("default", "", "%"))
+            logger.removeHandler(handler)
+            logger.addHandler(plain)

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -97,6 +97,14 @@ class RunSettings(_Group):
     min_kept_share: float = Field(default=0, ge=0, le=1)
     load_memory_mb: int = Field(default=400, ge=256)
     profile_folder: str = ""
+    retry_count: int = Field(default=4, ge=0, le=50)
+    retry_delays: str = Field(default="2,4,8,16", pattern=r"^[0-9]{1,5}( *, *[0-9]{1,5}){0,49}$")
+    log_format: Literal["text", "json"] = "text"
+
+    @property
+    def delays(self) -> list[int]:
+        """Seconds before each retry; the last delay applies to all further retries."""
+        return [int(delay) for delay in self.retry_delays.split(",")]
 
     @property
     def chunk_bytes(self) -> int:

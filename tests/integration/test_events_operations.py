@@ -17,6 +17,7 @@ from tasks.engine.errors import ContractError, MissingObjectError
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
 
+KEY = "2021/04/events.csv"
 HEADER = b"id,timestamp,email,country,ip,uri,action,tags\n"
 ROW = b"d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d,%b,a@acme.com,%b,192.0.2.59,index,visit,\"['Mr']\"\n"
 
@@ -51,7 +52,7 @@ def fix_contract(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_replayed_rows_are_counted_by_the_next_run(
     warehouse: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(HEADER + ROW % (b"2021-04-01", b"Palau") + ROW % (b"2021/04/02", b"Fiji") + ROW % (b"April", b"Peru"))
+    put(HEADER + ROW % (b"2021-04-01", b"Palau") + ROW % (b"2021/04/02", b"Fiji") + ROW % (b"April", b"Peru"), KEY)
     events_monthly(month="2021-04")
     assert "| 2 | 2 | load 1, line 3; load 1, line 4 |" in text_of("events-monthly")
     assert replay_rejected(dataset="events", partition="2021-04")[0].rows_loaded == 0
@@ -70,7 +71,7 @@ def test_replayed_rows_are_counted_by_the_next_run(
 
 
 def test_plan_says_what_a_run_would_do_and_does_nothing(warehouse: psycopg.Connection) -> None:
-    put(HEADER.replace(b"tags", b"tags,x") + ROW[:-1] % (b"2021-04-01", b"Palau") + b",1\n")
+    put(HEADER.replace(b"tags", b"tags,x") + ROW[:-1] % (b"2021-04-01", b"Palau") + b",1\n", KEY)
     planned = plan(dataset="events", partition="2021-04")
     assert planned.created[0] == "ledger.loads"
     assert [(one.action, one.unknown) for one in planned.objects] == [("load", ("x",))]
@@ -96,3 +97,10 @@ def test_plan_of_what_is_not_there_is_refused(dataset: str, partition: str | Non
 def test_plan_of_a_missing_object_names_it() -> None:
     with pytest.raises(MissingObjectError, match=r"expected s3://.*/2021/04/events.csv"):
         plan(dataset="events", partition="2021-04")
+
+
+def test_plan_of_an_object_without_a_header_shows_no_row() -> None:
+    put(ROW % (b"2021-04-01", b"Palau"), KEY)
+    [planned] = plan(dataset="events", partition="2021-04").objects
+    assert "8 texts (hidden)" in str(planned.error)
+    assert "acme" not in text_of("plan-events")

@@ -20,6 +20,7 @@ from tasks.run_summary import Ended, with_summary
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
 
+KEY = "2021/04/events.csv"
 HEADER = b"id,timestamp,email,country,ip,uri,action,tags\n"
 ROW = b"d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d,%b,a@acme.com,Palau,192.0.2.59,index,visit,\"['Mr']\"\n"
 APRIL = HEADER + ROW % b"2021-04-01" + ROW % b"2021-04-02" + ROW % b"never"
@@ -41,7 +42,7 @@ def ending_of(flow: Any, **parameters: object) -> tuple[str | None, str | None]:
 
 
 def test_month_says_what_it_did_and_a_second_run_is_unchanged() -> None:
-    put(APRIL)
+    put(APRIL, KEY)
     done = "3 read, 2 loaded, 1 rejected; 5 tables built, 5 exported"
     assert ending_of(events_monthly, month="2021-04") == ("Completed", done)
     again = last_state(events_monthly, month="2021-04")
@@ -69,7 +70,7 @@ def test_error_of_unknown_origin_states_its_type() -> None:
 
 def test_backfill_says_what_its_runs_did() -> None:
     assert ending_of(backfill, pipeline="events-monthly")[0] == "Skipped"
-    put(APRIL)
+    put(APRIL, KEY)
     assert ending_of(backfill, pipeline="events-monthly", dry_run=True) == (
         "Completed",
         "dry run: 1 of 1 partition due; nothing was written",
@@ -83,7 +84,7 @@ def test_backfill_says_what_its_runs_did() -> None:
 
 def test_operations_say_what_they_did() -> None:
     assert ending_of(reset, dataset="events")[0] == "Skipped"
-    put(APRIL)
+    put(APRIL, KEY)
     name, message = ending_of(plan, dataset="events", partition="2021-04")
     assert name == "Completed"
     assert (message or "").startswith("1 object: would be loaded; ")
@@ -99,13 +100,13 @@ def test_operations_say_what_they_did() -> None:
 
 
 def test_replay_without_rejected_rows_is_skipped() -> None:
-    put(HEADER + ROW % b"2021-04-01")
+    put(HEADER + ROW % b"2021-04-01", KEY)
     events_monthly(month="2021-04")
     assert ending_of(replay_rejected, dataset="events")[0] == "Skipped"
 
 
 def test_profile_says_what_a_load_would_reject(bucket: str) -> None:
-    put(APRIL)
+    put(APRIL, KEY)
     ending = ending_of(events_profile, source=f"s3://{bucket}/2021/04/events.csv")
     assert ending == ("Completed", "3 read, 1 would be rejected; 4 answers")
 

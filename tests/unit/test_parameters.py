@@ -40,7 +40,7 @@ def test_month_is_accepted(month: str) -> None:
     ],
 )
 def test_text_that_is_no_month_is_refused(month: str) -> None:
-    with pytest.raises(ValidationError, match="pattern"):
+    with pytest.raises(ValidationError, match="expected YYYY-MM, for example 2021-04"):
         TypeAdapter(Month).validate_python(month)
 
 

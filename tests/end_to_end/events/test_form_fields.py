@@ -1,0 +1,74 @@
+"""The fields, choices and errors of forms in the Prefect UI, in Chromium. No run starts."""
+
+import re
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from end_to_end.browser_pages import browser_page
+from playwright.sync_api import Page, expect
+from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.utilities.callables import parameter_schema
+
+from flows.backfill import backfill
+from flows.commerce_analytics import commerce_analytics
+from flows.events_monthly import events_monthly
+from flows.plan import plan
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+
+def deployed(flow: Flow[..., Any]) -> UUID:
+    """Create a deployment without a work pool, with the schema that `prefect deploy` sends."""
+    schema = parameter_schema(flow).model_dump_for_openapi()
+    with get_client(sync_client=True) as client:
+        known = client.create_flow(flow)
+        return client.create_deployment(
+            known, f"form-{flow.name}", parameter_openapi_schema=schema, enforce_parameter_schema=True
+        )
+
+
+def open_form(page: Page, prefect_server: str, deployment: UUID) -> None:
+    page.goto(f"{prefect_server.removesuffix('/api')}/deployments/deployment/{deployment}/run")
+    expect(page.get_by_role("button", name="Submit")).to_be_visible()
+
+
+def submit(page: Page) -> Any:
+    with page.expect_response(re.compile("/create_flow_run$")) as answer:
+        page.get_by_role("button", name="Submit").click()
+    return answer.value
+
+
+def runs_of(deployment: UUID) -> int:
+    chosen = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+    with get_client(sync_client=True) as client:
+        return len(client.read_flow_runs(deployment_filter=chosen))
+
+
+def test_forms_open_ready_to_type_and_explain_errors(prefect_server: str, chromium: str, tmp_path: Path) -> None:
+    month, day, dataset, pipeline = map(deployed, (events_monthly, commerce_analytics, plan, backfill))
+    with browser_page(chromium, tmp_path) as page:
+        open_form(page, prefect_server, month)
+        field = page.locator("textarea").first
+        field.fill("2021-4")
+        assert not submit(page).ok
+        expect(page.get_by_text("expected YYYY-MM, for example 2021-04").first).to_be_visible()
+        assert runs_of(month) == 0
+        field.fill("")
+        assert submit(page).ok
+        assert runs_of(month) == 1
+
+        open_form(page, prefect_server, day)
+        expect(page.get_by_text("Select date")).to_be_visible()
+        for deployment, choice in ((dataset, "events"), (pipeline, "events-monthly")):
+            open_form(page, prefect_server, deployment)
+            page.locator(".p-select").first.click()
+            expect(page.get_by_text(choice, exact=True).first).to_be_visible()
+        # The backfill has no default pipeline.
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Submit").click()
+        expect(page.get_by_text("is a required property")).to_be_visible()
+        assert runs_of(pipeline) == 0
