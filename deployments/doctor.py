@@ -20,8 +20,11 @@ from pathlib import Path
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
+from deployments.alerts import wanted_automations
+from deployments.automations import definition_of
 from deployments.container_probe import examine_containers
 from deployments.local.embedded import state_folder
+from tasks.doctor.automations import WantedAutomations
 from tasks.doctor.clear_secrets import known_secrets
 from tasks.doctor.installation import SERVER, examine_installation
 from tasks.doctor.reach import AREA
@@ -32,7 +35,8 @@ from tasks.engine.doctor.report import has_failed, masked, terminal_text
 
 def examine() -> list[Result]:
     """Run all checks: those of the flow, and those that only this machine can run."""
-    results = examine_installation()
+    wanted = WantedAutomations(lambda client: wanted_automations(client, os.environ), definition_of)
+    results = examine_installation(wanted)
     if any((each.area, each.check, each.finding.outcome) == (SERVER, "reachable", "ok") for each in results):
         with get_client(sync_client=True) as client:
             found = guarded(AREA, lambda: examine_containers(Server(client, wanted_config())))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect.automations import AutomationCore
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.events.schemas.automations import Automation
 
 from tasks.doctor.server import Server
@@ -17,11 +18,11 @@ class WantedAutomations:
     """The automations that `make deploy` registers.
 
     Attributes:
-        automations: The automations.
+        read: Returns the automations for a server.
         definition: What of an automation counts in a comparison.
     """
 
-    automations: Sequence[AutomationCore]
+    read: Callable[[SyncPrefectClient], Sequence[AutomationCore]]
     definition: Callable[[AutomationCore], Mapping[str, Any]]
 
 
@@ -37,8 +38,9 @@ def check_automations(server: Server, wanted: WantedAutomations | None) -> Itera
     for each in found:
         by_name.setdefault(each.name, []).append(each)
     findings = [*_disabled(found), *_broken(server, found)]
+    own = wanted.read(server.client) if wanted else ()
     if wanted is not None:
-        findings += _compared(server, by_name, wanted)
+        findings += _compared(server, by_name, own, wanted.definition)
     yield from findings
     if wanted is None:
         yield skipped(
@@ -46,7 +48,7 @@ def check_automations(server: Server, wanted: WantedAutomations | None) -> Itera
             "On the machine that deploys: make doctor",
         )
     elif not findings:
-        yield ok(f"{len(wanted.automations)} automations are as `make deploy` registers them")
+        yield ok(f"{len(own)} automations are as `make deploy` registers them")
 
 
 def _disabled(found: Sequence[Automation]) -> Iterator[Finding]:
@@ -74,12 +76,15 @@ def _broken(server: Server, found: Sequence[Automation]) -> Iterator[Finding]:
 
 
 def _compared(
-    server: Server, by_name: Mapping[str, Sequence[Automation]], wanted: WantedAutomations
+    server: Server,
+    by_name: Mapping[str, Sequence[Automation]],
+    wanted: Sequence[AutomationCore],
+    definition: Callable[[AutomationCore], Mapping[str, Any]],
 ) -> Iterator[Finding]:
-    names = [each.name for each in wanted.automations]
+    names = [each.name for each in wanted]
     if missing := [name for name in names if name not in by_name]:
         yield problem(f"not registered: {listed(missing)}", "every automation of `make deploy`", server.deploy)
-    for each in wanted.automations:
+    for each in wanted:
         there = by_name.get(each.name, ())
         if len(there) > 1:
             yield warning(
@@ -87,7 +92,7 @@ def _compared(
                 "each automation once",
                 "\n".join(f".venv/bin/prefect automation delete --id {one.id}" for one in there[1:]),
             )
-        if there and wanted.definition(there[0]) != wanted.definition(each):
+        if there and definition(there[0]) != definition(each):
             yield problem(f"automation {each.name!r} was changed", "the automation of `make deploy`", server.deploy)
     for name in sorted(by_name.keys() - set(names)):
         yield warning(

@@ -311,7 +311,7 @@ def definition(each: AutomationCore) -> dict[str, Any]:
 
 def test_automations_are_compared(client: SyncPrefectClient) -> None:
     before = {each.id for each in client.read_automations()}
-    wanted = WantedAutomations([automation("Sample alarm")], definition)
+    wanted = WantedAutomations(lambda _: [automation("Sample alarm")], definition)
 
     def findings() -> list[Any]:
         own = check_automations(server(client), wanted)
