@@ -21,7 +21,7 @@ SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 # The whole files of integration tests that `make test-fast` runs, besides the unit tests.
 FAST := $(addprefix tests/integration/,test_loader.py test_builder_merges.py test_exporter.py test_migrations.py)
 
-.PHONY: help install demo test test-fast test-random check dictionary bench bench-peers up down status doctor deploy worker lock
+.PHONY: help install demo test test-fast test-random check dictionary bench bench-peers mutants up down status doctor deploy worker lock
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -84,6 +84,15 @@ bench-peers: install .venv-bench/installed ## Compare loads with all peers, meas
 	$(BIN)/uv pip sync --quiet --python .venv-bench/bin/python --require-hashes requirements-bench.lock
 	@touch $@
 
+mutants: install .venv-mutants/installed ## Run the tests of FILE=... on mutants of it; COUNT=... and SECONDS=... limit the run
+	@test -n "$(FILE)" || { echo "expected a C file of $(NATIVE) or tasks/engine/build/dispositions.py: run make mutants FILE=..." >&2; exit 1; }
+	nice $(BIN)/python -m tests.mutants $(FILE) $(or $(COUNT),1000) $(or $(SECONDS),3600)
+
+.venv-mutants/installed: requirements-mutants.lock
+	$(PYTHON) -m venv --clear .venv-mutants
+	$(BIN)/uv pip sync --quiet --python .venv-mutants/bin/python --require-hashes requirements-mutants.lock
+	@touch $@
+
 up: install ## Start Postgres, S3, a Prefect server with its UI and a worker in the background
 	$(BIN)/python -m deployments.local.stack up
 
@@ -106,4 +115,5 @@ lock: ## Resolve the dependencies again and write the lock files
 	$(BIN)/$(LOCK) pyproject.toml --extra dev --output-file requirements-dev.lock
 	$(BIN)/$(LOCK) pyproject.toml --constraints requirements-dev.lock --output-file requirements.lock
 	$(BIN)/$(LOCK) --group bench --output-file requirements-bench.lock
+	$(BIN)/$(LOCK) --group mutants --output-file requirements-mutants.lock
 	echo ziglang | $(BIN)/$(LOCK) - --output-file deployments/compiler.lock

@@ -1,0 +1,90 @@
+"""Run the tests of a source file against mutants of it: `make mutants FILE=...`.
+
+A mutant is the file with one small change. universalmutator makes the mutants from `operators.rules` and runs the
+tests on each. The work happens in a copy of the project. The tests of the mutants share one Postgres and one S3 server.
+"""
+
+import difflib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from deployments.local import embedded
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / ".venv-mutants" / "bin"
+RULES = Path(__file__).with_name("operators.rules")
+NATIVE = Path("tasks/engine/formats/native")
+FILES = {
+    "*.c": "unit/test_types unit/test_numeric_types unit/test_native_edges unit/test_rows unit/test_csv_records",
+    "dispositions.py": "integration/test_builder_merges integration/test_shared_tables integration/test_assigned_types",
+}
+"""The tests that decide, by the name of the mutated file. Tests that are marked `slow` do not run."""
+
+COMPILE = """
+import subprocess, sys
+from pathlib import Path
+from tasks.engine.formats.native.sources import sources_digest
+folder = Path(sys.argv[1])
+options = ["-std=c11", "-O0", "-fPIC", "-shared", "-fvisibility=hidden"]
+version = f'-DNATIVE_VERSION="{sources_digest(folder)}"'
+subprocess.run(["cc", *options, version, "-o", folder / "library.abi3.so", *folder.glob("*.c")], check=True)
+"""
+
+
+def tests_of(file: Path) -> list[str]:
+    """Return the test files that decide about the mutants of a file.
+
+    Raises:
+        SystemExit: `FILES` does not name tests for the file.
+    """
+    for pattern, names in FILES.items():
+        if file.match(pattern):
+            return [f"tests/{name}.py" for name in names.split()]
+    sys.exit(f"expected a file that matches {', '.join(FILES)}, found {file}: add its tests to FILES in {__file__}")
+
+
+def copy_project(target: Path) -> None:
+    """Copy the project's files without generated folders."""
+    shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(".git", ".venv*", ".tally", ".*_cache", "__pycache__"))
+
+
+def script(file: Path) -> str:
+    """Return the shell command that tests one mutant."""
+    test = f'{sys.executable} -m pytest -x -q -p no:cacheprovider -m "not slow" {" ".join(tests_of(file))}'
+    return f"{sys.executable} -c {shlex.quote(COMPILE)} {NATIVE} && {test}" if file.suffix == ".c" else test
+
+
+def main(file: Path, limit: str, seconds: str) -> None:
+    """Make the mutants of a file, run its tests on each, and print the surviving mutants."""
+    with tempfile.TemporaryDirectory(prefix="tally-mutants-") as folder:
+        Path(folder).chmod(0o711)
+        copy, mutants = Path(folder, "project"), Path(folder, "mutants")
+        copy_project(copy)
+        mutants.mkdir()
+        # A C file cannot be checked alone. If a mutant does not compile, its test command fails.
+        check = ["--noCheck"] if file.suffix == ".c" else []
+        make = [TOOLS / "mutate", file, "--only", RULES, "--mutantDir", mutants, *check]
+        subprocess.run(make, cwd=copy, check=True, stdout=subprocess.DEVNULL)
+        with embedded.running(Path(folder, "services"), is_durable=False) as services:
+            environment = os.environ | services.administration | {"PYTHONPATH": str(copy)}
+            command = script(file)
+            subprocess.run(command, cwd=copy, check=True, shell=True, env=environment)  # noqa: S602 - our own text
+            analyze = [TOOLS / "analyze_mutants", file, command, "--mutantDir", mutants, "--timeout", "600"]
+            analyze += ["--seed", "1", "--numMutants", str(int(limit) + 1)]  # the tool does not record the last one
+            subprocess.run(["timeout", seconds, *analyze], cwd=copy, check=False, env=environment)  # noqa: S607
+        survived = (copy / "notkilled.txt").read_text().split()
+        killed = (copy / "killed.txt").read_text().split()
+        for name in survived:
+            old, new = (path.read_text().splitlines() for path in (ROOT / file, mutants / name))
+            print("\n".join(difflib.unified_diff(old, new, str(file), name, n=0, lineterm="")))
+        total = len([*mutants.iterdir()])
+        print(f"{file}: {total} mutants, {len(killed)} killed, {len(survived)} survived")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:4])
