@@ -77,7 +77,7 @@ def stores(totesys_stores: "TotesysStores") -> Stores:
 
 @pytest.mark.usefixtures("database")
 @pytest.mark.parametrize("steps", DEATHS)
-def test_run_that_follows_a_killed_one_brings_what_an_undisturbed_one_would(
+def test_run_after_a_killed_run_has_the_result_of_an_undisturbed_run(
     source: psycopg.Connection[Any], stores: Stores, steps: str
 ) -> None:
     star, at = Star(source), OPENED_AT + timedelta(hours=1)

@@ -129,7 +129,7 @@ def test_tables_and_exports_agree_with_the_oracle(s3: "S3Client", bucket: str, w
     }
 
 
-def test_files_that_stand_are_no_work(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
+def test_loaded_files_are_skipped(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
     put_sample(s3, bucket)
     commerce_analytics(as_of=AS_OF)
 
@@ -261,7 +261,7 @@ def test_delivered_reference_tables_are_used_and_their_corrections_too(
     assert found["best_performing_product"]["product_name"] == "ink"
 
 
-def test_reference_tables_of_others_are_read_and_never_altered(
+def test_reference_tables_of_another_owner_are_read_and_never_changed(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection, services: embedded.Services, database: str
 ) -> None:
     """As the flows' role finds them that may do no more than read, made otherwise than it would make them."""

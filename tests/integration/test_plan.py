@@ -106,7 +106,7 @@ def test_plan_reads_the_beginning_alone(postgres: Connection, monkeypatch: pytes
         (b"name,when", ["column day is delivered as when"], ""),
         (b"x,name,day,y", ["column x is unknown", "column y is unknown"], ""),
         (b"name,dya", ["column day is missing", "column dya is unknown"], "missing day; "),
-        (b"name,day,date", ["column day is doubled"], "names column day 2 times"),
+        (b"name,day,date", ["column day is duplicated"], "names column day 2 times"),
         (b"", [], ""),
     ],
 )

@@ -45,12 +45,12 @@ class ColumnPlan:
     Attributes:
         source: Name of the column in the contract.
         found: Name of the column in the object, or None if it is missing.
-        state: `matched`, `aliased`, `missing` or `doubled`.
+        state: `matched`, `aliased`, `missing` or `duplicated`.
     """
 
     source: str
     found: str | None
-    state: Literal["matched", "aliased", "missing", "doubled"]
+    state: Literal["matched", "aliased", "missing", "duplicated"]
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _check_names(contract: Contract, names: Sequence[str], source: ObjectRef) ->
     """Refuse names that do not fit the contract.
 
     Raises:
-        ContractError: Columns are missing, doubled, or unknown where the contract forbids that.
+        ContractError: Columns are missing, duplicated, or unknown where the contract forbids that.
     """
     if not names:
         return  # an object without a header or without records is valid and has no rows
@@ -199,7 +199,7 @@ def match_names(contract: Contract, names: Sequence[str]) -> tuple[ColumnPlan, .
     for source, aliases in contract.sources.items():
         found = [name for name in names if name in (source, *aliases)]
         if len(found) > 1:
-            columns.append(ColumnPlan(source, found[0], "doubled"))
+            columns.append(ColumnPlan(source, found[0], "duplicated"))
         elif not found:
             columns.append(ColumnPlan(source, None, "missing"))
         else:
