@@ -23,7 +23,7 @@ from prefect.types import SecretDict
 from deployments.alert_settings import AlertSettings, read_alerts
 from deployments.automations import AWAY, CRASH_SILENT_RUNS, ensure_automation
 from deployments.work_pools import POOLS
-from tasks import alerts as events
+from tasks import alerts
 
 PREFIX = "Tally: "
 WEBHOOK, EMAIL = "tally-alert-webhook", "tally-alert-email"
@@ -102,30 +102,30 @@ def all_alerts(settings: AlertSettings) -> tuple[Alert, ...]:
                 threshold=1,
             ),
         ),
-        Alert("a load does not balance", "The counts of a load differ.", "", _own(events.LOAD_UNBALANCED)),
+        Alert("a load does not balance", "The counts of a load differ.", "", _own(alerts.LOAD_UNBALANCED)),
         Alert(
             "data is late",
             "Data is not in the warehouse by its deadline, or the check of it failed.",
             "",
-            _own(events.FRESHNESS_MISSED, REMINDER),
+            _own(alerts.FRESHNESS_MISSED, REMINDER),
         ),
         Alert(
             "the error budget is nearly used",
             "A load rejected at least 80 % of the rows that it may reject.",
             "",
-            _own(events.BUDGET_NEARLY_USED),
+            _own(alerts.BUDGET_NEARLY_USED),
         ),
         Alert(
             "a catch-up found changes",
             "A catch-up loads or builds partitions that are new or changed, so that their figures change.",
             "",
-            _own(events.CATCH_UP_CHANGED),
+            _own(alerts.CATCH_UP_CHANGED),
         ),
         Alert(
             "an object has an unusual number of rows",
             "An object has far fewer or far more rows than the last objects of its dataset, or none.",
             "",
-            _own(events.VOLUME_UNUSUAL),
+            _own(alerts.VOLUME_UNUSUAL),
         ),
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from tasks.engine.schema.rights import pipelines
 
 ROOT = Path(__file__).resolve().parents[1]
-IGNORED = re.compile(r"[.]|__pycache__$|build$|dist$")
+IGNORED = re.compile(r"[.]|__pycache__$")
 
 
 def files_of(pipeline: str, schemas: Sequence[str], root: Path = ROOT) -> list[Path]:

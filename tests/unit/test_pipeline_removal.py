@@ -21,12 +21,12 @@ PIPELINES = sorted({contract.pipeline for contract in catalog.contracts().values
 REMOVALS = [*([name] for name in PIPELINES), PIPELINES]
 FOLDERS = ("flows", "tasks", "deployments", "benchmarks", "tests")
 IMPORTED_FROM = (ROOT, ROOT / "tests", ROOT / "tests" / "support")
-NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info")
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", ".tally", ".*_cache", "__pycache__", "*.egg-info")
 
 
 def removed_files(names: list[str]) -> list[Path]:
     known = rights.pipelines()
-    return [path for name in names for path in pipeline_files.files_of(name, known[name].schemas)]
+    return sorted({path for name in names for path in pipeline_files.files_of(name, known[name].schemas)})
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
@@ -117,7 +117,6 @@ def project(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     names: list[str] = request.param
     copy = tmp_path / "project"
     shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
-    shutil.copy(ROOT / ".gitignore", copy)
     for path in removed_files(names):
         shutil.rmtree(copy / path) if (copy / path).is_dir() else (copy / path).unlink()
     deployed = copy / "prefect.yaml"
@@ -141,10 +140,17 @@ def run(project: Path, *arguments: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("project", REMOVALS, ids="-".join, indirect=True)
-def test_project_without_a_pipeline_passes_its_checks(project: Path) -> None:
+@pytest.mark.parametrize("project", [[name] for name in PIPELINES], ids="-".join, indirect=True)
+def test_deployments_and_documents_without_a_pipeline_have_no_error(project: Path) -> None:
     run(project, "-m", "deployments.lint")
-    run(project, "-m", "deployments.samples.demo", "--help")
+    run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/test_docs.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("project", [PIPELINES], ids=["all"], indirect=True)
+def test_project_without_any_pipeline_passes_its_checks(project: Path) -> None:
+    run(project, "-m", "deployments.lint")
+    run(project, "-m", "deployments.samples.demo")
     run(project, "-m", "deployments.local.stack", "--help")
     run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only", "tests")
     checks = ("test_structure", "test_docs", "test_prefect_yaml", "test_samples", "test_settings")

@@ -8,18 +8,24 @@ from uuid import UUID
 import pytest
 from end_to_end.browser_pages import browser_page
 from playwright.sync_api import Page, expect
-from prefect import Flow
+from prefect import Flow, flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.utilities.callables import parameter_schema
 
 from flows.backfill import backfill
-from flows.commerce_analytics import commerce_analytics
 from flows.events_monthly import events_monthly
 from flows.plan import plan
 from tasks.contracts.catalog import contracts
+from tasks.parameters import AsOf
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+
+@flow
+def as_of_probe(as_of: AsOf = None) -> None:
+    """Has a field for a date."""
+    del as_of
 
 
 def deployed(flow: Flow[..., Any]) -> UUID:
@@ -50,7 +56,7 @@ def runs_of(deployment: UUID) -> int:
 
 
 def test_forms_open_ready_to_type_and_explain_errors(prefect_server: str, chromium: str, tmp_path: Path) -> None:
-    month, day = map(deployed, (events_monthly, commerce_analytics))
+    month, day = map(deployed, (events_monthly, as_of_probe))
     with browser_page(chromium, tmp_path) as page:
         open_form(page, prefect_server, month)
         field = page.locator("textarea").first
