@@ -50,7 +50,7 @@ def _day_of(contract: Contract, name: str) -> date:
         raise BackfillError(f"{name} is not a calendar day: expected a month, YYYY-MM, or a day, YYYY-MM-DD") from error
 
 
-@step(task_run_name="list_partitions {pipeline.name} {start} {end}")
+@step(task_run_name="List partitions of {pipeline.name} {start} {end}")
 def list_partitions(pipeline: Pipeline, start: str | None, end: str | None) -> BackfillPlan:
     """Compare a listing of each dataset with the ledger; write nothing.
 
@@ -94,7 +94,7 @@ def objects_between(lake: Lake, contract: Contract, start: str | None, end: str 
     return objects
 
 
-@step(task_run_name="report_backfill {pipeline.name}")
+@step(task_run_name="Report the backfill of {pipeline.name}")
 def report_backfill(
     pipeline: Pipeline, plan: BackfillPlan, outcomes: Sequence[Outcome] = (), left: BackfillPlan | None = None
 ) -> None:
@@ -169,7 +169,7 @@ def _spelt(spans: Sequence[tuple[str, str]]) -> str:
     return ", ".join(shown) + (f" and {len(spans) - SHOWN_SPANS:,} more" if len(spans) > SHOWN_SPANS else "")
 
 
-@step(task_run_name="report_finished {contract.dataset} {partition}")
+@step(task_run_name="Record the end of {contract.dataset} {partition}")
 def report_finished(contract: Contract, partition: str, builds: Sequence[BuildReceipt]) -> None:
     """Record in the ledger that the run of a partition is complete: the last step of a pipeline with partitions.
 

@@ -34,7 +34,7 @@ def find_orphans(connection: Connection, contract: Contract, loads: Sequence[Loa
     return [str(uri) for (uri,) in rows]
 
 
-@step(task_run_name="check_loads {contract.dataset}")
+@step(task_run_name="Check the rows of {contract.dataset}")
 def check_loads(contract: Contract, loads: Sequence[LoadReceipt]) -> None:
     """Count the rows of the loads in the staging table and compare the counts with the ledger.
 

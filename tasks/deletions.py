@@ -16,7 +16,7 @@ from tasks.report import markdown_table
 from tasks.run_summary import Ended, counted
 
 
-@step(task_run_name="merge_deletions")
+@step(task_run_name="Close deleted rows of {source.name}")
 def merge_deletions(source: Source, histories: Sequence[History]) -> list[DeletionReceipt]:
     """Close the versions of rows that the source deleted; keep the versions.
 
@@ -49,7 +49,7 @@ def merge_deletions(source: Source, histories: Sequence[History]) -> list[Deleti
     return receipts
 
 
-@step(task_run_name="merge_returned")
+@step(task_run_name="Reopen returned rows")
 def merge_returned(histories: Sequence[History], loads: Sequence[LoadReceipt]) -> list[tuple[str, int]]:
     """Reopen the closed versions whose rows the loads of a run delivered again.
 
@@ -71,7 +71,7 @@ def merge_returned(histories: Sequence[History], loads: Sequence[LoadReceipt]) -
     return found
 
 
-@step(task_run_name="report_deletions {key}")
+@step(task_run_name="Report {title}")
 def report_deletions(key: str, title: str, receipts: Sequence[DeletionReceipt]) -> None:
     """Publish the numbers of closed versions."""
     header = ["table", "keys in the source", "versions closed", "closed in the quarantine"]

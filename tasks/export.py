@@ -15,7 +15,7 @@ from tasks.policy import step
 from tasks.transform import Parameters
 
 
-@step(task_run_name="export_tables {schema}")
+@step(task_run_name="Export the tables of {schema}")
 def export_tables(
     schema: str,
     parameters: Parameters | None = None,

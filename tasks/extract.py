@@ -98,7 +98,7 @@ def _distance(one: date, other: date) -> int:
     return abs((one - other).days)
 
 
-@step(task_run_name="list_objects {contract.dataset} {partition}")
+@step(task_run_name="List objects of {contract.dataset} {partition}")
 def list_objects(contract: Contract, partition: str = "") -> list[ObjectRef]:
     """List the objects of one partition with their current versions.
 
@@ -108,7 +108,7 @@ def list_objects(contract: Contract, partition: str = "") -> list[ObjectRef]:
         return _listed(lake, contract, partition)
 
 
-@step(task_run_name="list_datasets {partition}")
+@step(task_run_name="List objects of all datasets {partition}")
 def list_datasets(contracts: Sequence[Contract], partition: str = "") -> list[tuple[Contract, ObjectRef]]:
     """List the objects of some datasets, each with its contract. Objects of optional datasets may be missing.
 

@@ -25,7 +25,7 @@ ORDER = ("stale", "unchecked", "no data yet", "fresh")
 """The order of the report: what needs attention comes first."""
 
 
-@step(task_run_name="check_dataset {contract.dataset}")
+@step(task_run_name="Check the freshness of {contract.dataset}")
 def check_dataset(contract: Contract, moment: datetime, pipeline: str | None) -> Freshness:
     """Compare one dataset with its deadline.
 
@@ -40,7 +40,7 @@ def check_dataset(contract: Contract, moment: datetime, pipeline: str | None) ->
         )
 
 
-@step(task_run_name="check_source {source.name}")
+@step(task_run_name="Check the freshness of {source.name}")
 def check_source(source: Source, moment: datetime) -> Freshness:
     """Compare the newest change in the warehouse with the newest change in the source that is overdue.
 
@@ -102,7 +102,7 @@ def _result(name: str, state: State[Freshness]) -> Freshness:
         return Freshness(name, "", "unchecked", "", f"the check failed: {error}", "Correct the cause of this error")
 
 
-@step(task_run_name="report_freshness")
+@step(task_run_name="Report the freshness")
 def report_freshness(found: Sequence[Freshness]) -> None:
     """Publish the result of all checks, and send an event for each dataset that needs attention."""
     rows = [

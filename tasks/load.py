@@ -48,7 +48,7 @@ class _Progress:
             self._artifact = start_progress(percent, text)
 
 
-@step(task_run_name="load_object {source.uri}")
+@step(task_run_name="Load {contract.dataset} {source.partition}")
 def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -> LoadReceipt:
     """Load one object exactly once. A version that is already loaded is skipped.
 

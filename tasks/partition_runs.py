@@ -130,7 +130,7 @@ def load_partitions(pipeline: Pipeline, due: Sequence[str], *, force: bool = Fal
         return list(_watched(pipeline, len(due), ended))
 
 
-@step(task_run_name="load_partition {partition}")
+@step(task_run_name="Run {pipeline.name} for {partition}")
 def load_partition(pipeline: Pipeline, partition: str, *, force: bool = False) -> Outcome:
     """Run a pipeline for one partition in this process.
 

@@ -15,7 +15,7 @@ from tasks.report import markdown_table
 from tasks.run_summary import Ended, counted
 
 
-@step(task_run_name="report_plan {contract.dataset}")
+@step(task_run_name="Plan the load of {contract.dataset}")
 def report_plan(contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
     """Plan the load of some objects and publish the plan; write nothing else."""
     with open_warehouse() as connection, open_lake() as lake:

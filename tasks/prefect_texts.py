@@ -60,7 +60,8 @@ def run_name(template: str) -> Callable[..., str]:
     """
 
     def name_of(parameters: Mapping[str, Any]) -> str:
-        return shown(template.format(**parameters), NAME_LIMIT)
+        given = {name: "" if value is None else value for name, value in parameters.items()}
+        return shown(template.format(**given).strip(), NAME_LIMIT)
 
     return name_of
 

@@ -16,7 +16,7 @@ from tasks.report import markdown_table, rejection_table
 from tasks.run_summary import Ended
 
 
-@step(task_run_name="load_rejected {contract.dataset} {partition}")
+@step(task_run_name="Load rejected rows of {contract.dataset} {partition}")
 def load_rejected(contract: Contract, partition: str | None = None) -> list[ReplayReceipt]:
     """Read the open rejected rows of a dataset with its current contract, in one transaction for each load.
 
@@ -52,7 +52,7 @@ def stale_partitions(receipts: Sequence[ReplayReceipt]) -> str:
     return ", ".join(sorted({x.partition or "the one partition" for x in receipts if x.rows_loaded}))
 
 
-@step(task_run_name="report_replay {contract.dataset} {partition}")
+@step(task_run_name="Report rejected rows of {contract.dataset} {partition}")
 def report_replay(contract: Contract, partition: str | None, receipts: Sequence[ReplayReceipt]) -> str:
     """Publish the results of a replay, and the rejected rows of all current loads, by reason and with examples.
 

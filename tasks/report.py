@@ -121,7 +121,7 @@ def account_of(
         )
 
 
-@step(task_run_name="report_builds {key}")
+@step(task_run_name="Report {title}")
 def report_builds(
     key: str,
     title: str,
@@ -151,7 +151,7 @@ def report_builds(
     publish_markdown("\n\n".join(parts), key=key, description=title)
 
 
-@step(task_run_name="report_answers {key}")
+@step(task_run_name="Report {title}")
 def report_answers(
     schema: str,
     key: str,
@@ -185,7 +185,7 @@ def report_answers(
     return answers
 
 
-@step(task_run_name="report_profile {title}")
+@step(task_run_name="Report {title}")
 def report_profile(key: str, title: str, profile: Profile, *, counted: str) -> None:
     """Publish the profile of an object."""
     preamble = f"{profile.rows_read:,} rows read. A load would reject {profile.rows_rejected:,} of them."
@@ -204,7 +204,9 @@ def figures_of(connection: Connection, table: SqlTable, as_of: date, chart: Char
     )
     meanings: dict[str, str] = dict(comments.fetchall())
     drawn = {name: found[1] for name in row if chart and (found := re.fullmatch(chart.columns, name))}
-    listed = [(name, _shown(row[name]), meanings[name]) for name in row if name not in (key, *drawn)]
+    # A comment begins with the heading of the column; its explanation follows a colon or a semicolon.
+    headings = {name: [*re.split("[:;] ", comment or name, maxsplit=1), ""][:2] for name, comment in meanings.items()}
+    listed = [(headings[name][0], _shown(row[name]), headings[name][1]) for name in row if name not in (key, *drawn)]
     values = [(label, row[name]) for name, label in drawn.items() if row[name] is not None]
     yield f"## {table.name.split('.')[1].replace('_', ' ').capitalize()}"
     if listed:
@@ -221,7 +223,7 @@ def _shown(value: object) -> object:
     return f"{value:,.1f}" if isinstance(value, float) else "none" if value is None else value
 
 
-@step(task_run_name="report_figures {key} {as_of}")
+@step(task_run_name="Report {title}")
 def report_figures(
     schema: str,
     key: str,

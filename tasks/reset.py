@@ -13,7 +13,7 @@ from tasks.report import markdown_table
 from tasks.run_summary import Ended, counted
 
 
-@step(task_run_name="reset_tables {contract.dataset}")
+@step(task_run_name="Reset {contract.dataset}")
 def reset_tables(contract: Contract, *, dry_run: bool) -> ResetPlan:
     """Remove a dataset, or only plan the removal, and publish the result.
 

@@ -40,7 +40,7 @@ ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]
 _FAILED = {StateType.FAILED, StateType.CRASHED}
 
 
-@step(task_run_name="read_status")
+@step(task_run_name="Read the state of all datasets")
 def read_status() -> Facts:
     """Read the state of all datasets from the ledger, and the schedules from the Prefect server."""
     schedules = list_schedules()
@@ -49,7 +49,7 @@ def read_status() -> Facts:
         return read_facts(connection, schedules)
 
 
-@step(task_run_name="report_status")
+@step(task_run_name="Report the state of all datasets")
 def report_status(facts: Facts) -> str:
     """Publish the state of all datasets as an artifact, and write the page `{EXPORT_PREFIX}status.html`.
 

@@ -43,7 +43,7 @@ def one_at_a_time(pipeline: str) -> Iterator[None]:
         yield
 
 
-@step(task_run_name="check_stores {source.name}")
+@step(task_run_name="Check the stores of {source.name}")
 def check_stores(source: Source) -> None:
     """Check that both stores are set up, before the run reads or writes anything else.
 
@@ -55,7 +55,7 @@ def check_stores(source: Source) -> None:
             check_lake_setup(store.lake, STORE_PREFIX, marker_of(store.kind))
 
 
-@step(task_run_name="list_unfinished_runs {source.name}")
+@step(task_run_name="List unfinished runs of {source.name}")
 def list_unfinished_runs(source: Source) -> list[SyncRun]:
     """List the dead run to complete before a new run; supersede a dead run that cannot be completed."""
     with open_warehouse() as connection:
@@ -63,7 +63,7 @@ def list_unfinished_runs(source: Source) -> list[SyncRun]:
     return [run] if run else []
 
 
-@step(task_run_name="extract_changes {source.name}")
+@step(task_run_name="Extract changes of {source.name}")
 def extract_changes(source: Source, *, full: bool = False) -> SyncRun:
     """Copy the rows that changed in a source since the last run to the CSV store, all tables as of one moment.
 
@@ -128,7 +128,7 @@ def _settled(connection: Connection, source: Source) -> SyncRun | None:
     return settled.run
 
 
-@step(task_run_name="land_parquet {run.run_number}")
+@step(task_run_name="Convert run {run.run_number} to Parquet")
 def land_parquet(
     source: Source, run: SyncRun, contracts: Sequence[Contract]
 ) -> tuple[SyncRun, list[tuple[Contract, ObjectRef]]]:
@@ -145,7 +145,7 @@ def land_parquet(
     return run, objects
 
 
-@step(task_run_name="land_processed {run.run_number}")
+@step(task_run_name="Close run {run.run_number}")
 def land_processed(
     source: Source,
     run: SyncRun,

@@ -76,7 +76,7 @@ def sync_section(receipt: SyncReceipt) -> Iterator[str]:
             yield f"**Warning:** {warning.table}: check failed: {warning.name}: {warning.broken_count:,} rows."
 
 
-@step(task_run_name="report_sync {key}")
+@step(task_run_name="Report the sync of {pipeline}")
 def report_sync(key: str, pipeline: str, receipts: Sequence[SyncReceipt]) -> str:
     """Publish the report of some sync runs.
 

@@ -17,7 +17,7 @@ Parameters = Mapping[str, str | int | date | list[date]]
 """Values of a query's parameters, by name."""
 
 
-@step(task_run_name="build_schemas {schemas}")
+@step(task_run_name="Create tables")
 def build_schemas(contracts: Sequence[Contract], schemas: Sequence[str]) -> list[str]:
     """Create the ledger, the contracts' staging tables and the schemas' tables where they do not exist."""
     with open_warehouse() as connection:
@@ -26,7 +26,7 @@ def build_schemas(contracts: Sequence[Contract], schemas: Sequence[str]) -> list
     return applied
 
 
-@step(task_run_name="build_tables {build.schema} {partition}")
+@step(task_run_name="Build the tables of {build.schema} {partition}")
 def build_tables(build: Build, partition: str = "", *, force: bool = False) -> list[BuildReceipt]:
     """Build and check all tables of a schema for one partition, all of them or none.
 

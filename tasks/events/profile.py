@@ -17,7 +17,7 @@ from tasks.events.profiler import read_profile
 from tasks.policy import step
 
 
-@step(task_run_name="read_top_values {source}")
+@step(task_run_name="Read {source}")
 def read_top_values(contract: Contract, questions: Mapping[str, pl.Expr], source: str, top: int) -> Profile:
     """Stream one object or local file and count its most frequent values, without a warehouse."""
     with open_object(source) as file:

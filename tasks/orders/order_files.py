@@ -15,7 +15,7 @@ GROUP = "orders-daily/"
 """Name in the ledger in place of an export id. No export id has a slash."""
 
 
-@step(task_run_name="export_orders_range {start} {end}")
+@step(task_run_name="Export orders from {start} to {end}")
 def export_orders_range(start: date, end: date, *, allow_empty: bool = False) -> ExportReceipt:
     """Write the delivered orders of some days to one CSV below `ORDERS_OUTPUT_PREFIX`.
 

@@ -12,6 +12,6 @@ CREATE TABLE IF NOT EXISTS commerce_analytics.agg_shipments (
 COMMENT ON TABLE commerce_analytics.agg_shipments IS 'Late and undelivered shipments as of a date';
 COMMENT ON COLUMN commerce_analytics.agg_shipments.ingestion_date IS 'The as-of date';
 COMMENT ON COLUMN commerce_analytics.agg_shipments.tt_late_shipments
-IS 'Shipments sent 6 days or more after the order and not delivered';
+IS 'Late shipments: sent 6 days or more after the order and not delivered';
 COMMENT ON COLUMN commerce_analytics.agg_shipments.tt_undelivered_items
-IS 'Shipments neither sent nor delivered 15 days or more after the order';
+IS 'Undelivered items: neither sent nor delivered 15 days or more after the order';
