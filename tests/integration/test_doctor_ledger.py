@@ -313,3 +313,8 @@ def test_view_of_a_row_type_that_gained_a_column_is_no_finding(
     assert "things_marts.counts" in found.found
     apply_ddl(postgres, [THINGS], ["things_marts"], root)
     assert outcome_of(check_drift, schema_of(ready, root)) == "ok"
+
+
+def test_next_step_never_drops_a_table(ready: LedgerState, root: Path, postgres: Connection) -> None:
+    postgres.execute("ALTER TABLE things_marts.counts SET (autovacuum_enabled = off)")
+    assert "DROP" not in only(check_drift(schema_of(ready, root)), "problem").next_step

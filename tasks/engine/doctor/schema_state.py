@@ -90,7 +90,7 @@ def check_drift(state: SchemaState) -> Iterator[Finding]:
         problem(
             f"a difference that the DDL step refuses: {shown(text.strip().splitlines()[0], STATEMENT_LIMIT)}",
             "tables as the contracts and the files under sql/ describe them",
-            f"Correct the contract or the file, or write a migration with:\n{_statements_of(text)}",
+            _migration_step(text),
         )
         for text in plan.refused
     )
@@ -120,6 +120,15 @@ def _compare_texts(state: SchemaState, due: Sequence[WantedObject]) -> Iterator[
         "this role may not create schemas, so the doctor compared only the recorded texts, and not the tables",
         "Run the doctor with the DSN of the owner",
     )
+
+
+def _migration_step(text: str) -> str:
+    statements = _statements_of(text)
+    if "DROP TABLE" in statements:  # the table holds rows, so this is nothing to paste
+        return (
+            "Undo the change by hand, as by ALTER TABLE ... RESET (...). Do not drop the table, which holds rows"
+        )
+    return f"Correct the contract or the file, or write a migration with:\n{statements}"
 
 
 def _statements_of(text: str) -> str:
