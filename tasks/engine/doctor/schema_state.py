@@ -125,9 +125,7 @@ def _compare_texts(state: SchemaState, due: Sequence[WantedObject]) -> Iterator[
 def _migration_step(text: str) -> str:
     statements = _statements_of(text)
     if "DROP TABLE" in statements:  # the table holds rows, so this is nothing to paste
-        return (
-            "Undo the change by hand, as by ALTER TABLE ... RESET (...). Do not drop the table, which holds rows"
-        )
+        return "Undo the change by hand, as by ALTER TABLE ... RESET (...). Do not drop the table, which holds rows"
     return f"Correct the contract or the file, or write a migration with:\n{statements}"
 
 
