@@ -21,15 +21,12 @@ from prefect.exceptions import ObjectNotFound
 from prefect.types import SecretDict
 
 from deployments.alert_settings import AlertSettings, read_alerts
-from deployments.automations import AWAY, CRASH_SILENT_RUNS, ensure_automation
+from deployments.automations import AWAY, CRASH_SILENT_RUNS, TAG, ensure_automation
 from deployments.work_pools import POOLS
 from tasks import alerts
 
 PREFIX = "Tally: "
 WEBHOOK, EMAIL = "tally-alert-webhook", "tally-alert-email"
-TAG = "tally"
-"""Tag of all deployments. Alerts about runs consider only runs with this tag."""
-
 REMINDER = timedelta(days=1)
 """Time after which an alert about the same late data is repeated."""
 

@@ -10,6 +10,9 @@ from prefect.events.schemas.events import ResourceSpecification
 
 from tasks.run_summary import FailedName, StateName
 
+TAG = "tally"
+"""Tag of all deployments. Alerts about runs consider only runs with this tag."""
+
 ENDED = (*get_args(StateName), *get_args(FailedName), "TimedOut", "Cancelled", "Crashed")
 AWAY = (*ENDED, "Cancelling", "Scheduled", "AwaitingRetry", "AwaitingConcurrencySlot", "Paused", "Suspended")
 """Names of the states that end a run, or in which no process works on it. Such a run sends no heartbeat."""

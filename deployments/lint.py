@@ -34,6 +34,7 @@ from prefect.utilities.templating import find_placeholders
 from pydantic import BaseModel, ValidationError
 
 from deployments import work_pools
+from deployments.automations import TAG
 from deployments.lint_values import ACTIONS, references, secrets
 from deployments.work_pools import POOLS
 
@@ -110,6 +111,8 @@ def _deployment(deployment: Mapping[str, Any], at: str) -> Iterator[str]:
     yield from _work_pool(deployment.get("work_pool"), f"{at}.work_pool")
     yield from _concurrency(deployment.get("concurrency_limit"), f"{at}.concurrency_limit")
     yield from _schedules(deployment, at)
+    if TAG not in (deployment.get("tags") or ()):
+        yield f"{at}.tags: expected the tag {TAG}, so that alerts cover the runs, found {deployment.get('tags') or []}"
     given = deployment.get("parameters") or {}
     try:
         flow = flow_of(deployment)

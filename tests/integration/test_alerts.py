@@ -20,7 +20,8 @@ from prefect.states import Crashed, Failed, Pending, Running, Scheduled
 from sample_dataset import HEADER, THINGS, put, ready_connection
 
 from deployments.alert_settings import AlertSettings, read_alerts
-from deployments.alerts import EMAIL, PREFIX, TAG, WEBHOOK, all_alerts, register_alerts
+from deployments.alerts import EMAIL, PREFIX, WEBHOOK, all_alerts, register_alerts, wanted_automations
+from deployments.automations import TAG, definition_of
 from deployments.local.child_process import LOOPBACK, free_port
 from flows.backfill import backfill
 from flows.freshness import freshness
@@ -244,6 +245,8 @@ def test_a_second_registration_changes_nothing(client: SyncPrefectClient, receiv
     second = register_alerts(client, receivers)
     assert sum(line.endswith(": up to date") for line in second) == len(ALERTS)
     assert _automations(client) == before
+    wanted = {automation.name: definition_of(automation) for automation in wanted_automations(client, receivers)}
+    assert {name: definition_of(found) for name, found in before.items()}.items() <= wanted.items()
 
 
 def test_changed_settings_change_only_their_automations(client: SyncPrefectClient, receivers: dict[str, str]) -> None:

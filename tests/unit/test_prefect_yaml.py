@@ -46,6 +46,7 @@ pull:
 deployments:
   - name: sample-monthly
     entrypoint: sample_flows.monthly
+    tags: [tally, sample]
     parameters: {top: 5}
     concurrency_limit: {limit: 1, collision_strategy: ENQUEUE}
     schedules:
@@ -58,6 +59,7 @@ deployments:
         env: {LEVEL: "1"}
   - name: sample-profile
     entrypoint: sample_flows.profile
+    tags: [tally]
     work_pool: {name: tally-process}
 """
 
@@ -123,6 +125,8 @@ IMAGE_STEP = "build/0/prefect_docker.deployments.steps.build_docker_image"
         ),
         pytest.param(put(f"{IMAGE_STEP}/dockerfil", "x"), "dockerfil: expected one of", id="unknown-input-of-a-step"),
         pytest.param(put("push", [{"no.such.step": {}}]), "no.such.step is not a step", id="step-that-does-not-import"),
+        pytest.param(put(f"{MONTHLY}/tags", ["sample"]), "tags: expected the tag tally", id="no-tag-for-alerts"),
+        pytest.param(drop("deployments/1/tags"), "sample-profile.tags: expected the tag tally", id="no-tags"),
         pytest.param(put("pull", []), "pull: expected a step, found none", id="no-pull-step"),
         pytest.param(
             put("deployments/1/pull", []), "sample-profile.pull: expected a step", id="no-pull-step-of-its-own"
