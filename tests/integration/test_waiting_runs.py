@@ -60,8 +60,8 @@ def test_the_run_command_warns_and_runs_the_deployment(client: SyncPrefectClient
 
 def test_an_unknown_deployment_is_refused_with_the_known_names(client: SyncPrefectClient, deployment: UUID) -> None:
     del deployment
-    with pytest.raises(SystemExit, match=r"expected the name of a deployment: .*waiting.*found wating"):
-        command_of(client, "wating")
+    with pytest.raises(SystemExit, match=r"expected the name of a deployment: .*waiting.*found missing"):
+        command_of(client, "missing")
 
 
 def test_a_call_without_a_name_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
