@@ -12,11 +12,11 @@ import sys
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 
-from deployments.workers import warning_without_worker
+from tasks.doctor.pools import worker_advice
 
 
-def command_of(client: SyncPrefectClient, name: str) -> tuple[list[str], str | None]:
-    """Return the command that runs a deployment, and a warning if no worker of its pool is online.
+def command_of(client: SyncPrefectClient, name: str) -> tuple[list[str], str]:
+    """Return the command that runs a deployment, and what to do first if no worker of its pool is online.
 
     Raises:
         SystemExit: The server has no deployment with this name.
@@ -28,7 +28,7 @@ def command_of(client: SyncPrefectClient, name: str) -> tuple[list[str], str | N
             f"expected the name of a deployment: {', '.join(known) or 'none exists, run make deploy'}; found {name}"
         )
     flow = client.read_flow(found[0].flow_id).name
-    warning = warning_without_worker(client, found[0].work_pool_name) if found[0].work_pool_name else None
+    warning = worker_advice(client, found[0].work_pool_name) if found[0].work_pool_name else ""
     return [sys.executable, "-m", "prefect", "deployment", "run", f"{flow}/{name}", "--watch"], warning
 
 

@@ -8,7 +8,6 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 
 from deployments.run import command_of, main
-from deployments.workers import warning_without_worker
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -35,27 +34,18 @@ def deployment(client: SyncPrefectClient, pool: str) -> Iterator[UUID]:
     client.delete_deployment(created)
 
 
-def test_a_pool_without_a_worker_gives_the_command_that_starts_one(client: SyncPrefectClient, pool: str) -> None:
-    warning = warning_without_worker(client, pool)
-    assert warning is not None
-    assert "its runs wait" in warning
-    assert warning.endswith("prefect worker start --pool waiting-process --type process")
-
-
-def test_a_pool_with_a_live_worker_gives_no_warning(client: SyncPrefectClient, pool: str) -> None:
-    client.send_worker_heartbeat(pool, "worker", heartbeat_interval_seconds=30)
-    assert warning_without_worker(client, pool) is None
-
-
-def test_a_pool_that_does_not_exist_is_named(client: SyncPrefectClient) -> None:
-    assert "work pool no-such-pool does not exist" in str(warning_without_worker(client, "no-such-pool"))
-
-
 @pytest.mark.usefixtures("deployment")
 def test_the_run_command_warns_and_runs_the_deployment(client: SyncPrefectClient) -> None:
     command, warning = command_of(client, "waiting")
     assert command[-4:] == ["deployment", "run", "probe/waiting", "--watch"]
-    assert "no worker of work pool waiting-process" in str(warning)
+    assert "No worker of pool waiting-process is alive" in warning
+    assert "prefect worker start --pool waiting-process" in warning
+
+
+@pytest.mark.usefixtures("deployment")
+def test_the_run_command_does_not_warn_of_a_pool_with_a_live_worker(client: SyncPrefectClient, pool: str) -> None:
+    client.send_worker_heartbeat(pool, "worker", heartbeat_interval_seconds=30)
+    assert command_of(client, "waiting")[1] == ""
 
 
 def test_an_unknown_deployment_is_refused_with_the_known_names(client: SyncPrefectClient, deployment: UUID) -> None:
