@@ -139,15 +139,17 @@ def report_builds(
         exports: Exported files of the run.
     """
     with open_warehouse() as connection:
-        parts = [f"# {title}", *account_of(loads, rejections_of(connection, loads), exports)]
-    if unknown := sorted({f"`{shown(name)}`" for load in loads for name in load.unknown_columns}):
-        parts.append(f"Unknown columns: {', '.join(unknown)}.")
-    parts.append(
-        markdown_table(["table", "status", "rows written"], [(x.table, x.status, x.row_count) for x in builds])
-    )
+        account = list(account_of(loads, rejections_of(connection, loads), exports))
+    parts = [f"# {title}"]
     if warnings := [warning for build in builds for warning in build.warnings]:
         rows = [(x.table, x.name, x.broken_count, "; ".join(x.examples)) for x in warnings]
         parts.append(markdown_table(["table", "check failed", "rows", "for example"], rows))
+    parts.append(
+        markdown_table(["table", "status", "rows written"], [(x.table, x.status, x.row_count) for x in builds])
+    )
+    parts += account
+    if unknown := sorted({f"`{shown(name)}`" for load in loads for name in load.unknown_columns}):
+        parts.append(f"Unknown columns: {', '.join(unknown)}.")
     publish_markdown("\n\n".join(parts), key=key, description=title)
 
 
