@@ -164,6 +164,7 @@ def write_build(
     row_count: int,
     flow_run_id: str | None,
     inputs: Mapping[str, str] | None = None,
+    load_ids: Sequence[int] | None = None,
 ) -> None:
     """Record a build, in the transaction that writes its rows.
 
@@ -175,13 +176,14 @@ def write_build(
         row_count: Number of rows that were written.
         flow_run_id: The flow run of the build.
         inputs: A digest of each input, by name.
+        load_ids: Loads whose rows the build read, directly or through other tables.
     """
     connection.execute(
-        "INSERT INTO ledger.builds (table_name, partition, fingerprint, row_count, flow_run_id, inputs)"
-        " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (table_name, partition) DO UPDATE SET"
+        "INSERT INTO ledger.builds (table_name, partition, fingerprint, row_count, flow_run_id, inputs,"
+        " load_ids) VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (table_name, partition) DO UPDATE SET"
         " fingerprint = excluded.fingerprint, row_count = excluded.row_count, flow_run_id = excluded.flow_run_id,"
-        " inputs = excluded.inputs, built_at = DEFAULT",
-        [table, partition, fingerprint, row_count, flow_run_id, Jsonb(dict(inputs)) if inputs else None],
+        " inputs = excluded.inputs, load_ids = excluded.load_ids, built_at = DEFAULT",
+        [table, partition, fingerprint, row_count, flow_run_id, Jsonb(dict(inputs)) if inputs else None, load_ids],
     )
 
 
@@ -196,13 +198,30 @@ def find_export(connection: Connection, export_id: str, name: str) -> tuple[str,
 
 
 def write_export(
-    connection: Connection, export_id: str, receipt: ExportReceipt, fingerprint: str, flow_run_id: str | None
+    connection: Connection,
+    export_id: str,
+    receipt: ExportReceipt,
+    fingerprint: str,
+    flow_run_id: str | None,
+    *,
+    table: str | None = None,
+    load_ids: Sequence[int] | None = None,
 ) -> None:
-    """Record an export, after its object in S3 was verified."""
+    """Record an export, after its object in S3 was verified.
+
+    Args:
+        connection: In the transaction of the export.
+        export_id: Name of the export.
+        receipt: The exported object.
+        fingerprint: Digest of the content.
+        flow_run_id: The flow run of the export.
+        table: Exported table or query.
+        load_ids: Loads whose rows the export holds, if it reads staging tables.
+    """
     connection.execute(
         "INSERT INTO ledger.exports"
-        " (export_id, name, uri, source_version, row_count, size_bytes, sha256, as_of, fingerprint, flow_run_id)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        " (export_id, name, uri, source_version, row_count, size_bytes, sha256, as_of, fingerprint, flow_run_id,"
+        " table_name, load_ids) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             export_id,
             receipt.name,
@@ -214,6 +233,8 @@ def write_export(
             receipt.as_of,
             fingerprint,
             flow_run_id,
+            table,
+            load_ids,
         ],
     )
 

@@ -149,10 +149,10 @@ def _answer(case: Case, rows: Rows, connection: Connection) -> tuple[list[Row], 
         columns = tuple(column.name for column in described)
         if rows.columns != columns:
             raise CaseError(f"{where}: expected the query's columns {columns} in the header, found {rows.columns}")
-        connection.execute("ALTER TABLE expected ADD line_number bigint GENERATED ALWAYS AS IDENTITY")
+        connection.execute("ALTER TABLE expected ADD case_line bigint GENERATED ALWAYS AS IDENTITY")
         _copy(connection, "expected", rows)
     selected = sql.SQL("SELECT {} FROM {}")
-    by_line = selected.format(_identifiers(columns), sql.Identifier("expected")) + sql.SQL(" ORDER BY line_number")
+    by_line = selected.format(_identifiers(columns), sql.Identifier("expected")) + sql.SQL(" ORDER BY case_line")
     expected = connection.execute(by_line).fetchall()
     if not table.text("table.sql"):
         return expected, read_query(connection, table, case.parameters)

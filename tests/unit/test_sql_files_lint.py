@@ -8,8 +8,9 @@ import pytest
 from sqlfluff.core import FluffConfig, Linter
 
 from tasks.engine.build.ddl_statements import check_ddl, statements_of
-from tasks.engine.build.sql_files import FILES, HEADER_KEYS, OPTIONAL_KEYS, ROOT, SqlTable, sql_table
+from tasks.engine.build.sql_files import FILES, HEADER_KEYS, OPTIONAL_KEYS, ROOT, TRACE, SqlTable, sql_table
 from tasks.engine.errors import SqlFileError
+from tasks.engine.explain.traces import trace_errors, written_trace
 from tasks.engine.schema.rebuilds import rebuild_errors
 
 REQUIRED = {
@@ -123,6 +124,20 @@ def ddl_errors(table: SqlTable) -> Iterator[str]:
         yield str(error)
 
 
+def trace_file_errors(table: SqlTable) -> Iterator[str]:
+    """Every row of a built table must be explained, by its key or by `trace.sql`."""
+    if table.text(TRACE) and not table.is_built:
+        yield "expected a table.sql and a query.sql beside trace.sql"
+    elif table.is_built and not (table.is_shared and not table.reads):
+        yield from trace_errors(table, table.folder.parents[1])
+    trace = written_trace(table)
+    for step in trace.steps if trace else ():
+        yield from select_errors(step.select)
+        yield from value_errors(step.select)
+        if not re.search(rf"\bFROM\s+{re.escape(step.source)}\b", step.select):
+            yield f"expected the rows of {step.source}, found a SELECT of another table"
+
+
 def check_errors(text: str) -> Iterator[str]:
     if not re.match(r"-- (?:fail|warn): \S", text):
         yield "expected `-- fail: name` or `-- warn: name` in the first line"
@@ -150,7 +165,9 @@ def errors(table: SqlTable) -> list[str]:
     if not any(map(table.text, FILES)):
         found.append(f"{table.name}: expected one of {FILES}")
     found += [
-        f"{table.name}: expected only {FILES}, found {p.name}" for p in table.folder.iterdir() if p.name not in FILES
+        f"{table.name}: expected only {FILES}, found {p.name}"
+        for p in table.folder.iterdir()
+        if p.name not in (*FILES, TRACE)
     ]
     for file in filter(table.text, FILES):
         text = table.text(file)
@@ -167,6 +184,7 @@ def errors(table: SqlTable) -> list[str]:
             rules.append(value_errors(text))
         found += [f"{table.name}/{file}: {error}" for rule in rules for error in rule]
     found += [f"{table.name}/query.sql: {error}" for error in disposition_errors(table)]
+    found += [f"{table.name}/{TRACE}: {error}" for error in trace_file_errors(table)]
     found += [f"{table.name}/table.sql: {error}" for error in rebuild_lines(table)]
     return found
 
@@ -213,7 +231,16 @@ SELECT sales.day FROM shop.sales WHERE sales.day = %(day)s AND sales.order_count
 -- warn: no day has many
 SELECT sales.day FROM shop.sales WHERE sales.order_count > 1000;
 """
-GOOD = {"table.sql": TABLE, "query.sql": QUERY, "checks.sql": CHECKS}
+TRACED = """\
+-- from: shop.orders
+SELECT
+    orders.tableoid,
+    orders.ctid,
+    orders AS source_row
+FROM shop.orders
+WHERE orders.day = %(day)s;
+"""
+GOOD = {"table.sql": TABLE, "query.sql": QUERY, "checks.sql": CHECKS, TRACE: TRACED}
 AFFECTED_KEYS = """\
 -- grain: one day of a file
 -- sources: shop.orders
@@ -282,6 +309,16 @@ def test_sound_files_have_no_errors(tmp_path: Path) -> None:
         ("query.sql", "= %(day)s AND", "= %(day)s AND sold.day < 'yesterday'::date AND", "found 'yesterday'::"),
         ("query.sql", "= %(day)s AND", "= %(day)s AND random() < 1 AND", "found random("),
         ("checks.sql", "sales.order_count = 0", "sales.day > current_date", "found current_date"),
+        (TRACE, TRACED, "", "the table reads shop.orders, shop.customers, so its key alone does not tell"),
+        (TRACE, "-- from: shop.orders\n", "", "expected `-- from: schema.table` or `-- computed: reason`"),
+        (
+            TRACE,
+            "orders AS source_row",
+            "orders.day",
+            "expected SELECT x.tableoid, x.ctid, x AS source_row",
+        ),
+        (TRACE, "FROM shop.orders", "FROM shop.customers AS orders", "found a SELECT of another table"),
+        (TRACE, "= %(day)s", "< now()", "found now("),
         ("checks.sql", "%(day)s", "%(month)s", "expected parameters of the query, ['day', 'word'], found ['month']"),
         ("checks.sql", "> 1000", "% 2 = 0", "found a lone %"),
         ("checks.sql", "-- fail: no day is without orders", "SELECT 1;\n-- fail: orders", "in the first line"),

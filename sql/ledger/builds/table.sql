@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS ledger.builds (
     flow_run_id uuid,
     built_at timestamptz NOT NULL DEFAULT now(),
     inputs jsonb,
+    load_ids bigint[],
     CONSTRAINT builds_table_name_partition_pk PRIMARY KEY (table_name, partition)
 );
 
@@ -23,3 +24,5 @@ COMMENT ON COLUMN ledger.builds.flow_run_id IS 'Flow run that built the table';
 COMMENT ON COLUMN ledger.builds.built_at IS 'When the table was built';
 COMMENT ON COLUMN ledger.builds.inputs
 IS 'Digest of each input by name: SQL files, parameters, datasets and tables; null in entries of older versions';
+COMMENT ON COLUMN ledger.builds.load_ids
+IS 'Loads whose rows the build read, directly or through other tables; null in entries of older versions';

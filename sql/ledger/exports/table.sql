@@ -15,6 +15,8 @@ CREATE TABLE IF NOT EXISTS ledger.exports (
     fingerprint text NOT NULL,
     flow_run_id uuid,
     exported_at timestamptz NOT NULL DEFAULT now(),
+    table_name text,
+    load_ids bigint[],
     CONSTRAINT exports_entry_id_pk PRIMARY KEY (entry_id)
 );
 
@@ -33,3 +35,7 @@ COMMENT ON COLUMN ledger.exports.as_of IS 'As-of date of the rows; null if they 
 COMMENT ON COLUMN ledger.exports.fingerprint IS 'Digest of the query and the data that were exported';
 COMMENT ON COLUMN ledger.exports.flow_run_id IS 'Flow run that exported the object';
 COMMENT ON COLUMN ledger.exports.exported_at IS 'When the object was exported';
+COMMENT ON COLUMN ledger.exports.table_name
+IS 'Table or query that was exported, as schema.table; null for a page and in entries of older versions';
+COMMENT ON COLUMN ledger.exports.load_ids
+IS 'Loads whose rows the export holds, if it reads staging tables; null for a built table, whose builds name the loads';

@@ -12,7 +12,15 @@ from psycopg import sql
 
 from tasks.contracts import Contract
 from tasks.engine import ledger
-from tasks.engine.build.build_inputs import Inputs, Recipe, fingerprint_of, read_state, recipes_of, wanted_inputs
+from tasks.engine.build.build_inputs import (
+    BuildState,
+    Inputs,
+    Recipe,
+    fingerprint_of,
+    read_state,
+    recipes_of,
+    wanted_inputs,
+)
 from tasks.engine.build.combinations import refuse_combinations
 from tasks.engine.build.dispositions import write_affected_keys, write_query
 from tasks.engine.build.sql_files import ROOT, SqlTable
@@ -84,13 +92,32 @@ def build_tables(
             results = run_checks(connection, table, parameters)
             refuse_failed(results)
             name = fingerprint_of(inputs)
-            ledger.write_build(connection, table.name, entry, name, row_count, flow_run_id, inputs)
+            read = _loads_read(connection, recipe, entry, state)
+            ledger.write_build(connection, table.name, entry, name, row_count, flow_run_id, inputs, read)
             seconds = time.monotonic() - started
             receipts[table.name] = BuildReceipt(
                 table.name, partition, "built", row_count, seconds, tuple(results), loads, name
             )
     whole = {recipe.table.name: recipe.table.is_whole for recipe in recipes}
     return [replace(receipt, is_whole=whole[name]) for name, receipt in receipts.items() if receipt]
+
+
+def _loads_read(connection: Connection, recipe: Recipe, entry: str, state: BuildState) -> list[int]:
+    """The ids of the loads whose rows a build reads, from staging tables or through tables that were built before."""
+    datasets = {name: state.loads.get(name, {}) for name in recipe.read_datasets}
+    own = {
+        load
+        for parts in datasets.values()
+        for name, ids in parts.items()
+        if entry in ("", name) or not name
+        for load in ids
+    }
+    rows = connection.execute(
+        "SELECT DISTINCT unnest(load_ids) FROM ledger.builds WHERE table_name = ANY(%s)"
+        " AND (%s = '' OR partition IN (%s, ''))",
+        [[source.name for source in recipe.sources], entry, entry],
+    )
+    return sorted(own | {int(load) for (load,) in rows})
 
 
 @contextmanager

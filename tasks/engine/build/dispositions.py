@@ -46,6 +46,12 @@ def write_affected_keys(connection: Connection, table: SqlTable, parameters: Par
         connection.execute(sql.SQL("ANALYZE {}").format(affected))
 
 
+def empty_affected_keys(connection: Connection, table: SqlTable) -> None:
+    """Create the temporary table that the query of a merge joins, without rows; ignore other dispositions."""
+    if table.disposition.kind == "merge":
+        _temporary(connection, table, "affected", table.disposition.columns)
+
+
 def write_query(connection: Connection, table: SqlTable, parameters: Parameters) -> int:
     """Write the rows of a table's query as its header says.
 

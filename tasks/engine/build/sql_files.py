@@ -21,6 +21,9 @@ from tasks.engine.errors import SqlFileError
 
 ROOT = Path(__file__).parents[3] / "sql"
 FILES = ("table.sql", "query.sql", "affected_keys.sql", "checks.sql")
+TRACE = "trace.sql"
+"""Selects the rows that a row derives from; see `tasks.engine.explain.traces`. A change does not make builds due."""
+
 HEADER_KEYS = ("grain", "key", "parameters", "sources", "write disposition", "rules")
 OPTIONAL_KEYS = ("access", "rebuild", "not personal")
 """`access: loader` in a `table.sql` gives analysts no access; with `access: owner` the loader can only read the table.
@@ -268,6 +271,6 @@ def tables_of(schema: str, root: Path = ROOT) -> list[SqlTable]:
 def sql_digest(schemas: Iterable[str], root: Path = ROOT) -> str:
     """Digest of the SQL of some schemas; a change in any file changes the digest."""
     digest = hashlib.sha256()
-    for path in sorted(path for schema in schemas for path in (root / schema).glob("*/*.sql")):
+    for path in sorted(path for schema in schemas for path in (root / schema).glob("*/*.sql") if path.name in FILES):
         digest.update(f"{path.relative_to(root).as_posix()}\0{path.read_text(encoding='utf-8')}\0".encode())
     return digest.hexdigest()

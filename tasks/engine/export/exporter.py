@@ -30,6 +30,8 @@ class Export:
         parameters: Values of the query's parameters.
         fingerprint: Digest of the content: an export with the same fingerprint is skipped. None: never skip.
         as_of: As-of date of the content; None without a date.
+        table: Exported table or query; None for a page.
+        load_ids: Loads whose rows the export holds, if it reads staging tables.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Export:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str | None = None
     as_of: date | None = None
+    table: str | None = None
+    load_ids: tuple[int, ...] | None = None
 
     @property
     def file_name(self) -> str:
@@ -69,7 +73,7 @@ def export_of_table(connection: Connection, table: SqlTable, as_of: date | None 
         [table.name, as_of, str(as_of)],
     )
     digest = hashlib.sha256("\0".join(f"{partition} {built}" for partition, built in builds).encode())
-    return Export(table.name.split(".")[1], query, fingerprint=digest.hexdigest(), as_of=as_of)
+    return Export(table.name.split(".")[1], query, fingerprint=digest.hexdigest(), as_of=as_of, table=table.name)
 
 
 def export_of_page(name: str, page: str, as_of: date) -> Export:
@@ -94,7 +98,10 @@ def export_of_query(
     if loads is not None:
         parts = [table.text("query.sql"), json.dumps(parameters, default=str, sort_keys=True), *map(str, loads)]
         fingerprint = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-    return Export(name or table.name.split(".")[1], table.query, parameters, fingerprint)
+    read = None if loads is None else tuple(loads)
+    return Export(
+        name or table.name.split(".")[1], table.query, parameters, fingerprint, table=table.name, load_ids=read
+    )
 
 
 def write_exports(
@@ -179,7 +186,15 @@ def _written(
 ) -> ExportReceipt:
     """Write a file, and record it in the ledger."""
     receipt = _write(connection, lake, export, key)
-    ledger.write_export(connection, export_id, receipt, export.fingerprint or "", flow_run_id)
+    ledger.write_export(
+        connection,
+        export_id,
+        receipt,
+        export.fingerprint or "",
+        flow_run_id,
+        table=export.table,
+        load_ids=export.load_ids and list(export.load_ids),
+    )
     return receipt
 
 

@@ -1,0 +1,7 @@
+-- from: orders_core.latest_orders
+SELECT
+    latest_orders.tableoid,
+    latest_orders.ctid,
+    latest_orders AS source_row
+FROM orders_core.latest_orders
+WHERE latest_orders.user_id = %(user_id)s;

@@ -1,0 +1,1 @@
+-- computed: the calendar holds every day between the earliest and the latest date of the facts, whatever rows use it.

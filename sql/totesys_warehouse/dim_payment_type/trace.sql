@@ -1,0 +1,9 @@
+-- from: totesys_core.origins
+SELECT
+    origins.tableoid,
+    origins.ctid,
+    origins AS source_row
+FROM totesys_core.origins
+WHERE origins.source_table = 'payment_type' AND origins.source_id = %(payment_type_id)s
+ORDER BY origins.load_id DESC
+LIMIT 1;
