@@ -21,7 +21,7 @@ SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 # The whole files of integration tests that `make test-fast` runs, besides the unit tests.
 FAST := $(addprefix tests/integration/,test_loader.py test_builder_merges.py test_exporter.py test_migrations.py)
 
-.PHONY: help install demo test test-fast test-random check dictionary bench bench-peers mutants up down status doctor deploy worker lock
+.PHONY: help install demo test test-fast test-random check explain dictionary bench bench-peers mutants up down status doctor deploy worker lock
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -70,6 +70,9 @@ check: install ## Check types, style, spelling, SQL, prefect.yaml, the CloudForm
 
 dictionary: install ## Write the data dictionary, docs/tables.md and docs/tables.html
 	$(BIN)/python -m deployments.dictionary
+
+explain: install ## Print where a row comes from: TABLE=schema.table KEY="column=value ...", or TABLE=s3://bucket/key[:line]
+	@$(BIN)/python -m flows.explain $(TABLE) $(KEY)
 
 bench: install ## Compare the speed of a load with psql's \copy
 	$(BIN)/python -m benchmarks.load
