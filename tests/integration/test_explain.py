@@ -197,6 +197,18 @@ def test_table_whose_key_is_computed_needs_a_trace(postgres: Connection, root: P
     ]
 
 
+def test_sensitive_values_are_masked_in_answers_and_refusals(postgres: Connection, root: Path) -> None:
+    run(postgres, root)
+    secret = replace(THINGS, columns=(replace(THINGS.columns[0], sensitive=True), THINGS.columns[1]))
+    key = {"month": "2021-04-01", "name": "ab"}
+    assert explain_row(postgres, "marts.names", key, [secret], root).key == {"month": "2021-04-01", "name": "…"}
+    with pytest.raises(
+        ParameterError, match="with name=…, found no row.*for example month=2021-04-01 name=…"
+    ) as caught:
+        explain_row(postgres, "marts.names", {"name": "zz"}, [secret], root)
+    assert not {"zz", "ab", "ad"} & set(str(caught.value).replace("=", " ").split())
+
+
 # From an object
 
 

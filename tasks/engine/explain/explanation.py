@@ -109,7 +109,7 @@ def sensitive_columns(name: str, contracts: Mapping[str, Contract], root: Path =
     """Return the names of the sensitive columns of the staging tables that a table derives from."""
     roots = roots_of(tables_in_order(root), contracts).get(name, {name})
     columns = [column for table in roots if table in contracts for column in contracts[table].columns]
-    return {column.name for column in columns if getattr(column, "sensitive", False)}
+    return {column.name for column in columns if column.sensitive}
 
 
 def _check_table(connection: Connection, name: str, contracts: Mapping[str, Contract], root: Path) -> None:
