@@ -107,7 +107,7 @@ def test_unknown_pipeline_has_no_files(capsys: pytest.CaptureFixture[str]) -> No
 def without_deployments(text: str, names: list[str]) -> str:
     """A prefect.yaml without the deployments that have a pipeline's tag, with the comments that precede them."""
     head, *entries = re.split(r"(?m)^(?=(?:  #.*\n)*  - name: )", text)
-    tagged = re.compile(rf"(?m)^    tags: \[({'|'.join(names)})[],]")
+    tagged = re.compile(rf"(?m)^    tags: \[.*\b({'|'.join(names)})\b.*\]")
     return head + "".join(entry for entry in entries if not tagged.search(entry))
 
 
