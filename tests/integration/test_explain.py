@@ -203,7 +203,7 @@ def test_sensitive_values_are_masked_in_answers_and_refusals(postgres: Connectio
     key = {"month": "2021-04-01", "name": "ab"}
     assert explain_row(postgres, "marts.names", key, [secret], root).key == {"month": "2021-04-01", "name": "…"}
     with pytest.raises(
-        ParameterError, match="with name=…, found no row.*for example month=2021-04-01 name=…"
+        ParameterError, match=r"with name=…, found no row.*for example month=2021-04-01 name=…"
     ) as caught:
         explain_row(postgres, "marts.names", {"name": "zz"}, [secret], root)
     assert not {"zz", "ab", "ad"} & set(str(caught.value).replace("=", " ").split())

@@ -125,7 +125,8 @@ def _check_table(connection: Connection, name: str, contracts: Mapping[str, Cont
         )
     built = [each.name for each in tables_in_order(root).values() if each.is_built]
     names = [each for each in sorted([*contracts, *built]) if columns_of(connection, each)]
-    raise ParameterError(f"expected the name of an existing table, found {shown(name)}. Tables: {', '.join(names)}")
+    hint = f"Tables: {', '.join(names)}" if names else "No table exists yet: run a pipeline first"
+    raise ParameterError(f"expected the name of an existing table, found {shown(name)}. {hint}")
 
 
 def _rows(connection: Connection, name: str, key: Mapping[str, str]) -> sql.Composed:
