@@ -67,12 +67,13 @@ check: install ## Check types, style, spelling, SQL, prefect.yaml, the CloudForm
 	$(BIN)/codespell
 	$(BIN)/python -m deployments.lint
 	$(BIN)/cfn-lint deployments/aws/*.yaml
+	$(BIN)/python -m deployments.dictionary --check
 
 dictionary: install ## Write the data dictionary, docs/tables.md and docs/tables.html
 	$(BIN)/python -m deployments.dictionary
 
 explain: install ## Print where a row comes from: TABLE=schema.table KEY="column=value ...", or TABLE=s3://bucket/key[:line]
-	@$(BIN)/python -m flows.explain $(TABLE) $(KEY)
+	@$(WITH) $(BIN)/python -m flows.explain $(TABLE) $(KEY)
 
 bench: install ## Compare the speed of a load with psql's \copy
 	$(BIN)/python -m benchmarks.load

@@ -100,9 +100,7 @@ def _schemas(connection: Connection, names: Sequence[str], datasets: dict[str, C
 
 def _relation(relation: Relation, contract: Contract | None, root: Path) -> str:
     columns = relation.columns.values()
-    sensitive = (
-        {column.name for column in contract.columns if getattr(column, "sensitive", False)} if contract else set()
-    )
+    sensitive = {column.name for column in contract.columns if column.sensitive} if contract else set()
     table = _view(columns) if relation.is_view else _table(columns, sensitive)
     facts = _facts(relation.name, contract, root)
     return "\n".join([f"### `{relation.name}`\n", f"{_cell(relation.comment)}\n", *facts, *table, ""])

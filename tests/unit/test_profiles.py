@@ -20,7 +20,7 @@ def printed(*command: str) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("target", ["deploy", "doctor", "status", "worker"])
+@pytest.mark.parametrize("target", ["deploy", "doctor", "explain", "status", "worker"])
 def test_profile_gives_the_command_its_variables(target: str) -> None:
     line = printed("make", "--dry-run", "PROFILE=production", target).splitlines()[-1]
     assert line.startswith(".venv/bin/dotenv --file deployments/production.env run -- .venv/bin/")
