@@ -30,8 +30,13 @@ DOCUMENTS = (
 PIPELINES = sorted({contract.pipeline for contract in catalog.contracts().values()})
 LINES_OF_README = 150
 SHELL = ("", "sh", "bash", "shell", "console")
-FILES_OF_A_TABLE = ("table.sql", "query.sql", "affected_keys.sql", "checks.sql")
+FILES_OF_A_TABLE = ("table.sql", "query.sql", "affected_keys.sql", "checks.sql", "trace.sql")
 SOURCES = (".py", ".sql", ".sh", ".md", ".toml", ".yaml", ".lock")
+
+
+@cache
+def parsed(text: str) -> list[Token]:
+    return MarkdownIt("commonmark").enable("table").parse(text)
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Document:
 
     def tokens(self, *kinds: str) -> Iterator[Token]:
         """The parts of some kinds, with those inside of paragraphs and cells."""
-        for token in MarkdownIt("commonmark").enable("table").parse(self.text):
+        for token in parsed(self.text):
             yield from (part for part in (token, *(token.children or ())) if part.type in kinds)
 
     def commands(self) -> Iterator[list[str]]:
