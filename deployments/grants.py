@@ -162,6 +162,7 @@ def apply_grants(connection: Connection, pipeline_names: Sequence[str], loader: 
     """
     statements = grants_sql(pipeline_names, loader, analyst)
     known = pipelines()
+    apply_ddl(connection, [], [])  # the ledger, also if the project has no pipeline
     for name in pipeline_names or known:
         apply_ddl(connection, known[name].contracts, known[name].schemas)
     with errors_at("grants"), connection.transaction():
