@@ -202,17 +202,16 @@ def figures_of(connection: Connection, table: SqlTable, as_of: date, chart: Char
         row = cursor.execute(query, [as_of]).fetchone() or {}
     comments = connection.execute(
         "SELECT attname, col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = to_regclass(%s)"
-        " UNION ALL SELECT NULL, obj_description(to_regclass(%s), 'pg_class')",
+        " UNION ALL SELECT '', obj_description(to_regclass(%s), 'pg_class')",
         [table.name, table.name],
     )
-    meanings: dict[str | None, str | None] = dict(comments.fetchall())
-    heading = meanings.pop(None) or table.name
+    meanings = {str(name or ""): str(comment or name or table.name) for name, comment in comments}
     drawn = {name: found[1] for name in row if chart and (found := re.fullmatch(chart.columns, name))}
     # A comment begins with the heading of the column; its explanation follows a colon or a semicolon.
-    headings = {name: [*re.split("[:;] ", comment or name, maxsplit=1), ""][:2] for name, comment in meanings.items()}
+    headings = {name: [*re.split("[:;] ", comment, maxsplit=1), ""][:2] for name, comment in meanings.items()}
     listed = [(headings[name][0], _shown(row[name]), headings[name][1]) for name in row if name not in (key, *drawn)]
     values = [(label, row[name]) for name, label in drawn.items() if row[name] is not None]
-    yield f"## {heading}"
+    yield f"## {meanings['']}"
     if listed:
         yield markdown_table(["figure", "value", "meaning"], listed)
     if chart and values:
