@@ -98,7 +98,8 @@ def test_expected_check_that_is_not_broken_fails(tmp_path: Path, connection: Con
 
 def test_broken_check_that_is_not_expected_fails(tmp_path: Path, connection: Connection) -> None:
     content = {key: value for key, value in GOOD.items() if key != "expect"} | {"broken checks": []}
-    with pytest.raises(AssertionError, match=rf"(?s)found \[\('fail', '{COUNTED}', 1\)\].*counted_count 0, staged_count 3"):
+    found = rf"(?s)found \[\('fail', '{COUNTED}', 1\)\].*counted_count 0, staged_count 3"
+    with pytest.raises(AssertionError, match=found):
         run(write_case(tmp_path, COUNTS, content), connection)
 
 
