@@ -141,7 +141,8 @@ def read_relations(
         names: Addresses, `schema.table`.
         rename: Function to apply to every text that may name a schema.
     """
-    found = {row[0]: row for row in connection.execute(_RELATIONS, [list(names)])}
+    names = list(names)
+    found = {row[0]: row for row in connection.execute(_RELATIONS, [names])} if names else {}
     relations = {
         oid: Relation(rename(name), kind, options, _renamed(comment, rename), _renamed(definition, rename))
         for oid, name, kind, options, comment, definition in found.values()
@@ -168,7 +169,7 @@ def read_relations(
 
 def dependent_views(connection: Connection, names: Sequence[str]) -> list[str]:
     """Views that read some tables or views, directly or through others; each after the views that it reads."""
-    return [str(row[0]) for row in connection.execute(_DEPENDENTS, [list(names)])]
+    return [str(row[0]) for row in connection.execute(_DEPENDENTS, [list(names)])] if names else []
 
 
 def other_dependents(connection: Connection, table: str) -> list[str]:
@@ -192,7 +193,7 @@ def other_dependents(connection: Connection, table: str) -> list[str]:
 
 
 def _rows(connection: Connection, query: str, oids: list[int]) -> list[tuple[Any, ...]]:
-    return connection.execute(query.encode(), [oids]).fetchall()
+    return connection.execute(query.encode(), [oids]).fetchall() if oids else []
 
 
 def _renamed(text: str | None, rename: Callable[[str], str]) -> str | None:
