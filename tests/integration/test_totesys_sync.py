@@ -20,6 +20,7 @@ from tasks.contracts.totesys_source import TOTESYS_SOURCE
 from tasks.engine.errors import BalanceError, LakeSetupError, ObjectExistsError, PartitionBusyError
 from tasks.engine.lake.client import StoredObject
 from tasks.engine.receipts import Freshness, SyncReceipt
+from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.sync.run_store import RunStore
 from tasks.engine.sync.runs import one_at_a_time
 from tasks.engine.warehouse import locks
@@ -311,7 +312,9 @@ def test_store_that_was_not_set_up_fails_before_any_work(stores: Stores, warehou
 
 
 @pytest.mark.usefixtures("stores")
-def test_only_a_change_that_is_overdue_makes_the_warehouse_stale(source: Source) -> None:
+def test_only_a_change_that_is_overdue_makes_the_warehouse_stale(source: Source, warehouse: Connection) -> None:
+    apply_ddl(warehouse, [], [])  # as the flow does at its start
+
     def change(minutes: int) -> None:
         at = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=minutes)
         source.execute("UPDATE staff SET first_name = first_name || '.', last_updated = %s WHERE staff_id = 1", [at])
