@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
-from tasks.engine.export.charts import column_chart
+from tasks.engine.export.column_charts import column_chart
 from tasks.engine.quoting import shown
 from tasks.engine.status.facts import DatasetFacts, Schedule
 from tasks.engine.status.problems import LABELS, Problem, spelt

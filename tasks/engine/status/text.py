@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
-from tasks.engine.export.charts import column_chart, svg_image
+from tasks.engine.export.column_charts import column_chart, svg_image
 from tasks.engine.quoting import printable, shown
 from tasks.engine.status.page import MARKS
 from tasks.engine.status.problems import LABELS, spelt
