@@ -21,7 +21,7 @@ python -m flows.explain TABLE COLUMN=VALUE ...   such as shop_marts.sales day=20
 python -m flows.explain s3://BUCKET/KEY[:LINE]"""
 
 
-@step(task_run_name="report_explanation {target}")
+@step(task_run_name="Explain {target}")
 def report_explanation(target: str, key: Mapping[str, str]) -> list[Section]:
     """Explain a row of a table, or an object, and publish the explanation.
 

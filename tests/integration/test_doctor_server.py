@@ -258,6 +258,8 @@ def test_image_of_another_version_is_a_problem(client: SyncPrefectClient) -> Non
 @pytest.fixture
 def limit(client: SyncPrefectClient) -> Iterator[str]:
     assert "does not exist" in only(check_limits(server(client)), "problem").found
+    for run in client.read_flow_runs():  # runs that other tests left on the server
+        client.delete_flow_run(run.id)
     client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name="warehouse", limit=4))
     yield "warehouse"
     client.delete_global_concurrency_limit_by_name("warehouse")

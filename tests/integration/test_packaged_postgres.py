@@ -133,7 +133,7 @@ def test_ddl_step_creates_widens_and_refuses_on_the_oldest_version() -> None:
     narrower = replace(THINGS, columns=(Column("x", INTEGER, "X."), *wider.columns[1:]), indexes=wider.indexes)
     with ready_connection(first) as opened:
         load(opened, put(b"x,y\n1998,1.25\n"), contract=first, settings=STRICT)
-        assert apply_ddl(opened, [wider], []) == [THINGS.table]
+        assert apply_ddl(opened, [wider], []) == [THINGS.table, THINGS.ingested]
         load(opened, put(b"x,y,z\n4294967296,1.2555,a\n", "2021/05/things.csv", "2021-05"), contract=wider)
         rows = opened.execute("SELECT x, y::text, z FROM things_staging.things ORDER BY 1").fetchall()
         assert rows == [(1998, "1.2500", None), (4294967296, "1.2555", "a")]

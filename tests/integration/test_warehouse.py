@@ -228,13 +228,16 @@ def test_staging_table_is_what_its_contract_says(postgres: Connection) -> None:
         ("load_id", "bigint", True),
         *((column.name, column.type.postgres.replace("timestamptz", "timestamp with time zone"), not column.nullable)
           for column in VISITS.columns),
+        ("line_number", "bigint", False),
     ]  # fmt: skip
     comments = postgres.execute(
         "SELECT col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 2"
         " ORDER BY attnum",
         [VISITS.table],
     )
-    assert [text for (text,) in comments] == [column.description for column in VISITS.columns]
+    *described, line = [text for (text,) in comments]
+    assert described == [column.description for column in VISITS.columns]
+    assert line.startswith("Line of the object")
     assert postgres.execute("SELECT obj_description(%s::regclass)", [VISITS.table]).fetchone() == (VISITS.description,)
 
 

@@ -2,6 +2,7 @@
 -- key: source_table, source_id, last_updated, load_id
 -- sources: none
 -- write disposition: append
+-- access: loader
 CREATE TABLE IF NOT EXISTS totesys_core.origins (
     source_table text NOT NULL,
     source_id integer NOT NULL,
