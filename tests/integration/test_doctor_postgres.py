@@ -189,8 +189,13 @@ def test_database_without_writes_is_reported(database: str) -> None:
         assert outcome_of(check_is_primary, warehouse) == "ok"
         name = sql.Identifier(warehouse.connection.info.dbname)
         warehouse.connection.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
-        assert "somebody stopped writes" in only(check_is_primary(warehouse), "warning").expected
-        warehouse.connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(name))
+        found = only(check_is_primary(warehouse), "warning")
+    assert "somebody stopped writes" in found.expected
+    with psycopg.connect(database, autocommit=True) as session:  # a session whose writes the setting refuses
+        for statement in found.next_step.splitlines()[1:]:
+            session.execute(statement.encode())
+    with opened(database) as warehouse:
+        assert outcome_of(check_is_primary, warehouse) == "ok"
 
 
 def test_standby_is_a_problem(folder: Path) -> None:
@@ -248,9 +253,9 @@ def test_too_few_connections_are_reported(bad_server: Postgres, good_server: Pos
         with opened(bad_server.dsn) as warehouse:
             of_role, of_database, _ = check_connections(warehouse)
         assert "the role may have 3 connections" in of_role.found
-        assert of_database.next_step == 'ALTER DATABASE "tally" CONNECTION LIMIT -1;'
+        assert of_database.next_step.endswith('\nALTER DATABASE "tally" CONNECTION LIMIT -1;')
         administrator.execute("ALTER ROLE tally CONNECTION LIMIT -1")
-        administrator.execute(of_database.next_step.encode())
+        administrator.execute(of_database.next_step.partition("\n")[2].encode())
         with opened(bad_server.dsn) as warehouse, pytest.MonkeyPatch.context() as patch:
             patch.setattr("tasks.engine.doctor.warehouse_server.MOST_CONNECTIONS_USED", 0.001)
             assert "a full server refuses runs" in only(check_connections(warehouse), "warning").expected

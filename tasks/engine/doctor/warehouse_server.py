@@ -90,7 +90,9 @@ def check_is_primary(warehouse: Warehouse) -> Iterator[Finding]:
         yield warning(
             "default_transaction_read_only is on for this role or this database",
             "off: somebody stopped writes on purpose. Runs of Tally ignore the setting and still write",
-            "Find out who set it, or reset it:\nALTER ROLE CURRENT_USER RESET default_transaction_read_only;",
+            "Find out who set it. To reset it:\nSET default_transaction_read_only = off;\n"
+            "ALTER ROLE CURRENT_USER RESET default_transaction_read_only;\n"
+            f"ALTER DATABASE {_database(warehouse)} RESET default_transaction_read_only;",
         )
     else:
         yield ok("the server takes writes")
@@ -154,12 +156,12 @@ def check_connections(warehouse: Warehouse) -> Iterator[Finding]:
             " (SELECT datconnlimit FROM pg_database WHERE datname = current_database())"
         )
     )
-    for limit, what, name in ((of_role, "ROLE", "CURRENT_USER"), (of_database, "DATABASE", _database(warehouse))):
+    for limit, what, name in ((of_role, "ROLE", _role(warehouse)), (of_database, "DATABASE", _database(warehouse))):
         if 0 <= limit < FEWEST_CONNECTIONS:
             yield problem(
                 f"the {what.lower()} may have {limit} connections",
                 f"at least {FEWEST_CONNECTIONS}: four loads and builds at a time use up to two each",
-                f"ALTER {what} {name} CONNECTION LIMIT -1;",
+                f"Ask an administrator of the server to run:\nALTER {what} {name} CONNECTION LIMIT -1;",
             )
     if used > MOST_CONNECTIONS_USED * most:
         yield warning(
@@ -174,6 +176,10 @@ def check_connections(warehouse: Warehouse) -> Iterator[Finding]:
 
 def _database(warehouse: Warehouse) -> str:
     return sql.Identifier(warehouse.connection.info.dbname).as_string()
+
+
+def _role(warehouse: Warehouse) -> str:
+    return sql.Identifier(warehouse.connection.info.user).as_string()
 
 
 def check_disk(warehouse: Warehouse) -> Iterator[Finding]:
