@@ -58,10 +58,11 @@ def examine_containers(server: Server) -> list[Result]:
         reason = f"no Docker Engine answers on this machine: {printable(str(error), _ERROR_LIMIT)}"
         return [Result(AREA, "image", skipped(reason, step))]
     with contextlib.closing(engine):
-        return [result for pool in pools for result in _examine_pool(Probe(pool, image, engine))]
+        return [result for pool in pools for result in examine_pool(Probe(pool, image, engine))]
 
 
-def _examine_pool(probe: Probe) -> list[Result]:
+def examine_pool(probe: Probe) -> list[Result]:
+    """Check the image of one pool, its code, and what a container of it reaches."""
     results = examine(AREA, (Check("image", check_image),), probe)
     if results[0].finding.outcome != "ok":
         return results
