@@ -121,7 +121,7 @@ def errors() -> Iterator[str]:
         yield from (f"{file.name}: variable {name!r} is used nowhere" for name in known.keys() - used)
         for setting, target in content["settings"].items():
             if target["sets"] not in known:
-                yield f"{file.name}: {setting} sets {target['sets']!r}, which is no variable of the template"
+                yield f"{file.name}: {setting} sets {target['sets']!r}, which is not a variable of the template"
         for name, schema in known.items():
             wrong = _invalid(schema["default"], schema, content) if "default" in schema else []
             yield from (f"{file.name}: default of {name}: {message}" for message in wrong)

@@ -293,7 +293,7 @@ def put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     [
         (put("job_configuration/cluster", "{{ cluster_name }}"), "uses the unknown variable 'cluster_name'"),
         (put("variables/properties/spare", {"type": "string"}), "variable 'spare' is used nowhere"),
-        (put("settings/TALLY_X", {"sets": "cpus"}), "TALLY_X sets 'cpus', which is no variable"),
+        (put("settings/TALLY_X", {"sets": "cpus"}), "TALLY_X sets 'cpus', which is not a variable"),
         (put("variables/properties/cpu/default", 3), "default of cpu: 3 is not one of"),
         (put("job_configuration/env", {"PASSWORD": "postgresql://me:hunter2@db/x"}), "a secret in plain text"),
     ],

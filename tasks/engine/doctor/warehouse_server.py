@@ -168,7 +168,7 @@ def check_connections(warehouse: Warehouse) -> Iterator[Finding]:
             f"{used} of {most} connections are in use",
             f"at most {MOST_CONNECTIONS_USED:.0%}; a full server refuses runs",
             "SELECT usename, application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3;\n"
-            "End what is not needed, or raise max_connections",
+            "End sessions that are not needed, or raise max_connections",
         )
     else:
         yield ok(f"{used} of {most} connections are in use")
