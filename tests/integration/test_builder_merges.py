@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from tasks.engine.build import sql_files
 from tasks.engine.build.builder import build_tables
+from tasks.engine.build.dispositions import empty_affected_keys
 from tasks.engine.errors import CheckError, SqlFileError, WarehouseError, WarehouseUnavailableError
 from tasks.engine.receipts import BuildReceipt
 from tasks.engine.schema.ddl import apply_ddl
@@ -506,3 +507,12 @@ def test_sources_of_affected_keys_in_another_schema_are_inputs_and_the_tables_ow
     query = root / "core" / "closed" / "query.sql"
     query.write_text(query.read_text(encoding="utf-8").replace("sources: none", "sources: shop.orders"), "utf-8")
     assert sql_files.built_sources(sql_files.sql_table("shop.orders", root), root) == []
+
+
+def test_query_of_a_merge_can_be_described_without_a_build(shop: Connection, root: Path) -> None:
+    with shop.transaction():
+        empty_affected_keys(shop, sql_files.sql_table("shop.orders", root))
+        assert shop.execute("SELECT count(*) FROM affected_orders").fetchone() == (0,)
+    with shop.transaction():
+        empty_affected_keys(shop, sql_files.sql_table("shop.people", root))  # an append has no affected keys
+        assert shop.execute("SELECT to_regclass('pg_temp.affected_people')").fetchone() == (None,)
