@@ -103,9 +103,15 @@ class Contract:
         prefix: Setting with the prefix of the objects' keys. None for a flow whose runs write their own objects.
         key: Setting with the template of the keys below the prefix; see `tasks.contracts.keys`. Only for a dataset with
             partitions.
+        bucket: The bucket of the objects, as a setting or as a default that the environment can override. None: the
+            bucket of the lake.
         partition: The partitioning. None for a table that one object fills completely.
         keys: Only for a dataset without partitions: the key of its object below the prefix, and alternative keys. The
             most recently written object is loaded.
+        delivery: Only for a dataset without partitions. `replace`: the newest object replaces all rows. `append`: each
+            object whose key matches `key` adds its rows once, and a changed object replaces its own rows only.
+        success_marker: Name of an object such as `_SUCCESS` that the supplier writes last into the folder of a
+            partition's objects. Without it the objects count as not delivered yet. Empty: no such object.
         is_optional: Whether the objects of the dataset or of a partition may be missing. If they are missing, the table
             keeps its rows.
         unknown_columns: Whether a column that the contract does not declare fails the load or causes a warning.
@@ -129,7 +135,10 @@ class Contract:
     prefix: Setting | None = None
     key: Setting | None = None
     partition: Partition | None = None
+    bucket: Setting | str | None = None
     keys: tuple[str, ...] = ()
+    delivery: Literal["replace", "append"] = "replace"
+    success_marker: str = ""
     is_optional: bool = False
     unknown_columns: Literal["warn", "fail"] = "warn"
     records_key: str = ""
