@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from string import Formatter
+
+from tasks.contracts.keys import fields_of
 
 Check = Callable[[str], None]
 """Raises ValueError with the expected form if a value is invalid."""
@@ -22,20 +23,21 @@ def at_least(characters: int) -> Check:
     return check
 
 
-def _fields(template: str) -> set[str]:
-    return {name for _, name, _, _ in Formatter().parse(template) if name is not None}
-
-
 def month_key(template: str) -> None:
-    """Accept key templates of months: with year and month, and with day if a month has a file for each day."""
-    if not {"year", "month"} <= _fields(template) <= {"year", "month", "day"}:
+    """Accept key templates of months: with year and month, perhaps with the day and hour of each file."""
+    if not {"year", "month"} <= fields_of(template):
         raise ValueError("expected {year:04d} and {month:02d} in it, and {day:02d} for files of days")
 
 
 def day_key(template: str) -> None:
-    """Accept key templates of days: with year, month and day."""
-    if _fields(template) != {"year", "month", "day"}:
+    """Accept key templates of days: with year, month and day, perhaps with the hour of each file."""
+    if not {"year", "month", "day"} <= fields_of(template):
         raise ValueError("expected {year:04d}, {month:02d} and {day:02d} in it")
+
+
+def object_key(template: str) -> None:
+    """Accept key templates of a dataset without partitions: with or without the fields of a date."""
+    fields_of(template)
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ def test_key_template_without_its_month_is_refused(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["parcels.json", "{year:04d}-{month:02d}.json", "{year}{month}{day}{hour}.json", "{day"]
+    "key", ["parcels.json", "{year:04d}-{month:02d}.json", "{year}{month}{day}{second}.json", "{day"]
 )
 def test_key_template_without_its_day_is_refused(key: str) -> None:
     setting = Setting("PARCELS_KEY", "{year:04d}-{month:02d}-{day:02d}.json", "Template of the keys", day_key)
