@@ -23,11 +23,11 @@ def key_template(contract: Contract) -> KeyTemplate:
     Raises:
         ContractError: The contract declares no prefix or no key.
     """
-    if contract.prefix is None or contract.key is None:
+    if contract.prefix_setting is None or contract.key_setting is None:
         raise ContractError(
-            f"contract {contract.dataset} has partitions: expected settings `prefix` and `key`, found none. Add them"
+            f"contract {contract.dataset} has partitions: expected `prefix` and `key`, found none. Add them"
         )
-    return KeyTemplate(value_of(contract.prefix), value_of(contract.key))
+    return KeyTemplate(value_of(contract.prefix_setting), value_of(contract.key_setting))
 
 
 def objects_of(lake: Lake, contract: Contract, partition: str = "") -> list[ObjectRef]:
@@ -74,18 +74,22 @@ def delivered_objects(lake: Lake, contract: Contract, partition: str = "") -> li
 
 
 def _fixed_keys(contract: Contract) -> list[str]:
-    if not contract.keys or contract.prefix is None:
+    prefix = _prefix_of(contract)
+    return [prefix + key for key in contract.keys]
+
+
+def _prefix_of(contract: Contract) -> str:
+    if not contract.keys or contract.prefix_setting is None:
         raise ContractError(
             f"dataset {contract.dataset} has no objects with fixed names: each run of its flow writes its own."
             " Choose another dataset"
         )
-    prefix = value_of(contract.prefix)
-    return [prefix + key for key in contract.keys]
+    return value_of(contract.prefix_setting)
 
 
 def _missing_fixed_object(lake: Lake, contract: Contract) -> MissingObjectError:
     keys = _fixed_keys(contract)
-    existing = [stored.key for stored in lake.list(value_of(contract.prefix) if contract.prefix else "")]
+    existing = [stored.key for stored in lake.list(_prefix_of(contract))]
     nearest = difflib.get_close_matches(keys[0], existing, n=NEAREST)
     return MissingObjectError(
         f"no object of {contract.dataset}: expected {' or '.join(map(lake.uri, keys))}, found none in bucket"

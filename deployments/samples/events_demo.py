@@ -2,7 +2,7 @@
 
 from deployments.samples.events import SampleObject, write_year
 from deployments.samples.sample import DemoResult, DemoRun, Sample
-from tasks.contracts import events
+from tasks.contracts.events import EVENTS
 from tasks.engine.receipts import LoadReceipt, TopValues
 
 YEAR = 2021
@@ -22,14 +22,15 @@ def run_events(demo: DemoRun) -> DemoResult:
 
 def put_year(rows: int) -> list[SampleObject]:
     """Generate a year of events and write it to the lake."""
-    from tasks.connections import open_lake, value_of  # noqa: PLC0415 - Prefect reads its settings when imported
+    from tasks.connections import open_lake  # noqa: PLC0415 - Prefect reads its settings when imported
+    from tasks.extract import key_template  # noqa: PLC0415
 
     with open_lake() as lake:
         return write_year(
             lambda key, chunks: lake.write(key, chunks, "text/csv"),
             YEAR,
             rows,
-            prefix=value_of(events.PREFIX),
+            prefix=key_template(EVENTS).prefix,
             bad_rows=BAD_ROWS,
         )
 

@@ -4,13 +4,13 @@ A contract drives parsing, validation, the staging DDL, the COPY column list, th
 dictionary. Types are declared, never inferred.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from tasks.contracts.expectations import Expected
-from tasks.contracts.settings import Setting
+from tasks.contracts.settings import KEY_CHECKS, Check, Field, Setting, object_key, setting_of
 from tasks.contracts.types import ColumnType
 from tasks.contracts.volume import USUAL, Volume
 
@@ -100,11 +100,12 @@ class Contract:
         table: `schema.table` of the staging table.
         description: The grain (the meaning of one row), for the data dictionary.
         columns: The columns in the order of the table.
-        prefix: Setting with the prefix of the objects' keys. None for a flow whose runs write their own objects.
-        key: Setting with the template of the keys below the prefix; see `tasks.contracts.keys`. Only for a dataset with
-            partitions.
-        bucket: The bucket of the objects, as a setting or as a default that the environment can override. None: the
-            bucket of the lake.
+        prefix: The prefix of the objects' keys. None for a flow whose runs write their own objects. A text is a default
+            that the variable `<DATASET>_PREFIX` overrides, such as `FLIGHTS_PREFIX`. A `Setting` names its variable.
+        key: The template of the keys below the prefix; see `tasks.contracts.keys`. A text is a default that the
+            variable `<DATASET>_KEY` overrides. With partitions, the template must contain their year, month and day.
+        bucket: The bucket of the objects. A text is a default that the variable `<DATASET>_BUCKET` overrides. None: the
+            value of that variable, else the bucket of the lake.
         partition: The partitioning. None for a table that one object fills completely.
         keys: Only for a dataset without partitions: the key of its object below the prefix, and alternative keys. The
             most recently written object is loaded.
@@ -132,8 +133,8 @@ class Contract:
     table: str
     description: str
     columns: tuple[Column, ...]
-    prefix: Setting | None = None
-    key: Setting | None = None
+    prefix: Setting | str | None = None
+    key: Setting | str | None = None
     partition: Partition | None = None
     bucket: Setting | str | None = None
     keys: tuple[str, ...] = ()
@@ -151,11 +152,13 @@ class Contract:
     is_read: bool = False
 
     def __post_init__(self) -> None:
-        """Check the names of the columns.
+        """Check the names of the columns and the defaults of the prefix, the key and the bucket.
 
         Raises:
-            ValueError: Two columns share a name, or a column has the name of a column that Tally or Postgres adds.
+            ValueError: Two columns share a name, a column has the name of a column that Tally or Postgres adds, or the
+                key template does not fit the partitions.
         """
+        _ = self.settings
         taken = [LOAD_ID, LINE_NUMBER, *LOAD_COLUMNS, *_SYSTEM_COLUMNS]
         taken += [self.partition.column] if self.partition else []
         for column in self.columns:
@@ -167,6 +170,37 @@ class Contract:
                     f' source="{column.source_name}")'
                 )
             taken.append(column.name)
+
+    @cached_property
+    def settings(self) -> Mapping[Field, Setting]:
+        """The settings of the contract: its prefix, key and bucket, as far as it has them."""
+        found: dict[Field, Setting | None] = {
+            "prefix": self.prefix_setting,
+            "key": self.key_setting,
+            "bucket": self.bucket_setting,
+        }
+        return {field: setting for field, setting in found.items() if setting}
+
+    @cached_property
+    def prefix_setting(self) -> Setting | None:
+        """Setting with the prefix of the objects' keys. None for a flow whose runs write their own objects."""
+        return None if self.prefix is None else setting_of(self.dataset, "prefix", self.prefix)
+
+    @cached_property
+    def key_setting(self) -> Setting | None:
+        """Setting with the template of the keys below the prefix."""
+        check: Check = KEY_CHECKS[self.partition.unit] if self.partition else object_key
+        return None if self.key is None else setting_of(self.dataset, "key", self.key, check)
+
+    @cached_property
+    def bucket_setting(self) -> Setting | None:
+        """Setting with the bucket of the objects; an empty value is the bucket of the lake.
+
+        None for a flow whose runs write their own objects.
+        """
+        if self.prefix is None and self.bucket is None:
+            return None
+        return setting_of(self.dataset, "bucket", "" if self.bucket is None else self.bucket)
 
     @cached_property
     def sources(self) -> dict[str, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from tasks import contracts as package
 from tasks.contracts import Contract
-from tasks.contracts.settings import Setting
+from tasks.contracts.settings import Setting, variable_of
 from tasks.contracts.source import Source
 
 Declared = TypeVar("Declared", Contract, Source, Setting)
@@ -50,16 +50,30 @@ def settings() -> dict[str, Setting]:
     Raises:
         ValueError: Two different settings share a variable.
     """
-    declared = [setting for _, setting in _declared(Setting)]
-    for contract in contracts().values():
-        declared += [setting for setting in (contract.prefix, contract.key) if setting]
+    # A contract's settings come first, because they have the check of its partitions as well.
+    declared = [setting for contract in contracts().values() for setting in contract.settings.values()]
+    declared += [setting for _, setting in _declared(Setting)]
     for source in sources().values():
         declared += [source.csv_bucket, source.parquet_bucket]
     found: dict[str, Setting] = {}
     for setting in declared:
-        if found.setdefault(setting.variable, setting) != setting:
+        other = found.setdefault(setting.variable, setting)
+        if (other.default, other.meaning) != (setting.default, setting.meaning):
             raise ValueError(f"expected one setting {setting.variable}, found two with different values")
     return found
+
+
+def replaced_variables() -> dict[str, str]:
+    """The variables that a contract does not read because it declares a `Setting` with another variable instead.
+
+    The keys are the names that derive from the dataset, and the values the variables of the settings.
+    """
+    derived = {
+        variable_of(contract.dataset, field): setting.variable
+        for contract in contracts().values()
+        for field, setting in contract.settings.items()
+    }
+    return {name: variable for name, variable in derived.items() if name != variable}
 
 
 def _declared(kind: type[Declared]) -> Iterator[tuple[str, Declared]]:

@@ -7,15 +7,12 @@ from publicsuffixlist import PublicSuffixList
 
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.expectations import Expected
-from tasks.contracts.settings import Setting, month_key
 from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID
 from tasks.contracts.words import WORDS
 
 UNKNOWN = "unknown"
 LONGEST_DOMAIN = 255
 """Bytes that a name may have in DNS (RFC 1035); a longer text is no domain."""
-
-PREFIX = Setting("EVENTS_PREFIX", "", "Prefix of the keys of the monthly files")
 
 
 @lru_cache(maxsize=1)
@@ -89,8 +86,8 @@ EVENTS = Contract(
         Column("action", TEXT, "Action of the user."),
         Column("tags", WORDS, "Tags of the event."),
     ),
-    prefix=PREFIX,
-    key=Setting("EVENTS_KEY", "{year:04d}/{month:02d}/events.csv", "Template of the monthly files' keys", month_key),
+    prefix="",
+    key="{year:04d}/{month:02d}/events.csv",
     partition=Partition(column="month", unit="month"),
     expected=Expected(days=2),  # by the 2nd of the following month at 10:00 UTC
 )

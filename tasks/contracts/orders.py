@@ -12,7 +12,7 @@ import msgspec
 from tasks.contracts import UNKNOWN_KEYS, Column, Contract, Partition
 from tasks.contracts.expectations import Expected
 from tasks.contracts.jsonb import JSONB, sound_json
-from tasks.contracts.settings import Setting, day_key
+from tasks.contracts.settings import Setting
 from tasks.contracts.types import BIGINT, BOOLEAN, DATE, NUMERIC, TEXT, TIMESTAMPTZ, ColumnType
 
 _BLANKS = r"[ \t\n\v\f\r]*"
@@ -158,7 +158,7 @@ ORDERS = Contract(
         ),
     ),
     prefix=INPUT_PREFIX,
-    key=Setting("ORDERS_KEY", "{year:04d}-{month:02d}-{day:02d}.json", "Template of the daily files' keys", day_key),
+    key="{year:04d}-{month:02d}-{day:02d}.json",
     partition=Partition(column="file_date", unit="day", span="year"),
     records_key="orders",
     indexes=(("id",),),

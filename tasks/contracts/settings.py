@@ -1,7 +1,8 @@
 """The settings that a pipeline declares: environment variables with a default."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from tasks.contracts.keys import fields_of
 
@@ -40,6 +41,22 @@ def object_key(template: str) -> None:
     fields_of(template)
 
 
+KEY_CHECKS: Mapping[str, Check] = {"month": month_key, "day": day_key}
+"""The check of key templates, by the unit of the partitions."""
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Two checks that a value must pass. Equal checks are equal, so equal settings are equal."""
+
+    first: Check
+    second: Check
+
+    def __call__(self, value: str) -> None:
+        self.first(value)
+        self.second(value)
+
+
 @dataclass(frozen=True)
 class Setting:
     """A value that an environment variable can override.
@@ -49,12 +66,15 @@ class Setting:
         default: The value if the variable is not set or is empty.
         meaning: What the value is, for errors and documents.
         check: Raises ValueError if the value is invalid.
+        is_derived: Whether the name of the variable derives from the name of a dataset. The documents describe these
+            names with one rule and need not list them.
     """
 
     variable: str
     default: str
     meaning: str
     check: Check = any_value
+    is_derived: bool = False
 
     def value_in(self, environ: Mapping[str, str]) -> str:
         """Return the value of the variable without surrounding spaces, else the default.
@@ -65,3 +85,44 @@ class Setting:
         value = (environ.get(self.variable) or self.default).strip()
         self.check(value)
         return value
+
+
+Field = Literal["prefix", "key", "bucket"]
+"""A field of a contract that the environment can override."""
+
+
+def variable_of(dataset: str, field: Field) -> str:
+    """Return the name of the variable that overrides a field of a contract, such as `FLIGHTS_PREFIX`."""
+    return f"{dataset.upper().replace('-', '_')}_{field.upper()}"
+
+
+def setting_of(dataset: str, field: Field, declared: Setting | str, check: Check = any_value) -> Setting:
+    """Return the setting of a field of a contract.
+
+    Args:
+        dataset: Name of the dataset.
+        field: The field.
+        declared: The value of the field in the contract: a setting, or a default for the variable `variable_of`.
+        check: A check of the value, besides the check of a declared setting.
+
+    Raises:
+        ValueError: The default is invalid.
+    """
+    if isinstance(declared, Setting):
+        setting = replace(declared, check=_combined(declared.check, check))
+    else:
+        meaning = f"The {field} of the objects of dataset {dataset}"
+        setting = Setting(variable_of(dataset, field), declared, meaning, check, is_derived=True)
+    try:
+        setting.value_in({})
+    except ValueError as error:
+        raise ValueError(
+            f"contract {dataset}, {field}: {error}, found {setting.default!r}. Correct the contract"
+        ) from None
+    return setting
+
+
+def _combined(own: Check, other: Check) -> Check:
+    if own in (any_value, other):
+        return other
+    return own if other is any_value else _Both(own, other)

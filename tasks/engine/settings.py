@@ -143,14 +143,20 @@ SomeGroup = TypeVar("SomeGroup", bound=_Group)
 
 @cache
 def known_variables() -> frozenset[str]:
-    """Return the names of the variables of the engine, of all pipelines and of their sources, without those of AWS."""
-    sources = catalog.sources().values()
-    return frozenset(
-        {"WAREHOUSE_DSN", "LAKE_BUCKET"}
-        | {name.upper() for name in RunSettings.model_fields}
-        | {name for source in sources for name in (source.dsn_variable, source.secret_variable)}
-        | catalog.settings().keys()
-    )
+    """Return the names of the variables of the engine, of all pipelines and of their sources, without those of AWS.
+
+    Raises:
+        SettingsError: A pipeline has a setting with the name of a variable of the engine or of a source's login.
+    """
+    sources, settings = catalog.sources().values(), catalog.settings()
+    others = {"WAREHOUSE_DSN", "LAKE_BUCKET"} | {name.upper() for name in RunSettings.model_fields}
+    others |= {name for source in sources for name in (source.dsn_variable, source.secret_variable)}
+    for name in sorted(others & settings.keys()):
+        raise SettingsError(
+            f"{settings[name].meaning}: expected a variable of its own, found {name}, which is the variable of another"
+            " setting. Rename the dataset, or declare a Setting with another variable in the contract"
+        )
+    return frozenset(others | settings.keys())
 
 
 def read_warehouse(environ: Mapping[str, str], block: Block) -> WarehouseSettings:
@@ -277,7 +283,12 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
             )
 
 
+_replaced_variables = cache(catalog.replaced_variables)
+
+
 @lru_cache(maxsize=1000)
 def _meant(name: str) -> str | None:
     """Return the setting that this name misspells, if any. The cache avoids repeating the slow comparison."""
+    if name in (replaced := _replaced_variables()):
+        return replaced[name]
     return next(iter(difflib.get_close_matches(name, sorted(known_variables()), n=1, cutoff=MISSPELT)), None)

@@ -27,4 +27,5 @@ def declare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Declare]:
 
 def _forget() -> None:
     settings.known_variables.cache_clear()
+    settings._replaced_variables.cache_clear()
     settings._meant.cache_clear()

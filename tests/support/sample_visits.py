@@ -5,7 +5,6 @@ import uuid
 from pathlib import Path
 
 from tasks.contracts import Column, Contract, Partition
-from tasks.contracts.settings import Setting, month_key
 from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID
 from tasks.contracts.words import WORDS
 
@@ -30,8 +29,8 @@ VISITS = Contract(
         Column("action", TEXT, "Action."),
         Column("tags", WORDS, "Tags."),
     ),
-    prefix=Setting("VISITS_PREFIX", "", "Prefix of the keys"),
-    key=Setting("VISITS_KEY", "{year:04d}/{month:02d}/visits.csv", "Template of the keys", month_key),
+    prefix="",
+    key="{year:04d}/{month:02d}/visits.csv",
     partition=Partition(column="month", unit="month"),
 )
 SQL = Path(__file__).parent / "visits_sql"

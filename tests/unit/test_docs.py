@@ -265,7 +265,13 @@ def known_settings() -> set[tuple[str, ...]]:
 
 
 def lacking_settings(text: str, known: set[tuple[str, ...]]) -> list[str]:
-    return sorted(names[0] for names in known if not variables(text) & set(names))
+    """The settings that a text lacks. `<DATASET>_KEY` describes every variable that derives from a dataset."""
+    derived = {
+        variable
+        for variable, setting in catalog.settings().items()
+        if setting.is_derived and f"<DATASET>_{variable.rpartition('_')[2]}" in text
+    }
+    return sorted(names[0] for names in known if not (variables(text) | derived) & set(names))
 
 
 def unknown_settings(text: str, known: set[tuple[str, ...]]) -> list[str]:
