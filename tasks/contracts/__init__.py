@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 from tasks.contracts.expectations import Expected
+from tasks.contracts.formats import Format, check_sources
 from tasks.contracts.settings import KEY_CHECKS, Check, Field, Setting, object_key, setting_of
 from tasks.contracts.types import ColumnType
 from tasks.contracts.volume import USUAL, Volume
@@ -116,6 +117,8 @@ class Contract:
         is_optional: Whether the objects of the dataset or of a partition may be missing. If they are missing, the table
             keeps its rows.
         unknown_columns: Whether a column that the contract does not declare fails the load or causes a warning.
+        format: The format of the objects. None: the suffix of each object's name gives it (`.csv`, `.tsv`, `.psv`,
+            `.json`, `.geojson`, `.ndjson`, `.jsonl` or `.parquet`).
         records_key: Key of the array with a JSON document's records. Empty if the document itself is the array.
         absent_keys: Whether a key that is missing from every record of a JSON object fails the load or counts as null.
         indexes: The columns of each index that the builds need.
@@ -142,6 +145,7 @@ class Contract:
     success_marker: str = ""
     is_optional: bool = False
     unknown_columns: Literal["warn", "fail"] = "warn"
+    format: Format | None = None
     records_key: str = ""
     absent_keys: Literal["fail", "null"] = "fail"
     indexes: tuple[tuple[str, ...], ...] = ()
@@ -152,11 +156,11 @@ class Contract:
     is_read: bool = False
 
     def __post_init__(self) -> None:
-        """Check the names of the columns and the defaults of the prefix, the key and the bucket.
+        """Check the names of the columns, the defaults of the prefix, the key and the bucket, and the declared format.
 
         Raises:
-            ValueError: Two columns share a name, a column has the name of a column that Tally or Postgres adds, or the
-                key template does not fit the partitions.
+            ValueError: Two columns share a name, a column has the name of a column that Tally or Postgres adds, the
+                key template does not fit the partitions, or the declared format lacks a column.
         """
         _ = self.settings
         taken = [LOAD_ID, LINE_NUMBER, *LOAD_COLUMNS, *_SYSTEM_COLUMNS]
@@ -170,6 +174,8 @@ class Contract:
                     f' source="{column.source_name}")'
                 )
             taken.append(column.name)
+        if self.format:
+            check_sources(self.format, self.dataset, self.sources, self.unknown_keys_column)
 
     @cached_property
     def settings(self) -> Mapping[Field, Setting]:

@@ -10,6 +10,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from tasks.contracts import Column, Contract
+from tasks.contracts.formats import spelled
 
 _OURS = {"tasks"}
 
@@ -23,7 +24,9 @@ def contract_digest(contract: Contract) -> str:
     in this project that it uses. Descriptions, aliases, indexes and object names are not covered.
     """
     partition = contract.partition.column if contract.partition else ""
-    parts = [partition, contract.records_key, *map(_column, contract.columns)]
+    parts: list[Any] = [partition, contract.records_key, *map(_column, contract.columns)]
+    if contract.format:
+        parts.append(spelled(contract.format))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
