@@ -17,7 +17,7 @@ from tasks.contracts.volume import USUAL, Volume
 
 UNKNOWN_KEYS = "unknown keys"
 """Source of a jsonb column that collects the keys of a JSON record that no other column takes, as one object. The value
-is null if the record has no such key."""
+is null if the record has no such key. An object that a path leads into loses the keys that paths take."""
 
 
 LOAD_ID, LINE_NUMBER = "load_id", "line_number"
@@ -37,7 +37,8 @@ class Column:
         name: Name in the table.
         type: Declared type; see `tasks.contracts.types`.
         description: Meaning and unit, for the data dictionary (a comment on the column).
-        source: Name of the source column in the object. Defaults to `name`. Two columns may share a source.
+        source: Name of the source column in the object, or a JSON path (`tasks.contracts.paths`). Defaults to `name`.
+            Two columns may share a source.
         aliases: Alternative names of the source column.
         nullable: Whether the value may be missing. If not, a row without a value is rejected.
         first: Number of leading characters of the source to use; 0 uses the whole source.
@@ -119,7 +120,8 @@ class Contract:
         unknown_columns: Whether a column that the contract does not declare fails the load or causes a warning.
         format: The format of the objects. None: the suffix of each object's name gives it (`.csv`, `.tsv`, `.psv`,
             `.json`, `.geojson`, `.ndjson`, `.jsonl` or `.parquet`).
-        records_key: Key of the array with a JSON document's records. Empty if the document itself is the array.
+        records_key: Key or path of the array with a JSON document's records. Empty if the document itself is the array,
+            `WHOLE_DOCUMENT` if it is one record.
         absent_keys: Whether a key that is missing from every record of a JSON object fails the load or counts as null.
         indexes: The columns of each index that the builds need.
         may_shrink: Whether a new version of an object may have fewer rows than the rows it replaces, or none.

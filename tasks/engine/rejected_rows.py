@@ -24,6 +24,7 @@ class ReasonCode(StrEnum):
     NESTED_TOO_DEEPLY = "nested_too_deeply"
     TOO_MANY_KEYS = "too_many_keys"
     DUPLICATE_COLUMN = "duplicate_column"
+    WRONG_TYPE_ON_PATH = "wrong_type_on_path"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ CONTRACT = Contract(
     "x",
     "x_staging.x",
     "One row per x.",
-    (Column("name", TEXT, "Name.", aliases=("title",), nullable=False), Column("day", DATE, "Day.")),
+    (Column("name", TEXT, "Name.", aliases=("title", "book.title"), nullable=False), Column("day", DATE, "Day.")),
 )
 
 
@@ -52,6 +52,7 @@ CASES = [
     ("x.ndjson", b'{"name":' + b"[" * 5_000 + b"]" * 5_000 + b"}\n", ReasonCode.NESTED_TOO_DEEPLY),
     ("x.ndjson", b"{" + b",".join(b'"%d":1' % i for i in range(10_001)) + b"}\n", ReasonCode.TOO_MANY_KEYS),
     ("x.ndjson", b'{"name":"a","title":"b","day":null}\n', ReasonCode.DUPLICATE_COLUMN),
+    ("x.ndjson", b'{"book":"a","day":null}\n', ReasonCode.WRONG_TYPE_ON_PATH),
     ("x.json", b'[{"name":"a","day":"x"}]', ReasonCode.INVALID_VALUE),
     ("x.json", b'[{"day":null}]', ReasonCode.MISSING_VALUE),
     ("x.json", b'[{"name":"a"},1]', ReasonCode.NOT_AN_OBJECT),

@@ -5,7 +5,7 @@ JSON. `null` and an absent key are nulls. If a record contains a key twice, the 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -16,55 +16,56 @@ from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch, match_columns
 from tasks.engine.formats.frames import string_columns_of
-from tasks.engine.formats.json_records import Record, has_more_keys, read_elements, read_lines
+from tasks.engine.formats.json_documents import has_more_keys
+from tasks.engine.formats.json_paths import (
+    MOST_KEYS,
+    TOO_MANY_KEYS,
+    Blocked,
+    Fields,
+    Found,
+    PathReason,
+    RecordPaths,
+    TooManyKeysError,
+)
+from tasks.engine.formats.json_records import Record, read_lines
+from tasks.engine.formats.json_walk import read_elements
 from tasks.engine.formats.line_numbers import LineNumbers
 from tasks.engine.masking import record_of
-from tasks.engine.quoting import shown
 from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
 BATCH_BYTES = 16 << 20
 """Maximum size of a batch."""
 
 BATCH_RECORDS = 16_384
-MOST_KEYS = 10_000
-"""Maximum number of keys in a record. Each key becomes a Python object, which may be a hundred times as large."""
-
-CACHED_KEYS = 200
-"""Maximum number of keys for which the match with the contract is cached."""
-
 JUDGED_RECORDS = 1000
-"""Number of lines after which an object without any sign of NDJSON is refused."""
+"""Number of records after which an object without any JSON object is refused."""
 
 REPORTED_KEYS = 100
 """Maximum number of undeclared keys that are kept for the report."""
 
-Fields = dict[str, msgspec.Raw]
-
 _decode = msgspec.json.Decoder(Fields).decode
 _decode_strings = msgspec.json.Decoder(list[str]).decode
-_TOO_MANY_KEYS = Reason(ReasonCode.TOO_MANY_KEYS, f"more than {MOST_KEYS:,} keys")
-_NULL = msgspec.Raw(b"null")
 _SEPARATOR = b"\x01"  # never occurs in JSON
 _NESTED = r"^[\[{]"
 
 
 def read_ndjson(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
     """Read NDJSON; see `tasks.engine.formats.reader.read_batches`."""
-    keys = RecordKeys(contract, name)
-    for records in _batches(read_lines(file, name), chunk_bytes):
-        batch = json_batch(records, keys)
-        if keys.record_count >= JUDGED_RECORDS:
-            keys.check_any()
-        yield batch
-    keys.check_any()
-    keys.check_missing()
+    yield from _read(read_lines(file, name), RecordKeys(contract, name), chunk_bytes)
 
 
 def read_json(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
     """Read a JSON document; see `tasks.engine.formats.reader.read_batches`."""
-    keys = RecordKeys(contract, name)
-    for records in _batches(read_elements(file, name, contract), chunk_bytes):
-        yield json_batch(records, keys)
+    yield from _read(read_elements(file, name, contract), RecordKeys(contract, name, is_document=True), chunk_bytes)
+
+
+def _read(records: Iterator[Record], keys: "RecordKeys", chunk_bytes: int) -> Iterator[Batch]:
+    for group in _batches(records, chunk_bytes):
+        batch = json_batch(group, keys)
+        if keys.record_count >= JUDGED_RECORDS:
+            keys.check_any()
+        yield batch
+    keys.check_any()
     keys.check_missing()
 
 
@@ -74,45 +75,49 @@ class RecordKeys:
     Args:
         contract: The expected keys.
         name: The object, for the messages.
+        is_document: Whether the object is one document.
     """
 
-    def __init__(self, contract: Contract, name: str) -> None:
-        self._contract, self._name = contract, name
-        self._source_of = {key: source for source, aliases in contract.sources.items() for key in (source, *aliases)}
+    def __init__(self, contract: Contract, name: str, *, is_document: bool = False) -> None:
+        self._contract, self._name, self._is_document = contract, name, is_document
+        self.paths = RecordPaths(contract)
         self._found: dict[str, str] = {}
         self._unknown: dict[str, None] = {}
         self.has_records = self.has_json = False
         self.record_count = 0
         self._first: Record | None = None
         self.keeps_unknown = contract.unknown_keys_column is not None
-        self._cached_places = lru_cache(maxsize=128)(self._places)
 
-    def places(self, keys: tuple[str, ...]) -> tuple[str, ...] | Reason:
-        """Return the key of each source in a record with these keys, or the reason to reject the record."""
-        return (self._cached_places if len(keys) <= CACHED_KEYS else self._places)(keys)
-
-    def _places(self, keys: tuple[str, ...]) -> tuple[str, ...] | Reason:
+    def values(self, fields: Fields) -> list[msgspec.Raw] | Reason:
+        """Return the value of each source in a record, or the reason to reject the record."""
         self.has_records = True
-        places: dict[str, str] = {}
-        for key in keys:
-            source = self._source_of.get(key)
-            if source is None:
-                if len(self._unknown) < REPORTED_KEYS:
-                    self._unknown[key] = None
-            elif source in places:
-                text = f"column {source} occurs twice, as {shown(places[source])} and as {shown(key)}"
-                return Reason(ReasonCode.DUPLICATE_COLUMN, text)
-            else:
-                places[source] = key
-        self._found |= places
-        return tuple(places.get(source, source) for source in self._contract.sources)
+        found: Found = {}
+        unknown: dict[str, None] = {}
+        try:
+            self.paths.find(fields, found, unknown)
+        except TooManyKeysError:
+            return TOO_MANY_KEYS
+        if len(self._unknown) < REPORTED_KEYS and unknown.keys() - self._unknown.keys():
+            self._unknown |= dict.fromkeys(islice(unknown, REPORTED_KEYS))
+        values = []
+        for source in self._contract.sources:
+            value = self.paths.value_of(source, found)
+            if isinstance(value, Reason):
+                return value
+            values.append(value)
+        if len(self._found) < len(values):
+            self._note_found(found)
+        return values
 
-    def unknown_of(self, fields: Fields) -> msgspec.Raw | bytes:
+    def _note_found(self, found: Found) -> None:
+        for source, places in self.paths.names.items():
+            for steps, name in places.items():
+                if source not in self._found and not isinstance(found.get(steps, Blocked("", "", "")), Blocked):
+                    self._found[source] = name
+
+    def unknown_of(self, fields: Fields) -> bytes:
         """Return the undeclared keys of a record as one JSON object, or null if there are none."""
-        unknown = [
-            msgspec.json.encode(key) + b":" + value for key, value in fields.items() if key not in self._source_of
-        ]
-        return b"{" + b",".join(unknown) + b"}" if unknown else _NULL
+        return self.paths.unknown_of(fields)
 
     @property
     def found(self) -> list[str]:
@@ -134,23 +139,29 @@ class RecordKeys:
         self._first = self._first or next(iter(records), None)
 
     def note_bad(self, raw: bytes) -> None:
-        """Note a rejected record. A record that begins with a brace shows that the object is NDJSON."""
+        """Note a rejected record. A record that begins with a brace is probably a damaged JSON object."""
         self.has_json = self.has_json or raw.lstrip().startswith(b"{")
 
     def check_any(self) -> None:
-        """Refuse an object that is not NDJSON.
+        """Refuse an object without JSON objects as records.
 
         Raises:
-            UnreadableObjectError: No line so far is a JSON object. Besides, the first begins like an array, or none
+            UnreadableObjectError: No record so far is a JSON object. Besides, the first begins like an array, or none
                 begins like an object.
         """
-        is_document = bool(self._first and self._first[1].lstrip().startswith(b"["))
-        if self._first and not self.has_records and (is_document or not self.has_json):
+        begins_array = bool(self._first and self._first[1].lstrip().startswith(b"["))
+        if self._first and not self.has_records and (begins_array or not self.has_json):
             line, raw = self._first
+            found = f"line {line:,} {record_of(self._contract, raw)}"
+            if self._is_document:
+                raise UnreadableObjectError(
+                    f"{self._name}: expected JSON objects as records, found none in {self.record_count:,} records, e.g."
+                    f" {found}. Nothing was loaded. Have each record delivered as an object with its keys, or the"
+                    " records as CSV; or correct records_key in the contract"
+                )
             raise UnreadableObjectError(
                 f"{self._name}: expected one JSON object a line, found none in {self.record_count:,} lines, e.g."
-                f" line {line:,} {record_of(self._contract, raw)}. Nothing was loaded. Deliver the object again, or"
-                " correct the dataset's key"
+                f" {found}. Nothing was loaded. Deliver the object again, or correct the dataset's key"
             )
 
     def check_missing(self) -> None:
@@ -173,7 +184,7 @@ def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
         row = _row(raw, keys)
         if isinstance(row, Reason):
             keys.note_bad(raw)
-            rejected.append(RejectedRow(line, None, row, raw))
+            rejected.append(RejectedRow(line, row.source if isinstance(row, PathReason) else None, row, raw))
             continue
         valid.append((line, raw))
         rows.append(row)
@@ -202,10 +213,10 @@ def _row(raw: bytes, keys: RecordKeys) -> bytes | Reason:
     fields = _fields(raw)
     if isinstance(fields, Reason):
         return fields
-    places = keys.places(tuple(fields))
-    if isinstance(places, Reason):
-        return places
-    row = _SEPARATOR.join([fields.get(place, _NULL) for place in places])
+    values = keys.values(fields)
+    if isinstance(values, Reason):
+        return values
+    row = _SEPARATOR.join(values)
     if keys.keeps_unknown:
         row += _SEPARATOR + keys.unknown_of(fields)
     return row.replace(b"\n", b" ") if b"\n" in raw else row
@@ -215,7 +226,7 @@ def _fields(raw: bytes) -> Fields | Reason:
     """Return the values of a record by key, or the reason to reject the record."""
     try:
         raw.decode()  # the decoder does not validate the values that it returns unparsed
-        return _TOO_MANY_KEYS if has_more_keys(raw, MOST_KEYS) else _decode(raw)
+        return TOO_MANY_KEYS if has_more_keys(raw, MOST_KEYS) else _decode(raw)
     except UnicodeDecodeError:
         return Reason(ReasonCode.NOT_UTF8, "not UTF-8")
     except RecursionError:

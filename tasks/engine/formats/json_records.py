@@ -1,50 +1,16 @@
-"""JSON records: splits NDJSON into lines, and a JSON document into the elements of its array.
+"""JSON records: splits NDJSON into lines."""
 
-A document is split by its brackets and strings only. The elements are parsed separately. A JSON string contains no line
-break, so a string that is not closed ends with its line, and only its own record is rejected.
-"""
-
-import io
-import re
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
-from tasks.contracts import Contract
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.csv_records import BOM, MAX_RECORD_BYTES
-from tasks.engine.masking import HIDDEN, record_of
-from tasks.engine.quoting import listed, quoted, shown
 
 Record = tuple[int, bytes]
 """Physical line number of a record's first byte, and the record's bytes."""
 
-CHUNK_BYTES = 4 << 20
 LINES_BYTES = 1 << 18
 """Number of bytes of NDJSON that are split into lines at once. Each line, however short, becomes a Python object."""
-
-USUAL_DEPTH = 3
-"""Maximum nesting of brackets that one regular expression matches. A slower scan handles deeper nesting."""
-KEYS_SHOWN = 20
-
-_SPACE = re.compile(rb"[ \t\r\n]*+")
-# Possessive quantifiers (`++`, `*+`) prevent backtracking, so no byte is scanned twice.
-_STRING = rb'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"'
-_CLOSED_STRING = re.compile(_STRING)
-_SCALAR = re.compile(rb'[^ \t\r\n,:"{}\[\]]++')
-_TOKEN = re.compile(rb'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"?|[{}\[\]]')
-_CLOSER = {b"{": b"}", b"[": b"]"}
-
-
-def _nested(depth: int) -> bytes:
-    """Return the pattern of an object or array with balanced brackets and closed strings."""
-    inner = rb'[^{}\[\]"]++|' + _STRING
-    deeper = rb"|" + _nested(depth - 1) if depth else b""
-    return rb"(?:\{(?:" + inner + deeper + rb")*+\}|\[(?:" + inner + deeper + rb")*+\])"
-
-
-_NESTED = re.compile(_nested(USUAL_DEPTH))
 
 
 def read_lines(file: Any, name: str) -> Iterator[Record]:
@@ -59,9 +25,7 @@ def read_lines(file: Any, name: str) -> Iterator[Record]:
         rest.append(first)
         size += len(first)
         if size > MAX_RECORD_BYTES:
-            raise _unreadable(
-                name, line, f"expected a line of at most {MAX_RECORD_BYTES >> 20} MiB, found a longer one"
-            )
+            raise unreadable(name, line, f"expected a line of at most {MAX_RECORD_BYTES >> 20} MiB, found a longer one")
         if not lines:
             continue
         yield from _line(b"".join(rest), line)
@@ -79,195 +43,12 @@ def _line(raw: bytes, line: int) -> Iterator[Record]:
         yield line, raw.removesuffix(b"\r")
 
 
-def read_elements(file: Any, name: str, contract: Contract) -> Iterator[Record]:
-    """Yield the elements of a document's array.
+def unreadable(name: str, line: int, text: str) -> UnreadableObjectError:
+    """Return the error of an object that cannot be split into records.
 
     Args:
-        file: The document.
-        name: The name of the document, for the messages.
-        contract: The contract of the records. It names the key of the array in the top-level object, unless the
-            document itself is the array.
-
-    Raises:
-        UnreadableObjectError: The document is not JSON, is truncated, or cannot be split into elements.
+        name: The object.
+        line: The line where it fails.
+        text: What was expected, and what was found.
     """
-    document, key = _Document(file, name, contract), contract.records_key
-    if not key:
-        document.expect(b"[", "a JSON array of records (one object a line is .ndjson)")
-        yield from document.elements()
-    else:
-        document.expect(b"{", f'a JSON object with its records under "{key}"')
-        found: list[str] = []
-        for member in document.members():
-            if member == key and key not in found:
-                document.expect(b"[", f'an array under "{key}"')
-                yield from document.elements()
-            elif member == key:
-                raise document.error(f'expected the key "{key}" once, found it twice')
-            else:
-                document.value()
-            if len(found) < KEYS_SHOWN or member == key:
-                found.append(member)
-        if key not in found:
-            raise document.error(f'expected the records under "{key}", found {document.shown_keys(found)}')
-    if document.peek():
-        raise document.error("expected the end of the document, found more bytes")
-
-
-class _Document:
-    """A document with a window of its bytes in memory, and a current position."""
-
-    def __init__(self, file: Any, name: str, contract: Contract | None = None) -> None:
-        self._file, self._name, self._contract = file, name, contract
-        self._data: bytes = file.read(CHUNK_BYTES)
-        self._at, self._line = len(BOM) if self._data.startswith(BOM) else 0, 1
-        self._is_whole = False
-
-    def error(self, text: str) -> UnreadableObjectError:
-        return _unreadable(self._name, self._line, text)
-
-    def shown_keys(self, keys: list[str]) -> str:
-        """List some keys of the document for a message."""
-        if self._contract and self._contract.is_sensitive and keys:
-            return f"{len(keys):,} other keys {HIDDEN}"
-        return listed(keys) or "no keys"
-
-    def peek(self) -> bytes:
-        """Return the next byte after white space, or nothing at the end of the document."""
-        while True:
-            match = _SPACE.match(self._data, self._at)
-            self._move(match.end() if match else self._at)
-            if self._at < len(self._data) or not self._more():
-                return self._data[self._at : self._at + 1]
-
-    def expect(self, byte: bytes, what: str) -> None:
-        """Move past an expected byte."""
-        if self.peek() != byte:
-            raise self.error(f"expected {what}, found {self._found()}")
-        self._move(self._at + 1)
-
-    def elements(self) -> Iterator[Record]:
-        """Yield the elements of an array, starting after its bracket."""
-        if self.peek() == b"]":
-            self._move(self._at + 1)
-            return
-        while True:
-            yield self.value()
-            if self._ends(b"]"):
-                return
-
-    def members(self) -> Iterator[str]:
-        """Yield the keys of an object, starting after its brace. The caller must read each value."""
-        if self.peek() == b"}":
-            self._move(self._at + 1)
-            return
-        while True:
-            if self.peek() != b'"':
-                raise self.error(f"expected a key in quotes, found {self._found()}")
-            _, raw = self.value()
-            try:
-                key = msgspec.json.decode(raw, type=str)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise self.error(f"expected a key in quotes, found {self._shown(raw)}") from error
-            self.expect(b":", f'":" after key {self._shown_key(key)}')
-            yield key
-            if self._ends(b"}"):
-                return
-
-    def value(self) -> Record:
-        """Return the next value and move past it."""
-        if self.peek() in b",:]}":
-            raise self.error(f"expected a value, found {self._found()}")
-        while (end := self._value_end()) is None:
-            if len(self._data) - self._at > MAX_RECORD_BYTES:
-                raise self.error(
-                    f"expected a value of at most {MAX_RECORD_BYTES >> 20} MiB, found a longer value that begins here"
-                )
-            if not self._more():
-                raise self.error(f"expected a complete value, but the document ends inside it: {self._found()}")
-        line, raw = self._line, self._data[self._at : end]
-        self._move(end)
-        return line, raw
-
-    def _ends(self, closer: bytes) -> bool:
-        """Move past the comma or the closing bracket after a value. Return whether it is the bracket."""
-        byte = self.peek()
-        if byte not in (b",", closer):
-            raise self.error(f'expected "," or "{closer.decode()}" after a value, found {self._found()}')
-        self._move(self._at + 1)
-        return byte == closer
-
-    def _value_end(self) -> int | None:
-        """Return the end of the value at the current position, or None if its end is not in memory yet."""
-        data, at = self._data, self._at
-        first = data[at : at + 1]
-        if first in _CLOSER:
-            match = _NESTED.match(data, at)
-            return match.end() if match else _bracket_end(data, at)
-        match = (_CLOSED_STRING if first == b'"' else _SCALAR).match(data, at)
-        if match is None or (match.end() == len(data) and first != b'"' and not self._is_whole):
-            return None
-        return match.end()
-
-    def _move(self, end: int) -> None:
-        self._line += self._data.count(b"\n", self._at, end)
-        self._at = end
-
-    def _more(self) -> bool:
-        chunk = self._file.read(CHUNK_BYTES)
-        self._data, self._at = self._data[self._at :] + chunk, 0
-        self._is_whole = not chunk
-        return bool(chunk)
-
-    def _found(self) -> str:
-        if self._at >= len(self._data):
-            return "the end"
-        return self._shown(self._data[self._at : self._at + 400])
-
-    def _shown_key(self, key: str) -> str:
-        is_hidden = self._contract and self._contract.is_sensitive
-        return HIDDEN if is_hidden else f'"{shown(key)}"'
-
-    def _shown(self, raw: bytes) -> str:
-        return record_of(self._contract, raw) if self._contract else quoted(raw)
-
-
-def _bracket_end(data: bytes, at: int) -> int | None:
-    """Return the position after the bracket that matches the bracket at `at`, or None if it is not in memory yet.
-
-    Brackets of the wrong kind and unclosed strings inside do not stop the search.
-    """
-    closers = bytearray()  # one byte for each open bracket: every byte of the input may be one
-    waiting = {b"}": 0, b"]": 0}
-    for token in _TOKEN.finditer(data, at):
-        text = token.group()
-        if text in _CLOSER:
-            closers += _CLOSER[text]
-            waiting[_CLOSER[text]] += 1
-        elif waiting.get(text):
-            while (closed := bytes((closers.pop(),))) != text:
-                waiting[closed] -= 1  # this bracket was never closed
-            waiting[text] -= 1
-            if not closers:
-                return token.end()
-    return None
-
-
-def has_more_keys(raw: bytes, most: int) -> bool:
-    """Return whether a record has more than `most` keys. Reading stops at the first key beyond the limit."""
-    if len(raw) < most or raw.count(b":") <= most:
-        return False
-    document = _Document(io.BytesIO(raw), "a record")
-    try:
-        document.expect(b"{", "an object")
-        for count, _ in enumerate(document.members(), 1):
-            if count > most:
-                return True
-            document.value()
-    except UnreadableObjectError:
-        pass  # the decoder reports the error
-    return False
-
-
-def _unreadable(name: str, line: int, text: str) -> UnreadableObjectError:
     return UnreadableObjectError(f"{name}, line {line:,}: {text}. Nothing was loaded. Deliver the object again")

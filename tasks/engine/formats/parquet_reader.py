@@ -19,7 +19,15 @@ from tasks.engine.formats.frames import string_columns_of_arrays
 from tasks.engine.formats.line_numbers import LineNumbers
 from tasks.engine.formats.parquet_files import ParquetObject, check_counts, longest_text, open_parquet
 from tasks.engine.formats.parquet_pages import Chunk, chunks_of, sizes_of
-from tasks.engine.formats.parquet_values import LIST, invalid_texts, level_count, longest_of, text_array, wants_lists
+from tasks.engine.formats.parquet_values import (
+    LIST,
+    check_paths,
+    invalid_texts,
+    level_count,
+    longest_of,
+    text_array,
+    wants_lists,
+)
 from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
 PARQUET_ROWS = 131_072
@@ -46,6 +54,7 @@ _NOT_UTF8 = Reason(ReasonCode.NOT_UTF8, "not UTF-8")
 def read_parquet(file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
     """Read parquet; see `tasks.engine.formats.reader.read_batches`."""
     parquet = open_parquet(file)
+    check_paths(contract, parquet.schema, name)
     columns = match_columns(contract, parquet.names, name)
     lists = wants_lists(contract)
     first, levels = 1, dict.fromkeys(columns.positions.values(), 0)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.contracts import Contract
+from tasks.contracts.paths import steps_of
 from tasks.contracts.words import WORDS
 from tasks.engine.errors import ContractError
 
@@ -20,6 +21,22 @@ _UUID = "arrow.uuid"
 def wants_lists(contract: Contract) -> set[str]:
     """Return the sources with values that may be lists of strings."""
     return {column.source_name for column in contract.columns if column.type == WORDS}
+
+
+def check_paths(contract: Contract, schema: pa.Schema, name: str) -> None:
+    """Refuse a source that is a path into a column. Only JSON has paths.
+
+    Raises:
+        ContractError: There is one.
+    """
+    for source, aliases in contract.sources.items():
+        first = steps_of(source)[0]
+        if not {source, *aliases} & {*schema.names} and first != source and first in schema.names:
+            raise ContractError(
+                f"{name}: expected a column {source}, found only column {first} of type"
+                f" {schema.field(schema.get_field_index(first)).type}. A path leads into JSON only. Have the field"
+                f" written as a column of its own, named {source}, or have the rows delivered as NDJSON"
+            )
 
 
 def text_array(values: Any, written: pa.DataType, column: str, *, takes_lists: bool) -> Any:

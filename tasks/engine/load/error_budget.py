@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tasks.contracts import UNKNOWN_KEYS, Contract
+from tasks.contracts.paths import steps_of
 from tasks.contracts.types import UUID
 from tasks.engine.errors import ErrorBudgetError
 from tasks.engine.formats.reader import JSON_FORMATS, format_of
@@ -133,5 +134,11 @@ def _shortest_record(contract: Contract, names: Sequence[str], *, is_json: bool)
     if not is_json:
         return max(values + len(names), 2)  # a separator follows each value; the last one is a line feed
     sources = contract.sources
-    keys = sum(min(map(len, (name, *sources[name]))) + len('"":,') for name in required)
+    keys = sum(min(map(_shortest_key, (name, *sources[name]))) for name in required)
     return values + keys + len("{}") + (0 if required else 1)
+
+
+def _shortest_key(name: str) -> int:
+    """Return the minimum size of a value's key, with its quotes and separators. Several paths may share an object."""
+    last = steps_of(name)[-1]
+    return len('"":,') + len(last) if isinstance(last, str) else len(",")

@@ -17,7 +17,8 @@ from tasks.engine.formats.columns import match_columns
 from tasks.engine.formats.csv_reader import chunks_of
 from tasks.engine.formats.csv_records import read_header
 from tasks.engine.formats.format_hints import named_causes
-from tasks.engine.formats.json_records import Record, read_elements, read_lines
+from tasks.engine.formats.json_records import Record, read_lines
+from tasks.engine.formats.json_walk import read_elements
 from tasks.engine.formats.reader import format_of
 from tasks.engine.lake.client import Lake
 from tasks.engine.masking import are_names, name_of
@@ -245,10 +246,9 @@ def _read_json_names(file: io.BufferedReader, name: str, contract: Contract) -> 
 
     is_document = format_of(name)[0] == ".json"
     records = read_elements(file, name, contract) if is_document else read_lines(file, name)
-    first, keys = list(_first_of(records)), RecordKeys(contract, name)
+    first, keys = list(_first_of(records)), RecordKeys(contract, name, is_document=is_document)
     json_batch(first, keys)
-    if not is_document:
-        keys.check_any()
+    keys.check_any()
     return keys.found
 
 
