@@ -39,9 +39,9 @@ def settings_of(**changed: str) -> LakeSettings:
 
 
 @contextmanager
-def opened(source: ObjectRef) -> Iterator[tuple[io.BufferedReader, list[int]]]:
+def opened(source: ObjectRef, *, is_seekable: bool = False) -> Iterator[tuple[io.BufferedReader, list[int]]]:
     counts: list[int] = []
-    with lake().open(source, counts.append) as file:
+    with lake().open(source, counts.append, is_seekable=is_seekable) as file:
         yield file, counts
 
 
@@ -100,7 +100,7 @@ def test_range_is_half_open(start: int, end: int | None) -> None:
 def test_parquet_is_seekable() -> None:
     data = os.urandom(3 << 20)
     source = put(data, "x.parquet")
-    with opened(source) as (file, counts):
+    with opened(source, is_seekable=True) as (file, counts):
         assert file.seek(-4, io.SEEK_END) == len(data) - 4
         assert file.read() == data[-4:]
         assert file.seek(1_500_000) == 1_500_000

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tasks.contracts import Column, Contract
 from tasks.contracts.types import TEXT
 from tasks.engine.errors import ContractError, UnreadableObjectError
-from tasks.engine.formats import json_documents, json_reader
+from tasks.engine.formats import json_documents, record_groups
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.frames import frame_of
 from tasks.engine.formats.reader import read_batches
@@ -103,7 +103,7 @@ indents = st.sampled_from([None, 0, 1, "\t"])
 def test_lines_are_read_as_python_reads_them(items: list[Any], chunk: int, is_ascii: bool, end: str) -> None:
     texts = [json.dumps(item, ensure_ascii=is_ascii) for item in items]
     data = end.join(texts).encode()
-    with patch.object(json_documents, "CHUNK_BYTES", chunk), patch.object(json_reader, "BATCH_BYTES", 30):
+    with patch.object(json_documents, "CHUNK_BYTES", chunk), patch.object(record_groups, "MOST_BYTES", 30):
         batches = batches_of(data)
     assert rows_of(batches) == [
         tuple(spelt(parse(text).get(name), is_ascii=is_ascii) for name in NAMES) for text in texts
@@ -120,7 +120,7 @@ def test_document_is_read_as_python_reads_it(
 ) -> None:
     document = others | {"list": items} | {f"{key} too": value for key, value in others.items()}
     data = json.dumps(document, indent=indent, ensure_ascii=is_ascii).encode()
-    with patch.object(json_documents, "CHUNK_BYTES", chunk), patch.object(json_reader, "BATCH_BYTES", 30):
+    with patch.object(json_documents, "CHUNK_BYTES", chunk), patch.object(record_groups, "MOST_BYTES", 30):
         batches = batches_of(data, "x.json", LIST)
     written = parse(data.decode())["list"]
     assert rows_of(batches) == [tuple(spelt(item.get(name), is_ascii=is_ascii) for name in NAMES) for item in written]

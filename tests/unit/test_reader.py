@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from plain_csv import Fields, read_plain
 
 from tasks.contracts import Column, Contract
+from tasks.contracts.formats import Csv
 from tasks.contracts.types import TEXT
 from tasks.engine.errors import ContractError, UnreadableObjectError
 from tasks.engine.formats import csv_reader, csv_records, parquet_reader
@@ -150,7 +151,7 @@ class _Sparing(io.BytesIO):
 
 def test_short_reads_lose_no_bytes() -> None:
     data = b"".join(b'%d,"x\n",\n' % number if number % 7 else b"%d\n" % number for number in range(300))
-    batches = list(csv_reader.read_csv(_Sparing(b"a,b,c\n" + data), "x.csv", ABC, 1000))
+    batches = list(csv_reader.read_csv(_Sparing(b"a,b,c\n" + data), "x.csv", ABC, Csv(), 1000))
     assert outcomes(batches) == expected(data)
 
 

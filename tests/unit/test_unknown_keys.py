@@ -13,7 +13,8 @@ from tasks.contracts import UNKNOWN_KEYS, Column, Contract
 from tasks.contracts.jsonb import JSONB
 from tasks.contracts.types import TEXT
 from tasks.engine.errors import ContractError
-from tasks.engine.formats.reader import FORMATS, read_batches
+from tasks.engine.formats.object_formats import FORMATS
+from tasks.engine.formats.reader import read_batches
 
 KEEPING = Contract(
     dataset="things",

@@ -4,22 +4,24 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.contracts import Contract
+from tasks.contracts.formats import Csv
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import match_columns
-from tasks.engine.formats.csv_records import read_header, read_records
+from tasks.engine.formats.csv_header import read_header
+from tasks.engine.formats.csv_records import read_records
 
 CHUNK_BYTES = 1 << 20
 """Maximum size of a chunk. A chunk of this size stays in the processor's cache until its rows are encoded."""
 
 
-def read_csv(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
+def read_csv(file: Any, name: str, contract: Contract, dialect: Csv, chunk_bytes: int) -> Iterator[Batch]:
     """Read CSV; see `tasks.engine.formats.reader.read_batches`."""
     chunks = chunks_of(file, min(chunk_bytes, CHUNK_BYTES))
-    header = read_header(chunks)
+    header = read_header(chunks, dialect)
     pending, line, is_last = header.rest, header.line, header.is_last
     columns = match_columns(contract, header.names, name) if header.names else None
     while columns:
-        for records in read_records(pending, columns, line, is_last=is_last):
+        for records in read_records(pending, columns, line, dialect=dialect, is_last=is_last):
             consumed, line = records.end, records.line
             if records.row_count or records.rejected_count:
                 yield records.batch()

@@ -4,35 +4,32 @@
 """
 
 import ctypes
-import re
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 
+from tasks.contracts.formats import Csv
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch
+from tasks.engine.formats.encodings import not_text
 from tasks.engine.formats.line_numbers import LineNumbers
 from tasks.engine.formats.native import binding
 from tasks.engine.formats.native.binding import StringColumn, library
 from tasks.engine.formats.string_columns import StringColumns
 from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
+PLAIN = Csv()
 BOM = b"\xef\xbb\xbf"
 MAX_RECORD_BYTES = 16 << 20
 """Maximum length of a record."""
 
-MAX_COLUMNS = 100_000
-"""Maximum number of columns in a header. A Postgres table has at most 1,600 columns."""
-
 MOST_RECORDS, MOST_BYTES = 16_384, 1 << 20
 """Limits of one `CsvRecords`."""
 
-_FIELD = re.compile(rb'(?:^|,)("(?:[^"]++|"")*+"|[^,]*+)')
 _REASONS = {
     binding.QUOTE: Reason(ReasonCode.BAD_QUOTE, "misplaced or unclosed quote"),
     binding.NUL: Reason(ReasonCode.NUL_BYTE, "NUL byte"),
-    binding.UTF8: Reason(ReasonCode.NOT_UTF8, "not UTF-8"),
     binding.RETURN: Reason(ReasonCode.STRAY_CARRIAGE_RETURN, "stray carriage return"),
 }
 
@@ -47,6 +44,7 @@ class CsvRecords:
         data: The bytes.
         columns: The columns of the object.
         first_line: Physical line number of the first record.
+        dialect: The dialect of the object.
         begin: Offset of the first record in `data`.
         is_last: Whether the object ends with these bytes.
         is_open: Whether an earlier call found a quote that is still open at the end of these bytes.
@@ -70,6 +68,7 @@ class CsvRecords:
         columns: ColumnMatch,
         first_line: int = 1,
         *,
+        dialect: Csv = PLAIN,
         begin: int = 0,
         is_last: bool = True,
         is_open: bool = False,
@@ -80,7 +79,8 @@ class CsvRecords:
                 f"expected at most {binding.MOST_CSV_BYTES:,} bytes of CSV at once, found {size:,}."
                 " Read the object in smaller chunks"
             )
-        self._data, self._columns, self._begin = data, columns, begin
+        self._data, self._columns, self._begin, self._csv = data, columns, begin, dialect
+        self._dialect = _dialect(dialect)
         places = (ctypes.c_int32 * columns.width)(*[-1] * columns.width)
         for place, position in enumerate(columns.positions.values()):
             places[position] = place
@@ -96,6 +96,7 @@ class CsvRecords:
             most_bytes=MOST_BYTES,
             is_last=is_last,
             is_open=is_open,
+            dialect=self._dialect,
         )
         found = library.csv_read(given)
         if not found:
@@ -127,7 +128,14 @@ class CsvRecords:
         """Return the valid and the malformed records as a batch."""
         names, size, address = tuple(self._columns.positions), 8, self._address()
         columns = [
-            StringColumn(data=address, spans=(self._found.spans or 0) + place * size, stride=len(names))
+            StringColumn(
+                data=address,
+                spans=(self._found.spans or 0) + place * size,
+                stride=len(names),
+                quote=self._dialect.quote,
+                escape=self._dialect.escape,
+                style=self._dialect.style,
+            )
             for place in range(len(names))
         ]
         texts = StringColumns(names, columns, self.row_count, self)
@@ -142,15 +150,32 @@ class CsvRecords:
         return self._data[self._begin + record.begin : self._begin + record.end]
 
     def _reason_of(self, record: binding.Record) -> Reason:
+        if record.error == binding.UTF8:
+            return not_text(self._csv.encoding)
         if record.error in _REASONS:
             return _REASONS[record.error]
         width = self._columns.width
         code = ReasonCode.TOO_MANY_FIELDS if record.fields > width else ReasonCode.TOO_FEW_FIELDS
-        return Reason(code, f"expected {width} fields, found {record.fields}")
+        expected = f"{width} fields{' and a delimiter after them' if self._csv.trailing_delimiter else ''}"
+        return Reason(code, f"expected {expected}, found {record.fields}")
+
+
+@lru_cache
+def _dialect(dialect: Csv) -> binding.Dialect:
+    style = binding.ESCAPES_QUOTED if dialect.quote else binding.ESCAPES_TEXT
+    return binding.Dialect(
+        delimiter=ord(dialect.delimiter),
+        quote=ord(dialect.quote or "\0"),
+        escape=ord(dialect.escape or "\0"),
+        style=binding.ESCAPES_ALL if dialect.escapes_unquoted else style if dialect.escape else binding.ESCAPES_QUOTED,
+        has_trailing=dialect.trailing_delimiter,
+        comment=dialect.comment.encode(),
+        comment_size=len(dialect.comment),
+    )
 
 
 def read_records(
-    data: bytes, columns: ColumnMatch, first_line: int = 1, *, is_last: bool = True
+    data: bytes, columns: ColumnMatch, first_line: int = 1, *, dialect: Csv = PLAIN, is_last: bool = True
 ) -> Iterator[CsvRecords]:
     """Read all records in some bytes, group by group. Yields at least one group.
 
@@ -160,69 +185,18 @@ def read_records(
         data: The bytes, which start at the beginning of a record.
         columns: The columns of the object.
         first_line: Physical line number of the first record.
+        dialect: The dialect of the object.
         is_last: Whether the object ends with these bytes.
 
     Raises:
         UnreadableObjectError: A record is longer than `MAX_RECORD_BYTES`.
     """
-    piece = CsvRecords(data, columns, first_line, is_last=is_last)
+    piece = CsvRecords(data, columns, first_line, dialect=dialect, is_last=is_last)
     yield piece
     while piece.is_full:
-        piece = CsvRecords(data, columns, piece.line, begin=piece.end, is_last=is_last, is_open=piece.is_open)
+        begin, is_open = piece.end, piece.is_open
+        piece = CsvRecords(data, columns, piece.line, dialect=dialect, begin=begin, is_last=is_last, is_open=is_open)
         yield piece
-
-
-@dataclass(frozen=True)
-class Header:
-    """The header of a CSV object: its first line that is not blank.
-
-    Attributes:
-        names: Column names. Empty if the object has no such line.
-        rest: Bytes after the header that were already read.
-        line: Physical line number of the first byte of `rest`.
-        is_last: Whether the object ends with these bytes.
-    """
-
-    names: list[str]
-    rest: bytes
-    line: int
-    is_last: bool
-
-
-def read_header(chunks: Iterator[tuple[bytes, bool]]) -> Header:
-    """Read the header of an object. A byte order mark is skipped.
-
-    Args:
-        chunks: Chunks of the object from its beginning, each with a flag for the last chunk.
-
-    Raises:
-        UnreadableObjectError: The line is longer than `MAX_RECORD_BYTES`, or has more than `MAX_COLUMNS` columns.
-    """
-    text, line, is_last, has_begun = b"", 1, False, False
-    while not is_last and not (has_begun and b"\n" in text):
-        chunk, is_last = next(chunks)
-        text += chunk
-        if not has_begun and (len(text) >= len(BOM) or is_last):
-            text, has_begun = text.removeprefix(BOM), True
-        if has_begun:  # drop blank lines at once: an object may begin with any number of them
-            stripped = text.lstrip(b"\r\n")
-            line += text.count(b"\n", 0, len(text) - len(stripped))
-            text = stripped
-        if b"\n" not in text:
-            refuse_endless(len(text), line)
-    first, newline, rest = text.partition(b"\n")
-    first = first.removesuffix(b"\r")
-    if first.count(b",") >= MAX_COLUMNS:
-        raise UnreadableObjectError(
-            f"line {line:,}: expected a header with at most {MAX_COLUMNS:,} columns, found more. Check that the object"
-            " is CSV with a header"
-        )
-    names = [_unquoted(field).decode(errors="replace").strip() for field in _FIELD.findall(first)] if text else []
-    return Header(names, rest, line + len(newline), is_last)
-
-
-def _unquoted(field: bytes) -> bytes:
-    return field[1:-1].replace(b'""', b'"') if field.startswith(b'"') else field
 
 
 def refuse_endless(length: int, line: int) -> None:

@@ -1,25 +1,30 @@
-"""Format hints: recognise an object's actual format by its first bytes if it differs from the object's name."""
+"""Format hints: recognise an object's actual format by its first bytes if it differs from the expected format."""
 
 import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from tasks.contracts import Contract
+from tasks.contracts.formats import Compression, Csv, FixedWidth, Format, Json, Ndjson, Parquet, spelled
 from tasks.engine.errors import ContractError, UnreadableObjectError
+from tasks.engine.formats.csv_header import names_in
+from tasks.engine.formats.encodings import is_utf8
 from tasks.engine.quoting import quoted
 
 SAMPLE_BYTES = 4096
-JSON_SUFFIXES = (".json", ".ndjson", ".jsonl")
 
-_NAME_IT = "Let the object's name end with {} and set the dataset's key, or deliver the expected format"
+_DECLARE = "Declare format={} in the contract of the dataset"
+_NAME_IT = _DECLARE + ", or let the object's name end with {}, or deliver the expected format"
+_UNPACK = "Let the object's name end with {}, or declare compression={} in the contract's format"
 _AGAIN = "Deliver the data in the expected format"
-_UTF8 = "Deliver the object in UTF-8"
+_BOM = b"\xef\xbb\xbf"
 _MAGICS = (
-    (b"\x1f\x8b", "a gzip stream", _NAME_IT.format(".gz"), "gzip"),
-    (b"\x28\xb5\x2f\xfd", "a zstd stream", _NAME_IT.format(".zst"), "zstd"),
-    (b"PAR1", "a parquet file", _NAME_IT.format(".parquet"), ".parquet"),
+    (b"\x1f\x8b", "a gzip stream", _UNPACK.format(".gz", '"gzip"'), "gzip"),
+    (b"\x28\xb5\x2f\xfd", "a zstd stream", _UNPACK.format(".zst", '"zstd"'), "zstd"),
+    (b"PAR1", "a parquet file", _NAME_IT.format("Parquet()", ".parquet"), "parquet"),
     (b"PK\x03\x04", "a zip archive or an Excel workbook", "Deliver the file without an archive, as CSV", ""),
     (b"PK\x05\x06", "an empty zip archive", "Deliver the file without an archive", ""),
     (b"BZh", "a bzip2 stream", "Deliver the object uncompressed, or as .gz or .zst", ""),
@@ -30,25 +35,31 @@ _MAGICS = (
     (b"ARROW1", "an Arrow file", "Deliver the object as parquet", ""),
     (b"%PDF", "a PDF document", _AGAIN, ""),
     (b"\xd0\xcf\x11\xe0", "an Office document", "Deliver the object as CSV", ""),
-    (b"\xff\xfe\0\0", "text in UTF-32", _UTF8, ""),
-    (b"\0\0\xfe\xff", "text in UTF-32", _UTF8, ""),
-    (b"\xff\xfe", "text in UTF-16", _UTF8, ""),
-    (b"\xfe\xff", "text in UTF-16", _UTF8, ""),
     (b"version https://git-lfs", "a Git LFS pointer", "Deliver the file to which the pointer refers", ""),
 )
-_DELIMITERS = {b";": "semicolons", b"\t": "tabs", b"|": "vertical bars"}
+_MARKS = (
+    (b"\xff\xfe\0\0", "UTF-32", "utf-32"),
+    (b"\0\0\xfe\xff", "UTF-32", "utf-32"),
+    (b"\xff\xfe", "UTF-16", "utf-16"),
+    (b"\xfe\xff", "UTF-16", "utf-16"),
+    (_BOM, "UTF-8", "utf-8"),
+)
+"""Byte order marks."""
+
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 Cause = tuple[str, str]
 """The actual format, and the next step."""
 
 
-def cause_of(begin: bytes, suffix: str, compression: str | None) -> Cause | None:
-    """Recognise a format that differs from the object's name.
+def cause_of(begin: bytes, contract: Contract, form: Format, compression: Compression | None) -> Cause | None:
+    """Recognise a format that differs from the expected format.
 
     Args:
         begin: The first bytes of the object.
-        suffix: The format according to the name.
-        compression: The compression according to the name.
+        contract: The expected columns.
+        form: The expected format.
+        compression: The expected compression.
 
     Returns:
         The actual format and the next step, or None if no other format is recognised.
@@ -56,48 +67,84 @@ def cause_of(begin: bytes, suffix: str, compression: str | None) -> Cause | None
     for magic, found, what, kind in _MAGICS:
         if begin.startswith(magic):
             if kind == compression == "gzip":
-                return cause_of(_unzipped(begin), suffix, None)
-            return None if kind and kind in (suffix, compression) else (found, what)
-    if width := _wide_text(begin):
-        return f"text in {width}", _UTF8
-    if compression or suffix == ".parquet":
+                return cause_of(_unzipped(begin), contract, form, None)
+            expected = (compression, "parquet" if isinstance(form, Parquet) else None)
+            return None if kind and kind in expected else (found, what)
+    if isinstance(form, Parquet) or compression:
         is_text = bool(begin) and not re.search(rb"[\0-\x08\x0e-\x1f]", begin)
         return _markup(begin) or (
             ("text", "Correct the suffix of the object's name, or deliver the expected format") if is_text else None
         )
-    return _markup(begin) or (_not_csv(begin) if suffix == ".csv" else _not_json(begin, suffix))
+    if other := _other_encoding(begin, form):
+        return other
+    if isinstance(form, Csv):
+        return _markup(begin) or _not_csv(begin, contract, form)
+    return _markup(begin) or (_not_json(begin, form) if isinstance(form, Json) else None)
 
 
 @contextmanager
-def named_causes(file: Any, name: str, contract: Contract, suffix: str, compression: str | None) -> Iterator[None]:
+def named_causes(
+    file: Any, name: str, contract: Contract, form: Format, compression: Compression | None
+) -> Iterator[None]:
     """Add the actual format to an error of the block, if the object's first bytes show one.
 
     Args:
         file: The object, at its beginning.
         name: The name of the object.
         contract: The expected columns.
-        suffix: See `cause_of`.
+        form: See `cause_of`.
         compression: See `cause_of`.
 
     Raises:
         TallyError: Replaces the reader's error. The class is the same.
     """
-    begin = b"" if suffix == ".parquet" or not hasattr(file, "peek") else file.peek(SAMPLE_BYTES)[:SAMPLE_BYTES]
+    is_parquet = isinstance(form, Parquet)
+    begin = b"" if is_parquet or not hasattr(file, "peek") else file.peek(SAMPLE_BYTES)[:SAMPLE_BYTES]
     try:
         yield
     except (ContractError, UnreadableObjectError) as error:
-        if suffix == ".parquet" and file.seekable():
+        if is_parquet and file.seekable():
             file.seek(0)
             begin = file.read(SAMPLE_BYTES)
-        cause = cause_of(begin, suffix, compression)
+        cause = cause_of(begin, contract, form, compression)
         if cause is None:
             raise
         found, what = cause
-        kind = {".csv": "CSV", ".parquet": "parquet", ".json": "a JSON document"}.get(suffix, "one JSON object a line")
-        expected = f"{kind}{f' in {compression}' if compression else ''} with {', '.join(contract.sources)}"
+        expected = f"{_words(form)}{f' in {compression}' if compression else ''} with {', '.join(contract.sources)}"
         raise type(error)(
             f"{name}: expected {expected}; found {found}. {what}. Nothing was loaded ({error})"
         ) from error
+
+
+def _words(form: Format) -> str:
+    match form:
+        case Csv():
+            return "CSV" if form == Csv() else spelled(form)
+        case FixedWidth():
+            return "lines of fixed width"
+        case Parquet():
+            return "parquet"
+        case Ndjson():
+            return "one JSON object a line"
+        case _:
+            return "a JSON document"
+
+
+def _other_encoding(begin: bytes, form: Csv | FixedWidth | Json) -> Cause | None:
+    """Recognise UTF-16 or UTF-32, or UTF-8 where another encoding is expected."""
+    for mark, words, encoding in _MARKS:
+        if begin.startswith(mark):
+            is_expected = is_utf8(form.encoding) if encoding == "utf-8" else form.encoding.lower().startswith(encoding)
+            return None if is_expected else (f"text in {words}", _with_encoding(form, encoding))
+    if not is_utf8(form.encoding):
+        return None
+    if width := _wide_text(begin):
+        return f"text in {width}", _with_encoding(form, width.lower())
+    return None
+
+
+def _with_encoding(form: Csv | FixedWidth | Json, encoding: str) -> str:
+    return _DECLARE.format(spelled(replace(form, encoding=encoding))) + ", or deliver the object in UTF-8"
 
 
 def _unzipped(begin: bytes) -> bytes:
@@ -110,10 +157,8 @@ def _unzipped(begin: bytes) -> bytes:
 def _wide_text(begin: bytes) -> str:
     """Recognise UTF-16 or UTF-32 without a byte order mark by the NUL bytes in text that is mostly ASCII."""
     places = [begin[place:400:4].count(0) * 400 // max(len(begin[:400]), 1) for place in range(4)]
-    wide = [place > 60 for place in places]
-    if sum(wide) == 3:
-        return "UTF-32"
-    return "UTF-16" if wide in ([True, False, True, False], [False, True, False, True]) else ""
+    wide = "".join("0" if place > 60 else "x" for place in places)
+    return {"x000": "UTF-32-LE", "000x": "UTF-32-BE", "x0x0": "UTF-16-LE", "0x0x": "UTF-16-BE"}.get(wide, "")
 
 
 def _text(begin: bytes) -> bytes:
@@ -130,27 +175,73 @@ def _markup(begin: bytes) -> Cause | None:
     return None
 
 
-def _not_csv(begin: bytes) -> Cause | None:
+def _not_csv(begin: bytes, contract: Contract, form: Csv) -> Cause | None:
     text = _text(begin)
     line = text.partition(b"\n")[0]
     if text.startswith((b"{", b"[")):
-        return "JSON", _NAME_IT.format(".json or .ndjson")
+        return "JSON", _NAME_IT.format("Json() or format=Ndjson()", ".json or .ndjson")
     if line.lower().startswith((b"sep=", b'"sep=')):
-        return f"a first line {quoted(line)}", "Remove this line, and separate the columns by commas"
+        delimiter = chr(line.partition(b"=")[2][:1][0]) if line.rstrip()[-1:] != b"=" else form.delimiter
+        better = (
+            replace(form, delimiter=delimiter, skip_lines=form.skip_lines + 1) if delimiter in _DELIMITERS else form
+        )
+        return f"a first line {quoted(line)}", f"{_DECLARE.format(spelled(better))}, or remove this line"
     if b"\r" in text and b"\n" not in text:
         return "carriage returns as line ends", "End the lines with a line feed"
-    for delimiter, words in _DELIMITERS.items():
-        if line.count(delimiter) > line.count(b","):
-            return f"columns separated by {words}", "Separate the columns by commas"
+    return _other_dialect(begin, contract, form) or _not_utf8(begin, form)
+
+
+def _other_dialect(begin: bytes, contract: Contract, form: Csv) -> Cause | None:
+    """Recognise the header in a later line or with another delimiter."""
+    lines = begin.removeprefix(_BOM).split(b"\n")
+    delimiters = [one for one in (form.delimiter, *_DELIMITERS) if one not in (form.quote, form.escape)]
+    for number, line in enumerate(lines if not form.names else ()):
+        for dialect in (replace(form, delimiter=one) for one in delimiters):
+            if _has_names(line, contract, dialect):
+                is_first = not any(map(bytes.strip, lines[:number]))
+                better = dialect if is_first else replace(dialect, skip_lines=number)
+                return None if better == form else (_found(better, form), _DECLARE.format(spelled(better)))
+    first = next((line for line in lines if line.strip()), b"")
+    most = max(delimiters, key=lambda one: first.count(one.encode()))
+    if first.count(most.encode()) <= first.count(form.delimiter.encode()):
+        return None
+    better = replace(form, delimiter=most)
+    return _found(better, form), _DECLARE.format(spelled(better))
+
+
+def _has_names(line: bytes, contract: Contract, dialect: Csv) -> bool:
+    names = {*names_in(line.removesuffix(b"\r"), dialect)}
+    return all(names & {source, *aliases} for source, aliases in contract.sources.items())
+
+
+def _found(better: Csv, form: Csv) -> str:
+    """Describe the differences between a dialect and the expected dialect."""
+    where = f"the names of the columns in line {better.skip_lines + 1}"
+    if better.delimiter == form.delimiter:
+        return where
+    columns = f"columns separated by {_DELIMITERS[better.delimiter]}"
+    return columns if better.skip_lines == form.skip_lines else f"{columns}, and {where}"
+
+
+def _not_utf8(begin: bytes, form: Csv) -> Cause | None:
+    """Recognise bytes that are not UTF-8. The sample may end inside a character."""
+    try:
+        begin.decode()
+    except UnicodeDecodeError as error:
+        if is_utf8(form.encoding) and error.start < len(begin) - 3:
+            return "bytes that are not UTF-8", _with_encoding(form, "cp1252").replace(
+                "format=", "its encoding, such as format=", 1
+            )
     return None
 
 
-def _not_json(begin: bytes, suffix: str) -> Cause | None:
+def _not_json(begin: bytes, form: Json) -> Cause | None:
     text = _text(begin)
-    if suffix == ".json" and re.match(rb"\{[^\n]*\}\s*\n\s*\{", text):
-        return "one JSON object a line", _NAME_IT.format(".ndjson")
-    if suffix != ".json" and text.startswith(b"["):
-        return "a JSON document", _NAME_IT.format(".json")
+    is_document = not isinstance(form, Ndjson)
+    if is_document and re.match(rb"\{[^\n]*\}\s*\n\s*\{", text):
+        return "one JSON object a line", _NAME_IT.format("Ndjson()", ".ndjson")
+    if not is_document and text.startswith(b"["):
+        return "a JSON document", _NAME_IT.format("Json()", ".json")
     if text and not text.startswith((b"{", b"[")) and re.search(rb"[,;\t]", text.partition(b"\n")[0]):
-        return "CSV", _NAME_IT.format(".csv")
+        return "CSV", _NAME_IT.format("Csv()", ".csv")
     return None

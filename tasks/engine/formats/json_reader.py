@@ -15,6 +15,7 @@ from tasks.contracts import UNKNOWN_KEYS, Contract
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch, match_columns
+from tasks.engine.formats.encodings import not_text
 from tasks.engine.formats.frames import string_columns_of
 from tasks.engine.formats.json_documents import has_more_keys
 from tasks.engine.formats.json_paths import (
@@ -30,13 +31,10 @@ from tasks.engine.formats.json_paths import (
 from tasks.engine.formats.json_records import Record, read_lines
 from tasks.engine.formats.json_walk import read_elements
 from tasks.engine.formats.line_numbers import LineNumbers
+from tasks.engine.formats.record_groups import grouped
 from tasks.engine.masking import record_of
 from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
-BATCH_BYTES = 16 << 20
-"""Maximum size of a batch."""
-
-BATCH_RECORDS = 16_384
 JUDGED_RECORDS = 1000
 """Number of records after which an object without any JSON object is refused."""
 
@@ -60,7 +58,7 @@ def read_json(file: Any, name: str, contract: Contract, chunk_bytes: int) -> Ite
 
 
 def _read(records: Iterator[Record], keys: "RecordKeys", chunk_bytes: int) -> Iterator[Batch]:
-    for group in _batches(records, chunk_bytes):
+    for group in grouped(records, chunk_bytes):
         batch = json_batch(group, keys)
         if keys.record_count >= JUDGED_RECORDS:
             keys.check_any()
@@ -80,6 +78,7 @@ class RecordKeys:
 
     def __init__(self, contract: Contract, name: str, *, is_document: bool = False) -> None:
         self._contract, self._name, self._is_document = contract, name, is_document
+        self.encoding: str = getattr(contract.format, "encoding", "utf-8")
         self.paths = RecordPaths(contract)
         self._found: dict[str, str] = {}
         self._unknown: dict[str, None] = {}
@@ -194,23 +193,9 @@ def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
     return Batch(string_columns_of(frame), lambda places: [valid[place] for place in places], columns, lines, rejected)
 
 
-def _batches(records: Iterator[Record], chunk_bytes: int) -> Iterator[list[Record]]:
-    """Group records into batches with a bounded size and number of records."""
-    batch: list[Record] = []
-    size = 0
-    for record in records:
-        batch.append(record)
-        size += len(record[1])
-        if size >= min(chunk_bytes, BATCH_BYTES) or len(batch) >= BATCH_RECORDS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
 def _row(raw: bytes, keys: RecordKeys) -> bytes | Reason:
     """Return the values of a record in the order of the sources, or the reason to reject the record."""
-    fields = _fields(raw)
+    fields = _fields(raw, keys.encoding)
     if isinstance(fields, Reason):
         return fields
     values = keys.values(fields)
@@ -222,13 +207,13 @@ def _row(raw: bytes, keys: RecordKeys) -> bytes | Reason:
     return row.replace(b"\n", b" ") if b"\n" in raw else row
 
 
-def _fields(raw: bytes) -> Fields | Reason:
+def _fields(raw: bytes, encoding: str) -> Fields | Reason:
     """Return the values of a record by key, or the reason to reject the record."""
     try:
         raw.decode()  # the decoder does not validate the values that it returns unparsed
         return TOO_MANY_KEYS if has_more_keys(raw, MOST_KEYS) else _decode(raw)
     except UnicodeDecodeError:
-        return Reason(ReasonCode.NOT_UTF8, "not UTF-8")
+        return not_text(encoding)
     except RecursionError:
         return Reason(ReasonCode.NESTED_TOO_DEEPLY, "JSON nested too deeply")
     except msgspec.ValidationError:

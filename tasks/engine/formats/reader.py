@@ -1,26 +1,22 @@
 """The reader: parses an object into batches of string columns.
 
-The suffix of the object's name selects the format. The reader processes the object in chunks, so its memory use does
-not depend on the object's size.
+The contract or the suffix of the object's name selects the format. The reader processes the object in chunks, so its
+memory use does not depend on the object's size.
 """
 
 import io
 from collections.abc import Iterator
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tasks.contracts import Contract
+from tasks.contracts.formats import Csv, FixedWidth, Format, Json, Ndjson, Parquet
 from tasks.engine.errors import ContractError
 from tasks.engine.formats.batches import CHUNK_BYTES, Batch
 from tasks.engine.formats.csv_reader import read_csv
+from tasks.engine.formats.encodings import utf8_of
 from tasks.engine.formats.format_hints import named_causes
-
-if TYPE_CHECKING:
-    from tasks.engine.formats.arrow_streams import Compression
-
-COMPRESSIONS: "dict[str, Compression]" = {".gz": "gzip", ".zst": "zstd"}
-JSON_FORMATS = (".ndjson", ".jsonl", ".json")
-FORMATS = (".csv", *JSON_FORMATS, ".parquet")
+from tasks.engine.formats.object_formats import format_of
 
 
 def read_batches(
@@ -30,8 +26,7 @@ def read_batches(
 
     Args:
         file: The object's bytes; seekable for parquet.
-        name: The object's name. It ends with one of `FORMATS`, which may be followed by one of `COMPRESSIONS` (except
-            for parquet).
+        name: The object's name; see `tasks.engine.formats.object_formats.format_of`.
         contract: The expected columns.
         chunk_bytes: Approximate size of a batch in bytes, which bounds the memory use.
 
@@ -39,49 +34,38 @@ def read_batches(
         ContractError: Columns are missing or duplicated, or unknown although the contract forbids unknown columns.
         UnreadableObjectError: The object cannot be split into records.
     """
-    suffix, compression = format_of(name)
-    if contract.unknown_keys_column and suffix not in JSON_FORMATS:
+    form, compression = format_of(name, contract)
+    if contract.unknown_keys_column and not isinstance(form, Json):
         raise ContractError(
             f"{name}: expected JSON, because only JSON records have the keys for column {contract.unknown_keys_column}."
             " Deliver the object as JSON, or remove the column from the contract"
         )
-    with named_causes(file, name, contract, suffix, compression):
-        if (suffix, compression) == (".csv", None):
-            yield from read_csv(file, name, contract, chunk_bytes)
+    with named_causes(file, name, contract, form, compression):
+        if isinstance(form, Csv) and not compression:
+            yield from read_csv(utf8_of(file, form.encoding), name, contract, form, chunk_bytes)
             return
         # Plain CSV needs neither Arrow nor polars, and importing them takes half a second.
         arrow = import_module("tasks.engine.formats.arrow_streams")
         with arrow.errors_of_bytes(name):
-            yield from _reader(suffix)(arrow.decompressed(file, compression), name, contract, chunk_bytes)
+            yield from _read(arrow.decompressed(file, compression), name, contract, form, chunk_bytes)
 
 
-def _reader(suffix: str) -> Any:
-    match suffix:
-        case ".csv":
-            return read_csv
-        case ".parquet":
-            return import_module("tasks.engine.formats.parquet_reader").read_parquet
-        case ".json":
-            return import_module("tasks.engine.formats.json_reader").read_json
-        case _:
-            return import_module("tasks.engine.formats.json_reader").read_ndjson
-
-
-def format_of(name: str) -> "tuple[str, Compression | None]":
-    """Return the format (one of `FORMATS`) and the compression of an object by the suffix of its name.
-
-    Raises:
-        ContractError: The name has no known suffix.
-    """
-    stem = name
-    compression: Compression | None = None
-    for suffix, codec in COMPRESSIONS.items():
-        if name.endswith(suffix):
-            stem, compression = name.removesuffix(suffix), codec
-    for suffix in FORMATS:
-        if stem.endswith(suffix) and not (suffix == ".parquet" and compression):
-            return suffix, compression
-    raise ContractError(
-        f"{name}: expected a name that ends with {', '.join(FORMATS)}. {' or '.join(COMPRESSIONS)} may follow, except"
-        " after .parquet. Correct the dataset's key"
-    )
+def _read(file: Any, name: str, contract: Contract, form: Format, chunk_bytes: int) -> Iterator[Batch]:
+    """Read decompressed bytes with the reader of a format, and import no other reader."""
+    batches: Iterator[Batch]
+    match form:
+        case Csv():
+            batches = read_csv(utf8_of(file, form.encoding), name, contract, form, chunk_bytes)
+        case FixedWidth():
+            reader = import_module("tasks.engine.formats.fixed_width_reader")
+            batches = reader.read_fixed_width(utf8_of(file, form.encoding), name, contract, form, chunk_bytes)
+        case Parquet():
+            reader = import_module("tasks.engine.formats.parquet_reader")
+            batches = reader.read_parquet(file, name, contract, chunk_bytes)
+        case Ndjson():
+            reader = import_module("tasks.engine.formats.json_reader")
+            batches = reader.read_ndjson(utf8_of(file, form.encoding), name, contract, chunk_bytes)
+        case Json():
+            reader = import_module("tasks.engine.formats.json_reader")
+            batches = reader.read_json(utf8_of(file, form.encoding), name, contract, chunk_bytes)
+    return batches

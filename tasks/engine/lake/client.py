@@ -211,17 +211,18 @@ class Lake:
 
     @contextmanager
     def open(
-        self, source: ObjectRef, on_bytes: Callable[[int], None], *, is_ahead: bool = True
+        self, source: ObjectRef, on_bytes: Callable[[int], None], *, is_ahead: bool = True, is_seekable: bool = False
     ) -> Iterator[io.BufferedReader]:
-        """Open one version of an object as a file: seekable for parquet, streamed for other formats.
+        """Open one version of an object as a file.
 
         Args:
             source: The version.
             on_bytes: Called with the number of bytes received.
             is_ahead: Whether to read blocks in advance. Use it only to read the object up to its end.
+            is_seekable: Whether the file is seekable, for parquet. Otherwise it is streamed.
         """
         key = source.uri.removeprefix(self.uri(""))
-        if key.endswith(".parquet"):
+        if is_seekable:
             read = functools.partial(self.read, key, source.version)
             yield io.BufferedReader(SeekableObject(read, source.size_bytes, on_bytes), READ_BYTES)
             return

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tasks.contracts import UNKNOWN_KEYS, Contract
+from tasks.contracts.formats import Csv, Json
 from tasks.contracts.paths import steps_of
 from tasks.contracts.types import UUID
 from tasks.engine.errors import ErrorBudgetError
-from tasks.engine.formats.reader import JSON_FORMATS, format_of
+from tasks.engine.formats.encodings import is_utf8
+from tasks.engine.formats.object_formats import format_of
 from tasks.engine.masking import record_of
 from tasks.engine.quoting import shown
 from tasks.engine.receipts import ObjectRef
@@ -95,12 +97,13 @@ class ErrorBudget:
         """Return an upper bound of the number of further valid rows, by the number of remaining bytes.
 
         The rows so far have at least the bytes of the rejected rows and of the shortest possible valid rows. The size
-        of a compressed or parquet object does not bound its number of rows.
+        of a compressed or parquet object does not bound its number of rows. A row of fixed width may lack its blanks,
+        and the bytes of other encodings than UTF-8 are not those of the rejected rows.
         """
-        suffix, compression = format_of(self.source.uri)
-        if compression or suffix == ".parquet":
+        form, compression = format_of(self.source.uri, self.contract)
+        if compression or not isinstance(form, Csv | Json) or not is_utf8(form.encoding):
             return NO_BOUND
-        shortest = _shortest_record(self.contract, names, is_json=suffix in JSON_FORMATS)
+        shortest = _shortest_record(self.contract, names, is_json=isinstance(form, Json))
         read = self._rejected_bytes + self.rows_good * (shortest - 1)
         return max(self.source.size_bytes - read, 0) // shortest + 1
 

@@ -13,6 +13,7 @@ from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
 from tasks.engine.errors import errors_at
 from tasks.engine.formats.batches import Batch
+from tasks.engine.formats.object_formats import is_seekable
 from tasks.engine.formats.reader import read_batches
 from tasks.engine.formats.rows import Rows
 from tasks.engine.lake.client import Lake
@@ -100,7 +101,8 @@ def load_object(
             check_target(connection, contract, value)
             load_id = ledger.open_load(connection, contract.dataset, source, flow_run_id, contract_digest(contract))
             run = _Run(connection, attempt.budget, load_id, on_progress)
-            with lake.open(source, run.count_bytes) as file:  # a thread starts to read in advance
+            seeks = is_seekable(source.uri, contract)
+            with lake.open(source, run.count_bytes, is_seekable=seeks) as file:  # a thread starts to read in advance
                 if earlier:
                     _delete_superseded(connection, contract, earlier, load_id)
                 with open_partition(connection, contract, value, load_id) as target:

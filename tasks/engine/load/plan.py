@@ -4,22 +4,24 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts
+from tasks.contracts.formats import Csv, FixedWidth, Json, Ndjson, Parquet
 from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
 from tasks.engine.build.lineage import roots_of, tables_in_order
 from tasks.engine.build.sql_files import ROOT
 from tasks.engine.errors import ContractError, Permanent, errors_at
 from tasks.engine.formats.columns import match_columns
+from tasks.engine.formats.csv_header import read_header
 from tasks.engine.formats.csv_reader import chunks_of
-from tasks.engine.formats.csv_records import read_header
+from tasks.engine.formats.encodings import utf8_of
 from tasks.engine.formats.format_hints import named_causes
 from tasks.engine.formats.json_records import Record, read_lines
 from tasks.engine.formats.json_walk import read_elements
-from tasks.engine.formats.reader import format_of
+from tasks.engine.formats.object_formats import format_of, is_seekable
 from tasks.engine.lake.client import Lake
 from tasks.engine.masking import are_names, name_of
 from tasks.engine.receipts import ObjectRef
@@ -143,11 +145,12 @@ def _plan_object(
     action: Literal["load", "replace"] = "replace" if earlier else "load"
     rows_replaced = ledger.count_current_rows(connection, earlier.load_id) if earlier else 0
     try:
-        with lake.open(source, lambda _: None, is_ahead=False) as file:
+        seeks = is_seekable(source.uri, contract)
+        with lake.open(source, lambda _: None, is_ahead=False, is_seekable=seeks) as file:
             names, error = _read_begin(file, contract, source)
         columns = match_names(contract, names) if names else ()
         places = [names.index(column.found) for column in columns if column.found]
-        is_reordered = not is_json(source.uri) and places != sorted(places)
+        is_reordered = not is_json(source.uri, contract) and places != sorted(places)
         return ObjectPlan(
             source,
             action,
@@ -169,7 +172,7 @@ def _read_begin(file: io.BufferedReader, contract: Contract, source: ObjectRef) 
     """
     names: list[str] = []
     try:
-        with named_causes(file, source.uri, contract, *format_of(source.uri)):
+        with named_causes(file, source.uri, contract, *format_of(source.uri, contract)):
             names = read_names(file, source.uri, contract)
             _check_names(contract, names, source)
     except ContractError as error:
@@ -185,13 +188,13 @@ def _check_names(contract: Contract, names: Sequence[str], source: ObjectRef) ->
     """
     if not names:
         return  # an object without a header or without records is valid and has no rows
-    known = contract.sources if is_json(source.uri) and contract.absent_keys == "null" else ()
+    known = contract.sources if is_json(source.uri, contract) and contract.absent_keys == "null" else ()
     match_columns(contract, [*names, *(name for name in known if name not in names)], source.uri)
 
 
-def is_json(name: str) -> bool:
+def is_json(name: str, contract: Contract) -> bool:
     """Return whether each record of an object has its own keys."""
-    return format_of(name)[0] in (".json", ".jsonl", ".ndjson")
+    return isinstance(format_of(name, contract)[0], Json)
 
 
 def match_names(contract: Contract, names: Sequence[str]) -> tuple[ColumnPlan, ...]:
@@ -218,21 +221,27 @@ def read_names(file: io.BufferedReader, name: str, contract: Contract) -> list[s
     """Read the names of an object's columns from its beginning. For JSON, they are the keys of the first records.
 
     Raises:
-        ContractError: The object's name has no known suffix.
+        ContractError: The contract declares no format, and the object's name has no known suffix.
         UnreadableObjectError: The beginning cannot be read.
     """
-    suffix, compression = format_of(name)
-    if (suffix, compression) == (".csv", None):
-        return read_header(chunks_of(file, CSV_BYTES)).names
+    form, compression = format_of(name, contract)
+    if isinstance(form, FixedWidth):
+        return list(form.names)
+    if isinstance(form, Csv) and not compression:
+        return _read_csv_names(file, form)
     from tasks.engine.formats import arrow_streams  # noqa: PLC0415 - plain CSV does without Arrow
 
     with arrow_streams.errors_of_bytes(name):
-        if suffix == ".parquet":
+        if isinstance(form, Parquet):
             return _read_parquet_names(file)
         plain = arrow_streams.decompressed(file, compression)
-        if suffix == ".csv":
-            return read_header(chunks_of(plain, CSV_BYTES)).names
-        return _read_json_names(plain, name, contract)
+        if isinstance(form, Csv):
+            return _read_csv_names(plain, form)
+        return _read_json_names(utf8_of(plain, form.encoding), name, contract, is_document=not isinstance(form, Ndjson))
+
+
+def _read_csv_names(file: Any, dialect: Csv) -> list[str]:
+    return read_header(chunks_of(utf8_of(file, dialect.encoding), CSV_BYTES), dialect).names
 
 
 def _read_parquet_names(file: io.BufferedReader) -> list[str]:
@@ -241,10 +250,9 @@ def _read_parquet_names(file: io.BufferedReader) -> list[str]:
     return open_parquet(file).names
 
 
-def _read_json_names(file: io.BufferedReader, name: str, contract: Contract) -> list[str]:
+def _read_json_names(file: io.BufferedReader, name: str, contract: Contract, *, is_document: bool) -> list[str]:
     from tasks.engine.formats.json_reader import RecordKeys, json_batch  # noqa: PLC0415 - slow to import
 
-    is_document = format_of(name)[0] == ".json"
     records = read_elements(file, name, contract) if is_document else read_lines(file, name)
     first, keys = list(_first_of(records)), RecordKeys(contract, name, is_document=is_document)
     json_batch(first, keys)

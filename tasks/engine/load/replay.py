@@ -7,14 +7,16 @@ from dataclasses import replace
 from psycopg import Rollback
 
 from tasks.contracts import Contract
+from tasks.contracts.formats import Csv, FixedWidth, Parquet
 from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
 from tasks.engine.errors import BalanceError, errors_at
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import match_columns
 from tasks.engine.formats.csv_records import CsvRecords
+from tasks.engine.formats.encodings import text_of
 from tasks.engine.formats.line_numbers import LineNumbers
-from tasks.engine.formats.reader import format_of
+from tasks.engine.formats.object_formats import format_of
 from tasks.engine.load import rejections
 from tasks.engine.load.rejections import RejectedLoad
 from tasks.engine.receipts import ReplayReceipt
@@ -91,19 +93,31 @@ def replay_batch(contract: Contract, load: RejectedLoad, rows: Sequence[tuple[in
     CSV records are parsed with the header of their object. JSON records contain their column names. So do the
     rows of parquet, which the ledger stores as JSON.
     """
-    if format_of(load.source_uri)[0] != ".csv":
-        from tasks.engine.formats.json_reader import RecordKeys, json_batch  # noqa: PLC0415 - CSV does without polars
+    form, _ = format_of(load.source_uri, contract)
+    if not isinstance(form, Parquet):
+        rows = [(row_id, text_of(raw, form.encoding)) for row_id, raw in rows]
+    if isinstance(form, Csv):
+        return _csv_batch(contract, load, form, rows)
+    if isinstance(form, FixedWidth):
+        from tasks.engine.formats.fixed_width_reader import FixedWidthSlicer  # noqa: PLC0415 - CSV does without polars
 
-        return json_batch(rows, RecordKeys(contract, load.source_uri))
+        return FixedWidthSlicer(contract, load.source_uri, form).batch(rows)
+    from tasks.engine.formats.json_reader import RecordKeys, json_batch  # noqa: PLC0415 - CSV does without polars
+
+    return json_batch(rows, RecordKeys(contract, load.source_uri))
+
+
+def _csv_batch(contract: Contract, load: RejectedLoad, dialect: Csv, rows: Sequence[tuple[int, bytes]]) -> Batch:
     columns = match_columns(contract, load.columns, load.source_uri)
     valid: list[tuple[int, bytes]] = []
     rejected: list[RejectedRow] = []
     for row_id, raw in rows:
-        alone = CsvRecords(raw, columns)
+        # The line end shows whether the record is complete: an escape at its end would join it with the next one.
+        alone = CsvRecords(raw + b"\n", columns, dialect=dialect, is_last=False)
         if alone.row_count == 1 and not alone.rejected_count and not alone.is_full:
             valid.append((row_id, raw))
         else:
-            reasons = [row.why for row in alone.rejected()] or [_NOT_ONE_RECORD]
+            reasons = [row.why for row in CsvRecords(raw, columns, dialect=dialect).rejected()] or [_NOT_ONE_RECORD]
             rejected.append(RejectedRow(row_id, None, reasons[0], raw))
-    together = CsvRecords(b"\n".join(raw for _, raw in valid), columns).batch()
+    together = CsvRecords(b"\n".join(raw for _, raw in valid), columns, dialect=dialect).batch()
     return replace(together, records_of=lambda places: [valid[place] for place in places], rejected=rejected)

@@ -15,6 +15,9 @@ LIBRARY = Path(os.environ.get("TALLY_NATIVE") or FOLDER / "library.abi3.so")
 NEVER, ALWAYS, UNCLEAR = range(3)
 """When the derive callback computes a column's value: never, always, or if the type's parser cannot decide."""
 
+ESCAPES_QUOTED, ESCAPES_ALL, ESCAPES_TEXT = range(3)
+"""How the escape of a dialect counts, as `enum EscapeStyle`."""
+
 VALID, QUOTE, WIDTH, NUL, UTF8, RETURN = range(6)
 """Errors of a record, as `enum RecordError`."""
 
@@ -35,6 +38,9 @@ class StringColumn(Structure):
         ("lists", c_void_p),
         ("has_list", c_void_p),
         ("list_offset", c_int64),
+        ("quote", c_uint8),
+        ("escape", c_uint8),
+        ("style", c_uint8),
     )
 
 
@@ -47,6 +53,20 @@ class Record(Structure):
         ("end", c_uint32),
         ("error", c_int32),
         ("fields", c_int32),
+    )
+
+
+class Dialect(Structure):
+    """A dialect of CSV."""
+
+    _fields_ = (
+        ("delimiter", c_uint8),
+        ("quote", c_uint8),
+        ("escape", c_uint8),
+        ("style", c_uint8),
+        ("has_trailing", c_bool),
+        ("comment", c_char_p),
+        ("comment_size", c_int64),
     )
 
 
@@ -65,6 +85,7 @@ class CsvInput(Structure):
         ("most_bytes", c_int64),
         ("is_last", c_bool),
         ("is_open", c_bool),
+        ("dialect", Dialect),
     )
 
 
@@ -132,7 +153,7 @@ DeriveCallback = ctypes.CFUNCTYPE(c_bool, c_int32, c_void_p, c_int64)
 """Callback that derives the value of a text in a column."""
 
 
-STRUCTS = (StringColumn, Record, CsvInput, CsvRecords, Column, Lines, InvalidRow, Encoded)
+STRUCTS = (StringColumn, Record, Dialect, CsvInput, CsvRecords, Column, Lines, InvalidRow, Encoded)
 """The structs in the order of `native_size`."""
 
 

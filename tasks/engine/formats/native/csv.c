@@ -1,18 +1,39 @@
 /* Splits CSV bytes into valid and malformed records.
  *
- * The grammar is RFC 4180 with LF or CRLF line ends. A quote inside an unquoted field is data. A malformed record, or a
- * record with a NUL byte or invalid UTF-8, is rejected. If a quote is misplaced or not closed, only the first physical
- * line of the record is rejected. Reading continues with the next record or line.
+ * The grammar is RFC 4180 with LF or CRLF line ends, and with the characters of a dialect. A quote inside an unquoted
+ * field is data. A malformed record, or a record with a NUL byte or invalid UTF-8, is rejected. If a quote is misplaced or
+ * not closed, only the first physical line of the record is rejected. Reading continues with the next record or line. A
+ * line that begins with the dialect's comment mark is skipped.
  */
 #include "native.h"
 
 #include <stdlib.h>
 
-enum Class { END = 1, QUOTE = 2, NUL = 4, RETURN = 8, HIGH = 16, NEWLINE = 32 };
+enum Class { END = 1, QUOTE = 2, NUL = 4, RETURN = 8, HIGH = 16, NEWLINE = 32, ESCAPE = 64 };
 
-static const uint8_t classes[256] = {
-    ['\0'] = NUL, [','] = END, ['\n'] = END | NEWLINE, ['"'] = QUOTE, ['\r'] = RETURN, [0x80 ... 0xff] = HIGH,
-};
+/* A dialect, and the class of each byte in it. The characters are -1 if the dialect does not have them. */
+typedef struct {
+    int quote, escape, style;
+    uint8_t classes[256];
+} Grammar;
+
+#define LINE_CLASSES ['\0'] = NUL, ['\n'] = END | NEWLINE, ['\r'] = RETURN, [0x80 ... 0xff] = HIGH
+
+/* The default dialect is a constant, so the compiler writes a reader for it alone. */
+static const Grammar plain = {'"', -1, ESCAPES_QUOTED, {LINE_CLASSES, [','] = END, ['"'] = QUOTE}};
+
+static Grammar grammar_of(const Dialect *dialect) {
+    Grammar grammar = {dialect->quote ? dialect->quote : -1, dialect->escape ? dialect->escape : -1, dialect->style,
+                       {LINE_CLASSES}};
+    if (dialect->quote) grammar.classes[dialect->quote] |= QUOTE;
+    if (dialect->escape) grammar.classes[dialect->escape] |= ESCAPE;
+    grammar.classes[dialect->delimiter] |= END;
+    return grammar;
+}
+
+static bool is_plain(const Dialect *dialect) {
+    return dialect->delimiter == ',' && dialect->quote == '"' && !dialect->escape;
+}
 
 static bool is_utf8(const uint8_t *text, const uint8_t *end) {
     while (text < end) {
@@ -33,49 +54,104 @@ static bool is_utf8(const uint8_t *text, const uint8_t *end) {
 /* Properties of a record that were found so far. */
 typedef struct {
     int64_t end;    /* offset after its line end */
+    int64_t stop;   /* offset of its line end */
     int64_t fields;
-    unsigned seen;  /* classes of its bytes: NUL, HIGH, RETURN outside quotes, NEWLINE inside quotes */
+    int64_t last;   /* size of its last field */
+    unsigned seen;  /* classes of its bytes: NUL, HIGH, RETURN outside quotes, NEWLINE inside quotes or after an escape */
 } Shape;
 
 enum Outcome { WHOLE, BROKEN, UNFINISHED };
 
-/* Read the record at an offset, up to the limit. Returns UNFINISHED if a quote is still open at the limit. */
-static enum Outcome read_record(const CsvInput *input, int64_t begin, int64_t limit, Span *spans, Shape *shape) {
-    const uint8_t *data = (const uint8_t *)input->data;
-    int64_t at = begin;
+/* Return the offset after the line at an offset, or `size` if the line is not complete. */
+static int64_t line_end(const CsvInput *input, int64_t begin) {
+    const char *newline = memchr(input->data + begin, '\n', (size_t)(input->size - begin));
+    return newline ? newline + 1 - input->data : input->size;
+}
+
+/* Read the escape at an offset inside or outside quotes, up to the limit. Returns the offset after it. */
+static int64_t read_escape(const CsvInput *input, const Grammar *grammar, int64_t at, int64_t limit, bool is_quoted,
+                           unsigned *seen, uint32_t *flags) {
+    if (at + 1 >= limit) return at + 1;
+    uint8_t next = (uint8_t)input->data[at + 1];
+    if (grammar->style == ESCAPES_QUOTED && !(is_quoted && (next == grammar->quote || next == grammar->escape)))
+        return at + 1; /* the escape is data */
+    *flags = is_quoted ? SPAN_DOUBLED : SPAN_ESCAPED;
+    *seen |= grammar->classes[next] & (unsigned)(HIGH | NUL | NEWLINE);
+    if (grammar->style == ESCAPES_TEXT && next == '0') *seen |= NUL;
+    return at + 2;
+}
+
+/* Return whether an unquoted field contains a carriage return without an escape. */
+static bool has_return(const Grammar *grammar, const uint8_t *text, const uint8_t *end) {
+    if (grammar->escape < 0 || grammar->style == ESCAPES_QUOTED) return memchr(text, '\r', (size_t)(end - text));
+    for (; text < end; text++) {
+        if (*text == '\r') return true;
+        if (*text == grammar->escape) text++;
+    }
+    return false;
+}
+
+/* Return the flags of an unquoted field without an escape, or with one. */
+static uint32_t bare_flags(const Grammar *grammar, const uint8_t *text, int64_t size, uint32_t flags) {
+    if (grammar->style != ESCAPES_TEXT) return size ? flags : SPAN_NULL;
+    return size == 2 && text[0] == grammar->escape && text[1] == 'N' ? SPAN_NULL : flags;
+}
+
+/* Read the record at an offset. Returns UNFINISHED if a quote is still open at the end of the bytes, or, with `is_open`,
+ * at the end of its line. */
+static inline __attribute__((always_inline)) enum Outcome read_record(const CsvInput *input, const Grammar *grammar,
+                                                                      int64_t begin, bool is_open, Span *spans,
+                                                                      Shape *shape) {
+    const uint8_t *data = (const uint8_t *)input->data, *classes = grammar->classes;
+    const int64_t size = input->size;
+    const unsigned stops = grammar->escape < 0 ? QUOTE : QUOTE | ESCAPE;
+    const unsigned bare_stops = grammar->escape < 0 || grammar->style == ESCAPES_QUOTED ? END : END | ESCAPE;
+    int64_t at = begin, limit = is_open ? line_end(input, begin) : size;
     unsigned class, here;
     for (;; at++) {
-        int64_t start = at, end;
+        int64_t start = at, end, stop;
         uint32_t flags = 0;
         here = 0;
-        if (at < limit && data[at] == '"') {
+        if (at < size && data[at] == grammar->quote) {
+            if (at >= limit) limit = line_end(input, at); /* an escaped line end came before */
             for (start = ++at;; at++) {
-                while (at < limit && !((class = classes[data[at]]) & QUOTE)) here |= class, at++;
-                if (at == limit) return UNFINISHED;
-                if (at + 1 == limit || data[at + 1] != '"') break;
+                for (;;) {
+                    while (at < limit && !((class = classes[data[at]]) & stops)) here |= class, at++;
+                    if (at >= limit) return UNFINISHED;
+                    if (!(class & ESCAPE)) break;
+                    at = read_escape(input, grammar, at, limit, true, &here, &flags);
+                }
+                if (at + 1 == limit || data[at + 1] != grammar->quote) break;
                 flags = SPAN_DOUBLED, at++;
             }
-            end = at++;
+            end = at++, stop = at;
             here &= ~(unsigned)RETURN;
-            if (at < limit && data[at] == '\r' && (at + 1 == limit || data[at + 1] == '\n')) at++;
-            if (at < limit && !(classes[data[at]] & END)) return BROKEN;
+            if (at < size && data[at] == '\r' && (at + 1 == size || data[at + 1] == '\n')) at++;
+            if (at < size && !(classes[data[at]] & END)) return BROKEN;
         } else {
-            while (at < limit && !((class = classes[data[at]]) & END)) here |= class, at++;
-            end = at;
-            if (here & RETURN && data[end - 1] == '\r' && (at == limit || data[at] == '\n')) {
-                end--; /* this carriage return belongs to the line end; any other one is stray */
-                if (!memchr(data + start, '\r', (size_t)(end - start))) here &= ~(unsigned)RETURN;
+            for (;;) {
+                while (at < size && !((class = classes[data[at]]) & bare_stops)) here |= class, at++;
+                if (at >= size || class & END) break;
+                at = read_escape(input, grammar, at, size, false, &here, &flags);
             }
-            if (end == start) flags = SPAN_NULL;
+            end = at;
+            if (here & RETURN && data[end - 1] == '\r' && (at == size || data[at] == '\n')) {
+                end--; /* this carriage return belongs to the line end; any other one is stray */
+                if (!has_return(grammar, data + start, data + end)) here &= ~(unsigned)RETURN;
+            }
+            flags = bare_flags(grammar, data + start, end - start, flags), stop = end;
         }
         if (shape->fields < input->width && input->places[shape->fields] >= 0)
             spans[input->places[shape->fields]] = (Span){(uint32_t)start, (uint32_t)(end - start) | flags};
         shape->fields++;
         shape->seen |= here;
-        if (at == limit || data[at] == '\n') break;
+        if (at == size || data[at] == '\n') {
+            shape->stop = stop, shape->last = end - start;
+            break;
+        }
     }
-    if (at == limit && !input->is_last) return UNFINISHED;
-    shape->end = at < limit ? at + 1 : at;
+    if (at == size && !input->is_last) return UNFINISHED;
+    shape->end = at < size ? at + 1 : at;
     return WHOLE;
 }
 
@@ -95,10 +171,12 @@ static int64_t without_line_end(const char *data, int64_t begin, int64_t end) {
     return end;
 }
 
-static int32_t error_of(const char *data, int64_t begin, int64_t end, const Shape *shape, int32_t width) {
-    if (shape->fields != width) return ERROR_WIDTH;
+static int32_t error_of(const CsvInput *input, int64_t begin, int64_t end, const Shape *shape) {
+    const uint8_t *data = (const uint8_t *)input->data;
+    bool has_trailing = input->dialect.has_trailing;
+    if (shape->fields != input->width + has_trailing || (has_trailing && shape->last)) return ERROR_WIDTH;
     if (shape->seen & NUL) return ERROR_NUL;
-    if (shape->seen & HIGH && !is_utf8((const uint8_t *)data + begin, (const uint8_t *)data + end)) return ERROR_UTF8;
+    if (shape->seen & HIGH && !is_utf8(data + begin, data + end)) return ERROR_UTF8;
     if (shape->seen & RETURN) return ERROR_RETURN;
     return VALID;
 }
@@ -123,27 +201,31 @@ static bool grow_all(CsvRecords *found, Rooms *rooms, int32_t wanted) {
            grow((void **)&found->rejected, found->rejected_count, &rooms->rejected, sizeof(Record));
 }
 
-/* Return the offset after the line at an offset, or `size` if the line is not complete. */
-static int64_t line_end(const CsvInput *input, int64_t begin) {
-    const char *newline = memchr(input->data + begin, '\n', (size_t)(input->size - begin));
-    return newline ? newline + 1 - input->data : input->size;
+static bool is_comment(const CsvInput *input, int64_t begin) {
+    int64_t size = input->dialect.comment_size;
+    return size && input->size - begin >= size && !memcmp(input->data + begin, input->dialect.comment, (size_t)size);
 }
 
-/* Read the record at an offset. Returns false if the record continues after the bytes that were read so far. */
-static bool read_next(const CsvInput *input, int64_t begin, CsvRecords *found, Record *record, int64_t *end,
-                      int64_t *lines) {
+/* Read the record at an offset, or skip a comment. Returns false if the record continues after the bytes that were read so far. */
+static bool read_next(const CsvInput *input, const Grammar *grammar, int64_t begin, CsvRecords *found, Record *record,
+                      int64_t *end, int64_t *lines) {
+    *record = (Record){.line = input->first_line + found->lines, .begin = (uint32_t)begin, .end = (uint32_t)begin};
+    *lines = 1;
+    if (is_comment(input, begin)) {
+        *end = line_end(input, begin);
+        return input->is_last || input->data[*end - 1] == '\n';
+    }
     Shape shape = {0};
+    Span *spans = found->spans + found->row_count * input->wanted;
     /* After one quote was found open up to the end of the bytes, every quote that is open at the end of a later line is
      * also open up to the end. So each later record is searched in its own line only. Otherwise the time would grow with
      * the square of the number of such lines. */
-    int64_t limit = found->is_open ? line_end(input, begin) : input->size;
-    enum Outcome outcome = read_record(input, begin, limit, found->spans + found->row_count * input->wanted, &shape);
-    *record = (Record){.line = input->first_line + found->lines, .begin = (uint32_t)begin};
-    *lines = 1;
+    enum Outcome outcome = grammar == &plain ? read_record(input, &plain, begin, found->is_open, spans, &shape)
+                                             : read_record(input, grammar, begin, found->is_open, spans, &shape);
     if (outcome == WHOLE) {
         *end = shape.end;
-        record->end = (uint32_t)without_line_end(input->data, begin, shape.end);
-        record->error = error_of(input->data, begin, record->end, &shape, input->width);
+        record->end = (uint32_t)shape.stop;
+        record->error = error_of(input, begin, record->end, &shape);
         record->fields = (int32_t)shape.fields;
         if (shape.seen & NEWLINE) *lines = count_lines(input->data, begin, shape.end);
         return true;
@@ -163,6 +245,7 @@ CsvRecords *csv_read(const CsvInput *input) {
     CsvRecords *found = input->size > SPAN_SIZE ? NULL : calloc(1, sizeof *found);
     if (!found) return NULL;
     found->is_open = input->is_open;
+    const Grammar special = grammar_of(&input->dialect), *grammar = is_plain(&input->dialect) ? &plain : &special;
     Rooms rooms = {0};
     while (found->consumed < input->size) {
         int64_t begin = found->consumed, end, lines;
@@ -172,7 +255,7 @@ CsvRecords *csv_read(const CsvInput *input) {
         }
         if (!grow_all(found, &rooms, input->wanted)) return csv_free(found), NULL;
         Record record;
-        if (!read_next(input, begin, found, &record, &end, &lines)) {
+        if (!read_next(input, grammar, begin, found, &record, &end, &lines)) {
             found->is_endless = input->size - begin > input->longest;
             break;
         }

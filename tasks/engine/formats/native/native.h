@@ -13,6 +13,10 @@
 /* Marks the functions that the binding calls. The build hides every other symbol. */
 #define EXPORT __attribute__((visibility("default")))
 
+/* How an escape counts: inside quotes, before a quote or an escape; everywhere, before any character; or everywhere,
+ * before any character, and `n` and other letters mean control characters, as in the text format of Postgres. */
+enum EscapeStyle { ESCAPES_QUOTED, ESCAPES_ALL, ESCAPES_TEXT };
+
 /* The position of a string in a buffer. The two highest bits of the size are flags. */
 typedef struct {
     uint32_t begin;
@@ -20,7 +24,8 @@ typedef struct {
 } Span;
 
 #define SPAN_NULL 0x80000000u    /* an empty field without quotes: null */
-#define SPAN_DOUBLED 0x40000000u /* the string contains doubled quotes */
+#define SPAN_DOUBLED 0x40000000u /* the string was in quotes, and contains doubled quotes or escapes */
+#define SPAN_ESCAPED 0xc0000000u /* the string was not in quotes, and contains escapes */
 #define SPAN_SIZE 0x3fffffffu
 
 /* The strings of one column: spans of CSV bytes, an Arrow array of large_string, or an Arrow large_list of it. */
@@ -34,6 +39,8 @@ typedef struct {
     const int64_t *lists;    /* lists: index of each list's first string; NULL for other columns */
     const uint8_t *has_list; /* bitmap of the lists that are not null; NULL if no list is null */
     int64_t list_offset;     /* index of the first row in the array of lists */
+    uint8_t quote, escape;   /* CSV: the dialect's characters, or NUL */
+    uint8_t style;           /* CSV: enum EscapeStyle */
 } StringColumn;
 
 /* ---- csv.c ---- */
@@ -48,6 +55,15 @@ typedef struct {
 
 enum RecordError { VALID, ERROR_QUOTE, ERROR_WIDTH, ERROR_NUL, ERROR_UTF8, ERROR_RETURN };
 
+/* A dialect of CSV. Its characters are ASCII; NUL: the dialect has no such character. */
+typedef struct {
+    uint8_t delimiter, quote, escape;
+    uint8_t style;       /* enum EscapeStyle */
+    bool has_trailing;   /* a delimiter follows the last field of each record */
+    const char *comment; /* lines that begin with this text are skipped */
+    int64_t comment_size;
+} Dialect;
+
 /* The input of csv_read, and the limits of its output. */
 typedef struct {
     const char *data;      /* starts at the beginning of a record */
@@ -61,6 +77,7 @@ typedef struct {
     int64_t most_bytes;    /* stop after this number of bytes */
     bool is_last;          /* the object ends with these bytes */
     bool is_open;          /* an earlier call found a quote that is still open at the end of these bytes */
+    Dialect dialect;
 } CsvInput;
 
 typedef struct {
@@ -213,22 +230,18 @@ EXPORT int64_t strings_size(const StringColumn *texts, int64_t row_count);
 /* Copy a column: row_count + 1 offsets, the bytes, and the validity bitmap, which the caller initialises with zeros. */
 EXPORT void strings_copy(const StringColumn *texts, int64_t row_count, int64_t *offsets, char *data, uint8_t *validity);
 
-/* Get a string of a column. Returns false for null. A string with doubled quotes is unescaped into `spare`, which must
- * have room for the string. */
+/* Write a string without its doubled quotes and escapes into `out`, which must have room for it. Returns its size. */
+int64_t unescape(const StringColumn *texts, Span span, char *out);
+
+/* Get a string of a column. Returns false for null. A string with doubled quotes or escapes is unescaped into `spare`,
+ * which must have room for the string. */
 static inline bool string_at(const StringColumn *texts, int64_t row, const char **text, int64_t *size, char *spare) {
     if (!texts->offsets) {
         Span span = texts->spans[row * texts->stride];
-        if (span.size & SPAN_NULL) return false;
+        if ((span.size & ~SPAN_SIZE) == SPAN_NULL) return false;
         *text = texts->data + span.begin;
         *size = span.size & SPAN_SIZE;
-        if (span.size & SPAN_DOUBLED) {
-            char *end = spare;
-            for (int64_t i = 0; i < *size; i++) {
-                *end++ = (*text)[i];
-                i += (*text)[i] == '"';
-            }
-            *text = spare, *size = end - spare;
-        }
+        if (span.size & ~SPAN_SIZE) *size = unescape(texts, span, spare), *text = spare;
         return true;
     }
     row += texts->offset;

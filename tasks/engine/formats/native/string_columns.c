@@ -1,5 +1,36 @@
-/* Copies a string column into the buffers of an Arrow array of large_string. */
+/* Strings of a column: removes escapes, and copies a column into the buffers of an Arrow array of large_string. */
 #include "native.h"
+
+/* Return the character that an escape and a letter mean in the text format of Postgres. */
+static char control(char letter) {
+    static const char letters[] = "bfnrtv", controls[] = "\b\f\n\r\t\v";
+    const char *found = letter ? strchr(letters, letter) : NULL;
+    return found ? controls[found - letters] : letter;
+}
+
+/* Return whether the character at an offset is escaped by the character before it. */
+static bool is_escaped(const StringColumn *texts, bool is_quoted, char first, char second) {
+    bool is_quote = is_quoted && second == (char)texts->quote;
+    if (is_quoted && first == (char)texts->quote) return is_quote;
+    if (!texts->escape || first != (char)texts->escape) return false;
+    return texts->style != ESCAPES_QUOTED || is_quote || second == (char)texts->escape;
+}
+
+int64_t unescape(const StringColumn *texts, Span span, char *out) {
+    const char *text = texts->data + span.begin;
+    int64_t size = span.size & SPAN_SIZE;
+    bool is_quoted = (span.size & ~SPAN_SIZE) == SPAN_DOUBLED;
+    char *end = out;
+    for (int64_t i = 0; i < size; i++) {
+        char here = text[i];
+        if (i + 1 < size && is_escaped(texts, is_quoted, here, text[i + 1])) {
+            here = text[++i];
+            if (texts->style == ESCAPES_TEXT) here = control(here);
+        }
+        *end++ = here;
+    }
+    return end - out;
+}
 
 int64_t strings_size(const StringColumn *texts, int64_t row_count) {
     if (texts->offsets) return texts->offsets[texts->offset + row_count] - texts->offsets[texts->offset];

@@ -6,8 +6,8 @@ const char *native_version(void) { return NATIVE_VERSION; }
 
 int64_t native_size(int32_t place) {
     static const int64_t sizes[] = {
-        sizeof(StringColumn), sizeof(Record), sizeof(CsvInput), sizeof(CsvRecords),
-        sizeof(Column),     sizeof(Lines),  sizeof(InvalidRow), sizeof(Encoded),
+        sizeof(StringColumn), sizeof(Record), sizeof(Dialect),    sizeof(CsvInput), sizeof(CsvRecords),
+        sizeof(Column),       sizeof(Lines),  sizeof(InvalidRow), sizeof(Encoded),
     };
     return place >= 0 && place < (int32_t)(sizeof sizes / sizeof *sizes) ? sizes[place] : 0;
 }

@@ -1,0 +1,149 @@
+"""CSV headers: the names of an object's fields, from its first line or from its contract."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tasks.contracts.formats import Csv
+from tasks.engine.errors import UnreadableObjectError
+from tasks.engine.formats.csv_records import BOM, refuse_endless
+
+MAX_COLUMNS = 100_000
+"""Maximum number of columns in a header. A Postgres table has at most 1,600 columns."""
+
+_BLANK = re.compile(rb"[\r\n]++")
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header of a CSV object: its first line that is neither blank, a comment nor before the header.
+
+    Attributes:
+        names: Column names. Empty if the object has no such line and its contract does not name the fields.
+        rest: Bytes after the header that were already read.
+        line: Physical line number of the first byte of `rest`.
+        is_last: Whether the object ends with these bytes.
+    """
+
+    names: list[str]
+    rest: bytes
+    line: int
+    is_last: bool
+
+
+def read_header(chunks: Iterator[tuple[bytes, bool]], dialect: Csv) -> Header:
+    """Read the header of an object. A byte order mark is skipped.
+
+    Args:
+        chunks: Chunks of the object from its beginning, each with a flag for the last chunk.
+        dialect: The dialect of the object.
+
+    Raises:
+        UnreadableObjectError: The line is longer than `MAX_RECORD_BYTES`, or has more than `MAX_COLUMNS` columns.
+    """
+    begin = _Begin(chunks)
+    for _ in range(dialect.skip_lines):
+        begin.skip_line()
+    names = list(dialect.names)
+    if not names and (first := begin.take_line(dialect.comment.encode())):
+        if first.count(dialect.delimiter.encode()) >= MAX_COLUMNS:
+            raise UnreadableObjectError(
+                f"line {begin.line - 1:,}: expected a header with at most {MAX_COLUMNS:,} columns, found more. Check"
+                " that the object is CSV with a header"
+            )
+        names = names_in(first, dialect)
+    return Header(names, begin.rest, begin.line, begin.is_last)
+
+
+def names_in(line: bytes, dialect: Csv) -> list[str]:
+    """Return the names in a header line.
+
+    A name without a value at the end is dropped if a delimiter also follows the last field of each record.
+    """
+    fields = _field(dialect).findall(line)
+    if dialect.trailing_delimiter and len(fields) > 1 and not fields[-1]:
+        fields.pop()
+    return [_unescaped(field, dialect).decode(errors="replace").strip() for field in fields]
+
+
+@lru_cache
+def _field(dialect: Csv) -> re.Pattern[bytes]:
+    """Return the pattern of a field, with its quotes and escapes, after a delimiter or at the beginning."""
+    delimiter, quote, escape = (re.escape(one.encode()) for one in (dialect.delimiter, dialect.quote, dialect.escape))
+    escaped = rb"|" + escape + rb"." if escape else b""
+    is_everywhere = escape and (dialect.escapes_unquoted or not quote)
+    bare = (
+        rb"(?:[^" + delimiter + escape + rb"]++" + escaped + rb")*+" if is_everywhere else rb"[^" + delimiter + rb"]*+"
+    )
+    quoted = rb"(?:[^" + quote + escape + rb"]++|" + quote * 2 + escaped + rb")*+"
+    quoted = quote + quoted + quote + rb"|" if quote else b""
+    return re.compile(rb"(?:^|" + delimiter + rb")(" + quoted + bare + rb")", re.DOTALL)
+
+
+def _unescaped(field: bytes, dialect: Csv) -> bytes:
+    quote, escape = dialect.quote.encode(), dialect.escape.encode()
+    is_quoted = bool(quote) and field.startswith(quote)
+    if is_quoted:
+        field = field[1:-1].replace(quote * 2, quote)
+    if escape and (is_quoted or dialect.escapes_unquoted or not quote):
+        field = re.sub(re.escape(escape) + b"(.)", rb"\1", field, flags=re.DOTALL)
+    return field
+
+
+class _Begin:
+    """The beginning of an object, read line by line without its byte order mark.
+
+    Attributes:
+        line: Physical line number of the next byte.
+        is_last: Whether the object ends with the bytes that were read.
+    """
+
+    def __init__(self, chunks: Iterator[tuple[bytes, bool]]) -> None:
+        self._chunks, self._text, self._at = chunks, b"", 0
+        self.line, self.is_last = 1, False
+        while not self.is_last and len(self._text) < len(BOM):
+            self._read()
+        self._text = self._text.removeprefix(BOM)
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes that were read, and are in no line so far."""
+        return self._text[self._at :]
+
+    def skip_line(self) -> None:
+        """Move past the next line, however long it is."""
+        while (end := self._text.find(b"\n", self._at)) < 0 and not self.is_last:
+            self._text, self._at = b"", 0
+            self._read()
+        self._move(len(self._text) if end < 0 else end + 1)
+
+    def take_line(self, comment: bytes) -> bytes:
+        """Move past the next line that is neither blank nor a comment. Return it without its line end.
+
+        Returns:
+            The line. Empty if the object has no such line.
+
+        Raises:
+            UnreadableObjectError: The line is longer than `MAX_RECORD_BYTES`.
+        """
+        while True:
+            if blank := _BLANK.match(self._text, self._at):  # an object may begin with any number of blank lines
+                self._move(blank.end())
+            end = self._text.find(b"\n", self._at)
+            if end < 0 and not self.is_last:
+                refuse_endless(len(self._text) - self._at, self.line)
+                self._read()
+                continue
+            line = self._text[self._at : len(self._text) if end < 0 else end]
+            self._move(self._at + len(line) + (end >= 0))
+            if not (comment and line.startswith(comment)):
+                return line.removesuffix(b"\r")
+
+    def _move(self, end: int) -> None:
+        self.line += self._text.count(b"\n", self._at, end)
+        self._at = end
+
+    def _read(self) -> None:
+        chunk, self.is_last = next(self._chunks)
+        self._text, self._at = self.rest + chunk, 0
