@@ -12,7 +12,8 @@ from typing import Literal
 from tasks.contracts.expectations import Expected
 from tasks.contracts.formats import Format, check_sources
 from tasks.contracts.settings import KEY_CHECKS, Check, Field, Setting, object_key, setting_of
-from tasks.contracts.types import ColumnType
+from tasks.contracts.spelling import AS_POSTGRES, Spelling, is_tuple_of_texts
+from tasks.contracts.types import SUPPORTED, ColumnType
 from tasks.contracts.volume import USUAL, Volume
 
 UNKNOWN_KEYS = "unknown keys"
@@ -48,6 +49,9 @@ class Column:
             memoised per distinct input.
         sensitive: Whether the values are personal data or give access to such data. No message, log line or artifact
             shows them, nor a raw record of a dataset with such a column. The ledger keeps the raw records.
+        nulls: Texts of the source that mean null, such as `NA`. They replace the contract's. They are compared with the
+            whole source, exactly, before `first`, `after` and `derive`.
+        spelling: How the source spells values. It replaces the contract's spelling.
     """
 
     name: str
@@ -60,6 +64,8 @@ class Column:
     after: str = ""
     derive: Callable[[str | None], str | None] | None = None
     sensitive: bool = False
+    nulls: tuple[str, ...] | None = None
+    spelling: Spelling | None = None
 
     @property
     def source_name(self) -> str:
@@ -95,7 +101,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class Contract:
-    """One dataset: its staging table, its columns and its objects.
+    r"""One dataset: its staging table, its columns and its objects.
 
     Attributes:
         dataset: Name in the ledger.
@@ -132,6 +138,9 @@ class Contract:
         line_numbers: Whether each row of the staging table keeps the line number of its record. In parquet this is the
             number of the row.
         is_read: Whether analysts may read the view `<table>_ingested`.
+        nulls: Texts that mean null in every column, such as `("NA", "\N")`; see `Column.nulls`. With `""`, an empty
+            string in a text column is null too.
+        spelling: How the objects spell values; see `tasks.contracts.spelling`.
     """
 
     dataset: str
@@ -156,13 +165,17 @@ class Contract:
     volume: Volume | None = USUAL
     line_numbers: bool = True
     is_read: bool = False
+    nulls: tuple[str, ...] = ()
+    spelling: Spelling = AS_POSTGRES
 
     def __post_init__(self) -> None:
-        """Check the names of the columns, the defaults of the prefix, the key and the bucket, and the declared format.
+        """Check the columns, the defaults of the prefix, the key and the bucket, and the declared format.
 
         Raises:
-            ValueError: Two columns share a name, a column has the name of a column that Tally or Postgres adds, the
-                key template does not fit the partitions, or the declared format lacks a column.
+            ValueError: Two columns share a name, a column has the name of a column that Tally or Postgres adds, null
+                markers are not texts, the key template does not fit the partitions, or the declared format lacks a
+                column.
+            TypeError: The type of a column is not a `ColumnType`.
         """
         _ = self.settings
         taken = [LOAD_ID, LINE_NUMBER, *LOAD_COLUMNS, *_SYSTEM_COLUMNS]
@@ -176,6 +189,7 @@ class Contract:
                     f' source="{column.source_name}")'
                 )
             taken.append(column.name)
+        self._check_values()
         if self.format:
             check_sources(self.format, self.dataset, self.sources, self.unknown_keys_column)
 
@@ -209,6 +223,28 @@ class Contract:
         if self.prefix is None and self.bucket is None:
             return None
         return setting_of(self.dataset, "bucket", "" if self.bucket is None else self.bucket)
+
+    def _check_values(self) -> None:
+        for column in self.columns:
+            if not isinstance(column.type, ColumnType):
+                raise TypeError(
+                    f"contract {self.dataset}, column {column.name}: expected a type of tasks.contracts.types,"
+                    f" found {column.type!r}. Valid types are {', '.join(SUPPORTED)}"
+                )
+            nulls = self.nulls_of(column)
+            if not is_tuple_of_texts(nulls) or any("\0" in text for text in nulls):
+                raise ValueError(
+                    f"contract {self.dataset}, column {column.name}: expected nulls to be a tuple of texts without NUL,"
+                    f' such as ("NA",), found {nulls!r}. Correct the contract'
+                )
+
+    def nulls_of(self, column: Column) -> tuple[str, ...]:
+        """Return the texts that mean null in a column."""
+        return self.nulls if column.nulls is None else column.nulls
+
+    def spelling_of(self, column: Column) -> Spelling:
+        """Return how the source of a column spells values."""
+        return column.spelling or self.spelling
 
     @cached_property
     def sources(self) -> dict[str, tuple[str, ...]]:

@@ -14,7 +14,6 @@ from copied_rows import batch_of, one_column, parsed
 from native_library import cached_library, compile_library
 
 from tasks.contracts.types import ColumnType
-from tasks.engine.errors import ContractError
 from tasks.engine.formats.native import binding
 from tasks.engine.formats.native.binding import library
 from tasks.engine.formats.native.sources import sources_digest
@@ -91,14 +90,6 @@ def test_missing_library_says_how_to_make_it(tmp_path: Path) -> None:
     )
     assert "ImportError: expected the native library" in done.stderr
     assert "Compile it: run make install" in done.stderr
-
-
-@pytest.mark.parametrize(
-    "postgres", ["money", "texts", "", "numeric", "numeric(38,2)", "numeric(2,3)", "timestamp", "text(3)"]
-)
-def test_unknown_type_is_refused(postgres: str) -> None:
-    with pytest.raises(ContractError, match=r"column x: expected a type of tasks.contracts.types"):
-        RowEncoder(one_column(ColumnType(postgres, "any")))
 
 
 def test_function_is_asked_once_about_a_text() -> None:
