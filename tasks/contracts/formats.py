@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 Compression = Literal["gzip", "zstd"]
 
-_ENCODINGS = frozenset(
+ENCODINGS = frozenset(
     codecs.lookup(name).name
     for name in (
         *("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "ascii"),
@@ -45,9 +45,9 @@ def _check_encoding(encoding: str) -> None:
         known = codecs.lookup(encoding).name
     except LookupError:
         known = ""
-    if known not in _ENCODINGS:
+    if known not in ENCODINGS:
         raise ValueError(
-            f"format, encoding: expected one of {', '.join(sorted(_ENCODINGS))} or another name of one of them, found"
+            f"format, encoding: expected one of {', '.join(sorted(ENCODINGS))} or another name of one of them, found"
             f" {encoding!r}"
         )
 

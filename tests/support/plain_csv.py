@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tasks.contracts.formats import Csv
+
 Fields = list[str | None]
+CONTROLS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
 @dataclass(frozen=True)
@@ -16,73 +19,122 @@ class Record:
     reason: str | None
 
 
-def read_plain(data: bytes, width: int, first_line: int = 1) -> list[Record]:
+@dataclass
+class _Field:
+    """The characters of a field, each with the characters that were written for it."""
+
+    characters: list[tuple[bytes, bytes]]
+    is_quoted: bool = False
+
+    @property
+    def written(self) -> bytes:
+        return b"".join(written for _, written in self.characters)
+
+    def text(self, dialect: Csv) -> str | None:
+        if dialect.escape and not dialect.quote:
+            is_null = self.written == dialect.escape.encode() + b"N"
+        else:
+            is_null = not self.is_quoted and not self.characters
+        return None if is_null else b"".join(text for text, _ in self.characters).decode()
+
+
+def read_plain(data: bytes, width: int, first_line: int = 1, dialect: Csv | None = None) -> list[Record]:
     """Read the records after a header with a number of fields."""
+    csv = dialect or Csv()
     records: list[Record] = []
     position, line = 0, first_line
     while position < len(data):
-        scanned = _scan(data, position)
-        end = scanned[0] if scanned else (data.find(b"\n", position) + 1 or len(data))
-        raw = data[position:end].removesuffix(b"\n").removesuffix(b"\r")
-        if raw:
-            reason = _error(raw, scanned[1], width) if scanned else "misplaced or unclosed quote"
-            fields = None
-            if scanned and reason is None:
-                fields = [text.decode() if text or quoted else None for text, quoted in scanned[1]]
-            records.append(Record(line, raw, fields, reason))
+        is_comment = bool(csv.comment) and data[position:].startswith(csv.comment.encode())
+        scanned = None if is_comment else _scan(data, position, csv)
+        if scanned:
+            stop, end, fields = scanned
+        else:
+            end = data.find(b"\n", position) + 1 or len(data)
+            stop = position + len(data[position:end].removesuffix(b"\n").removesuffix(b"\r"))
+        raw = data[position:stop]
+        if raw and not is_comment:
+            reason = _error(raw, fields, width, csv) if scanned else "misplaced or unclosed quote"
+            texts = [field.text(csv) for field in fields[:width]] if scanned and reason is None else None
+            records.append(Record(line, raw, texts, reason))
         line += data[position:end].count(b"\n")
         position = end
     return records
 
 
-def _scan(  # noqa: C901 - a branch for each state
-    data: bytes, position: int
-) -> tuple[int, list[tuple[bytes, bool]]] | None:
-    """The end of the record, and its fields with a flag for quotes; None for a broken quote."""
-    fields: list[tuple[bytes, bool]] = []
-    text, state = bytearray(), "begin"
-    for index in range(position, len(data)):
-        byte = data[index : index + 1]
-        if state == "quoted":
-            if byte == b'"':
+def _scan(  # noqa: C901, PLR0912 - a branch for each state
+    data: bytes, position: int, csv: Csv
+) -> tuple[int, int, list[_Field]] | None:
+    """The ends of the record without and with its line end, and its fields; None for a broken quote."""
+    delimiter, quote, escape = (one.encode() for one in (csv.delimiter, csv.quote, csv.escape))
+    fields, field, state, index = list[_Field](), _Field([]), "begin", position
+    while index < len(data):
+        byte, after = data[index : index + 1], data[index + 1 : index + 2]
+        if byte == escape and after and state != "closed" and _is_escape(csv, after, is_quoted=state == "quoted"):
+            text = CONTROLS.get(after, after) if not quote else after
+            text = b"\0" if not quote and after == b"0" else text
+            field.characters.append((text, byte + after))
+            state = "quoted" if state == "quoted" else "bare"
+            index += 1
+        elif state == "quoted":
+            if byte == quote:
                 state = "closed"
             else:
-                text += byte
-        elif state == "closed" and byte == b'"':
-            text += byte
+                field.characters.append((byte, byte))
+        elif state == "closed" and byte == quote:
+            field.characters.append((byte, byte))
             state = "quoted"
-        elif byte in b",\n":
-            quoted = state == "closed"
-            fields.append((bytes(text) if quoted or byte == b"," else bytes(text).removesuffix(b"\r"), quoted))
+        elif byte in (delimiter, b"\n"):
+            stop = index
             if byte == b"\n":
-                return index + 1, fields
-            text, state = bytearray(), "begin"
+                stop -= _drop_return(field) if state != "closed" else data[index - 1 : index] == b"\r"
+            fields.append(field)
+            if byte == b"\n":
+                return stop, index + 1, fields
+            field, state = _Field([]), "begin"
         elif state == "closed":
             if data[index : index + 2] != b"\r\n" and data[index:] != b"\r":
                 return None
-        elif state == "begin" and byte == b'"':
-            state = "quoted"
+        elif state == "begin" and byte == quote:
+            field.is_quoted, state = True, "quoted"
         else:
-            text += byte
+            field.characters.append((byte, byte))
             state = "bare"
+        index += 1
     if state == "quoted":
         return None
-    fields.append((bytes(text) if state == "closed" else bytes(text).removesuffix(b"\r"), state == "closed"))
-    return len(data), fields
+    stop = len(data) - (_drop_return(field) if state != "closed" else data.endswith(b"\r"))
+    return stop, len(data), [*fields, field]
 
 
-def _error(raw: bytes, fields: list[tuple[bytes, bool]], width: int) -> str | None:
-    return next(_errors(raw, fields, width), None)
+def _is_escape(csv: Csv, after: bytes, *, is_quoted: bool) -> bool:
+    if csv.escapes_unquoted or not csv.quote:
+        return True
+    return is_quoted and after.decode("latin-1") in (csv.quote, csv.escape)
 
 
-def _errors(raw: bytes, fields: list[tuple[bytes, bool]], width: int) -> Iterator[str]:
-    if len(fields) != width:
+def _drop_return(field: _Field) -> bool:
+    """Drop a carriage return that belongs to the line end; return whether there was one."""
+    has_return = field.characters[-1:] == [(b"\r", b"\r")]
+    if has_return:
+        field.characters.pop()
+    return has_return
+
+
+def _error(raw: bytes, fields: list[_Field], width: int, csv: Csv) -> str | None:
+    return next(_errors(raw, fields, width, csv), None)
+
+
+def _errors(raw: bytes, fields: list[_Field], width: int, csv: Csv) -> Iterator[str]:
+    if csv.trailing_delimiter:
+        if len(fields) != width + 1 or fields[-1].characters:
+            yield f"expected {width} fields and a delimiter after them, found {len(fields)}"
+    elif len(fields) != width:
         yield f"expected {width} fields, found {len(fields)}"
-    if b"\0" in raw:
+    if b"\0" in raw or any(text == b"\0" for field in fields for text, _ in field.characters):
         yield "NUL byte"
     try:
         raw.decode()
     except UnicodeDecodeError:
         yield "not UTF-8"
-    if any(b"\r" in text for text, quoted in fields if not quoted):
+    if any((b"\r", b"\r") in field.characters for field in fields if not field.is_quoted):
         yield "stray carriage return"

@@ -8,6 +8,7 @@ import codecs
 from functools import lru_cache
 from typing import Any
 
+from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.rejected_rows import Reason, ReasonCode
 
 _MOST_BYTES = 3
@@ -63,18 +64,31 @@ class _Utf8File:
     """A file that decodes another file piece by piece. A piece may end inside a character."""
 
     def __init__(self, file: Any, encoding: str) -> None:
-        self._file = file
+        self._file, self._encoding = file, encoding
         self._decoder = codecs.getincrementaldecoder(encoding)(_DECODING)
         self._has_ended = False
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size` of them. Return no bytes at the end of the file only."""
+        """Return the next bytes, about `size` at most. Return no bytes at the end of the file only.
+
+        Raises:
+            UnreadableObjectError: The encoding requires a byte order mark, and the file has none.
+        """
         text = ""
         while not text and not self._has_ended:
             piece = self._file.read(max(size // _MOST_BYTES, 1))
             self._has_ended = not piece
-            text = self._decoder.decode(piece, self._has_ended)
+            text = self._decode(piece)
         return text.encode(errors="surrogatepass")
+
+    def _decode(self, piece: bytes) -> str:
+        try:
+            return self._decoder.decode(piece, self._has_ended)
+        except UnicodeError as error:  # an error that concerns some bytes goes to _mark
+            raise UnreadableObjectError(
+                f"expected a byte order mark, as the encoding {self._encoding} requires, found none. Declare"
+                f" {self._encoding}-le or {self._encoding}-be in the contract's format"
+            ) from error
 
 
 def text_of(raw: bytes, encoding: str) -> bytes:

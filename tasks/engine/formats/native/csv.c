@@ -129,13 +129,14 @@ static inline __attribute__((always_inline)) enum Outcome read_record(const CsvI
             if (at < size && data[at] == '\r' && (at + 1 == size || data[at + 1] == '\n')) at++;
             if (at < size && !(classes[data[at]] & END)) return BROKEN;
         } else {
+            int64_t escaped = at; /* offset after the last escape */
             for (;;) {
                 while (at < size && !((class = classes[data[at]]) & bare_stops)) here |= class, at++;
                 if (at >= size || class & END) break;
-                at = read_escape(input, grammar, at, size, false, &here, &flags);
+                escaped = at = read_escape(input, grammar, at, size, false, &here, &flags);
             }
             end = at;
-            if (here & RETURN && data[end - 1] == '\r' && (at == size || data[at] == '\n')) {
+            if (here & RETURN && end > escaped && data[end - 1] == '\r' && (at == size || data[at] == '\n')) {
                 end--; /* this carriage return belongs to the line end; any other one is stray */
                 if (!has_return(grammar, data + start, data + end)) here &= ~(unsigned)RETURN;
             }
