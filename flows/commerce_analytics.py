@@ -2,7 +2,6 @@
 
 from prefect import flow
 
-from tasks.check import check_loads
 from tasks.commerce.calendars import calendar_of
 from tasks.connections import value_of
 from tasks.contracts.commerce import COMMERCE, COUNTRY
@@ -10,8 +9,7 @@ from tasks.contracts.keys import partition_value
 from tasks.engine.build.build_inputs import Build
 from tasks.engine.receipts import LoadReceipt
 from tasks.export import export_tables
-from tasks.extract import list_datasets
-from tasks.load import load_object
+from tasks.load import load_datasets
 from tasks.parameters import AllowEmpty, AsOf, ExportId, Force, named_by_day, scheduled_day
 from tasks.report import Chart, report_figures
 from tasks.run_summary import Ended, ended_with, with_summary
@@ -48,10 +46,7 @@ def commerce_analytics(
     as_of = as_of or scheduled_day()
 
     build_schemas(COMMERCE, ["if_common", "commerce_analytics"])
-    found = list_datasets(COMMERCE)
-    loads = [load_object(contract, source, force=force) for contract, source in found]
-    for (contract, _), load in zip(found, loads, strict=True):
-        check_loads(contract, [load])
+    loads = load_datasets(COMMERCE, force=force)
     builds = build_tables(REFERENCE, force=force) + build_tables(ANALYTICS, f"{as_of}", force=force)
     exports = export_tables("commerce_analytics", as_of=as_of, export_id=export_id, allow_empty=allow_empty)
     title = f"Shop as of {as_of}"

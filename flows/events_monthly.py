@@ -5,15 +5,13 @@ from datetime import date
 from prefect import flow
 
 from tasks.backfill import report_finished
-from tasks.check import check_loads
 from tasks.contracts.events import EVENTS
 from tasks.contracts.keys import partition_value
 from tasks.engine.backfill.staleness import PipelineInputs
 from tasks.engine.build.build_inputs import Build
 from tasks.engine.receipts import LoadReceipt
 from tasks.export import export_tables
-from tasks.extract import list_objects
-from tasks.load import load_object
+from tasks.load import load_objects
 from tasks.parameters import Force, Month, month_or_default, month_start, named_by_month, next_month
 from tasks.partition_runs import Pipeline
 from tasks.report import report_answers
@@ -40,8 +38,7 @@ def events_monthly(month: Month = None, force: Force = False) -> Ended[list[Load
     first, end = month_start(month, date.min), month_start(next_month(month), date.max)
 
     build_schemas([EVENTS], ["events_marts"])
-    loads = [load_object(EVENTS, source, force=force) for source in list_objects(EVENTS, month)]
-    check_loads(EVENTS, loads)
+    loads = load_objects(EVENTS, month, force=force)
     builds = build_tables(MARTS, month, force=force)
     exports = export_tables("events_marts", allow_empty=force)
     answers: Parameters = {"since": first, "until": end, "top": 10}

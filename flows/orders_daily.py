@@ -3,14 +3,12 @@
 from prefect import flow
 
 from tasks.backfill import report_finished
-from tasks.check import check_loads
 from tasks.contracts.keys import partition_value
 from tasks.contracts.orders import ORDERS
 from tasks.engine.backfill.staleness import PipelineInputs
 from tasks.engine.build.build_inputs import Build
 from tasks.engine.receipts import LoadReceipt
-from tasks.extract import list_objects
-from tasks.load import load_object
+from tasks.load import load_objects
 from tasks.orders.order_files import export_orders_range
 from tasks.parameters import AllowEmpty, Day, Force, day_or_default, named_by_file_day
 from tasks.partition_runs import Pipeline
@@ -39,8 +37,7 @@ def orders_daily(day: Day = None, allow_empty: AllowEmpty = False, force: Force 
     day = day_or_default(day)
 
     build_schemas([ORDERS], ["orders_core"])
-    loads = [load_object(ORDERS, source, force=force) for source in list_objects(ORDERS, f"{day}")]
-    check_loads(ORDERS, loads)
+    loads = load_objects(ORDERS, f"{day}", force=force)
     builds = build_tables(CORE, f"{day}", force=force)
     export = export_orders_range(day, day, allow_empty=allow_empty or force)
     report_builds("orders-daily", f"Orders of {day}", loads, builds, [export])

@@ -6,17 +6,17 @@ from datetime import date
 
 from prefect.logging import get_run_logger
 
-from tasks.connections import flow_run_id, open_lake, open_warehouse
+from tasks.connections import bucket_of, flow_run_id, open_lake, open_warehouse
 from tasks.contracts import Contract
-from tasks.contracts.keys import partition_name, partition_value
+from tasks.contracts.keys import partition_value
 from tasks.engine.backfill.finished_partitions import write_finished
 from tasks.engine.backfill.planner import DUE, MEANINGS, BackfillPlan, plan_backfill
 from tasks.engine.backfill.staleness import read_current
 from tasks.engine.build.sql_files import sql_digest
 from tasks.engine.errors import BackfillError, MissingObjectError
-from tasks.engine.lake.client import Lake
-from tasks.engine.receipts import BuildReceipt, ObjectRef
-from tasks.extract import key_template, objects_of
+from tasks.engine.lake.deliveries import Delivery
+from tasks.engine.receipts import BuildReceipt
+from tasks.extract import deliveries_between, objects_of
 from tasks.parameters import partition_of
 from tasks.partition_runs import Outcome, Pipeline
 from tasks.policy import step
@@ -62,11 +62,11 @@ def list_partitions(pipeline: Pipeline, start: str | None, end: str | None) -> B
     contract = pipeline.contract
     first, last = range_of(contract, start, end)
     unit = contract.partition.unit if contract.partition else "month"
-    with open_lake() as lake, open_warehouse() as connection:
-        objects = objects_between(lake, contract, start, end)
-        secondary = {other.dataset: objects_between(lake, other, start, end) for other in pipeline.secondary}
+    deliveries = deliveries_in(contract, start, end)
+    secondary = {other.dataset: deliveries_in(other, start, end) for other in pipeline.secondary}
+    with open_warehouse() as connection:
         current = read_current(connection, pipeline.inputs, start, end, secondary)
-    plan = plan_backfill(contract.dataset, unit, first, last, objects, current)
+    plan = plan_backfill(contract.dataset, unit, first, last, deliveries, current)
     for state, meaning in MEANINGS.items():
         if names := plan.of(state):
             get_run_logger().info(
@@ -77,21 +77,16 @@ def list_partitions(pipeline: Pipeline, start: str | None, end: str | None) -> B
     return plan
 
 
-def objects_between(lake: Lake, contract: Contract, start: str | None, end: str | None) -> list[ObjectRef]:
-    """List the objects of a range of partitions, or the one object of a dataset without partitions."""
-    if contract.partition is None:
-        try:
-            return objects_of(lake, contract)[:1]
-        except MissingObjectError as error:  # each run repeats this warning
-            get_run_logger().warning("%s", error)
-            return []
-    unit, template = contract.partition.unit, key_template(contract)
-    objects = []
-    for stored in lake.list(template.range_prefix(*range_of(contract, start, end), unit)):
-        name = partition_name(day, unit) if (day := template.date_of(stored.key)) else ""
-        if name and (start or name) <= name <= (end or name):
-            objects.append(ObjectRef(lake.uri(stored.key), stored.version, stored.size_bytes, name))
-    return objects
+def deliveries_in(contract: Contract, start: str | None, end: str | None) -> dict[str, Delivery]:
+    """List the objects of a range of partitions, or of a dataset without partitions, by partition."""
+    bounds = range_of(contract, start, end) if contract.partition else (None, None)
+    with open_lake(bucket_of(contract)) as lake:
+        if contract.partition is None:
+            try:
+                objects_of(lake, contract)
+            except MissingObjectError as error:  # each run repeats this warning
+                get_run_logger().warning("%s", error)
+        return deliveries_between(lake, contract, *bounds)
 
 
 @step(task_run_name="Report the backfill of {pipeline.name}")
@@ -156,6 +151,12 @@ def backfill_text(
             yield f"## {title}"
             rows = [(state, len(found.of(state)), _spelt(found.spans(state)), MEANINGS[state]) for state in MEANINGS]
             yield markdown_table(["state", "partitions", "names", "meaning"], [row for row in rows if row[1]])
+    removed = [uri for planned in plan.partitions for uri in planned.removed]
+    if removed:
+        yield (
+            f"The supplier removed {len(removed):,} loaded objects from deliveries; a run deletes their rows:"
+            f" {', '.join(removed[:SHOWN_SPANS])}"
+        )
     orphans = [uri for planned in plan.partitions for uri in planned.orphans]
     if orphans:
         yield (

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from prefect.concurrency.sync import concurrency
 from prefect.runtime import deployment, flow_run
 
-from tasks.contracts.catalog import sources
+from tasks.contracts import Contract
+from tasks.contracts.catalog import contracts, sources
 from tasks.contracts.settings import Setting
 from tasks.contracts.source import Source
 from tasks.contracts.source_table import SourceTable
@@ -78,6 +79,15 @@ def open_lake(bucket: str | None = None) -> Lake:
         SettingsError: Neither `LAKE_BUCKET` nor block `lake` exists.
     """
     return Lake(lake_settings(bucket))
+
+
+def bucket_of(contract: Contract) -> str | None:
+    """Name of the bucket with the objects of a dataset; None for the bucket of the lake.
+
+    Raises:
+        SettingsError: The value of the variable is invalid.
+    """
+    return value_of(contract.bucket_setting) or None if contract.bucket_setting else None
 
 
 def open_source(source: Source, tables: Sequence[SourceTable] | None = None) -> AbstractContextManager[Snapshot]:
@@ -152,7 +162,8 @@ def lake_settings(bucket: str | None = None) -> LakeSettings:
 
 def _setting_of(bucket: str) -> str:
     """Return the setting that names a bucket other than the lake's, for errors."""
-    settings = (setting for source in sources().values() for setting in (source.csv_bucket, source.parquet_bucket))
+    settings = [setting for source in sources().values() for setting in (source.csv_bucket, source.parquet_bucket)]
+    settings += [contract.bucket_setting for contract in contracts().values() if contract.bucket_setting]
     return next((setting.variable for setting in settings if value_of(setting) == bucket), "the object's address")
 
 

@@ -1,20 +1,23 @@
 """List the objects of a partition in the lake."""
 
 import difflib
-from collections.abc import Sequence
 from datetime import date
+from itertools import islice
 
 from prefect.logging import get_run_logger
 
-from tasks.connections import open_lake, value_of
+from tasks.connections import bucket_of, open_lake, value_of
 from tasks.contracts import Contract
-from tasks.contracts.keys import KeyTemplate, partition_name, partition_value
+from tasks.contracts.keys import KeyTemplate, Unit, folder_of, partition_value
 from tasks.engine.errors import ContractError, MissingObjectError
 from tasks.engine.lake.client import Lake
+from tasks.engine.lake.deliveries import Delivery, current_sources, list_deliveries, list_fixed
 from tasks.engine.receipts import ObjectRef
 from tasks.policy import step
 
 NEAREST = 3
+LINES = 50
+"""Maximum number of log lines about found objects."""
 
 
 def key_template(contract: Contract) -> KeyTemplate:
@@ -25,52 +28,82 @@ def key_template(contract: Contract) -> KeyTemplate:
     """
     if contract.prefix_setting is None or contract.key_setting is None:
         raise ContractError(
-            f"contract {contract.dataset} has partitions: expected `prefix` and `key`, found none. Add them"
+            f"contract {contract.dataset}: expected `prefix` and `key` for the names of its objects, found none."
+            " Add them"
         )
     return KeyTemplate(value_of(contract.prefix_setting), value_of(contract.key_setting))
 
 
 def objects_of(lake: Lake, contract: Contract, partition: str = "") -> list[ObjectRef]:
-    """Objects of one partition, in the order of their keys; without partitions, the dataset's object, newest first.
+    """Delivered objects of one partition, in the order of their keys; of a dataset with fixed keys, the newest first.
 
     Raises:
-        MissingObjectError: The lake has no such object; the message names the bucket, the key and similar keys.
+        MissingObjectError: The lake has no such object, or not its success marker. The message names the bucket, the
+            key and similar keys.
     """
-    found = delivered_objects(lake, contract, partition)
-    if found or contract.is_optional:
-        return found
-    if contract.partition is None:
-        raise _missing_fixed_object(lake, contract)
-    unit = contract.partition.unit
-    value = partition_value(partition)
-    template = key_template(contract)
-    days = (template.date_of(stored.key) for stored in lake.list(template.listing_prefix(None)))
-    existing = {partition_name(day, unit) for day in days if day}
+    delivery = delivery_of(lake, contract, partition)
+    if delivery.sources or contract.is_optional:
+        return list(delivery.sources)
+    if delivery.waiting:
+        raise _incomplete_delivery(contract, delivery, partition)
+    if contract.partition:
+        raise _missing_partition(lake, contract, contract.partition.unit, partition)
+    if contract.is_appended:
+        raise _missing_appended_object(lake, contract)
+    raise _missing_fixed_object(lake, contract)
+
+
+def delivery_of(lake: Lake, contract: Contract, partition: str = "") -> Delivery:
+    """The objects that the lake holds of one partition, or of a dataset without partitions."""
+    value = partition_value(partition) if contract.partition else None
+    if partition and contract.partition is None:
+        raise ContractError(f"dataset {contract.dataset} has no partitions: expected none, asked for {partition}")
+    return deliveries_between(lake, contract, value, value).get(partition, Delivery())
+
+
+def deliveries_between(lake: Lake, contract: Contract, first: date | None, last: date | None) -> dict[str, Delivery]:
+    """The objects of a range of partitions, by partition; of a dataset without partitions, under an empty name.
+
+    Args:
+        lake: The bucket of the objects.
+        contract: Contract of the dataset.
+        first: A day of the first partition; None for no bound.
+        last: A day of the last partition, included; None for no bound.
+    """
+    if contract.partition is None and not contract.is_appended:
+        return {"": list_fixed(lake, contract, _fixed_keys(contract))}
+    bounds = (first, last) if contract.partition else (None, None)
+    return list_deliveries(lake, contract, key_template(contract), *bounds)
+
+
+def _incomplete_delivery(contract: Contract, delivery: Delivery, partition: str) -> MissingObjectError:
+    first = delivery.waiting[0].uri
+    return MissingObjectError(
+        f"the delivery of {contract.dataset} {partition}".rstrip() + " is not complete: expected"
+        f" {folder_of(first)}{contract.success_marker}, found {len(delivery.waiting):,} objects without it,"
+        f" such as {first}. Run again when the supplier has written {contract.success_marker}"
+    )
+
+
+def _missing_partition(lake: Lake, contract: Contract, unit: Unit, partition: str) -> MissingObjectError:
+    value, template = partition_value(partition), key_template(contract)
+    existing = deliveries_between(lake, contract, None, None)
     nearest = sorted(existing, key=lambda name: (_distance(partition_value(name), value), name))[:NEAREST]
-    raise MissingObjectError(
+    return MissingObjectError(
         f"no object for {partition}: expected {lake.uri(template.key_of(value))}, found none in bucket {lake.bucket};"
         f" the nearest that exist: {', '.join(sorted(nearest)) or 'none at all, check the prefix and the key'}."
         f" Run again when it has been delivered, or run another {unit}"
     )
 
 
-def delivered_objects(lake: Lake, contract: Contract, partition: str = "") -> list[ObjectRef]:
-    """As `objects_of`, but an empty list if the lake has no such object."""
-    if contract.partition is None:
-        if partition:
-            raise ContractError(f"dataset {contract.dataset} has no partitions: expected none, asked for {partition}")
-        keys = _fixed_keys(contract)
-        stored = [item for key in keys for item in lake.list(key) if item.key == key]
-        stored.sort(key=lambda item: item.modified_at, reverse=True)  # stable: first name first
-    else:
-        unit = contract.partition.unit
-        template = key_template(contract)
-        stored = [
-            item
-            for item in lake.list(template.listing_prefix(partition_value(partition), unit))
-            if (day := template.date_of(item.key)) and partition_name(day, unit) == partition
-        ]
-    return [ObjectRef(lake.uri(x.key), x.version, x.size_bytes, partition, x.modified_at) for x in stored]
+def _missing_appended_object(lake: Lake, contract: Contract) -> MissingObjectError:
+    template = key_template(contract)
+    existing = [stored.key for stored in islice(lake.list(template.prefix), NEAREST)]
+    return MissingObjectError(
+        f"no object of {contract.dataset}: expected {lake.uri(template.prefix + template.template)}, found none in"
+        f" bucket {lake.bucket}; objects with this prefix: {', '.join(existing) or 'none at all, check the prefix'}."
+        " Run again when one has been delivered"
+    )
 
 
 def _fixed_keys(contract: Contract) -> list[str]:
@@ -106,36 +139,18 @@ def _distance(one: date, other: date) -> int:
 def list_objects(contract: Contract, partition: str = "") -> list[ObjectRef]:
     """List the objects of one partition with their current versions.
 
-    A dataset without partitions has one object, or no object if the dataset is optional and missing.
+    A dataset without partitions has one object, or no object if the dataset is optional and missing. A dataset of
+    appended objects has any number of them.
     """
-    with open_lake() as lake:
-        return _listed(lake, contract, partition)
-
-
-@step(task_run_name="List objects of all datasets {partition}")
-def list_datasets(contracts: Sequence[Contract], partition: str = "") -> list[tuple[Contract, ObjectRef]]:
-    """List the objects of some datasets, each with its contract. Objects of optional datasets may be missing.
-
-    Args:
-        contracts: Contracts of the datasets.
-        partition: Partition to list; a dataset without partitions ignores it.
-    """
-    with open_lake() as lake:
-        return [
-            (contract, source)
-            for contract in contracts
-            for source in _listed(lake, contract, partition if contract.partition else "")
-        ]
-
-
-def _listed(lake: Lake, contract: Contract, partition: str = "") -> list[ObjectRef]:
-    found = objects_of(lake, contract, partition)
-    if contract.partition is None:
-        for stale in found[1:]:
-            get_run_logger().warning("%s is older than %s: skipped", stale.uri, found[0].uri)
-        found = found[:1]
+    with open_lake(bucket_of(contract)) as lake:
+        delivered = objects_of(lake, contract, partition)
+    found = current_sources(contract, delivered)
+    for stale in delivered[len(found) :]:
+        get_run_logger().warning("%s is older than %s: skipped", stale.uri, found[0].uri)
     if not found:
         get_run_logger().info("No object of %s: its table does not change", contract.dataset)
-    for source in found:
+    for source in found[:LINES]:
         get_run_logger().info("Found %s, %s bytes, version %s", source.uri, f"{source.size_bytes:,}", source.version)
+    if len(found) > LINES:
+        get_run_logger().info("Found %s more objects", f"{len(found) - LINES:,}")
     return found

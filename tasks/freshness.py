@@ -6,7 +6,7 @@ from datetime import datetime
 from prefect import State
 
 from tasks.alerts import FRESHNESS_MISSED, tell
-from tasks.connections import open_lake, open_source, open_warehouse
+from tasks.connections import bucket_of, open_lake, open_source, open_warehouse
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts, sources
 from tasks.contracts.source import Source
@@ -14,7 +14,7 @@ from tasks.engine import freshness
 from tasks.engine.errors import SettingsError, StaleDataError, TallyError
 from tasks.engine.receipts import Freshness
 from tasks.engine.sync import runs as sync_runs
-from tasks.extract import delivered_objects
+from tasks.extract import delivery_of
 from tasks.partition_runs import Pipeline
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
@@ -34,9 +34,9 @@ def check_dataset(contract: Contract, moment: datetime, pipeline: str | None) ->
         moment: Moment of the check.
         pipeline: Name of the pipeline that loads the dataset, if it records complete partitions.
     """
-    with open_warehouse() as connection, open_lake() as lake:
+    with open_warehouse() as connection, open_lake(bucket_of(contract)) as lake:
         return freshness.check_dataset(
-            connection, contract, moment, lambda partition: delivered_objects(lake, contract, partition), pipeline
+            connection, contract, moment, lambda partition: delivery_of(lake, contract, partition), pipeline
         )
 
 

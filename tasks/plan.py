@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from prefect.logging import get_run_logger
 
-from tasks.connections import open_lake, open_warehouse
+from tasks.connections import bucket_of, open_lake, open_warehouse
 from tasks.contracts import Contract
 from tasks.engine.load.plan import ObjectPlan, Plan, plan_loads
 from tasks.engine.receipts import ObjectRef
@@ -18,7 +18,7 @@ from tasks.run_summary import Ended, counted
 @step(task_run_name="Plan the load of {contract.dataset}")
 def report_plan(contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
     """Plan the load of some objects and publish the plan; write nothing else."""
-    with open_warehouse() as connection, open_lake() as lake:
+    with open_warehouse() as connection, open_lake(bucket_of(contract)) as lake:
         plan = plan_loads(connection, lake, contract, sources)
     logger = get_run_logger()
     for table in plan.created:

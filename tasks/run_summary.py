@@ -135,14 +135,17 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 
 def _loads(loads: Sequence[LoadReceipt]) -> list[str]:
-    new = [load for load in loads if load.status != "unchanged"]
+    new = [load for load in loads if load.status in ("loaded", "replaced")]
+    removed = sum(load.status == "removed" for load in loads)
     parts = []
     if new:
         read, loaded, rejected = (
             sum(counts) for counts in zip(*((x.rows_read, x.rows_loaded, x.rows_rejected) for x in new), strict=True)
         )
         parts.append(f"{read:,} read, {loaded:,} loaded, {rejected:,} rejected")
-    if known := len(loads) - len(new):
+    if removed:
+        parts.append(f"rows of {counted(removed, 'removed object')} deleted")
+    if known := len(loads) - len(new) - removed:
         parts.append(f"{counted(known, 'object')} already loaded")
     return parts
 

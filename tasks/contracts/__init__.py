@@ -256,6 +256,11 @@ class Contract:
         return names
 
     @property
+    def is_appended(self) -> bool:
+        """Whether the objects of a dataset without partitions add their rows and do not replace one another."""
+        return self.partition is None and self.delivery == "append"
+
+    @property
     def is_sensitive(self) -> bool:
         """Whether a column holds personal data."""
         return any(column.sensitive for column in self.columns)

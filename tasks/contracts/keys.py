@@ -134,6 +134,8 @@ class KeyTemplate:
 
     def range_prefix(self, first: date | None, last: date | None, unit: Unit) -> str:
         """Return the longest common prefix of the keys of a range of partitions. None is an open end of the range."""
+        if first and last and partition_name(first, unit) == partition_name(last, unit):
+            return self.listing_prefix(first, unit)
         fields = [token.group(1) for token in _TOKEN.finditer(self.template) if token.group(1)]
         is_padded = not any(map(_is_unpadded, _TOKEN.finditer(self.template)))
         # The first and the last key bound the range only if keys sort by date.

@@ -1,13 +1,14 @@
 """Freshness: compares what must be in the warehouse at a moment with the ledger and the lake."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
 from tasks.contracts import Contract
 from tasks.contracts.keys import Unit, partition_name, partition_value
-from tasks.engine.receipts import Freshness, FreshnessStatus, ObjectRef
+from tasks.engine.lake.deliveries import Delivery
+from tasks.engine.receipts import Freshness, FreshnessStatus
 from tasks.engine.warehouse.tables import Connection
 
 HISTORY = 12
@@ -16,8 +17,8 @@ HISTORY = 12
 BUILD_GRACE = timedelta(minutes=30)
 """Time that a run has, after its load, to build and export its tables."""
 
-Listing = Callable[[str], Sequence[ObjectRef]]
-"""Lists the objects of a partition in the lake; none if the partition was not delivered."""
+Listing = Callable[[str], Delivery]
+"""Lists the objects of a partition in the lake."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def check_dataset(
     else:
         finding = _finding_of_object(contract, loaded, expected.due(value - timedelta(days=1), unit), listing)
     status, found, next_step = finding or ("fresh", f"loaded {_time(loaded.loaded_at)}", "")
-    if status == "stale" and not _was_ever_loaded(connection, contract.dataset) and not listing(name):
+    if status == "stale" and not _was_ever_loaded(connection, contract.dataset) and _is_absent(listing(name)):
         here = f"no object of {name}" if name else "no object"
         status, found, next_step = "no data yet", f"nothing was ever loaded, and the lake has {here}", ""
     return Freshness(
@@ -94,10 +95,13 @@ def _finding(
     """Return what is wrong with a due partition. None: it is complete."""
     run = f"run {pipeline} for {partition}" if pipeline else f"load {partition}"
     if loaded.loaded_at is None:
-        if objects := listing(partition):
+        delivery = listing(partition)
+        if objects := delivery.sources:
             failure = _last_failure(connection, contract.dataset, partition)
             text = f"{objects[0].uri} arrived {_time(objects[0].modified_at)} but is not loaded{failure}"
             return "stale", text, f"Look at the last failed run and ledger.load_attempts, then {run}"
+        if delivery.waiting:
+            return "stale", _waiting(contract, delivery), f"Ask the supplier. After {contract.success_marker}, {run}"
         newest = _newest_loaded(connection, contract.dataset)
         text = f"the lake has no object of {partition}; the newest loaded partition is {newest or 'none'}"
         return "stale", text, f"Ask the supplier. After the delivery, {run}"
@@ -115,7 +119,11 @@ def _finding_of_object(contract: Contract, loaded: _Loaded, previous: datetime, 
     """Return what is wrong with a dataset without partitions. None: its object arrived after the previous deadline."""
     if loaded.loaded_at and loaded.loaded_at > previous:
         return None
-    newest = next(iter(listing("")), None)
+    delivery = listing("")
+    newest = max(delivery.sources, key=lambda source: source.modified_at or previous, default=None)
+    if newest is None and delivery.waiting:
+        step = f"Ask the supplier. After {contract.success_marker}, run the flow again"
+        return "stale", _waiting(contract, delivery), step
     if newest is None:
         last = f"; the last load was {_time(loaded.loaded_at)}" if loaded.loaded_at else ""
         return "stale", f"the lake has no object{last}", "Ask the supplier. After the delivery, run the flow again"
@@ -126,6 +134,18 @@ def _finding_of_object(contract: Contract, loaded: _Loaded, previous: datetime, 
         return None  # the same content was delivered again, which makes no load
     text = f"{newest.uri} is of {_time(newest.modified_at)}, and nothing newer arrived since {_time(previous)}"
     return "stale", text, "Ask the supplier. After the delivery, run the flow again"
+
+
+def _is_absent(delivery: Delivery) -> bool:
+    return not delivery.sources and not delivery.waiting
+
+
+def _waiting(contract: Contract, delivery: Delivery) -> str:
+    first = delivery.waiting[0]
+    return (
+        f"the delivery is not complete: {first.uri} arrived {_time(first.modified_at)} without"
+        f" {contract.success_marker}"
+    )
 
 
 def _time(moment: datetime | None) -> str:

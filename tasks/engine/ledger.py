@@ -36,21 +36,48 @@ class LoadEntry:
         return is_same and self.contract_digest in (None, digest)
 
 
-_IN_ITS_PLACE = sql.SQL("dataset = %s AND status = 'loaded' AND (source_uri = %s OR (%s = '' AND partition = ''))")
-"""Selects the current load that an object replaces: the load of the same object or, in a dataset without partitions,
+_IN_ITS_PLACE = sql.SQL("dataset = %s AND status = 'loaded' AND (source_uri = %s OR (%s AND partition = ''))")
+"""Selects the current load that an object replaces: the load of the same object or, in a dataset that one object fills,
 the load of any object."""
 
+_ENTRY = sql.SQL(
+    "SELECT load_id, partition, source_uri, source_version, rows_read, rows_loaded, rows_rejected, contract_digest"
+    " FROM ledger.loads WHERE {} AND replay_of IS NULL"
+)
 
-def find_load(connection: Connection, dataset: str, source: ObjectRef) -> LoadEntry | None:
-    """Return the entry of the current load that an object replaces, or None if there is no such load."""
+
+def find_load(
+    connection: Connection, dataset: str, source: ObjectRef, *, is_appended: bool = False
+) -> LoadEntry | None:
+    """Return the entry of the current load that an object replaces, or None if there is no such load.
+
+    Args:
+        connection: To the warehouse.
+        dataset: Dataset of the object.
+        source: The object.
+        is_appended: Whether the object replaces only itself in a dataset without partitions.
+    """
     row = connection.execute(
-        sql.SQL(
-            "SELECT load_id, partition, source_uri, source_version, rows_read, rows_loaded, rows_rejected,"
-            " contract_digest FROM ledger.loads WHERE {} AND replay_of IS NULL"
-        ).format(_IN_ITS_PLACE),
-        [dataset, source.uri, source.partition],
+        _ENTRY.format(_IN_ITS_PLACE), [dataset, source.uri, not source.partition and not is_appended]
     ).fetchone()
     return LoadEntry(*row) if row else None
+
+
+def current_loads(connection: Connection, dataset: str, partition: str) -> dict[str, LoadEntry]:
+    """Return the entries of the current loads of a partition, by address of the object, without replays."""
+    condition = sql.SQL("dataset = %s AND partition = %s AND status = 'loaded'")
+    entries = [LoadEntry(*row) for row in connection.execute(_ENTRY.format(condition), [dataset, partition])]
+    return {entry.source_uri: entry for entry in entries}
+
+
+def remove_loads(connection: Connection, load_ids: Sequence[int]) -> list[int]:
+    """Mark loads and their replays as removed, in the transaction that deletes their rows. Returns all their ids."""
+    rows = connection.execute(
+        "UPDATE ledger.loads SET status = 'removed', removed_at = now()"
+        " WHERE status = 'loaded' AND (load_id = ANY(%s) OR replay_of = ANY(%s)) RETURNING load_id",
+        [list(load_ids), list(load_ids)],
+    )
+    return sorted(int(load_id) for (load_id,) in rows)
 
 
 def count_current_rows(connection: Connection, load_id: int) -> int:
@@ -63,7 +90,13 @@ def count_current_rows(connection: Connection, load_id: int) -> int:
 
 
 def open_load(
-    connection: Connection, dataset: str, source: ObjectRef, flow_run_id: str | None, contract_digest: str | None = None
+    connection: Connection,
+    dataset: str,
+    source: ObjectRef,
+    flow_run_id: str | None,
+    contract_digest: str | None = None,
+    *,
+    is_appended: bool = False,
 ) -> int:
     """Add a load, in the transaction that writes its rows.
 
@@ -73,11 +106,11 @@ def open_load(
     load_id = int(row[0]) if row else 0
     connection.execute(
         sql.SQL("UPDATE ledger.loads SET status = 'superseded', superseded_by = %s WHERE {}").format(_IN_ITS_PLACE),
-        [load_id, dataset, source.uri, source.partition],
+        [load_id, dataset, source.uri, not source.partition and not is_appended],
     )
     connection.execute(
         "INSERT INTO ledger.loads (load_id, dataset, partition, source_uri, source_version, size_bytes, flow_run_id,"
-        " contract_digest) OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        " contract_digest, is_appended) OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             load_id,
             dataset,
@@ -87,6 +120,7 @@ def open_load(
             source.size_bytes,
             flow_run_id,
             contract_digest,
+            is_appended,
         ],
     )
     return load_id

@@ -34,7 +34,8 @@ class LoadReceipt:
     """The load of one object into its staging table.
 
     Attributes:
-        status: `loaded`, `replaced` (the rows of an earlier version were removed) or `unchanged` (already loaded).
+        status: `loaded`, `replaced` (the rows of an earlier version were removed), `unchanged` (already loaded) or
+            `removed` (the lake does not hold the object any more, and its rows were deleted; all counts are 0).
         load_id: The entry in `ledger.loads`.
         seconds: Duration of the load.
         reasons: Number of rejected rows by reason.
@@ -47,7 +48,7 @@ class LoadReceipt:
     partition: str
     source_uri: str
     source_version: str
-    status: Literal["loaded", "replaced", "unchanged"]
+    status: Literal["loaded", "replaced", "unchanged", "removed"]
     load_id: int
     rows_read: int
     rows_loaded: int

@@ -17,7 +17,7 @@ from tasks.engine.errors import ContractError
 from tasks.engine.freshness import check_dataset
 from tasks.engine.receipts import Freshness
 from tasks.engine.warehouse.tables import Connection
-from tasks.extract import delivered_objects
+from tasks.extract import delivery_of
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 
@@ -46,7 +46,7 @@ def check(
     warehouse: Connection, moment: datetime, contract: Contract = MONTHLY, pipeline: str | None = None
 ) -> Freshness:
     return check_dataset(
-        warehouse, contract, moment, lambda partition: delivered_objects(lake(), contract, partition), pipeline
+        warehouse, contract, moment, lambda partition: delivery_of(lake(), contract, partition), pipeline
     )
 
 

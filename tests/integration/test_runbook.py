@@ -17,6 +17,7 @@ from tasks.engine.backfill.planner import plan_backfill
 from tasks.engine.backfill.staleness import PipelineInputs, read_current
 from tasks.engine.doctor.ledger_state import LedgerState, check_balance, check_counts, check_rejected
 from tasks.engine.doctor.warehouse_server import Warehouse
+from tasks.engine.lake.deliveries import Delivery
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.tables import Connection, connect
@@ -44,7 +45,7 @@ def statements(kind: str) -> list[str]:
 
 def plan_states(warehouse: Connection) -> dict[str, str]:
     current = read_current(warehouse, PipelineInputs(THINGS), None, None, {})
-    plan = plan_backfill(THINGS.dataset, "month", None, None, [ref()], current)
+    plan = plan_backfill(THINGS.dataset, "month", None, None, {"2021-04": Delivery((ref(),))}, current)
     return {each.partition: each.state for each in plan.partitions}
 
 

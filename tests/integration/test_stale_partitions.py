@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sample_dataset import THINGS, connection, lake, load, put, ref
+from sample_dataset import THINGS, connection, load, put, ref
 
-from tasks.backfill import objects_between
+from tasks.backfill import deliveries_in
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.keys import partition_value
 from tasks.contracts.settings import Setting
@@ -21,6 +21,7 @@ from tasks.engine.build import sql_files
 from tasks.engine.build.build_inputs import Build
 from tasks.engine.build.builder import build_tables
 from tasks.engine.errors import ContractError
+from tasks.engine.lake.deliveries import Delivery
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.warehouse.tables import Connection
 
@@ -55,6 +56,7 @@ NAMES = Contract(
     is_optional=True,
 )
 COMMENTS = replace(NAMES, dataset="comments", table="raw.comments", keys=("comments.csv",))
+NOTHING = Delivery()
 CONTRACTS = (FACTS, RATES, NAMES, COMMENTS)
 FILES = {
     "core/names/table.sql": "CREATE TABLE IF NOT EXISTS core.names (country text, name text);\n",
@@ -111,7 +113,9 @@ class Pipeline:
     def run(self, month: str, *, until: str = "end") -> None:
         """A run of one month, or of its beginning: until `load` or `build`."""
         for contract in self.contracts.values():
-            for source in objects_between(lake(), contract, month, month):
+            for source in (
+                deliveries_in(contract, month, month).get(month if contract.partition else "", NOTHING).sources
+            ):
                 load(self.warehouse, source, contract=contract)
         if until == "load":
             return
@@ -135,10 +139,10 @@ class Pipeline:
 
     def plan(self, start: str | None = None, end: str | None = None) -> BackfillPlan:
         inputs = self.inputs
-        secondary = {other.dataset: objects_between(lake(), other, start, end) for other in inputs.secondary}
+        secondary = {other.dataset: deliveries_in(other, start, end) for other in inputs.secondary}
         current = read_current(self.warehouse, inputs, start, end, secondary)
-        objects = objects_between(lake(), inputs.contract, start, end)
-        return plan_backfill("facts", "month", None, None, objects, current)
+        deliveries = deliveries_in(inputs.contract, start, end)
+        return plan_backfill("facts", "month", None, None, deliveries, current)
 
     def due(self) -> dict[str, tuple[str, ...]]:
         """Due partitions with the reasons: the changed inputs, or the state."""
@@ -307,7 +311,7 @@ def test_plan_of_a_range_sees_the_same(pipeline: Pipeline) -> None:
 
 
 def test_partitions_of_another_unit_are_refused() -> None:
-    daily = replace(RATES, partition=Partition(column="day", unit="day"))
+    daily = replace(RATES, partition=Partition(column="day", unit="day"), key="{year}/{month}/{day}/rates.csv")
     with pytest.raises(ContractError, match=r"rates: expected partitions of a month, as facts has, found.*of a day"):
         PipelineInputs(FACTS, (daily,))
     with pytest.raises(ContractError, match="names: expected partitions that a pipeline can run"):

@@ -13,9 +13,10 @@ from tasks.contracts.keys import KeyTemplate, Unit
 from tasks.engine.backfill.planner import BackfillPlan, partitions_between, plan_backfill
 from tasks.engine.backfill.staleness import CurrentPartition
 from tasks.engine.errors import BackfillError, ContractError
+from tasks.engine.lake.deliveries import Delivery
 from tasks.engine.receipts import ObjectRef
 
-DAILY = replace(THINGS, partition=Partition(column="day", unit="day"))
+DAILY = replace(THINGS, partition=Partition(column="day", unit="day"), key="{year:04d}/{month:02d}/{day:02d}.csv")
 WHOLE = replace(THINGS, partition=None, key=None, keys=("things.csv",))
 JANUARY, APRIL = date(2021, 1, 1), date(2021, 4, 1)
 
@@ -36,7 +37,12 @@ def plan(
     first: date | None = JANUARY,
     last: date | None = JANUARY,
 ) -> BackfillPlan:
-    return plan_backfill("things", "month", first, last, objects, current)
+    return plan_backfill("things", "month", first, last, delivered(objects), current)
+
+
+def delivered(objects: list[ObjectRef]) -> dict[str, Delivery]:
+    names = sorted({one.partition for one in objects})
+    return {name: Delivery(tuple(one for one in objects if one.partition == name)) for name in names}
 
 
 OLD, NEW, OTHER = source("2021-01"), source("2021-01", "v2"), source("2021-01", "v9", "more.csv")
@@ -60,8 +66,8 @@ OLD, NEW, OTHER = source("2021-01"), source("2021-01", "v2"), source("2021-01", 
         ([NEW], loaded(OLD), "changed", 0),
         ([NEW], loaded(OLD, is_finished=False), "changed", 0),
         ([OLD, OTHER], loaded(OLD), "changed", 0),
-        ([OLD], loaded(OLD, OTHER), "unchanged", 1),
-        ([NEW], loaded(OLD, OTHER), "changed", 1),
+        ([OLD], loaded(OLD, OTHER), "changed", 0),
+        ([NEW], loaded(OLD, OTHER), "changed", 0),
         ([], loaded(OLD, OTHER), "orphaned", 2),
     ],
 )
@@ -110,10 +116,10 @@ def test_both_ends_of_a_range_are_in_it(unit: Unit, first: date, last: date, nam
 
 def test_ten_years_of_days_are_planned_in_a_moment() -> None:
     days = [date(2011, 1, 1) + timedelta(number) for number in range(3653)]
-    objects = [source(f"{day}", f"v{day.day % 2}") for day in days]
+    deliveries = {f"{day}": Delivery((source(f"{day}", f"v{day.day % 2}"),)) for day in days}
     current = {f"{day}": loaded(source(f"{day}")) for day in days}
     started = time.process_time()
-    found = plan_backfill("days", "day", days[0], days[-1], objects, current)
+    found = plan_backfill("days", "day", days[0], days[-1], deliveries, current)
     assert time.process_time() - started < 2  # CPU seconds; it takes a twentieth of one
     assert (len(found.partitions), len(found.due)) == (3653, sum(day.day % 2 == 0 for day in days))
 

@@ -1,10 +1,10 @@
 -- grain: one version of one object that was loaded into the staging table of one dataset, or one replay of its rejected
 --   rows
--- key: load_id; apart from replays, at most one loaded entry per (dataset, source_uri), and per dataset without
---   partitions
+-- key: load_id; apart from replays, at most one loaded entry per (dataset, source_uri), and per dataset that one object
+--   fills
 -- sources: none
--- write disposition: append; the status of an entry changes once, from loaded to superseded, or to lost if its table
---   was dropped outside Tally
+-- write disposition: append; the status of an entry changes once, from loaded to superseded, to removed if the supplier
+--   removed its object from the partition, or to lost if its table was dropped outside Tally
 CREATE TABLE IF NOT EXISTS ledger.loads (
     load_id bigint GENERATED ALWAYS AS IDENTITY,
     dataset text NOT NULL,
@@ -22,9 +22,12 @@ CREATE TABLE IF NOT EXISTS ledger.loads (
     loaded_at timestamptz NOT NULL DEFAULT now(),
     superseded_by bigint,
     contract_digest text,
+    is_appended boolean NOT NULL DEFAULT FALSE,
+    removed_at timestamptz,
     CONSTRAINT loads_load_id_pk PRIMARY KEY (load_id),
-    CONSTRAINT loads_status_ck CHECK (status IN ('loaded', 'superseded', 'lost')),
+    CONSTRAINT loads_status_ck CHECK (status IN ('loaded', 'superseded', 'removed', 'lost')),
     CONSTRAINT loads_superseded_by_ck CHECK ((status = 'superseded') = (superseded_by IS NOT NULL)),
+    CONSTRAINT loads_removed_at_ck CHECK ((status = 'removed') = (removed_at IS NOT NULL)),
     CONSTRAINT loads_rows_read_ck CHECK (rows_read = rows_loaded + rows_rejected),
     CONSTRAINT loads_replay_of_ck CHECK (replay_of IS NULL OR rows_rejected = 0),
     CONSTRAINT loads_replay_of_fk FOREIGN KEY (replay_of) REFERENCES ledger.loads (load_id),
@@ -37,9 +40,9 @@ ON ledger.loads (dataset, source_uri) WHERE status = 'loaded' AND replay_of IS N
 
 CREATE INDEX IF NOT EXISTS loads_dataset_partition_ix ON ledger.loads (dataset, partition);
 
--- A table without partitions holds one object.
+-- A table without partitions holds one object, unless its objects are appended.
 CREATE UNIQUE INDEX IF NOT EXISTS loads_dataset_uk
-ON ledger.loads (dataset) WHERE status = 'loaded' AND partition = '' AND replay_of IS NULL;
+ON ledger.loads (dataset) WHERE status = 'loaded' AND partition = '' AND replay_of IS NULL AND NOT is_appended;
 
 COMMENT ON TABLE ledger.loads
 IS 'Versions of objects that were loaded, with the number of rows read, loaded and rejected';
@@ -49,7 +52,7 @@ COMMENT ON COLUMN ledger.loads.partition IS 'Partition that the rows belong to; 
 COMMENT ON COLUMN ledger.loads.source_uri IS 'Address of the object';
 COMMENT ON COLUMN ledger.loads.source_version IS 'Version of the object in S3: its version id or its ETag';
 COMMENT ON COLUMN ledger.loads.size_bytes IS 'Size of the object in bytes';
-COMMENT ON COLUMN ledger.loads.status IS 'loaded, superseded by a later load, or lost with its staging table';
+COMMENT ON COLUMN ledger.loads.status IS 'loaded; superseded by a later load; removed with its object; or lost with its staging table';
 COMMENT ON COLUMN ledger.loads.rows_read IS 'Rows in the object';
 COMMENT ON COLUMN ledger.loads.rows_loaded IS 'Rows in the staging table';
 COMMENT ON COLUMN ledger.loads.rows_rejected IS 'Rows in ledger.rejected_rows';
@@ -61,3 +64,7 @@ COMMENT ON COLUMN ledger.loads.loaded_at IS 'When the object was loaded';
 COMMENT ON COLUMN ledger.loads.superseded_by IS 'Load that replaced this one; null unless the status is superseded';
 COMMENT ON COLUMN ledger.loads.contract_digest IS
 'Names the contract that made the rows; an object is loaded again when it changes; null in older entries';
+COMMENT ON COLUMN ledger.loads.is_appended
+IS 'Whether the object belongs to a dataset without partitions that keeps all its objects';
+COMMENT ON COLUMN ledger.loads.removed_at IS
+'When the rows were deleted, because the supplier removed the object from its partition; null unless removed';

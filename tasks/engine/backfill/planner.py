@@ -1,7 +1,7 @@
 """The plan of a backfill: compare the lake with the ledger, partition by partition."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
@@ -9,16 +9,17 @@ from typing import Literal
 
 from tasks.contracts.keys import Unit, partition_name, partition_value
 from tasks.engine.backfill.staleness import CurrentPartition
-from tasks.engine.receipts import ObjectRef
+from tasks.engine.lake.deliveries import Delivery
 
-State = Literal["new", "changed", "lost", "unfinished", "stale", "unchanged", "missing", "orphaned"]
+State = Literal["new", "changed", "lost", "unfinished", "stale", "unchanged", "incomplete", "missing", "orphaned"]
 MEANINGS: dict[State, str] = {
     "new": "in the lake, but not loaded",
-    "changed": "the lake holds another version",
+    "changed": "the lake holds other versions, more or fewer objects",
     "lost": "loaded, but its rows are missing from the table",
     "unfinished": "loaded, but the run did not complete",
     "stale": "loaded, but another input of its tables changed",
     "unchanged": "up to date: skipped",
+    "incomplete": "in the lake without its success marker: not delivered yet",
     "missing": "not in the lake",
     "orphaned": "loaded, but not in the lake any more: the rows remain",
 }
@@ -35,7 +36,8 @@ class PartitionPlan:
         state: State of the partition.
         object_count: Number of objects in the lake.
         size_bytes: Size of these objects.
-        orphans: URIs of loaded objects that the lake does not hold any more.
+        orphans: URIs of loaded objects that the lake does not hold any more, and whose rows remain.
+        removed: URIs of loaded objects that the supplier removed from a delivery: a run deletes their rows.
         changes: Changed inputs of a stale partition, such as `dataset rates`.
     """
 
@@ -44,6 +46,7 @@ class PartitionPlan:
     object_count: int = 0
     size_bytes: int = 0
     orphans: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
 
 
@@ -104,7 +107,7 @@ def plan_backfill(
     unit: Unit,
     first: date | None,
     last: date | None,
-    objects: Iterable[ObjectRef],
+    deliveries: Mapping[str, Delivery],
     current: Mapping[str, CurrentPartition],
 ) -> BackfillPlan:
     """Compare a listing of the lake with the database.
@@ -114,35 +117,36 @@ def plan_backfill(
         unit: Unit of a partition.
         first: A day of the first partition; None for the first delivered or loaded partition.
         last: A day of the last partition, included; None for the last delivered or loaded partition.
-        objects: Listed objects of the range.
+        deliveries: Listed objects of the range, by partition.
         current: Loaded partitions of the range, by name.
     """
-    listed: dict[str, list[ObjectRef]] = {}
-    for source in objects:
-        listed.setdefault(source.partition, []).append(source)
-    known = sorted(listed.keys() | current.keys())
+    known = sorted(deliveries.keys() | current.keys())
     first = first or (partition_value(known[0]) if known else None)
     last = last or (partition_value(known[-1]) if known else None)
     if first is None or last is None:
         return BackfillPlan(dataset, ())
     names = partitions_between(unit, first, last)
-    return BackfillPlan(dataset, tuple(_planned(name, listed.get(name, []), current.get(name)) for name in names))
+    nothing = Delivery()
+    return BackfillPlan(
+        dataset, tuple(_planned(name, deliveries.get(name, nothing), current.get(name)) for name in names)
+    )
 
 
-def _planned(partition: str, sources: list[ObjectRef], current: CurrentPartition | None) -> PartitionPlan:
-    versions = current.versions if current else {}
-    orphans = tuple(sorted(versions.keys() - {source.uri for source in sources}))
-    state, size = _state(sources, current), sum(source.size_bytes for source in sources)
+def _planned(partition: str, delivery: Delivery, current: CurrentPartition | None) -> PartitionPlan:
+    sources, versions = delivery.sources, current.versions if current else {}
+    removed = delivery.removed(versions)
+    orphans = tuple(sorted(versions.keys() - {source.uri for source in sources} - set(removed)))
+    state, size = _state(delivery, removed, current), sum(source.size_bytes for source in sources)
     changes = current.changes if current and state == "stale" else ()
-    return PartitionPlan(partition, state, len(sources), size, orphans, changes)
+    return PartitionPlan(partition, state, len(sources), size, orphans, removed, changes)
 
 
-def _state(sources: list[ObjectRef], current: CurrentPartition | None) -> State:
-    if not sources:
-        return "orphaned" if current else "missing"
+def _state(delivery: Delivery, removed: Sequence[str], current: CurrentPartition | None) -> State:
+    if not delivery.sources:
+        return "incomplete" if delivery.waiting else "orphaned" if current else "missing"
     if current is None:
         return "new"
-    if any(current.versions.get(source.uri) != source.version for source in sources):
+    if removed or any(current.versions.get(source.uri) != source.version for source in delivery.sources):
         return "changed"
     if current.is_lost:
         return "lost"

@@ -11,7 +11,7 @@ from tasks.engine.backfill.lost_rows import lost_partitions
 from tasks.engine.build.build_inputs import Build, BuildState, Inputs, Recipe, fingerprint_of, read_state, wanted_inputs
 from tasks.engine.build.sql_files import built_sources, sql_digest
 from tasks.engine.errors import ContractError
-from tasks.engine.receipts import ObjectRef
+from tasks.engine.lake.deliveries import Delivery, current_sources
 from tasks.engine.warehouse.tables import Connection, count_rows, has_table
 
 
@@ -74,7 +74,7 @@ def read_current(
     pipeline: PipelineInputs,
     first: str | None,
     last: str | None,
-    secondary: Mapping[str, Sequence[ObjectRef]],
+    secondary: Mapping[str, Mapping[str, Delivery]],
 ) -> dict[str, CurrentPartition]:
     """Read the loaded partitions of a range, with their changed inputs.
 
@@ -83,7 +83,7 @@ def read_current(
         pipeline: Inputs of the pipeline.
         first: First partition of the range; None for the first loaded partition.
         last: Last partition of the range; None for the last loaded partition.
-        secondary: Listed objects of each secondary dataset.
+        secondary: Listed objects of each secondary dataset, by partition.
     """
     entries = loaded_partitions(connection, pipeline.contract.dataset, first, last)
     if not entries:
@@ -104,7 +104,7 @@ class _Comparison:
 
     connection: Connection
     pipeline: PipelineInputs
-    listed: Mapping[str, Sequence[ObjectRef]]
+    listed: Mapping[str, Mapping[str, Delivery]]
     entries: Sequence[PartitionEntry]
     _wanted: dict[tuple[str, str], Inputs] = field(default_factory=dict)
     """By table and the ledger's partition."""
@@ -211,8 +211,12 @@ class _Comparison:
         """The name of a secondary dataset if the lake has other versions of its objects than the database."""
         entry = self._secondary[contract.dataset].get(partition)
         loaded: Mapping[str, LoadedObject] = entry.objects if entry else {}
-        found = [source for source in self.listed.get(contract.dataset, ()) if source.partition == partition]
-        if any(source.uri not in loaded or loaded[source.uri].version != source.version for source in found):
+        delivery = self.listed.get(contract.dataset, {}).get(partition, Delivery())
+        found = current_sources(contract, delivery.sources)
+        is_replaced = contract.partition is not None and bool(delivery.removed(loaded))
+        if is_replaced or any(
+            source.uri not in loaded or loaded[source.uri].version != source.version for source in found
+        ):
             return [f"dataset {contract.dataset}"]
         if found and _is_of_another_contract(loaded.values(), contract):
             return [f"contract of {contract.dataset}"]

@@ -17,7 +17,7 @@ from tasks.engine.formats.object_formats import is_seekable
 from tasks.engine.formats.reader import read_batches
 from tasks.engine.formats.rows import Rows
 from tasks.engine.lake.client import Lake
-from tasks.engine.load.attempts import Reconnect, recorded
+from tasks.engine.load.attempts import Attempt, Reconnect, recorded
 from tasks.engine.load.error_budget import ErrorBudget
 from tasks.engine.load.shrink_guard import check_shrink
 from tasks.engine.load.volume_guard import check_volume
@@ -84,52 +84,102 @@ def load_object(
     """
     started = time.monotonic()
     value = partition_value(source.partition) if contract.partition else None
-    if not force and (loaded := _same_load(connection, contract, source)):
-        return _receipt(connection, contract, source, loaded, "unchanged", started)
+    if not force and (loaded := same_load(connection, contract, source)):
+        return load_receipt(connection, contract, source, loaded, "unchanged", started)
     budget = ErrorBudget(contract, source, settings)
     record = recorded(connection, source, budget, flow_run_id, reconnect)
     with record as attempt, errors_at(f"{contract.table}, {source.uri}"):
         if contract.partition and value and contract.partition.span != "unit":
             ensure_partition(connection, contract, value)
         with connection.transaction():
-            lock(connection, f"{contract.dataset} {source.partition}".strip())
-            if not force and (loaded := _same_load(connection, contract, source)):
+            lock(connection, lock_name(contract, source.partition))
+            if not force and (loaded := same_load(connection, contract, source)):
                 attempt.succeed(connection, loaded.load_id, is_unchanged=True)
-                return _receipt(connection, contract, source, loaded, "unchanged", started)
-            earlier = ledger.find_load(connection, contract.dataset, source)
-            before = ledger.count_current_rows(connection, earlier.load_id) if earlier else 0
-            check_target(connection, contract, value)
-            load_id = ledger.open_load(connection, contract.dataset, source, flow_run_id, contract_digest(contract))
-            run = _Run(connection, attempt.budget, load_id, on_progress)
-            seeks = is_seekable(source.uri, contract)
-            with lake.open(source, run.count_bytes, is_seekable=seeks) as file:  # a thread starts to read in advance
-                if earlier:
-                    _delete_superseded(connection, contract, earlier, load_id)
-                with open_partition(connection, contract, value, load_id) as target:
-                    batches = read_batches(file, source.uri, contract, settings.chunk_bytes)
-                    run.copy_all(CopyEncoder(contract, target), batches)
-                    run.budget.check()
-                    check_shrink(contract, source, settings, before=before, after=run.rows_loaded, force=force)
-                    warnings = check_volume(connection, contract, source, rows=run.rows_read, force=force)
-            ledger.close_load(connection, load_id, run.rows_loaded, run.rows_rejected, run.columns)
-            attempt.succeed(connection, load_id, warnings=warnings)
-        entry = ledger.LoadEntry(
-            load_id,
-            source.partition,
-            source.uri,
-            source.version,
-            run.rows_read,
-            run.rows_loaded,
-            run.rows_rejected,
-        )
-        receipt = _receipt(connection, contract, source, entry, "replaced" if earlier else "loaded", started)
-        return replace(receipt, unknown_columns=run.unknown_columns, warnings=warnings)
+                return load_receipt(connection, contract, source, loaded, "unchanged", started)
+            return load_locked(
+                connection,
+                lake,
+                contract,
+                source,
+                settings,
+                attempt,
+                force=force,
+                flow_run_id=flow_run_id,
+                on_progress=on_progress,
+            )
+
+
+def lock_name(contract: Contract, partition: str) -> str:
+    """Return the name of the advisory lock that admits one writer of a partition."""
+    return f"{contract.dataset} {partition}".strip()
+
+
+def load_locked(
+    connection: Connection,
+    lake: Lake,
+    contract: Contract,
+    source: ObjectRef,
+    settings: RunSettings,
+    attempt: Attempt,
+    *,
+    force: bool,
+    flow_run_id: str | None,
+    on_progress: Progress | None,
+) -> LoadReceipt:
+    """Load one object in a transaction that holds the lock of its partition.
+
+    Args:
+        connection: A connection in that transaction.
+        lake: The lake with the object.
+        contract: The contract of the staging table.
+        source: The object version to load.
+        settings: The settings of the run.
+        attempt: The entry of this attempt in the ledger.
+        force: Whether to allow a replacement with fewer rows.
+        flow_run_id: For the ledger.
+        on_progress: Called with the progress of the load.
+
+    Raises:
+        TallyError: As `load_object`.
+    """
+    started = time.monotonic()
+    value = partition_value(source.partition) if contract.partition else None
+    earlier = ledger.find_load(connection, contract.dataset, source, is_appended=contract.is_appended)
+    before = ledger.count_current_rows(connection, earlier.load_id) if earlier else 0
+    check_target(connection, contract, value)
+    load_id = ledger.open_load(
+        connection, contract.dataset, source, flow_run_id, contract_digest(contract), is_appended=contract.is_appended
+    )
+    run = _Run(connection, attempt.budget, load_id, on_progress)
+    seeks = is_seekable(source.uri, contract)
+    with lake.open(source, run.count_bytes, is_seekable=seeks) as file:  # a thread starts to read in advance
+        if earlier:
+            _delete_superseded(connection, contract, earlier, load_id)
+        with open_partition(connection, contract, value, load_id) as target:
+            batches = read_batches(file, source.uri, contract, settings.chunk_bytes)
+            run.copy_all(CopyEncoder(contract, target), batches)
+            run.budget.check()
+            check_shrink(contract, source.uri, settings, before=before, after=run.rows_loaded, force=force)
+            warnings = check_volume(connection, contract, source, rows=run.rows_read, force=force)
+    ledger.close_load(connection, load_id, run.rows_loaded, run.rows_rejected, run.columns)
+    attempt.succeed(connection, load_id, warnings=warnings)
+    entry = ledger.LoadEntry(
+        load_id,
+        source.partition,
+        source.uri,
+        source.version,
+        run.rows_read,
+        run.rows_loaded,
+        run.rows_rejected,
+    )
+    receipt = load_receipt(connection, contract, source, entry, "replaced" if earlier else "loaded", started)
+    return replace(receipt, unknown_columns=run.unknown_columns, warnings=warnings)
 
 
 @errors_at("ledger.loads")
-def _same_load(connection: Connection, contract: Contract, source: ObjectRef) -> ledger.LoadEntry | None:
+def same_load(connection: Connection, contract: Contract, source: ObjectRef) -> ledger.LoadEntry | None:
     """Return the load of this object version with this contract, if its rows are in the table."""
-    entry = ledger.find_load(connection, contract.dataset, source)
+    entry = ledger.find_load(connection, contract.dataset, source, is_appended=contract.is_appended)
     if entry is None or not entry.is_of(source, contract_digest(contract)):
         return None
     # Somebody may have removed the rows outside Tally.
@@ -148,7 +198,7 @@ def _delete_superseded(connection: Connection, contract: Contract, earlier: ledg
     connection.execute(sql.SQL("DELETE FROM {} AND load_id IN ({})").format(rows, superseded), [load_id])
 
 
-def _receipt(
+def load_receipt(
     connection: Connection,
     contract: Contract,
     source: ObjectRef,
@@ -156,6 +206,7 @@ def _receipt(
     status: Literal["loaded", "replaced", "unchanged"],
     started: float,
 ) -> LoadReceipt:
+    """Return the receipt of a load from its entry in the ledger."""
     return LoadReceipt(
         dataset=contract.dataset,
         table=contract.table,

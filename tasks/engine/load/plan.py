@@ -138,7 +138,9 @@ def _plan_ddl(connection: Connection, contract: Contract) -> tuple[tuple[str, ..
 def _plan_object(
     connection: Connection, lake: Lake, contract: Contract, source: ObjectRef, *, has_ledger: bool
 ) -> ObjectPlan:
-    earlier = ledger.find_load(connection, contract.dataset, source) if has_ledger else None
+    earlier = (
+        ledger.find_load(connection, contract.dataset, source, is_appended=contract.is_appended) if has_ledger else None
+    )
     is_same = earlier and (earlier.source_uri, earlier.source_version) == (source.uri, source.version)
     if is_same:
         return ObjectPlan(source, "nothing", 0)

@@ -2,21 +2,20 @@
 
 from tasks.contracts import Contract
 from tasks.engine.errors import ShrinkError
-from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import RunSettings
 
 
 def check_shrink(
-    contract: Contract, source: ObjectRef, settings: RunSettings, *, before: int, after: int, force: bool
+    contract: Contract, delivered: str, settings: RunSettings, *, before: int, after: int, force: bool
 ) -> None:
     """Refuse a replacement that loses too many rows, in the transaction of its load.
 
     Args:
         contract: Of the table.
-        source: The object that replaces earlier rows.
+        delivered: The address of the object, or the name of the partition, that replaces earlier rows.
         settings: `MIN_KEPT_SHARE`.
-        before: How many rows the object replaces.
-        after: How many rows the object brings.
+        before: How many rows it replaces.
+        after: How many rows it brings.
         force: Whether the run allows any loss.
 
     Raises:
@@ -28,7 +27,7 @@ def check_shrink(
         return
     least = max(settings.min_kept_share * before, 1)
     raise ShrinkError(
-        f"{source.uri}: expected at least {least:,.0f} rows to replace the {before:,} rows in {contract.table}, found"
+        f"{delivered}: expected at least {least:,.0f} rows to replace the {before:,} rows in {contract.table}, found"
         f" {after:,} rows; nothing was loaded, and the table keeps its previous rows. Have the object delivered again."
         " If these are the right rows, run again with force, or set may_shrink in the contract of"
         f" {contract.dataset}. MIN_KEPT_SHARE sets how large a share must remain"

@@ -167,3 +167,19 @@ def holds_load(connection: Connection, contract: Contract, partition: str, load_
         return False
     query = sql.SQL("SELECT EXISTS (SELECT FROM {} AND load_id = %s)").format(rows_of_partition(contract, partition))
     return connection.execute(query, [load_id]).fetchone() == (True,)
+
+
+def loads_with_rows(connection: Connection, contract: Contract, partition: str) -> frozenset[int] | None:
+    """Return the ids of the loads with rows in a partition.
+
+    A table without partitions may be large, so the function only asks whether it has a row. None: it has one.
+    """
+    value = partition_value(partition) if contract.partition else None
+    if not has_table(connection, partition_table(contract, value)):
+        return frozenset()
+    rows = rows_of_partition(contract, partition)
+    if contract.partition is None:
+        has_rows = connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(rows)).fetchone() == (True,)
+        return None if has_rows else frozenset()
+    found = connection.execute(sql.SQL("SELECT DISTINCT load_id FROM {}").format(rows))
+    return frozenset(int(load_id) for (load_id,) in found)
