@@ -52,7 +52,8 @@ COMMENT ON COLUMN ledger.loads.partition IS 'Partition that the rows belong to; 
 COMMENT ON COLUMN ledger.loads.source_uri IS 'Address of the object';
 COMMENT ON COLUMN ledger.loads.source_version IS 'Version of the object in S3: its version id or its ETag';
 COMMENT ON COLUMN ledger.loads.size_bytes IS 'Size of the object in bytes';
-COMMENT ON COLUMN ledger.loads.status IS 'loaded; superseded by a later load; removed with its object; or lost with its staging table';
+COMMENT ON COLUMN ledger.loads.status
+IS 'loaded; superseded by a later load; removed with its object; or lost with its staging table';
 COMMENT ON COLUMN ledger.loads.rows_read IS 'Rows in the object';
 COMMENT ON COLUMN ledger.loads.rows_loaded IS 'Rows in the staging table';
 COMMENT ON COLUMN ledger.loads.rows_rejected IS 'Rows in ledger.rejected_rows';
