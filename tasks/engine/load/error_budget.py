@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tasks.contracts import UNKNOWN_KEYS, Contract
-from tasks.contracts.formats import Csv, Json
+from tasks.contracts.formats import Csv, Format, Json, Parquet, spelled
 from tasks.contracts.paths import steps_of
 from tasks.contracts.types import UUID
 from tasks.engine.errors import ErrorBudgetError
-from tasks.engine.formats.encodings import is_utf8
+from tasks.engine.formats.encodings import is_utf8, not_text
 from tasks.engine.formats.object_formats import format_of
 from tasks.engine.masking import record_of
 from tasks.engine.quoting import shown
@@ -121,9 +121,20 @@ class ErrorBudget:
             f" budget is {self._allowed(0):,} (MAX_REJECTED_ROWS, MAX_REJECTED_SHARE); {consequence}. The table keeps"
             " its previous rows:\n"
             + "\n".join(lines)
+            + _encoding_hint(format_of(self.source.uri, self.contract)[0], self.reasons)
             + ("\nThe examples are in ledger.load_attempts" if self.contract.is_sensitive else "")
             + "\nCorrect the object, or raise the budget if these rows may be missing"
         )
+
+
+def _encoding_hint(form: Format, reasons: Counter[str]) -> str:
+    """Return the next step for an object in another encoding than the contract declares, or nothing."""
+    if isinstance(form, Parquet) or not reasons[not_text(form.encoding).text]:
+        return ""
+    better = spelled(replace(form, encoding="cp1252" if is_utf8(form.encoding) else "utf-8"))
+    return (
+        f"\nIf all text is in one other encoding, declare the encoding of the object in the contract: format={better}"
+    )
 
 
 def _shortest_record(contract: Contract, names: Sequence[str], *, is_json: bool) -> int:
