@@ -23,7 +23,7 @@ SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 # The whole files of integration tests that `make test-fast` runs, besides the unit tests.
 FAST := $(addprefix tests/integration/,test_loader.py test_builder_merges.py test_exporter.py test_migrations.py)
 
-.PHONY: help install demo test test-fast test-random check explain dictionary bench bench-peers mutants up down status doctor deploy worker lock
+.PHONY: help install demo test test-fast test-random check plan explain dictionary bench bench-peers mutants up down status doctor deploy worker lock
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -73,6 +73,9 @@ check: install ## Check types, style, spelling, SQL, prefect.yaml, the CloudForm
 
 dictionary: install ## Write the data dictionary, docs/tables.md and docs/tables.html
 	$(BIN)/python -m deployments.dictionary
+
+plan: install ## Print what a load would do and which rows it would reject: DATASET=... and, with partitions, PARTITION=2021-04
+	@$(WITH) $(BIN)/python -m deployments.plan $(DATASET) $(PARTITION)
 
 explain: install ## Print where a row comes from: TABLE=schema.table KEY="column=value ...", or TABLE=s3://bucket/key[:line]
 	@$(WITH) $(BIN)/python -m flows.explain $(TABLE) $(KEY)

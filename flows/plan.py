@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks.engine.load.plan import Plan
+from tasks.engine.load.planned import Plan
 from tasks.extract import list_objects
 from tasks.parameters import Dataset, PartitionName, contract_of, named_by_dataset, partition_of
 from tasks.plan import ended_plan, report_plan

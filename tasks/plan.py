@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from prefect.logging import get_run_logger
 
-from tasks.connections import bucket_of, open_lake, open_warehouse
+from tasks.connections import bucket_of, open_lake, open_warehouse, run_settings
 from tasks.contracts import Contract
-from tasks.engine.load.plan import ObjectPlan, Plan, plan_loads
+from tasks.engine.load.plan import plan_loads
+from tasks.engine.load.plan_text import budget_line, checked_rows, drift, outcome, problem_lines
+from tasks.engine.load.planned import ObjectPlan, Plan
 from tasks.engine.receipts import ObjectRef
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
@@ -18,8 +20,7 @@ from tasks.run_summary import Ended, counted
 @step(task_run_name="Plan the load of {contract.dataset}")
 def report_plan(contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
     """Plan the load of some objects and publish the plan; write nothing else."""
-    with open_warehouse() as connection, open_lake(bucket_of(contract)) as lake:
-        plan = plan_loads(connection, lake, contract, sources)
+    plan = planned_loads(contract, sources)
     logger = get_run_logger()
     for table in plan.created:
         logger.info("%s would be created", table)
@@ -29,36 +30,24 @@ def report_plan(contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
         logger.warning("The DDL step would refuse: %s", line.strip())
     for planned in plan.objects:
         logger.info("%s, %s bytes: %s", planned.source.uri, f"{planned.source.size_bytes:,}", outcome(planned))
-        for line in drift(planned):
+        for line in (*drift(planned), *problem_lines(planned)):
             logger.warning("%s: %s", planned.source.uri, line)
+        if planned.check:
+            logger.info("%s: %s", planned.source.uri, checked_rows(planned.check))
     publish_markdown(
         plan_text(plan), key=f"plan-{plan.dataset}".replace("_", "-"), description=f"Plan of {plan.dataset}"
     )
     return plan
 
 
-def outcome(planned: ObjectPlan) -> str:
-    """Describe what a load would do with an object."""
-    if planned.error:
-        return "the load would fail"
-    if planned.action == "nothing":
-        return "already loaded: would be skipped"
-    return "would be loaded" if planned.action == "load" else f"would replace {planned.rows_replaced:,} rows"
+def planned_loads(contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
+    """Plan the load of some objects; write nothing.
 
-
-def drift(planned: ObjectPlan) -> Iterator[str]:
-    """Describe the differences between an object's columns and the contract's, one a line, then the expected error."""
-    for column in planned.columns:
-        if column.state == "aliased":
-            yield f"column {column.source} is delivered as {column.found}"
-        elif column.state != "matched":
-            yield f"column {column.source} is {column.state}"
-    if planned.is_reordered:
-        yield "the columns are in another order"
-    for name in planned.unknown:
-        yield f"column {name} is unknown"
-    if planned.error:
-        yield planned.error
+    Raises:
+        TallyError: The lake or the warehouse does not answer.
+    """
+    with open_warehouse() as connection, open_lake(bucket_of(contract)) as lake:
+        return plan_loads(connection, lake, contract, sources, run_settings())
 
 
 def plan_text(plan: Plan) -> str:
@@ -81,8 +70,22 @@ def plan_text(plan: Plan) -> str:
             columns += [("", name, "unknown, not loaded") for name in planned.unknown]
             parts.append(markdown_table(["expected", "found", "match"], columns))
         parts += [f"- {line}" for line in drift(planned)]
+        parts += _sample_parts(planned)
     parts.append("This plan changed nothing.")
     return "\n\n".join(parts)
+
+
+def _sample_parts(planned: ObjectPlan) -> Iterator[str]:
+    if planned.check is None:
+        return
+    yield f"## Rows of {planned.source.uri}"
+    yield f"{checked_rows(planned.check)}. {budget_line(planned.check)}"
+    rows = [
+        (each.column or "the record", each.row_count, each.expected, "; ".join(each.examples), each.suggestion)
+        for each in planned.check.problems
+    ]
+    if rows:
+        yield markdown_table(["column", "rejected rows", "expected", "found, for example", "suggestion"], rows)
 
 
 def ended_plan(plan: Plan) -> Ended[Plan]:

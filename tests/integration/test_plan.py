@@ -14,12 +14,15 @@ from sample_dataset import DATE, HEADER, TEXT, THINGS, connection, lake, load, p
 from tasks.contracts import Column, Contract
 from tasks.engine.errors import Permanent
 from tasks.engine.load import plan as planning
-from tasks.engine.load.plan import ObjectPlan, Plan, plan_loads
+from tasks.engine.load.plan import plan_loads
+from tasks.engine.load.plan_text import drift, outcome
+from tasks.engine.load.planned import ObjectPlan, Plan
 from tasks.engine.load.rejections import rejected_loads
 from tasks.engine.load.replay import replay_load
 from tasks.engine.receipts import ObjectRef
+from tasks.engine.settings import RunSettings
 from tasks.engine.warehouse.tables import Connection
-from tasks.plan import drift, outcome, plan_text
+from tasks.plan import plan_text
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 
@@ -40,7 +43,7 @@ def postgres(database: str, bucket: str) -> Iterator[Connection]:
 
 
 def plan_of(postgres: Connection, *sources: ObjectRef, contract: Contract = ALIASED) -> Plan:
-    return plan_loads(postgres, lake(), contract, sources)
+    return plan_loads(postgres, lake(), contract, sources, RunSettings())
 
 
 def planned(postgres: Connection, data: bytes, key: str = "2021/04/things.csv", **options: Any) -> ObjectPlan:
@@ -212,13 +215,13 @@ def test_plan_shows_the_statements_and_the_drift_of_the_ddl_step_and_changes_not
         source = put(HEADER + b"a,\n")
         load(opened, source)
         grown = replace(THINGS, columns=(*THINGS.columns, Column("place", TEXT, "Place.")))
-        plan = plan_loads(opened, lake(), grown, [source])
+        plan = plan_loads(opened, lake(), grown, [source], RunSettings())
         assert 'ALTER TABLE "things_staging"."things" ADD COLUMN "place" text' in plan.statements
         assert plan.drift == ()
         assert plan.statements[0] in plan_text(plan)
         shrunk = replace(THINGS, columns=THINGS.columns[:1])
-        refused = plan_loads(opened, lake(), shrunk, [source])
+        refused = plan_loads(opened, lake(), shrunk, [source], RunSettings())
         assert 'DROP COLUMN "seen_date"' in refused.drift[0]
         assert refused.drift[0] in plan_text(refused)
-        unchanged = plan_loads(opened, lake(), THINGS, [source])
+        unchanged = plan_loads(opened, lake(), THINGS, [source], RunSettings())
         assert (unchanged.statements, unchanged.drift) == ((), ())

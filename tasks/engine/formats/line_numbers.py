@@ -1,7 +1,8 @@
 """Line numbers: the lines on which the records of a batch begin, in memory that the native code can read."""
 
+import ctypes
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tasks.engine.formats.native import binding
@@ -26,3 +27,8 @@ class LineNumbers:
         copied = array("q", numbers)
         address, _ = copied.buffer_info()
         return cls(address, copied.itemsize, copied)
+
+    def at(self, rows: Sequence[int]) -> list[int]:
+        """Return the line numbers of the records at the given row positions."""
+        address, stride = self.lines.numbers or 0, self.lines.stride
+        return [ctypes.c_int64.from_address(address + row * stride).value for row in rows]

@@ -51,14 +51,17 @@ SMALLEST_PAGES = 24 << 20
 _NOT_UTF8 = Reason(ReasonCode.NOT_UTF8, "not UTF-8")
 
 
-def read_parquet(file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int) -> Iterator[Batch]:
-    """Read parquet; see `tasks.engine.formats.reader.read_batches`."""
+def read_parquet(
+    file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int, first_group: int = 0
+) -> Iterator[Batch]:
+    """Read parquet from a row group on; see `tasks.engine.formats.reader.read_batches`."""
     parquet = open_parquet(file)
     check_paths(contract, parquet.schema, name)
     columns = match_columns(contract, parquet.names, name)
     lists = wants_lists(contract)
-    first, levels = 1, dict.fromkeys(columns.positions.values(), 0)
-    for arrow in _read(parquet, columns, name, chunk_bytes):
+    first = 1 + sum(parquet.file.metadata.row_group(group).num_rows for group in range(first_group))
+    levels = dict.fromkeys(columns.positions.values(), 0)
+    for arrow in _read(parquet, columns, name, chunk_bytes, first_group):
         arrays = [
             text_array(
                 arrow.column(place),
@@ -76,16 +79,19 @@ def read_parquet(file: io.BufferedReader, name: str, contract: Contract, chunk_b
         yield _batch(arrays, first, columns)
         del arrays, array
         first += count
-    check_counts(parquet, first - 1, levels)
+    if not first_group:
+        check_counts(parquet, first - 1, levels)
 
 
-def _read(parquet: ParquetObject, columns: ColumnMatch, name: str, chunk_bytes: int) -> Iterator[pa.RecordBatch]:
+def _read(
+    parquet: ParquetObject, columns: ColumnMatch, name: str, chunk_bytes: int, first_group: int
+) -> Iterator[pa.RecordBatch]:
     """Yield batches of the contract's columns, in the order of its sources."""
     positions = list(columns.positions.values())
     order = sorted(positions)
     leaves = [leaf for position in order for leaf in parquet.leaves[position]]
     groups = chunks_of(parquet.footer)
-    for group in range(parquet.file.num_row_groups):
+    for group in range(first_group, parquet.file.num_row_groups):
         chunks = {leaf: groups[group][leaf] for leaf in leaves if leaf < len(groups[group])}
         if len(chunks) < len(leaves):
             raise UnreadableObjectError(f"row group {group}: expected {len(leaves)} columns, found {len(chunks)}")

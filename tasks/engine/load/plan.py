@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -23,9 +23,14 @@ from tasks.engine.formats.json_records import Record, read_lines
 from tasks.engine.formats.json_walk import read_elements
 from tasks.engine.formats.object_formats import format_of, is_seekable
 from tasks.engine.lake.client import Lake
+from tasks.engine.load.loader import same_load
+from tasks.engine.load.planned import ColumnPlan, ObjectPlan, Plan
+from tasks.engine.load.sample_check import check_sample
+from tasks.engine.load.sampling import read_sample
 from tasks.engine.masking import are_names, name_of
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.schema.ddl import due_changes
+from tasks.engine.settings import RunSettings
 from tasks.engine.warehouse.partitions import partition_table
 from tasks.engine.warehouse.tables import Connection, has_table
 
@@ -38,70 +43,19 @@ CSV_BYTES = 1 << 16
 FIRST_BYTES = 4 << 20
 """Maximum total size of the JSON records whose keys are compared."""
 
+MOST_SAMPLES = 20
+"""Maximum number of objects whose rows a plan checks."""
+
 LEDGER = ("ledger.loads", "ledger.rejected_rows")
 
 
-@dataclass(frozen=True)
-class ColumnPlan:
-    """The match of one column of the contract.
+def plan_loads(
+    connection: Connection, lake: Lake, contract: Contract, sources: Sequence[ObjectRef], settings: RunSettings
+) -> Plan:
+    """Plan the load of some objects. The plan uses a sample of each object and the ledger, and writes nothing.
 
-    Attributes:
-        source: Name of the column in the contract.
-        found: Name of the column in the object, or None if it is missing.
-        state: `matched`, `aliased`, `missing` or `duplicated`.
-    """
-
-    source: str
-    found: str | None
-    state: Literal["matched", "aliased", "missing", "duplicated"]
-
-
-@dataclass(frozen=True)
-class ObjectPlan:
-    """The planned load of one object.
-
-    Attributes:
-        action: `load` (a new object), `replace` (an earlier version is loaded), or `nothing` (already loaded).
-        rows_replaced: Number of rows that would be removed.
-        columns: The match of the contract's columns.
-        unknown: Columns of the object that the contract does not declare.
-        is_reordered: Whether the order of the columns differs from the contract. Always false for JSON.
-        error: The error that would fail the load, as far as the beginning of the object shows it. None if it shows
-            none.
-    """
-
-    source: ObjectRef
-    action: Literal["load", "replace", "nothing"]
-    rows_replaced: int
-    columns: tuple[ColumnPlan, ...] = ()
-    unknown: tuple[str, ...] = ()
-    is_reordered: bool = False
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The planned load of some objects.
-
-    Attributes:
-        created: Tables that would be created.
-        statements: Statements that the DDL step would first execute for existing tables.
-        drift: Differences that the DDL step would refuse.
-    """
-
-    dataset: str
-    table: str
-    created: tuple[str, ...]
-    objects: tuple[ObjectPlan, ...]
-    statements: tuple[str, ...] = ()
-    drift: tuple[str, ...] = ()
-
-
-def plan_loads(connection: Connection, lake: Lake, contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
-    """Plan the load of some objects. The plan uses the beginning of each object and the ledger, and writes nothing.
-
-    A read-only transaction reads the ledger. A second transaction determines the changes of the DDL step and is rolled
-    back.
+    Of many objects, the plan checks the rows of `MOST_SAMPLES` only. A read-only transaction reads the ledger. A second
+    transaction determines the changes of the DDL step and is rolled back.
 
     Raises:
         TallyError: The lake or the warehouse does not answer.
@@ -118,7 +72,30 @@ def plan_loads(connection: Connection, lake: Lake, contract: Contract, sources: 
         )
     with errors_at(f"plan of the DDL of {contract.table}"):
         statements, drift = _plan_ddl(connection, contract)
-    return Plan(contract.dataset, contract.table, created, objects, statements, drift)
+    return Plan(
+        contract.dataset, contract.table, created, _checked(lake, contract, objects, settings), statements, drift
+    )
+
+
+def _checked(
+    lake: Lake, contract: Contract, objects: Sequence[ObjectPlan], settings: RunSettings
+) -> tuple[ObjectPlan, ...]:
+    """Check the rows of samples of the objects that would be loaded: of all objects, or of some at equal distances."""
+    readable = [place for place, planned in enumerate(objects) if planned.action != "nothing" and not planned.error]
+    count = min(len(readable), MOST_SAMPLES)
+    chosen = {readable[place * len(readable) // count] for place in range(count)}
+    return tuple(
+        _with_check(lake, contract, planned, settings) if place in chosen else planned
+        for place, planned in enumerate(objects)
+    )
+
+
+def _with_check(lake: Lake, contract: Contract, planned: ObjectPlan, settings: RunSettings) -> ObjectPlan:
+    try:
+        sample = read_sample(lake, contract, planned.source, settings.chunk_bytes)
+    except Permanent as unreadable:
+        return replace(planned, error=str(unreadable))
+    return replace(planned, check=check_sample(contract, sample, settings))
 
 
 def _plan_ddl(connection: Connection, contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -141,8 +118,7 @@ def _plan_object(
     earlier = (
         ledger.find_load(connection, contract.dataset, source, is_appended=contract.is_appended) if has_ledger else None
     )
-    is_same = earlier and (earlier.source_uri, earlier.source_version) == (source.uri, source.version)
-    if is_same:
+    if earlier and same_load(connection, contract, source):
         return ObjectPlan(source, "nothing", 0)
     action: Literal["load", "replace"] = "replace" if earlier else "load"
     rows_replaced = ledger.count_current_rows(connection, earlier.load_id) if earlier else 0
