@@ -14,7 +14,7 @@ from tasks.run_summary import Ended, with_summary
 def plan(dataset: Dataset, partition: PartitionName = None) -> Ended[Plan]:
     """Report what a load would read, replace and create, and how the columns match the contract; write nothing.
 
-    The flow reads only the beginning of each object.
+    The flow checks the first rows of each object and some rows from its middle. `make plan` prints the same.
 
     Args:
         dataset: Dataset to plan, such as orders.

@@ -21,10 +21,11 @@ for flow in sys.argv[1].split():
 """
 USE = """
 from tasks.engine.load import plan, rejections, replay
+from tasks.engine.settings import RunSettings
 from sample_dataset import THINGS, connection, lake, load, ref
 source = ref()
 with connection() as warehouse:
-    print(plan.plan_loads(warehouse, lake(), THINGS, [source]).objects[0].action)
+    print(plan.plan_loads(warehouse, lake(), THINGS, [source], RunSettings()).objects[0].action)
     receipt = load(warehouse, source)
     [rejected] = rejections.rejected_loads(warehouse, "things", None)
     print(receipt.rows_loaded, receipt.rows_rejected, replay.replay_load(warehouse, THINGS, rejected).rows_left)

@@ -1,9 +1,10 @@
 """String columns: the output of the format readers and the input of the row encoder."""
 
+import ctypes
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.engine.formats.native.binding import StringColumn
+from tasks.engine.formats.native.binding import StringColumn, library
 
 
 class StringColumns:
@@ -21,3 +22,27 @@ class StringColumns:
         self.columns = (StringColumn * len(columns))(*columns)
         self.row_count = row_count
         self._kept = kept
+
+    @classmethod
+    def of(cls, name: str, texts: Sequence[str]) -> "StringColumns":
+        """Copy some texts into one column."""
+        encoded = [text.encode() for text in texts]
+        data = ctypes.create_string_buffer(b"".join(encoded))
+        offsets = (ctypes.c_int64 * (len(encoded) + 1))()
+        for place, text in enumerate(encoded):
+            offsets[place + 1] = offsets[place] + len(text)
+        column = StringColumn(data=ctypes.addressof(data), offsets=ctypes.addressof(offsets))
+        return cls([name], [column], len(encoded), data, offsets)
+
+    def texts_of(self, name: str, rows: Sequence[int]) -> list[str | None]:
+        """Return the texts of some rows of a column that holds no lists."""
+        column, count = self.columns[self.names.index(name)], self.row_count
+        offsets = (ctypes.c_int64 * (count + 1))()
+        data = (ctypes.c_char * max(library.strings_size(column, count), 1))()
+        validity = (ctypes.c_uint8 * ((count + 7) // 8))()
+        library.strings_copy(column, count, offsets, ctypes.cast(data, ctypes.POINTER(ctypes.c_uint8)), validity)
+        copied = data.raw
+        return [
+            copied[offsets[row] : offsets[row + 1]].decode() if validity[row >> 3] >> (row & 7) & 1 else None
+            for row in rows
+        ]

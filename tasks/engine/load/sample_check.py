@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 from tasks.contracts import Column, Contract
 from tasks.engine.formats.batches import Batch
-from tasks.engine.formats.frames import frame_of
 from tasks.engine.formats.rows import RowEncoder
 from tasks.engine.formats.string_columns import StringColumns
 from tasks.engine.load.sampling import Sample, row_count
@@ -186,4 +185,4 @@ def _texts(texts: StringColumns, column: Column, rows: Sequence[int]) -> list[st
     source = _source_of(texts, column)
     if source.columns[0].lists:
         return ["a list"] * len(rows)
-    return list(frame_of(source).to_series().gather(rows).to_list())
+    return source.texts_of(column.source_name, rows)
