@@ -10,6 +10,7 @@ import pytest
 from sample_dataset import THINGS, lake, load, put, ready_connection
 
 from tasks.contracts import Column
+from tasks.contracts.formats import Csv
 from tasks.contracts.types import DATE, INTEGER, TEXT
 from tasks.engine.errors import ErrorBudgetError
 from tasks.engine.load.plan import plan_loads
@@ -195,3 +196,13 @@ def test_page_for_the_terminal_fits_its_width(postgres: Connection) -> None:
     assert "the load would fail" in page
     assert "302 of 302 rows would be rejected: more than the error budget of 100" in " ".join(page.split())
     assert page.endswith("This plan changed nothing.")
+
+
+def test_dialects_are_sampled(postgres: Connection) -> None:
+    contract = replace(NUMBERED, format=Csv(delimiter=";", encoding="utf-16"))
+    text = (
+        "name;day;count\n" + "ä;2021-04-01;7\n" * 100_000 + "ä;2021-04-01;bad\n" * 30_000 + "ä;2021-04-01;7\n" * 100_000
+    )
+    check = check_of(postgres, text.encode("utf-16"), contract=contract)
+    assert [problem.column for problem in check.problems] == ["count"]
+    assert check.middle_rows >= MIDDLE_ROWS

@@ -5,13 +5,14 @@ The encoder of loads decides about each value, so the check and the load agree.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from tasks.contracts import Column, Contract
+from tasks.contracts import UNKNOWN_KEYS, Column, Contract
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.rows import RowEncoder
 from tasks.engine.formats.string_columns import StringColumns
 from tasks.engine.load.sampling import Sample, row_count
+from tasks.engine.load.suggestions import Values, encoder_of, suggestion_of
 from tasks.engine.masking import HIDDEN, record_of
 from tasks.engine.quoting import quoted
 from tasks.engine.settings import RunSettings
@@ -151,18 +152,18 @@ def _check_column(contract: Contract, column: Column, sample: Sample) -> Problem
         if invalid := encoder.invalid_rows(_source_of(batch.strings, column)):
             for text, line in zip(_texts(batch.strings, column, invalid), batch.lines.at(invalid), strict=True):
                 found.add(text, _place(line, sample, is_middle=is_middle))
+    suggestion = ""
+    if found.counts and column.source_name != UNKNOWN_KEYS:
+        values = Values(contract, [_source_of(batch.strings, column) for _, batch in _parts(sample)])
+        suggestion = suggestion_of(contract, column, found.counts, values)
     type_ = column.type
     return Problem(
         column.name,
         f"{type_.postgres}: {type_.expected}",
         found.counts.total(),
         found.examples(is_hidden=column.sensitive),
+        suggestion,
     )
-
-
-def encoder_of(contract: Contract, column: Column) -> RowEncoder:
-    """Return an encoder of rows that consist of one column of a contract."""
-    return RowEncoder(replace(contract, columns=(column,), indexes=()))
 
 
 def _parts(sample: Sample) -> Iterator[tuple[bool, Batch]]:

@@ -9,11 +9,12 @@ from importlib import import_module
 from itertools import chain
 
 from tasks.contracts import Contract
-from tasks.contracts.formats import Csv, FixedWidth, Format, Json, Ndjson, Parquet
+from tasks.contracts.formats import Csv, FixedWidth, Format, Ndjson, Parquet
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.native.binding import library
-from tasks.engine.formats.reader import format_of, read_batches
+from tasks.engine.formats.object_formats import format_of
+from tasks.engine.formats.reader import read_batches
 from tasks.engine.lake.client import Lake
 from tasks.engine.lake.streams import BlockFile
 from tasks.engine.receipts import ObjectRef
@@ -86,7 +87,7 @@ def read_sample(lake: Lake, contract: Contract, source: ObjectRef, chunk_bytes: 
     Raises:
         TallyError: The object cannot be read, or its columns do not match the contract.
     """
-    form, compression = _form_of(source.uri, contract)
+    form, compression = format_of(source.uri, contract)
     if isinstance(form, Parquet):
         return _read_groups(lake, contract, source, chunk_bytes)
     with lake.open(source, lambda _: None, is_ahead=False) as opened:
@@ -107,12 +108,6 @@ def read_sample(lake: Lake, contract: Contract, source: ObjectRef, chunk_bytes: 
     found = row_count(first)
     total = found if is_whole else found * source.size_bytes // max(min(file.count, source.size_bytes), 1)
     return Sample(tuple(first), middle, is_whole, max(total, found), has_lines=False)
-
-
-def _form_of(name: str, contract: Contract) -> tuple[Format, str | None]:
-    suffix, compression = format_of(name)
-    forms: dict[str, Format] = {".csv": Csv(), ".json": Json(), ".parquet": Parquet()}
-    return contract.format or forms.get(suffix, Ndjson()), compression
 
 
 class _CountingFile(io.BufferedReader):
@@ -154,7 +149,8 @@ def _read_groups(lake: Lake, contract: Contract, source: ObjectRef, chunk_bytes:
     arrow = import_module("tasks.engine.formats.arrow_streams")
     files = import_module("tasks.engine.formats.parquet_files")
     reader = import_module("tasks.engine.formats.parquet_reader")
-    with lake.open(source, lambda _: None, is_ahead=False) as file, arrow.errors_of_bytes(source.uri):
+    opened = lake.open(source, lambda _: None, is_ahead=False, is_seekable=True)
+    with opened as file, arrow.errors_of_bytes(source.uri):
         metadata = files.open_parquet(file).file.metadata
         first: list[Batch] = []
         for batch in read_batches(file, source.uri, contract, chunk_bytes):
