@@ -12,7 +12,7 @@ NULL_MARKERS = frozenset(
     (
         *("NA", "N/A", "n/a", "na", "NULL", "Null", "null", "None", "none", "NaN", "nan", "NAN", "\\N", "#N/A", "<NA>"),
         *("(null)", "(NULL)", "-", "--", "---", "?", ".", "..", "...", "*", "n.a.", "N.A.", "nil", "NIL", "missing"),
-        *("unknown", "Unknown", "UNKNOWN", "NaT", "#N/A N/A", "#NULL!", "n/d", "ND", "k.A.", "\u2013", "\u2014"),
+        *("unknown", "Unknown", "UNKNOWN", "NaT", "#N/A N/A", "#NULL!", "n/d", "k.A.", "\u2013", "\u2014"),
     )
 )
 """Texts that mean "no value" in a column whose other values have a type."""
