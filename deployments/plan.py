@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from deployments.doctor import stack_variables
 from deployments.local.embedded import state_folder
-from tasks.connections import open_lake
+from tasks.connections import bucket_of, open_lake
 from tasks.engine.errors import TallyError
 from tasks.engine.load.plan_text import terminal_text
 from tasks.engine.load.planned import Plan
@@ -30,9 +30,9 @@ def plan_of(dataset: str, partition: str | None) -> Plan:
         TallyError: The dataset does not exist, or the lake or the warehouse does not answer.
     """
     contract = contract_of(dataset)
-    with open_lake() as lake:
+    with open_lake(bucket_of(contract)) as lake:
         found = objects_of(lake, contract, partition_of(contract, partition))
-    return planned_loads(contract, found if contract.partition else found[:1])
+    return planned_loads(contract, found if contract.partition or contract.is_appended else found[:1])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
