@@ -23,9 +23,9 @@ SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 # The whole files of integration tests that `make test-fast` runs, besides the unit tests.
 FAST := $(addprefix tests/integration/,test_loader.py test_builder_merges.py test_exporter.py test_migrations.py)
 
-.PHONY: help install demo test test-fast test-random check plan explain dictionary bench bench-peers mutants up down status doctor deploy worker lock
+.PHONY: help install demo test test-fast test-random check plan explain dictionary new-pipeline put bench bench-peers mutants up down status doctor deploy worker lock
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(LIBRARY) ## Create .venv with the locked dependencies, verified by hash, and compile the native library
 
@@ -79,6 +79,12 @@ plan: install ## Print what a load would do and which rows it would reject: DATA
 
 explain: install ## Print where a row comes from: TABLE=schema.table KEY="column=value ...", or TABLE=s3://bucket/key[:line]
 	@$(WITH) $(BIN)/python -m flows.explain $(TABLE) $(KEY)
+
+new-pipeline: install ## Write a pipeline from a sample: NAME=... SAMPLE=file or s3://bucket/key, PARTITION=month|day|none, KEY=columns
+	@$(WITH) $(BIN)/python -m deployments.scaffold "$(NAME)" "$(SAMPLE)" --partition "$(PARTITION)" --key "$(KEY)"
+
+put: install ## Put a local file into the lake: FILE=2021-04.csv KEY=parcels/2021-04.csv
+	@$(WITH) $(BIN)/python -m deployments.put "$(FILE)" "$(KEY)"
 
 bench: install ## Compare the speed of a load with psql's \copy
 	$(BIN)/python -m benchmarks.load

@@ -35,7 +35,7 @@ ENGINE = (
         "prefetch",
     ),
     *("formats", "lake", "warehouse", "ledger", "build", "schema", "load", "backfill", "export", "sync", "freshness"),
-    *("doctor", "status", "explain"),
+    *("doctor", "status", "explain", "samples"),
 )
 """The modules and packages of the engine, in the order of ARCHITECTURE.md: each imports only those before it."""
 WITHOUT_PREFECT = {"tasks.engine", "tasks.contracts"}

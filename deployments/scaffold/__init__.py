@@ -1,0 +1,1 @@
+"""The scaffold: a new pipeline from a sample file, `make new-pipeline NAME=... SAMPLE=...`."""

@@ -1,0 +1,1 @@
+"""Samples: what a supplier's file contains, and the contract that loads it."""

@@ -1,0 +1,156 @@
+"""Dialects: recognise how a supplier's file is written, from its bytes and its name."""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+DELIMITERS = (",", ";", "\t", "|")
+MAX_PREAMBLE = 60
+"""Maximum number of lines before the header."""
+
+LINES = 400
+"""Number of lines that decide the dialect."""
+
+_TYPED = re.compile(r"[+-]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?%?|[0-9]{1,4}[-/.][0-9A-Za-z]{1,3}[-/.][0-9]{1,4}.*")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the fields of a text file are written.
+
+    Attributes:
+        delimiter: Separates the fields.
+        encoding: Encoding of the file.
+        quote: Encloses a field that contains the delimiter; empty without quoting.
+        escape: Precedes a quotation mark inside of a field; empty where the mark is doubled.
+        comment: Begins a line that is no record; empty without such lines.
+        skip_lines: Number of lines before the header, or before the first record of a file without a header.
+        header: Names of the columns in the file; empty if the file has no header.
+        notes: What the file leaves open, in plain English.
+    """
+
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    quote: str = '"'
+    escape: str = ""
+    comment: str = ""
+    skip_lines: int = 0
+    header: tuple[str, ...] = ()
+    width: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def encoding_of(data: bytes) -> tuple[str, str]:
+    """Return the encoding of some bytes, and what they leave open.
+
+    Args:
+        data: The bytes. They may end within a character.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16", ""
+    wide = [data[place:400:2].count(0) for place in range(2)]
+    if max(wide) > 0.3 * len(data[:400:2]) and min(wide) < 0.1 * max(wide):
+        return ("utf-16-le" if wide[1] else "utf-16-be"), "The file has no byte order mark; its zero bytes show UTF-16."
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data" and error.start > len(data) - 4:
+            return "utf-8", ""
+        note = "The bytes are not UTF-8, and several encodings of one byte fit: check the special letters."
+        return ("cp1252" if _decodes(data, "cp1252") else "latin-1"), note
+    return "utf-8", ""
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def dialect_of(text: str, encoding: str = "utf-8") -> Dialect:
+    """Recognise the dialect of a CSV file.
+
+    Args:
+        text: The beginning of the file, which ends with a complete line.
+        encoding: Encoding of the file.
+    """
+    lines = text.removeprefix("\ufeff").splitlines()[:LINES]
+    comment = "#" if lines and lines[0].startswith("#") and any(not line.startswith("#") for line in lines) else ""
+    kept = [line for line in lines if not (comment and line.startswith(comment))]
+    delimiter, quote = max(
+        ((delimiter, quote) for delimiter in DELIMITERS for quote in ('"', "'")),
+        key=lambda pair: _score(kept, *pair),
+    )
+    if _score(kept, delimiter, quote)[0] <= 0:
+        delimiter, quote = ",", '"'
+    rows = _rows(kept, delimiter, quote)
+    width = _usual_width(rows)
+    first = next((place for place, row in enumerate(rows) if len(row) == width and any(row)), 0)
+    skipped = _line_of(kept, delimiter, quote, first)
+    if skipped > MAX_PREAMBLE:
+        first = skipped = 0
+    header = tuple(rows[first]) if rows and has_header(rows[first:]) else ()
+    escape = "\\" if re.search(r'\\"', text) and not re.search(r'[^,;\t|\n]""[^,;\t|\n]', text) else ""
+    return Dialect(delimiter, encoding, quote, escape, comment, skipped, header, width)
+
+
+def _rows(lines: Sequence[str], delimiter: str, quote: str) -> list[list[str]]:
+    try:
+        return list(csv.reader(io.StringIO("\n".join(lines), newline=""), delimiter=delimiter, quotechar=quote))
+    except csv.Error:
+        return []
+
+
+def _score(lines: Sequence[str], delimiter: str, quote: str) -> tuple[float, int, int]:
+    """How well a delimiter splits the lines: the share of rows of the usual width, the width, and the usual mark."""
+    rows = [row for row in _rows(lines, delimiter, quote) if row]
+    width = _usual_width(rows)
+    if width < 2:
+        return 0.0, 0, 0
+    marked = sum(cell[:1] == quote or quote in cell for row in rows for cell in row)
+    share = sum(len(row) == width for row in rows) / len(rows) - marked / sum(map(len, rows))
+    text = "\n".join(lines)
+    begins = len(re.findall(rf"(?:^|{re.escape(delimiter)}){quote}", text, re.MULTILINE))
+    is_used = begins > len(rows) / 20
+    return round(share, 2) + (0.01 if quote == '"' or is_used else -0.5), width, int(quote == '"')
+
+
+def _usual_width(rows: Sequence[Sequence[str]]) -> int:
+    widths = Counter(len(row) for row in rows if row)
+    return max(widths, key=lambda width: (widths[width], width)) if widths else 0
+
+
+def _line_of(lines: Sequence[str], delimiter: str, quote: str, row: int) -> int:
+    """Number of the lines before a row. A field may contain line ends, and empty lines are rows too."""
+    reader = csv.reader(iter(lines), delimiter=delimiter, quotechar=quote)
+    for _ in range(row):
+        next(reader)
+    return reader.line_num
+
+
+def has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row names the columns: it differs in kind from the rows below it."""
+    names, records = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
+    if not any(names) or _are_years(names):
+        return any(names)
+    for_header = against = 0
+    for place, name in enumerate(names):
+        values = [row[place] for row in records if row[place]]
+        typed = [value for value in values if _TYPED.fullmatch(value.strip())]
+        if values and len(typed) >= 0.8 * len(values):
+            is_typed = bool(_TYPED.fullmatch(name.strip()))
+            against += is_typed
+            for_header += not is_typed and bool(name.strip())
+        elif name and name in values:
+            against += 1
+    return for_header >= against
+
+
+def _are_years(names: Sequence[str]) -> bool:
+    years = [int(name) for name in names if re.fullmatch(r"(19|20)[0-9]{2}", name.strip())]
+    return len(years) > 1 and years == list(range(years[0], years[0] + len(years)))

@@ -1,0 +1,96 @@
+"""The profile of a sample: its format, its columns, its keys and its partitions, and what it leaves open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from tasks.contracts.formats import Format
+from tasks.engine.samples.columns import UNSURE_MARKERS, ColumnProfile
+from tasks.engine.samples.dialects import Dialect
+from tasks.engine.samples.partitions import KeyPattern
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Rows of the sample that the proposed contract rejects for one reason.
+
+    Attributes:
+        reason: The reason, as the ledger records it.
+        count: Number of rows.
+        lines: The first line numbers.
+    """
+
+    reason: str
+    count: int
+    lines: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SampleProfile:
+    """What a sample shows.
+
+    Attributes:
+        uri: Address or path of the file.
+        size_bytes: Size of the file.
+        suffix: Suffix of the file's name, without that of a compression.
+        format: `.csv`, `.json`, `.ndjson` or `.parquet`.
+        declared_format: The format with its dialect, as a contract declares it.
+        compression: `gzip`, `zstd` or empty.
+        dialect: How the fields of a text file are written; None for other formats.
+        records_key: Key of the array with the records of a JSON document; empty if the document is the array.
+        row_count: Number of rows that were read.
+        is_whole: Whether every row of the file was read.
+        columns: The columns that the contract takes.
+        dropped: Columns of the file without a name and without a value.
+        keys: Groups of columns whose values differ in all rows that were read, the best one first.
+        pattern: The date in the name of the file.
+        rejections: Rows that the proposed contract rejects.
+        notes: What the sample leaves open, in plain English.
+        texts: The texts of all rows that were read.
+    """
+
+    uri: str
+    size_bytes: int
+    suffix: str
+    format: str
+    declared_format: Format
+    compression: str
+    dialect: Dialect | None
+    records_key: str
+    row_count: int
+    is_whole: bool
+    columns: tuple[ColumnProfile, ...]
+    dropped: tuple[str, ...]
+    keys: tuple[tuple[str, ...], ...]
+    pattern: KeyPattern
+    rejections: tuple[Rejection, ...] = ()
+    notes: tuple[str, ...] = ()
+    texts: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False, compare=False)
+
+    def is_key(self, names: Sequence[str]) -> bool:
+        """Whether the values of some columns differ in all rows that were read."""
+        places = [place for place, column in enumerate(self.columns) if column.name in names]
+        return self.texts.select(pl.nth(*places)).n_unique() == len(self.texts)
+
+    def column(self, name: str) -> ColumnProfile:
+        """Return a column by its name in the table.
+
+        Raises:
+            KeyError: No column has this name.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @property
+    def file_nulls(self) -> tuple[str, ...]:
+        """Texts that mean a missing value in all columns."""
+        return file_nulls(self.columns)
+
+
+def file_nulls(columns: Sequence[ColumnProfile]) -> tuple[str, ...]:
+    """Null markers that no text of a column can be mistaken for."""
+    found = {marker for column in columns for marker in column.nulls}
+    return tuple(sorted(found - UNSURE_MARKERS))

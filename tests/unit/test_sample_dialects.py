@@ -1,0 +1,145 @@
+"""The scaffold recognises the dialect of a file, the types of its columns and the dates in its name."""
+
+from datetime import date
+
+import polars as pl
+import pytest
+
+from tasks.engine.samples.dialects import dialect_of, encoding_of
+from tasks.engine.samples.names import column_names, identifier_of, is_identifier
+from tasks.engine.samples.partitions import key_of, pattern_of
+from tasks.engine.samples.values import kinds_of
+
+WORLD_BANK = (
+    '"Data Source","World Development Indicators",\n\n"Last Updated Date","2023-07-25",\n\n'
+    '"Country Name","Country Code","1960","1961",\n"Aruba","ABW","54608","55811",\n"Chad","TCD","300","",\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "delimiter", "quote", "skip_lines", "header"),
+    [
+        ("a,b\n1,2\n", ",", '"', 0, ("a", "b")),
+        ("a;b\n1,5;2,5\n3,5;4,5\n", ";", '"', 0, ("a", "b")),
+        ('name\tq\n"x\ty"\t3\nz\t4\n', "\t", '"', 0, ("name", "q")),
+        ("id|name\n1|x\n", "|", '"', 0, ("id", "name")),
+        ("x,y\n'it''s, a',3\n'b',4\n", ",", "'", 0, ("x", "y")),
+        ("1,2,3\n4,5,6\n", ",", '"', 0, ()),
+        ("only\nabc\ndef\n", ",", '"', 0, ("only",)),
+        ("\ufeffa,b\n1,2\n", ",", '"', 0, ("a", "b")),
+        (WORLD_BANK, ",", '"', 4, ("Country Name", "Country Code", "1960", "1961", "")),
+    ],
+)
+def test_dialect_is_recognised(text: str, delimiter: str, quote: str, skip_lines: int, header: tuple[str, ...]) -> None:
+    found = dialect_of(text)
+    assert (found.delimiter, found.quote, found.skip_lines, found.header) == (delimiter, quote, skip_lines, header)
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        ("ä,b".encode(), "utf-8"),
+        ("ä".encode()[:1], "utf-8"),
+        ("ä,€".encode("cp1252"), "cp1252"),
+        (b"\x81\xe4", "latin-1"),
+        ("a,b\n1,2\n".encode("utf-16"), "utf-16"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "utf-16-le"),
+        ("a,b\n1,2\n".encode("utf-16-be"), "utf-16-be"),
+    ],
+)
+def test_encoding_is_recognised(data: bytes, encoding: str) -> None:
+    assert encoding_of(data)[0] == encoding
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "spelling"),
+    [
+        (["1", "-2"], "integer", {}),
+        (["3000000000"], "bigint", {}),
+        (["9223372036854775808"], "numeric", {}),
+        (["1.5", "2"], "numeric", {}),
+        (["1e5", "2.0"], "double precision", {}),
+        (["517.0", "2.0"], "bigint", {"decimal_integers": True}),
+        (["1,5", "2,75"], "numeric", {"decimal": ","}),
+        (["1.234,5", "2,75"], "numeric", {"decimal": ",", "thousands": "."}),
+        (["1,234,567", "12"], "bigint", {"thousands": ","}),
+        (["1,234", "5,678"], "text", {}),
+        (["01234", "00001"], "text", {}),
+        (["TRUE", "FALSE"], "boolean", {}),
+        (["yes", "no"], "boolean", {}),
+        (["1", "0"], "integer", {}),
+        (["2013-01-01"], "date", {}),
+        (["2013-02-30"], "text", {}),
+        (["31.12.2020", "01.02.2021"], "date", {"date": "%d.%m.%Y"}),
+        (["01/02/2020", "03/04/2020"], "text", {}),
+        (["1/13/2020"], "date", {"date": "%m/%d/%Y"}),
+        (["Jan 1 2000", "Feb 13 2001"], "date", {"date": "%b %d %Y"}),
+        (["1-Jan-98", "12-Dec-99"], "date", {"date": "%d-%b-%y"}),
+        (["20200131", "20201231"], "date", {"date": "%Y%m%d"}),
+        (["2013-01-01 05:00:00"], "timestamp", {}),
+        (["2013-01-01T00:00:00Z"], "timestamptz", {}),
+        (["1/2/2020 5:00 PM", "2/13/2020 12:00 AM"], "timestamp", {"timestamp": "%m/%d/%Y %I:%M %p"}),
+        (["10:00"], "time", {}),
+        (["192.0.2.1"], "inet", {}),
+        (["1.2.3"], "text", {}),
+        (['{"a": 1}', "[1]"], "jsonb", {}),
+    ],
+)
+def test_narrowest_type_that_fits_all_values_comes_first(values: list[str], kind: str, spelling: object) -> None:
+    found = next(kinds_of(pl.Series(values, dtype=pl.String)))
+    assert (found.name, dict(found.spelling)) == (kind, spelling)
+
+
+@pytest.mark.parametrize(
+    ("key", "template", "unit", "example"),
+    [
+        ("2013-01.csv", "{year:04d}-{month:02d}.csv", "month", date(2013, 1, 1)),
+        ("in/2013/01/x.csv", "{year:04d}/{month:02d}/x.csv", "month", date(2013, 1, 1)),
+        ("a/b_20210430.json.gz", "b_{year:04d}{month:02d}{day:02d}.json.gz", "day", date(2021, 4, 30)),
+        (
+            "year=2021/month=04/part-00000-ab.snappy.parquet",
+            "year={year:04d}/month={month:02d}/part-*.snappy.parquet",
+            "month",
+            date(2021, 4, 1),
+        ),
+        ("cars.json", "cars.json", None, None),
+        ("v20211345.csv", "v20211345.csv", None, None),
+    ],
+)
+def test_date_in_a_key_becomes_a_template(key: str, template: str, unit: str | None, example: date | None) -> None:
+    found = pattern_of(key)
+    assert (found.template, found.unit, found.example) == (template, unit, example)
+    if unit and "*" not in template:
+        assert found.prefix + key_of(found) == key
+
+
+def test_names_are_identifiers_that_differ_from_each_other_and_from_the_columns_of_tally() -> None:
+    sources = [
+        "Dep. Delay (min)",
+        "Größe",
+        "order",
+        "2020",
+        "load_id",
+        "month",
+        "ctid",
+        "a b",
+        "A-B",
+        "",
+        "日本",
+        "x" * 90,
+    ]
+    names = column_names(sources, ["month"])
+    assert names[:9] == [
+        "dep_delay_min",
+        "groesse",
+        "delivered_order",
+        "delivered_2020",
+        "delivered_load_id",
+        "delivered_month",
+        "delivered_ctid",
+        "a_b",
+        "a_b_2",
+    ]
+    assert len(set(names)) == len(sources)
+    assert all(map(is_identifier, names))
+    assert identifier_of("HTTPServerID") == "http_server_id"
