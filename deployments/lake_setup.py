@@ -50,6 +50,8 @@ def set_up(s3: "S3Client", environ: Mapping[str, str], *, may_create: bool = Fal
         for setting, kind in ((source.csv_bucket, "csv"), (source.parquet_bucket, "parquet"))
     ]
     named = {"LAKE_BUCKET": environ.get("LAKE_BUCKET", "").strip()}
+    datasets = [each.bucket_setting for each in catalog.contracts().values() if each.bucket_setting]
+    named |= {setting.variable: setting.value_in(environ) for setting in datasets}
     named |= {setting.variable: setting.value_in(environ) for setting, _ in stores}
     for variable, bucket in named.items():
         if bucket:

@@ -90,6 +90,12 @@ def bucket_of(contract: Contract) -> str | None:
     return value_of(contract.bucket_setting) or None if contract.bucket_setting else None
 
 
+def dataset_buckets() -> dict[str, str]:
+    """Buckets with objects of datasets besides the bucket of the lake, by the variable that names them."""
+    settings = [contract.bucket_setting for contract in contracts().values() if contract.bucket_setting]
+    return {setting.variable: bucket for setting in settings if (bucket := value_of(setting))}
+
+
 def open_source(source: Source, tables: Sequence[SourceTable] | None = None) -> AbstractContextManager[Snapshot]:
     """Open one snapshot of an operational database.
 

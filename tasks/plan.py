@@ -2,15 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from prefect.logging import get_run_logger
 
 from tasks.connections import bucket_of, open_lake, open_warehouse, run_settings
 from tasks.contracts import Contract
+from tasks.engine.load.delivery import removed_loads
 from tasks.engine.load.plan import plan_loads
-from tasks.engine.load.plan_text import budget_line, checked_rows, drift, outcome, problem_lines
+from tasks.engine.load.plan_text import budget_line, checked_rows, drift, outcome, problem_lines, removal_lines
 from tasks.engine.load.planned import ObjectPlan, Plan
 from tasks.engine.receipts import ObjectRef
+from tasks.extract import delivery_of
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
 from tasks.report import markdown_table
@@ -34,6 +37,8 @@ def report_plan(contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
             logger.warning("%s: %s", planned.source.uri, line)
         if planned.check:
             logger.info("%s: %s", planned.source.uri, checked_rows(planned.check))
+    for line in removal_lines(plan):
+        logger.warning(line)
     publish_markdown(
         plan_text(plan), key=f"plan-{plan.dataset}".replace("_", "-"), description=f"Plan of {plan.dataset}"
     )
@@ -47,7 +52,12 @@ def planned_loads(contract: Contract, sources: Sequence[ObjectRef]) -> Plan:
         TallyError: The lake or the warehouse does not answer.
     """
     with open_warehouse() as connection, open_lake(bucket_of(contract)) as lake:
-        return plan_loads(connection, lake, contract, sources, run_settings())
+        plan = plan_loads(connection, lake, contract, sources, run_settings())
+        if contract.partition is None or not sources or "ledger.loads" in plan.created:
+            return plan
+        partition = sources[0].partition
+        removed = removed_loads(connection, contract, partition, delivery_of(lake, contract, partition))
+        return replace(plan, removed=tuple((entry.source_uri, entry.rows_loaded) for entry in removed))
 
 
 def plan_text(plan: Plan) -> str:
@@ -55,6 +65,9 @@ def plan_text(plan: Plan) -> str:
     parts = [f"# Plan of {plan.dataset}"]
     rows = [(x.source.uri, x.source.size_bytes, x.source.version, outcome(x)) for x in plan.objects]
     parts.append(markdown_table(["object", "bytes", "version", f"load into {plan.table}"], rows))
+    if plan.removed:
+        header = ["object that the supplier removed", "rows that the load would delete"]
+        parts.append(markdown_table(header, plan.removed))
     if plan.created:
         parts.append(markdown_table(["tables that the load would create"], [(table,) for table in plan.created]))
     if plan.statements:
@@ -92,6 +105,8 @@ def ended_plan(plan: Plan) -> Ended[Plan]:
     """Describe the end of a plan's run."""
     found = Counter(outcome(planned) for planned in plan.objects)
     parts = [f"{counted(count, 'object')}: {what}" for what, count in found.items()]
+    if plan.removed:
+        parts.append(f"rows of {counted(len(plan.removed), 'removed object')} would be deleted")
     if plan.created:
         parts.append(f"{counted(len(plan.created), 'table')} would be created")
     if plan.statements:

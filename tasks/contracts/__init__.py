@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from tasks.contracts.delivery import Delivery, check_delivery
 from tasks.contracts.expectations import Expected
 from tasks.contracts.formats import Format, check_sources
 from tasks.contracts.settings import KEY_CHECKS, Check, Field, Setting, object_key, setting_of
@@ -152,7 +153,7 @@ class Contract:
     partition: Partition | None = None
     bucket: Setting | str | None = None
     keys: tuple[str, ...] = ()
-    delivery: Literal["replace", "append"] = "replace"
+    delivery: Delivery = "replace"
     success_marker: str = ""
     is_optional: bool = False
     unknown_columns: Literal["warn", "fail"] = "warn"
@@ -173,11 +174,19 @@ class Contract:
 
         Raises:
             ValueError: Two columns share a name, a column has the name of a column that Tally or Postgres adds, null
-                markers are not texts, the key template does not fit the partitions, or the declared format lacks a
-                column.
+                markers are not texts, the key template or the delivery does not fit the partitions, or the declared
+                format lacks a column.
             TypeError: The type of a column is not a `ColumnType`.
         """
         _ = self.settings
+        check_delivery(
+            self.dataset,
+            self.delivery,
+            is_partitioned=self.partition is not None,
+            has_key=self.key is not None,
+            has_keys=bool(self.keys),
+            success_marker=self.success_marker,
+        )
         taken = [LOAD_ID, LINE_NUMBER, *LOAD_COLUMNS, *_SYSTEM_COLUMNS]
         taken += [self.partition.column] if self.partition else []
         for column in self.columns:

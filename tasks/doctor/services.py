@@ -3,7 +3,15 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from tasks.connections import lake_settings, open_source, run_settings, source_settings, value_of, warehouse_settings
+from tasks.connections import (
+    dataset_buckets,
+    lake_settings,
+    open_source,
+    run_settings,
+    source_settings,
+    value_of,
+    warehouse_settings,
+)
 from tasks.contracts.catalog import contracts, settings, sources
 from tasks.contracts.source import Source
 from tasks.engine.build.sql_files import ROOT, tables_of
@@ -91,11 +99,15 @@ def _built_tables() -> frozenset[str]:
 
 
 def examine_buckets() -> list[Result]:
-    """Check the lake, and the buckets of each source that has a login."""
+    """Check the lake, the buckets of each source that has a login, and other buckets with objects of datasets."""
     results = _examine_bucket("Lake", None, LAKE_BUCKET, _export_prefix())
     for source in sources().values():
         for setting in () if _without_login(source) else (source.csv_bucket, source.parquet_bucket):
             results += _examine_bucket(f"Bucket {setting.variable}", value_of(setting), setting.variable, STORE_PREFIX)
+    for variable, bucket in sorted(dataset_buckets().items()):
+        with Lake(lake_settings(bucket)) as lake:
+            found = Bucket(lake, variable, "", lake_settings(bucket).endpoint_url)
+            results += examine(f"Bucket {variable}", (REACHABLE,), found)  # runs only read there
     return results
 
 

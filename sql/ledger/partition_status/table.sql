@@ -25,14 +25,20 @@ WITH loaded AS (
     GROUP BY dataset, partition
 ),
 
--- A dataset without partitions holds one object, whatever its name. So its last attempt counts, for any object.
+-- A dataset without partitions holds one object, whatever its name, unless its objects are appended. So its last
+-- attempt counts, for any object.
 latest AS (
     SELECT DISTINCT ON (dataset, partition, object)
         *,
         coalesce(ended_at, started_at) AS happened_at
     FROM (SELECT
         *,
-        CASE WHEN partition <> '' THEN source_uri ELSE '' END AS object
+        CASE
+            WHEN
+                partition <> '' OR dataset IN (SELECT l.dataset FROM ledger.loads AS l WHERE l.is_appended)
+                THEN source_uri
+            ELSE ''
+        END AS object
     FROM ledger.load_history) AS history
     WHERE kind = 'load'
     ORDER BY dataset ASC, partition ASC, object ASC, started_at DESC, attempt_id DESC NULLS LAST

@@ -37,6 +37,12 @@ def drift(planned: ObjectPlan) -> Iterator[str]:
         yield planned.error
 
 
+def removal_lines(plan: Plan) -> Iterator[str]:
+    """Describe the loaded objects that the supplier removed from a partition, one a line."""
+    for uri, rows in plan.removed:
+        yield f"{uri} was removed by the supplier: the load would delete its {rows:,} rows"
+
+
 def checked_rows(check: SampleCheck) -> str:
     """Describe which rows a check read, and how many of them a load would reject."""
     if check.is_whole:
@@ -89,6 +95,9 @@ def _page(plan: Plan) -> Iterator[str]:
             yield from _wrapped(line, 2)
         if planned.check:
             yield from _check_lines(planned.check)
+    for line in removal_lines(plan):
+        yield ""
+        yield from _wrapped(line, 0)
     yield from _tables(plan)
     yield ""
     yield "This plan changed nothing."

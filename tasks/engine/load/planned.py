@@ -59,6 +59,7 @@ class Plan:
         created: Tables that would be created.
         statements: Statements that the DDL step would first execute for existing tables.
         drift: Differences that the DDL step would refuse.
+        removed: Loaded objects that the supplier removed, each with the number of rows that would be deleted.
     """
 
     dataset: str
@@ -67,6 +68,7 @@ class Plan:
     objects: tuple[ObjectPlan, ...]
     statements: tuple[str, ...] = ()
     drift: tuple[str, ...] = ()
+    removed: tuple[tuple[str, int], ...] = ()
 
     @property
     def would_fail(self) -> bool:

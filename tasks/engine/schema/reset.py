@@ -108,7 +108,7 @@ def _reset(connection: Connection, scope: _Scope, root: Path) -> ResetPlan:
 
 
 def _scope(contract: Contract, known: Iterable[Contract], root: Path) -> _Scope:
-    if contract.partition is None and not contract.keys:
+    if contract.partition is None and not contract.keys and not contract.is_appended:
         raise ResetError(
             f"dataset {contract.dataset}: expected a dataset with objects in the lake, found a dataset of changes in a"
             " database: after a reset no run could load its earlier rows again. Instead, run the flow with full=true,"

@@ -1,0 +1,98 @@
+"""Objects whose columns have the names of columns that Tally or Postgres adds."""
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sample_dataset import STRICT, THINGS, load, put, ready_connection
+
+from tasks.contracts import LINE_NUMBER, LOAD_COLUMNS, LOAD_ID, Column
+from tasks.contracts.types import TEXT
+
+pytestmark = pytest.mark.usefixtures("database", "bucket")
+
+SYSTEM = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
+OWN = (LOAD_ID, LINE_NUMBER, *LOAD_COLUMNS, "month", *SYSTEM)
+"""Every name that a column of the staging table cannot have."""
+
+DELIVERED = replace(
+    THINGS,
+    columns=tuple(Column(f"delivered_{name}", TEXT, "As delivered.", source=name) for name in OWN),
+    key="{year:04d}/month={month:02d}/*",
+)
+NARROW = replace(THINGS, columns=(Column("name", TEXT, "Name."),), key="{year:04d}/month={month:02d}/*")
+VALUES = {name: f"the {name}" for name in OWN}
+
+
+def as_csv(record: dict[str, str]) -> bytes:
+    return f"{','.join(record)}\n{','.join(record.values())}\n".encode()
+
+
+def as_parquet(record: dict[str, str]) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table({name: [value] for name, value in record.items()}), file)
+    return file.getvalue()
+
+
+WRITERS: dict[str, Callable[[dict[str, str]], bytes]] = {
+    "csv": as_csv,
+    "json": lambda record: json.dumps([record]).encode(),
+    "ndjson": lambda record: json.dumps(record).encode() + b"\n",
+    "parquet": as_parquet,
+}
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_columns_with_these_names_are_loaded_under_other_names(suffix: str) -> None:
+    source = put(WRITERS[suffix](VALUES), f"2021/month=04/part.{suffix}")
+    with ready_connection(DELIVERED) as postgres:
+        receipt = load(postgres, source, contract=DELIVERED, settings=STRICT)
+        assert (receipt.rows_loaded, receipt.unknown_columns) == (1, ())
+        cursor = postgres.execute("SELECT * FROM things_staging.things_ingested")
+        row = dict(zip([column.name for column in cursor.description or ()], cursor.fetchone() or (), strict=True))
+    assert {name: row[f"delivered_{name}"] for name in OWN} == VALUES
+    assert (row["load_id"], row["source_uri"], str(row["month"])) == (receipt.load_id, source.uri, "2021-04-01")
+    assert row["line_number"] == (2 if suffix == "csv" else 1)
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_unknown_columns_with_these_names_are_reported_and_not_loaded(suffix: str) -> None:
+    source = put(WRITERS[suffix]({"name": "a", **VALUES}), f"2021/month=04/part.{suffix}")
+    with ready_connection(NARROW) as postgres:
+        receipt = load(postgres, source, contract=NARROW, settings=STRICT)
+        row: Any = postgres.execute("SELECT name, load_id, month::text FROM things_staging.things").fetchone()
+    assert row == ("a", receipt.load_id, "2021-04-01")
+    assert set(receipt.unknown_columns) == set(OWN)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_column_with_such_a_name_is_refused_with_the_way_to_load_it(name: str) -> None:
+    with pytest.raises(ValueError, match=rf'Column\("delivered_{name}", ..., source="{name}"\)'):
+        replace(THINGS, columns=(Column(name, TEXT, "As delivered."),))
+
+
+def test_each_column_has_its_own_source_so_one_may_take_the_name_of_the_other() -> None:
+    contract = replace(
+        NARROW, columns=(Column("name", TEXT, "Load.", source="load_id"), Column("load", TEXT, "Name.", source="name"))
+    )
+    with ready_connection(contract) as postgres:
+        load(postgres, put(b"name,load_id\na,b\n", "2021/month=04/x.csv"), contract=contract, settings=STRICT)
+        assert postgres.execute("SELECT name, load FROM things_staging.things").fetchall() == [("b", "a")]
+
+
+def test_table_may_have_the_name_of_such_a_column() -> None:
+    contracts = [
+        replace(NARROW, dataset=name, table=f"month.{name}") for name in ("month", "load_id", "loads", "staged")
+    ]
+    with ready_connection(*contracts) as postgres:
+        for contract in contracts:
+            source = put(b"name\na\n", f"2021/month=04/{contract.dataset}.csv")
+            assert load(postgres, source, contract=contract, settings=STRICT).rows_loaded == 1
+            assert postgres.execute(f"SELECT name, month::text FROM {contract.ingested}").fetchall() == [
+                ("a", "2021-04-01")
+            ]
