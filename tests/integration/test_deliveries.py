@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from prefect import flow
 from sample_dataset import (
     HEADER,
     STRICT,
@@ -27,10 +28,15 @@ from tasks.engine.backfill.staleness import PipelineInputs, read_current
 from tasks.engine.errors import ErrorBudgetError, MissingObjectError, ShrinkError
 from tasks.engine.load import delivery as delivery_module
 from tasks.engine.load.delivery import known_loads, load_delivery, removed_loads
+from tasks.engine.load.plan_text import terminal_text
 from tasks.engine.receipts import LoadReceipt
 from tasks.engine.settings import RunSettings
 from tasks.engine.warehouse.tables import Connection
 from tasks.extract import delivery_of, objects_of
+from tasks.load import load_objects
+from tasks.plan import ended_plan, planned_loads
+from tasks.run_summary import ended_with
+from tasks.transform import build_schemas
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
 
@@ -367,3 +373,29 @@ def test_hours_of_a_day_are_one_partition() -> None:
         put(HEADER, key)
     assert [each.uri[-6:] for each in objects_of(lake(), contract, "2021-04-01")] == ["00.csv", "23.csv"]
     assert sorted(deliveries_in(contract, "2021-04-01", "2021-04-02")) == ["2021-04-01", "2021-04-02"]
+
+
+# ---- Flows and plans
+
+
+@pytest.mark.usefixtures("prefect_server", "postgres")
+def test_plan_and_flow_notice_a_removed_object() -> None:
+    @flow
+    def monthly() -> list[LoadReceipt]:
+        build_schemas([PARTS], [])
+        return load_objects(PARTS, "2021-04")
+
+    deliver("a", "b")
+    assert statuses(monthly()) == {"a": "loaded", "b": "loaded"}
+    remove("b")
+    deliver("c")
+    found = planned_loads(PARTS, objects_of(lake(), PARTS, "2021-04"))
+    assert found.removed == ((lake().uri(f"{FOLDER}part-b.csv"), 1),)
+    assert "was removed by the supplier: the load would delete its 1 rows" in " ".join(terminal_text(found).split())
+    assert "rows of 1 removed object would be deleted" in ended_plan(found).message
+    receipts = monthly()
+    assert statuses(receipts) == {"a": "unchanged", "c": "loaded", "b": "removed"}
+    assert "1 loaded, 0 rejected; rows of 1 removed object deleted; 1 object already loaded" in (
+        ended_with(receipts, receipts, [], []).message
+    )
+    assert statuses(monthly()) == {"a": "unchanged", "c": "unchanged"}

@@ -84,7 +84,7 @@ COMMENT ON COLUMN ledger.load_history.kind IS 'load, or replay of rejected rows'
 COMMENT ON COLUMN ledger.load_history.status IS
 'running; loaded; unchanged (another run had loaded this version); failed; died (the process ended without a record)';
 COMMENT ON COLUMN ledger.load_history.load_status IS
-'Current status of a successful load: loaded; superseded by a later load; removed with its object; or lost with its table';
+'Current status of a successful load: loaded, superseded by a later load, removed with its object, or lost';
 COMMENT ON COLUMN ledger.load_history.source_uri IS 'Address of the object';
 COMMENT ON COLUMN ledger.load_history.source_version IS 'Version of the object in S3';
 COMMENT ON COLUMN ledger.load_history.size_bytes IS 'Size of the object in bytes; 0 for a replay';

@@ -25,6 +25,12 @@ WITH loaded AS (
     GROUP BY dataset, partition
 ),
 
+growing AS (
+    SELECT DISTINCT dataset
+    FROM ledger.loads
+    WHERE is_appended
+),
+
 -- A dataset without partitions holds one object, whatever its name, unless its objects are appended. So its last
 -- attempt counts, for any object.
 latest AS (
@@ -34,9 +40,7 @@ latest AS (
     FROM (SELECT
         *,
         CASE
-            WHEN
-                partition <> '' OR dataset IN (SELECT l.dataset FROM ledger.loads AS l WHERE l.is_appended)
-                THEN source_uri
+            WHEN partition <> '' OR dataset IN (SELECT g.dataset FROM growing AS g) THEN source_uri
             ELSE ''
         END AS object
     FROM ledger.load_history) AS history
