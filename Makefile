@@ -65,7 +65,7 @@ check: install ## Check types, style, spelling, SQL, prefect.yaml, the CloudForm
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint --disable-progress-bar sql
+	$(BIN)/sqlfluff lint --disable-progress-bar --processes 0 sql
 	$(BIN)/codespell
 	$(BIN)/python -m deployments.lint
 	$(BIN)/cfn-lint deployments/aws/*.yaml

@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 
 import jsonschema
 import yaml
+from prefect.utilities.importtools import import_object
 from prefect.utilities.templating import find_placeholders
-from prefect.workers.base import BaseWorker
 
 from deployments.lint_values import secret_values
 from tasks.contracts import catalog
@@ -22,6 +22,12 @@ Pool = Literal["docker", "process", "kubernetes", "ecs"]
 
 POOLS: dict[Pool, str] = {pool: f"tally-{pool}" for pool in get_args(Pool)}
 """The project's work pools: their names by type."""
+
+_WORKERS: dict[Pool, str] = {
+    "docker": "prefect_docker.worker.DockerWorker",
+    "process": "prefect.workers.process.ProcessWorker",
+}
+"""Prefect's workers whose templates are used. A search by type would import every installed integration."""
 
 IMAGE_VARIABLE = "TALLY_IMAGE"
 """The variable with the image's name in a registry. With a tag or digest, it names an image that is there already."""
@@ -141,10 +147,8 @@ def _template(pool: Pool) -> dict[str, Any]:
     if not has_blocks(pool):
         content = _content(pool)
         return {"job_configuration": content["job_configuration"], "variables": content["variables"]}
-    worker = BaseWorker.get_worker_class_from_type(pool)
-    if worker is None:
-        raise LookupError(f"expected Prefect to know a worker of type {pool}, found none: install requirements.lock")
-    return worker.get_default_base_job_template()
+    template: dict[str, Any] = import_object(_WORKERS[pool]).get_default_base_job_template()
+    return template
 
 
 def _apply_settings(pool: Pool, variables: dict[str, Any], environ: Mapping[str, str]) -> None:

@@ -6,11 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prefect_session import prefect_session
-
-from deployments import register
-from deployments.local import prefect_services
-from end_to_end.docker_pool import docker
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 OFFLINE_BASE = "tally-base:bookworm"
@@ -37,6 +32,8 @@ def chromium() -> str:
 @pytest.fixture(scope="package")
 def prefect_server() -> Iterator[str]:
     """The API URL of a server for this folder's tests only, which share its blocks, deployments and schedules."""
+    from prefect_session import prefect_session  # Prefect is slow to import, and the marker needs none of it
+
     with prefect_session() as api_url:
         yield api_url
 
@@ -44,6 +41,10 @@ def prefect_server() -> Iterator[str]:
 @pytest.fixture(scope="package")
 def worker_log(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Build the image, deploy all flows and run a Docker worker without access to the warehouse and the lake."""
+    from deployments import register
+    from deployments.local import prefect_services
+    from end_to_end.docker_pool import docker
+
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WAREHOUSE_"))}
     if not environment.get("BASE_IMAGE") and docker("images", "--quiet", OFFLINE_BASE):
         environment["BASE_IMAGE"] = OFFLINE_BASE

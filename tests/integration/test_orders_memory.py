@@ -2,13 +2,11 @@
 
 import json
 import random
-import subprocess
-import sys
 from datetime import date
 from itertools import chain
-from pathlib import Path
 
 import pytest
+from peak_memory import needs_proc, printed_by
 from sample_dataset import lake
 
 from deployments.samples.orders import new_orders
@@ -19,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("database", "bucket")
 CHILD = """
 import sys
 from datetime import date
+from peak_memory import peak_mb
 from tasks.connections import open_lake, open_warehouse, run_settings
 from tasks.contracts.orders import ORDERS
 from tasks.engine.schema.ddl import apply_ddl
@@ -35,9 +34,7 @@ with open_warehouse() as connection, open_lake() as lake:
         days = {"first_day": day, "last_day": day}
         export = export_of_query(sql_table("orders_export.orders"), days, name=f"{day}")
         write_file(connection, lake, export, prefix="Output/", group="days/")
-        with open("/proc/self/status") as status:
-            peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-        print(source.size_bytes >> 20, load.rows_loaded, peak >> 10)
+        print(source.size_bytes >> 20, load.rows_loaded, int(peak_mb()))
 """
 SMALL, LARGE = date(2021, 4, 1), date(2021, 4, 2)
 
@@ -52,15 +49,12 @@ def put_orders(day: date, megabytes: int) -> int:
     return count * len(orders)
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of a process from /proc")
+@needs_proc
 def test_memory_does_not_grow_with_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOAD_MEMORY_MB", "256")  # the least: then the smaller file fills every buffer as well
     rows = [put_orders(day, megabytes) for day, megabytes in ((SMALL, 15), (LARGE, 45))]
-    command = [sys.executable, "-c", CHILD, f"{SMALL}", f"{LARGE}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
-    (_, small_rows, small_peak), (megabytes, large_rows, large_peak) = (
-        map(int, line.split()) for line in done.stdout.splitlines()
-    )
+    printed = printed_by(CHILD, f"{SMALL}", f"{LARGE}")
+    (_, small_rows, small_peak), (megabytes, large_rows, large_peak) = (map(int, line.split()) for line in printed)
     assert [small_rows, large_rows] == rows
     # Held whole, the greater file would take its 45 MB several times over.
-    assert large_peak - small_peak < megabytes / 2, done.stdout
+    assert large_peak - small_peak < megabytes / 2, printed
