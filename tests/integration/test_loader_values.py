@@ -104,11 +104,11 @@ def _spelt(value: object) -> str:
 
 @FROM_DATABASE
 @given(st.lists(rows, max_size=30))
-def test_values_of_every_type_come_back_equal(postgres: Connection, values: list[Row]) -> None:
+def test_values_of_every_type_are_read_back_equal(postgres: Connection, values: list[Row]) -> None:
     assert stored(postgres, values) == values
 
 
-def test_values_at_the_edges_come_back_equal(postgres: Connection) -> None:
+def test_extreme_values_are_read_back_equal(postgres: Connection) -> None:
     first, last = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
     planes = "".join(chr(plane << 16 | 0xFFFD) for plane in range(17))
     values: list[Row] = [
@@ -142,7 +142,7 @@ def test_missing_word_of_a_typed_list_is_null(postgres: Connection) -> None:
     assert [words for (words,) in found] == lists
 
 
-def test_several_batches_and_empty_ones_are_one_copy(postgres: Connection) -> None:
+def test_batches_and_empty_batches_are_written_by_one_copy(postgres: Connection) -> None:
     none, one = batch_of(), batch_of((*NOTHING[:4], "a", None))
     encoder = CopyEncoder(VALUES, Target(VALUES.table, {"month": MONTH, "load_id": 1}))
     assert copied(postgres, encoder) == 0

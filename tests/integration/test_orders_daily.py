@@ -116,7 +116,7 @@ def state(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> object:
     return [(item["Key"], item["ETag"], item["LastModified"]) for item in objects], rows
 
 
-def test_days_agree_with_the_oracle_and_are_no_work_again(
+def test_days_agree_with_the_oracle_and_are_skipped_when_they_run_again(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection, prefect_server: str
 ) -> None:
     sample = sample_orders(DAY, 5, orders=60)
@@ -141,7 +141,9 @@ def test_days_agree_with_the_oracle_and_are_no_work_again(
     assert state(s3, bucket, warehouse) == before
 
 
-def test_file_with_every_trap(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
+def test_file_with_every_kind_of_irregular_order_agrees_with_the_oracle(
+    s3: "S3Client", bucket: str, warehouse: psycopg.Connection
+) -> None:
     item = {"id": 10_000_000_001, "variant_id": 40_000_000_001, "quantity": 2, "product_id": 8_000_000_001}
     late = {"created_at": "2021-04-01T23:30:00-05:00", "updated_at": "2021-04-01T23:45:00-05:00"}
     orders = [
@@ -194,7 +196,7 @@ def test_file_with_every_trap(s3: "S3Client", bucket: str, warehouse: psycopg.Co
     assert (row["total_price"], row["order_date"], row["test"]) == ("0.01", "2021-04-01", "f")
 
 
-def test_day_that_is_delivered_again_replaces_itself_and_what_it_lost_falls_back(
+def test_day_that_is_delivered_again_replaces_its_rows_and_missing_orders_return_to_their_earlier_version(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection
 ) -> None:
     old = ORDER | {"id": 1, "user_id": 1, "total_price": "10", "line_items": [{"id": 1, "quantity": 1}]}
@@ -220,7 +222,7 @@ def test_day_that_is_delivered_again_replaces_itself_and_what_it_lost_falls_back
     assert held(s3, bucket, DAY) == first
 
 
-def test_empty_array_empties_its_day_with_force_alone(
+def test_empty_array_empties_its_day_only_with_force(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection
 ) -> None:
     put(s3, bucket, DAY, file_of(ORDER | {"user_id": 1}))
@@ -272,7 +274,7 @@ def test_missing_day_fails_at_once_and_names_the_nearest(s3: "S3Client", bucket:
     assert names_held(s3, bucket) == []
 
 
-def test_run_that_died_behind_the_load_is_completed_by_the_next_without_a_day(
+def test_run_without_a_day_completes_a_run_that_died_after_the_load(
     s3: "S3Client",
     bucket: str,
     warehouse: psycopg.Connection,
@@ -295,7 +297,7 @@ def test_run_that_died_behind_the_load_is_completed_by_the_next_without_a_day(
     assert len(httpx.post(f"{prefect_server}/flow_runs/filter", json=named).json()) == 1
 
 
-def test_range_is_one_file_of_its_days_and_the_same_bytes_after_they_are_loaded_again(
+def test_file_of_a_range_has_the_same_bytes_after_its_days_are_loaded_again(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection
 ) -> None:
     sample = sample_orders(DAY, orders=20)
@@ -322,7 +324,7 @@ def test_range_is_one_file_of_its_days_and_the_same_bytes_after_they_are_loaded_
     assert (again.status, held(s3, bucket, name)) == ("exported", whole)
 
 
-def test_range_that_ends_before_it_begins_is_refused() -> None:
+def test_range_whose_end_precedes_its_start_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a range of days, found 2021-04-02 to 2021-04-01"):
         export_orders_range(NEXT, DAY)
 

@@ -55,7 +55,7 @@ def plan_of(postgres: Connection, query: str) -> dict[str, Any]:
     return plan
 
 
-def test_month_gets_its_table_with_its_first_rows_like_any_other_of_the_parent(postgres: Connection) -> None:
+def test_first_load_of_a_month_attaches_its_table(postgres: Connection) -> None:
     receipt = load(postgres, put(ROWS))
     assert columns_of(postgres, APRIL) == columns_of(postgres, "things_staging.things")
     found = postgres.execute("SELECT month, load_id, count(*) FROM things_staging.things GROUP BY 1, 2").fetchall()
@@ -66,7 +66,7 @@ def test_month_gets_its_table_with_its_first_rows_like_any_other_of_the_parent(p
         postgres.execute("INSERT INTO things_staging.things (month, name) VALUES ('2021-04-01', 'a')")
 
 
-def test_month_of_several_objects_replaced_and_loaded_again_holds_the_rows_of_each(postgres: Connection) -> None:
+def test_month_of_several_objects_contains_the_rows_of_each_after_a_replacement(postgres: Connection) -> None:
     first, second = put(HEADER + b"a,\n", "1.csv"), put(HEADER + b"b,\nc,\n", "2.csv")
     loads = [load(postgres, first), load(postgres, second)]
     loads.append(load(postgres, put(HEADER + b"d,\n", "1.csv")))
@@ -82,7 +82,7 @@ def test_month_of_several_objects_replaced_and_loaded_again_holds_the_rows_of_ea
     assert tables(postgres) == [APRIL, "things_staging.things_2021_05"]
 
 
-def test_month_without_rows_gets_its_table_too(postgres: Connection) -> None:
+def test_month_without_rows_has_a_table(postgres: Connection) -> None:
     assert load(postgres, put(HEADER)).rows_loaded == 0
     assert (tables(postgres), names(postgres)) == ([APRIL], [])
     assert load(postgres, put(HEADER + b"a,\n")).status == "replaced"
@@ -128,7 +128,7 @@ def test_reader_sees_a_new_month_whole_or_not_at_all(postgres: Connection, level
         assert reader.execute("SELECT count(*) FROM things_staging.things").fetchone() in {(0,), (3000,)}
 
 
-def test_load_that_may_not_attach_its_month_says_so_in_time_and_leaves_nothing(
+def test_load_without_the_right_to_attach_its_month_fails_early_and_leaves_nothing(
     postgres: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partitions, "LOCK_WAIT", "200ms")
@@ -144,7 +144,7 @@ def test_load_that_may_not_attach_its_month_says_so_in_time_and_leaves_nothing(
     assert load(postgres, source).rows_loaded == 3000
 
 
-def test_partition_is_made_once_and_takes_its_month_alone(postgres: Connection) -> None:
+def test_partition_is_created_once_and_accepts_only_its_month(postgres: Connection) -> None:
     for _ in range(2):
         assert ensure_partition(postgres, THINGS, date(2021, 4, 1)) == "things_staging.things_2021_04"
     insert = sql.SQL("INSERT INTO things_staging.things (month, load_id, name) VALUES (%s, 1, 'a')")
@@ -174,7 +174,7 @@ def test_days_of_a_year_share_a_table(postgres: Connection) -> None:
     assert [name for (name,) in found] == made
 
 
-def test_rows_of_a_partition_are_those_of_its_unit_alone(postgres: Connection) -> None:
+def test_partition_contains_only_the_rows_of_its_unit(postgres: Connection) -> None:
     contract = yearly()
     postgres.execute(staging_ddl(contract))
     for day, count in (("2021-01-01", 1), ("2021-01-02", 2)):
@@ -203,7 +203,7 @@ def test_every_partition_has_the_indexes_of_the_contract(postgres: Connection) -
     ]
 
 
-def test_partitions_made_at_once_are_made_once(postgres: Connection) -> None:
+def test_concurrent_loads_create_a_partition_once(postgres: Connection) -> None:
     gate = threading.Barrier(4)
 
     def make(month: int) -> str:
@@ -216,7 +216,7 @@ def test_partitions_made_at_once_are_made_once(postgres: Connection) -> None:
     assert made == ["things_staging.things_2021_01"] * 2 + ["things_staging.things_2021_02"] * 2
 
 
-def test_partition_is_made_while_its_neighbours_are_read_and_written(postgres: Connection) -> None:
+def test_partition_is_created_while_other_partitions_are_read_and_written(postgres: Connection) -> None:
     ensure_partition(postgres, THINGS, date(2021, 4, 1))
     with connection() as other, other.transaction():
         other.execute("INSERT INTO things_staging.things_2021_04 (month, load_id, name) VALUES ('2021-04-01', 1, 'a')")

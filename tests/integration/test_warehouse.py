@@ -52,7 +52,7 @@ def refused(dsn: str) -> TallyError:
     return caught.value
 
 
-def test_session_is_the_same_everywhere(database: str) -> None:
+def test_session_settings_are_independent_of_the_environment(database: str) -> None:
     dsn = make_conninfo(database, options="-c timezone=Asia/Tokyo -c datestyle=German")
     with connect(WarehouseSettings.model_validate({"dsn": dsn}), "events 2021-04") as opened:
         assert opened.autocommit
@@ -92,7 +92,7 @@ def test_server_that_does_not_answer_is_transient(database: str) -> None:
         ("INSERT INTO ledger.loads (dataset) VALUES (NULL)", "23502"),
     ],
 )
-def test_refused_statement_is_permanent_and_says_where(postgres: Connection, statement: str, state: str) -> None:
+def test_refused_statement_is_permanent_and_names_its_place(postgres: Connection, statement: str, state: str) -> None:
     with pytest.raises(WarehouseError, match=rf"Postgres \[{state}\].*\(marts.x\)") as caught, errors_at("marts.x"):
         postgres.execute(statement.encode())
     assert not is_transient(caught.value)
@@ -152,14 +152,14 @@ def test_lock_holds_until_the_transaction_ends(postgres: Connection, monkeypatch
     assert f"process {holder} (the other run) since 20" in str(caught.value)
 
 
-def test_other_waits_of_the_transaction_are_not_cut_short_by_the_lock(postgres: Connection) -> None:
+def test_timeout_of_the_lock_does_not_apply_to_later_waits_of_the_transaction(postgres: Connection) -> None:
     with postgres.transaction():
         lock(postgres, "x")
         assert postgres.execute("SHOW lock_timeout").fetchone() == ("0",)
     assert postgres.execute("SHOW lock_timeout").fetchone() == ("0",)
 
 
-def test_second_run_goes_on_when_the_first_is_done(postgres: Connection) -> None:
+def test_second_run_continues_after_the_first_has_ended(postgres: Connection) -> None:
     held, order = threading.Event(), list[str]()
 
     def first() -> None:
@@ -185,7 +185,7 @@ def test_lock_is_released_after_an_error(postgres: Connection, monkeypatch: pyte
         pass
 
 
-def test_holder_of_another_role_is_named_as_far_as_it_may_be_seen(
+def test_holder_of_another_role_is_named_by_what_is_visible_of_it(
     services: embedded.Services, database: str, postgres: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "LOCK_WAIT", "100ms")
@@ -220,7 +220,7 @@ def columns_of(postgres: Connection, table: str) -> list[tuple[str, str, bool]]:
     return [(str(name), str(type_), bool(required)) for name, type_, required in rows]
 
 
-def test_staging_table_is_what_its_contract_says(postgres: Connection) -> None:
+def test_staging_table_matches_its_contract(postgres: Connection) -> None:
     for _ in range(2):
         postgres.execute(staging_ddl(VISITS))
     assert columns_of(postgres, VISITS.table) == [
