@@ -8,7 +8,9 @@ from pathlib import Path
 from prefect.runtime import deployment
 
 from tasks.connections import open_lake, run_settings
+from tasks.contracts.events import EVENTS
 from tasks.engine.errors import MissingObjectError, ParameterError
+from tasks.engine.formats.object_formats import is_seekable
 from tasks.engine.quoting import shown
 from tasks.engine.receipts import ObjectRef
 
@@ -41,7 +43,8 @@ def open_object(source: str) -> Iterator[io.BufferedReader]:
         raise ParameterError(f"expected s3://bucket/key, found {shown(source)}")
     with open_lake(bucket) as lake:
         stored = lake.head(key)
-        with lake.open(ObjectRef(source, stored.version, stored.size_bytes, ""), lambda _: None) as file:
+        found, seeks = ObjectRef(source, stored.version, stored.size_bytes, ""), is_seekable(source, EVENTS)
+        with lake.open(found, lambda _: None, is_seekable=seeks) as file:
             yield file
 
 

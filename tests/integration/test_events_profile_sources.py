@@ -19,6 +19,12 @@ def test_source_is_opened_from_the_lake_pinned_to_its_version() -> None:
         pass
 
 
+def test_parquet_is_opened_as_a_seekable_file() -> None:
+    for key, is_seekable in (("x.parquet", True), ("x.csv", False)):
+        with open_object(put(b"one", key).uri) as file:
+            assert file.seekable() is is_seekable
+
+
 def test_source_is_opened_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"local")

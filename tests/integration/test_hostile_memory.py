@@ -13,6 +13,8 @@ from peak_memory import needs_proc, printed_by
 from sample_dataset import lake, ready_connection
 from sample_visits import COLUMNS, HEADER, VISITS
 
+from tasks.contracts.formats import Csv, FixedWidth, spelled
+
 pytestmark = [pytest.mark.usefixtures("database", "bucket"), needs_proc]
 
 SMALL_MB, DEFAULT_MB = 256, 400
@@ -21,15 +23,18 @@ LONG = (16 << 20) - 500
 
 LOAD = """
 import sys
+from dataclasses import replace
 from peak_memory import peak_mb
+from tasks.contracts.formats import Csv, FixedWidth
 from tasks.engine.errors import Permanent
 from tasks.engine.settings import RunSettings
 from sample_dataset import connection, load, ref
 from sample_visits import VISITS
+contract = replace(VISITS, format=eval(sys.argv[3]))
 settings = RunSettings(load_memory_mb=sys.argv[2], max_rejected_rows=10**9)
 with connection("memory") as warehouse:
     try:
-        receipt = load(warehouse, ref(sys.argv[1]), contract=VISITS, settings=settings)
+        receipt = load(warehouse, ref(sys.argv[1]), contract=contract, settings=settings)
         print(receipt.rows_loaded, receipt.rows_rejected)
     except Permanent as error:
         print(type(error).__name__)
@@ -87,6 +92,27 @@ def csv_distinct_domains() -> Iterator[bytes]:
     yield HEADER
     for first in range(0, 300_000, 10_000):
         yield b"".join(row(email=f"x@{first + place}.co.uk") for place in range(10_000))
+
+
+def utf16_rows() -> Iterator[bytes]:
+    yield HEADER.decode().encode("utf-16-le")
+    yield from [(row(uri="\u65e5" * 40).decode() * 10_000).encode("utf-16-le")] * 20
+
+
+def cp1252_undecodable_lines() -> Iterator[bytes]:
+    yield from (HEADER, *[b"\x81\n" * 50_000] * 2)
+
+
+def cp1252_endless_line() -> Iterator[bytes]:
+    yield from (HEADER, *[b"\x80" * (1 << 20)] * 40)
+
+
+def csv_comments() -> Iterator[bytes]:
+    yield from (*[b"#\n" * (1 << 19)] * 60, HEADER, *[b"#\n" * (1 << 19)] * 60, row())
+
+
+def fixed_width_short_lines() -> Iterator[bytes]:
+    yield b"a\n" * 100_000
 
 
 def ndjson_short_lines() -> Iterator[bytes]:
@@ -166,6 +192,14 @@ def parquet_bytes_that_do_not_compress() -> Iterator[bytes]:
     yield parquet_of(pyarrow.array([drawn.randbytes(1 << 14).hex() for _ in range(5_000)], pyarrow.large_string()))
 
 
+DECLARED = {
+    "utf-16.txt": spelled(Csv(encoding="utf-16-le")),
+    "cp1252.txt": spelled(Csv(encoding="cp1252")),
+    "comments.txt": spelled(Csv(comment="#")),
+    "fixed.txt": spelled(FixedWidth(tuple((name, place * 40 + 1, 40) for place, name in enumerate(COLUMNS)))),
+}
+"""Formats that contracts declare, by the suffix of the object."""
+
 CASES = [
     pytest.param(
         parquet_value_of_200_mb, "parquet", DEFAULT_MB, "UnreadableObjectError", id="parquet: a value of 200 MB"
@@ -202,6 +236,13 @@ CASES = [
     pytest.param(csv_blank_beginning, "csv", SMALL_MB, "1 0", id="csv: 300 MB of blank lines before the header"),
     pytest.param(csv_gz_of_nothing, "csv.gz", SMALL_MB, "1 0", id="csv.gz: 512 MB of blank lines"),
     pytest.param(csv_distinct_domains, "csv", SMALL_MB, "300000 0", id="csv: 300,000 domains"),
+    pytest.param(utf16_rows, "utf-16.txt", SMALL_MB, "200000 0", id="csv: 40 MB of utf-16"),
+    pytest.param(cp1252_undecodable_lines, "cp1252.txt", SMALL_MB, "0 100000", id="csv: undecodable lines"),
+    pytest.param(
+        cp1252_endless_line, "cp1252.txt", SMALL_MB, "UnreadableObjectError", id="csv: an encoded line of 40 MB"
+    ),
+    pytest.param(csv_comments, "comments.txt", SMALL_MB, "1 0", id="csv: 120 MB of comments"),
+    pytest.param(fixed_width_short_lines, "fixed.txt", SMALL_MB, "0 100000", id="fixed width: lines of two bytes"),
     pytest.param(ndjson_short_lines, "ndjson", SMALL_MB, "1 500000", id="ndjson: lines of two bytes"),
     pytest.param(ndjson_million_keys, "ndjson", DEFAULT_MB, "1 1", id="ndjson: a record of a million keys"),
 ]
@@ -214,6 +255,6 @@ def test_peak_memory_of_a_hostile_object_stays_within_the_limit(
     key = f"hostile/visits.{suffix}"
     with ready_connection(VISITS):
         lake().write(key, content(), "binary/octet-stream")
-        found, peak = printed_by(LOAD, key, str(limit_mb))
+        found, peak = printed_by(LOAD, key, str(limit_mb), DECLARED.get(suffix, "None"))
     assert found == outcome
     assert float(peak) < limit_mb
