@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 import pytest
-from sample_dataset import THINGS, lake, load, put, ready_connection
+from sample_dataset import STRICT, THINGS, lake, load, put, ready_connection
 
 from tasks.contracts import Column, Contract
 from tasks.contracts.formats import Csv, FixedWidth, Format, Json, Ndjson
@@ -15,7 +15,6 @@ from tasks.engine.errors import ContractError, ErrorBudgetError
 from tasks.engine.load.plan import plan_loads
 from tasks.engine.load.rejections import rejected_loads
 from tasks.engine.load.replay import replay_load
-from tasks.engine.settings import RunSettings
 from tasks.engine.warehouse.tables import Connection
 
 pytestmark = pytest.mark.usefixtures("database", "bucket")
@@ -151,7 +150,7 @@ def test_rows_are_loaded_rejected_and_replayed(postgres: Connection, name: str) 
     case = CASES[name]
     contract = replace(THINGS, format=case.form)
     source = put(case.data, case.key)
-    (plan,) = plan_loads(postgres, lake(), contract, [source]).objects
+    (plan,) = plan_loads(postgres, lake(), contract, [source], STRICT).objects
     assert (plan.error, [column.state for column in plan.columns]) == (None, ["matched", "matched"])
     receipt = load(postgres, source, contract=contract)
     assert (receipt.rows_loaded, receipt.rows_rejected) == (1, 3)
@@ -192,14 +191,14 @@ def test_object_without_a_known_suffix_asks_for_the_format(postgres: Connection,
     source = put(b"name,day\n", key)
     with pytest.raises(ContractError, match=r"contract of things, such as format=Csv\(delimiter="):
         load(postgres, source)
-    (plan,) = plan_loads(postgres, lake(), THINGS, [source]).objects
+    (plan,) = plan_loads(postgres, lake(), THINGS, [source], STRICT).objects
     assert plan.error
     assert "a contract that declares the format" in plan.error
 
 
 def test_plan_names_the_dialect_of_an_object(postgres: Connection) -> None:
     source = put(b"Report\nname;day\na;2021-04-01\n")
-    (plan,) = plan_loads(postgres, lake(), THINGS, [source]).objects
+    (plan,) = plan_loads(postgres, lake(), THINGS, [source], STRICT).objects
     assert plan.error
     assert "Declare format=Csv(delimiter=';', skip_lines=1)" in plan.error
 
@@ -216,4 +215,4 @@ def test_error_budget_names_the_encoding_as_the_next_step(
 ) -> None:
     source = put(data.encode("cp1252"), key)
     with pytest.raises(ErrorBudgetError, match=rf"encoding of the object .*format={better}\(encoding='cp1252'\)"):
-        load(postgres, source, settings=RunSettings(max_rejected_rows=0, max_rejected_share=0))
+        load(postgres, source, settings=STRICT)

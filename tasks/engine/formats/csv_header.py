@@ -12,8 +12,6 @@ from tasks.engine.formats.csv_records import BOM, refuse_endless
 MAX_COLUMNS = 100_000
 """Maximum number of columns in a header. A Postgres table has at most 1,600 columns."""
 
-_BLANK = re.compile(rb"[\r\n]++")
-
 
 @dataclass(frozen=True)
 class Header:
@@ -65,6 +63,12 @@ def names_in(line: bytes, dialect: Csv) -> list[str]:
     if dialect.trailing_delimiter and len(fields) > 1 and not fields[-1]:
         fields.pop()
     return [_unescaped(field, dialect).decode(errors="replace").strip() for field in fields]
+
+
+@lru_cache
+def _skipped(comment: bytes) -> re.Pattern[bytes]:
+    """Return the pattern of blank lines and comments."""
+    return re.compile(rb"(?:[\r\n]++" + (rb"|" + re.escape(comment) + rb"[^\n]*+\n" if comment else b"") + rb")++")
 
 
 @lru_cache
@@ -128,8 +132,8 @@ class _Begin:
             UnreadableObjectError: The line is longer than `MAX_RECORD_BYTES`.
         """
         while True:
-            if blank := _BLANK.match(self._text, self._at):  # an object may begin with any number of blank lines
-                self._move(blank.end())
+            if skipped := _skipped(comment).match(self._text, self._at):  # an object may begin with any number of them
+                self._move(skipped.end())
             end = self._text.find(b"\n", self._at)
             if end < 0 and not self.is_last:
                 refuse_endless(len(self._text) - self._at, self.line)
