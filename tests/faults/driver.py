@@ -10,17 +10,23 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from functools import wraps
+from dataclasses import replace
+from functools import partial, wraps
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from sample_dataset import connection, lake, load, ref
+from sample_dataset import THINGS, TOLERANT, connection, lake, load, ref
 
 from tasks.engine.build.builder import build_tables
 from tasks.engine.export.exporter import Export, write_exports
+from tasks.engine.load.delivery import load_delivery
+from tasks.extract import delivery_of
+
+PARTS = replace(THINGS, key="{year:04d}/{month:02d}/*.csv")
+"""A dataset with many files in a month."""
 
 COMMIT = "psycopg:Transaction.__exit__"
 """Counts as a call only if it ends a transaction, not a savepoint."""
@@ -61,6 +67,14 @@ def work(name: str, arguments: dict[str, Any], warehouse: psycopg.Connection[Any
     """Do the job; the statuses of its receipts."""
     if name == "load":
         return [load(warehouse, ref(**arguments)).status]
+    if name == "delivery":
+        listing = partial(delivery_of, lake(), PARTS, "2021-04")
+        return [
+            receipt.status
+            for receipt in load_delivery(
+                warehouse, lake(), PARTS, "2021-04", listing, TOLERANT, reconnect=partial(connection, "driver")
+            )
+        ]
     if name == "export":
         query = sql.SQL(arguments["query"])
         exports = [Export("numbers", query, fingerprint=arguments["fingerprint"])]
