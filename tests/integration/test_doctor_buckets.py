@@ -2,14 +2,18 @@
 
 import json
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from doctor_findings import only, outcome_of
-from sample_dataset import connection, lake, no_block
+from sample_dataset import THINGS, connection, lake, no_block
 
+from tasks import connections
+from tasks.doctor import services
 from tasks.engine.doctor.bucket import (
     Bucket,
     check_conditions,
@@ -212,3 +216,26 @@ def test_date_header_is_read_as_the_middle_of_its_second() -> None:
 
 def lake_settings() -> LakeSettings:
     return read_lake(os.environ, no_block)
+
+
+def test_bucket_of_a_dataset_is_only_read(
+    bucket: str,
+    new_bucket: Callable[[], AbstractContextManager[str]],
+    lake_administrator: "S3Client",
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    del bucket  # it sets the environment
+    known = {"things": replace(THINGS, bucket="no-such-bucket"), "others": replace(THINGS, dataset="others")}
+    monkeypatch.setattr(connections, "contracts", lambda: known)
+    monkeypatch.setattr(services, "sources", dict)
+
+    def findings() -> list[str]:
+        found = [each for each in services.examine_buckets() if each.area == "Bucket THINGS_BUCKET"]
+        return [each.finding.outcome for each in found]
+
+    with new_bucket() as supplier:
+        monkeypatch.setenv("THINGS_BUCKET", supplier)
+        assert findings() == ["ok"]
+        assert keys(lake_administrator, supplier) == []
+    monkeypatch.delenv("THINGS_BUCKET")
+    assert findings() == ["problem"]

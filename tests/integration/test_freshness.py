@@ -142,3 +142,30 @@ def test_a_deleted_object_of_a_dataset_without_partitions_is_stale(warehouse: Co
     client().delete_object(Bucket=os.environ["LAKE_BUCKET"], Key="whole.csv")
     found = check(warehouse, datetime.now(UTC) + 2 * DAY, WHOLE)
     assert (found.status, found.found.partition(";")[0]) == ("stale", "the lake has no object")
+
+
+def test_a_delivery_without_its_success_marker_is_stale_and_says_which_marker_is_missing(warehouse: Connection) -> None:
+    contract = replace(MONTHLY, success_marker="_SUCCESS")
+    put_month("2021-04")
+    found = check(warehouse, DUE, contract)
+    assert found.status == "stale"
+    assert found.found.startswith("the delivery is not complete: s3://")
+    assert found.found.endswith("without _SUCCESS")
+    assert "After _SUCCESS, load 2021-04" in found.next_step
+    whole = replace(WHOLE, success_marker="_SUCCESS")
+    put(ROWS, "whole.csv")
+    assert check(warehouse, DUE, whole).found.endswith("without _SUCCESS")
+
+
+def test_a_dataset_of_appended_objects_needs_a_new_object_between_two_deadlines(warehouse: Connection) -> None:
+    contract = replace(WHOLE, keys=(), key="in-*.csv", delivery="append")
+    now = datetime.now(UTC) + HOUR
+    assert check(warehouse, now, contract).status == "no data yet"
+    first = replace(put(ROWS, "in-1.csv"), partition="")
+    load(warehouse, first, contract=contract)
+    assert check(warehouse, now, contract).status == "fresh"
+    assert "nothing newer arrived" in check(warehouse, now + 3 * DAY, contract).found
+    put(ROWS, "in-0.csv")  # its name sorts first, and it is the newest
+    warehouse.execute("UPDATE ledger.loads SET loaded_at = loaded_at - interval '9 days'")
+    found = check(warehouse, now + 3 * DAY, contract)
+    assert found.status == "stale"
