@@ -8,7 +8,7 @@ from itertools import islice
 from tasks.contracts import Contract
 from tasks.contracts.keys import Unit, partition_name, partition_value
 from tasks.engine.lake.deliveries import Delivery
-from tasks.engine.receipts import Freshness, FreshnessStatus
+from tasks.engine.receipts import Freshness, FreshnessStatus, ObjectRef
 from tasks.engine.warehouse.tables import Connection
 
 HISTORY = 12
@@ -52,7 +52,7 @@ def check_dataset(
         connection: To a warehouse with the ledger.
         contract: A contract with `expected`.
         moment: Moment of the check.
-        listing: Lists the objects of a partition in the lake. It is not called for a fresh partition.
+        listing: Lists the objects of a partition in the lake.
         pipeline: Name of the pipeline that records when a partition is complete. None: no pipeline does.
     """
     expected = contract.expected
@@ -64,7 +64,7 @@ def check_dataset(
     due = expected.due(value, unit)
     loaded = _loaded(connection, contract.dataset, name)
     if contract.partition:
-        finding = _finding(connection, contract, name, loaded, moment, listing, pipeline)
+        finding = _finding(connection, contract, name, loaded, moment, due, listing, pipeline)
     else:
         finding = _finding_of_object(contract, loaded, expected.due(value - timedelta(days=1), unit), listing)
     status, found, next_step = finding or ("fresh", f"loaded {_time(loaded.loaded_at)}", "")
@@ -89,6 +89,7 @@ def _finding(
     partition: str,
     loaded: _Loaded,
     moment: datetime,
+    due: datetime,
     listing: Listing,
     pipeline: str | None,
 ) -> _Finding | None:
@@ -105,6 +106,9 @@ def _finding(
         newest = _newest_loaded(connection, contract.dataset)
         text = f"the lake has no object of {partition}; the newest loaded partition is {newest or 'none'}"
         return "stale", text, f"Ask the supplier. After the delivery, {run}"
+    if left := [x for x in listing(partition).sources if loaded.versions.get(x.uri) != x.version and _arrived(x, due)]:
+        text = f"objects of {partition} arrived in time but are not loaded: {len(left):,}, such as {left[0].uri}"
+        return "stale", text, f"Look at the last failed run and ledger.load_attempts, then {run}"
     if (
         pipeline
         and moment - loaded.loaded_at > BUILD_GRACE
@@ -134,6 +138,11 @@ def _finding_of_object(contract: Contract, loaded: _Loaded, previous: datetime, 
         return None  # the same content was delivered again, which makes no load
     text = f"{newest.uri} is of {_time(newest.modified_at)}, and nothing newer arrived since {_time(previous)}"
     return "stale", text, "Ask the supplier. After the delivery, run the flow again"
+
+
+def _arrived(source: ObjectRef, due: datetime) -> bool:
+    """Return whether an object arrived by the deadline. A later one is a correction, which has no deadline."""
+    return source.modified_at is not None and source.modified_at <= due
 
 
 def _is_absent(delivery: Delivery) -> bool:

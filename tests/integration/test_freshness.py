@@ -169,3 +169,25 @@ def test_a_dataset_of_appended_objects_needs_a_new_object_between_two_deadlines(
     warehouse.execute("UPDATE ledger.loads SET loaded_at = loaded_at - interval '9 days'")
     found = check(warehouse, now + 3 * DAY, contract)
     assert found.status == "stale"
+
+
+def test_a_partition_with_an_object_that_arrived_in_time_and_is_not_loaded_is_stale(warehouse: Connection) -> None:
+    contract = replace(MONTHLY, key="{year:04d}/{month:02d}/*.csv")
+    moment = datetime.now(UTC) + 100 * DAY
+    partition = check(warehouse, moment, contract).partition
+    folder = partition.replace("-", "/")
+    load(warehouse, put(ROWS, f"{folder}/00.csv", partition), contract=contract)
+    assert check(warehouse, moment, contract).status == "fresh"
+    second = put(ROWS, f"{folder}/01.csv", partition)
+    found = check(warehouse, moment, contract)
+    assert (found.status, found.found.partition(", such as")[0]) == (
+        "stale", f"objects of {partition} arrived in time but are not loaded: 1"
+    )  # fmt: skip
+    load(warehouse, second, contract=contract)
+    assert check(warehouse, moment, contract).status == "fresh"
+
+
+def test_a_correction_after_the_deadline_is_not_stale(warehouse: Connection) -> None:
+    load(warehouse, put_month("2021-04"), contract=MONTHLY)
+    put(HEADER + b"b,2021-04-01\n", "2021/04/things.csv")
+    assert check(warehouse, DUE, MONTHLY).status == "fresh"
