@@ -4,17 +4,17 @@ A contract drives parsing, validation, the staging DDL, the COPY column list, th
 dictionary. Types are declared, never inferred.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from tasks.contracts.columns import Column as Column
 from tasks.contracts.delivery import Delivery, check_delivery
 from tasks.contracts.expectations import Expected
 from tasks.contracts.formats import Format, check_sources
 from tasks.contracts.settings import KEY_CHECKS, Check, Field, Setting, object_key, setting_of
-from tasks.contracts.spelling import AS_POSTGRES, Spelling, is_tuple_of_texts
-from tasks.contracts.types import SUPPORTED, ColumnType
+from tasks.contracts.spelling import AS_POSTGRES, Spelling
 from tasks.contracts.volume import USUAL, Volume
 
 UNKNOWN_KEYS = "unknown keys"
@@ -29,59 +29,6 @@ LOAD_COLUMNS = ("loaded_at", "source_uri", "source_version", "flow_run_id")
 """Columns that `<table>_ingested` adds to the columns of a staging table, from `ledger.loads`."""
 
 _SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a staging table, and the source of its values.
-
-    Attributes:
-        name: Name in the table.
-        type: Declared type; see `tasks.contracts.types`.
-        description: Meaning and unit, for the data dictionary (a comment on the column).
-        source: Name of the source column in the object, or a JSON path (`tasks.contracts.paths`). Defaults to `name`.
-            Two columns may share a source.
-        aliases: Alternative names of the source column.
-        nullable: Whether the value may be missing. If not, a row without a value is rejected.
-        first: Number of leading characters of the source to use; 0 uses the whole source.
-        after: ASCII character. The column uses only the text after its last occurrence in the source, or null if the
-            source does not contain it. Empty uses the whole source.
-        derive: Converts the text (or None) into the text of the value; returns None for an invalid value. The result is
-            memoised per distinct input.
-        sensitive: Whether the values are personal data or give access to such data. No message, log line or artifact
-            shows them, nor a raw record of a dataset with such a column. The ledger keeps the raw records.
-        nulls: Texts of the source that mean null, such as `NA`. They replace the contract's. They are compared with the
-            whole source, exactly, before `first`, `after` and `derive`.
-        spelling: How the source spells values. It replaces the contract's spelling.
-    """
-
-    name: str
-    type: ColumnType
-    description: str
-    source: str = ""
-    aliases: tuple[str, ...] = ()
-    nullable: bool = True
-    first: int = 0
-    after: str = ""
-    derive: Callable[[str | None], str | None] | None = None
-    sensitive: bool = False
-    nulls: tuple[str, ...] | None = None
-    spelling: Spelling | None = None
-
-    @property
-    def source_name(self) -> str:
-        """Name of the column in the object."""
-        return self.source or self.name
-
-    @property
-    def is_derived(self) -> bool:
-        """Whether a Python function computes the column's values."""
-        return bool(self.derive or self.type.derive)
-
-    def value_of(self, text: str | None) -> str | None:
-        """Convert the used part of the source, or None, into the value's text. Return None for an invalid value."""
-        value = self.derive(text) if self.derive else text
-        return self.type.derive(value) if self.type.derive and value is not None else value
 
 
 @dataclass(frozen=True)
@@ -198,7 +145,7 @@ class Contract:
                     f' source="{column.source_name}")'
                 )
             taken.append(column.name)
-        self._check_values()
+        _ = self.read_columns
         if self.format:
             check_sources(self.format, self.dataset, self.sources, self.unknown_keys_column)
 
@@ -233,19 +180,15 @@ class Contract:
             return None
         return setting_of(self.dataset, "bucket", "" if self.bucket is None else self.bucket)
 
-    def _check_values(self) -> None:
-        for column in self.columns:
-            if not isinstance(column.type, ColumnType):
-                raise TypeError(
-                    f"contract {self.dataset}, column {column.name}: expected a type of tasks.contracts.types,"
-                    f" found {column.type!r}. Valid types are {', '.join(SUPPORTED)}"
-                )
-            nulls = self.nulls_of(column)
-            if not is_tuple_of_texts(nulls) or any("\0" in text for text in nulls):
-                raise ValueError(
-                    f"contract {self.dataset}, column {column.name}: expected nulls to be a tuple of texts without NUL,"
-                    f' such as ("NA",), found {nulls!r}. Correct the contract'
-                )
+    @cached_property
+    def read_columns(self) -> tuple[Column, ...]:
+        """The columns with their null markers and their spelling, and with types that read this spelling.
+
+        Raises:
+            ValueError: The null markers are not texts, or a spelling does not fit the type of its column.
+            TypeError: The type of a column is not a `ColumnType`.
+        """
+        return tuple(column.read_as(self.dataset, self.nulls, self.spelling) for column in self.columns)
 
     def nulls_of(self, column: Column) -> tuple[str, ...]:
         """Return the texts that mean null in a column."""

@@ -5,12 +5,14 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any
 
 from tasks.contracts import Column, Contract
 from tasks.contracts.formats import spelled
+from tasks.contracts.spelling import AS_POSTGRES
 
 _OURS = {"tasks"}
 
@@ -24,7 +26,7 @@ def contract_digest(contract: Contract) -> str:
     in this project that it uses. Descriptions, aliases, indexes and object names are not covered.
     """
     partition = contract.partition.column if contract.partition else ""
-    parts: list[Any] = [partition, contract.records_key, *map(_column, contract.columns)]
+    parts: list[Any] = [partition, contract.records_key, *map(_column, contract.read_columns)]
     if contract.format:
         parts.append(spelled(contract.format))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
@@ -34,7 +36,12 @@ def _column(column: Column) -> list[Any]:
     kind = column.type
     derived = [_source(function) for function in (column.derive, kind.derive, kind.derive_unclear)]
     taken = [column.source_name, column.nullable, column.first, column.after]
-    return [column.name, kind.postgres, kind.is_rounded, *taken, *derived]
+    parts = [column.name, kind.postgres, kind.is_rounded, *taken, *derived]
+    if column.nulls:
+        parts.append(["nulls", *column.nulls])
+    if column.spelling and column.spelling != AS_POSTGRES:
+        parts.append(["spelling", *map(repr, astuple(column.spelling))])
+    return parts
 
 
 def _source(function: Callable[..., Any] | None) -> list[str]:

@@ -4,7 +4,7 @@ Numbers, `true` and `false` are kept unchanged. Strings lose their quotes and es
 JSON. `null` and an absent key are nulls. If a record contains a key twice, the last value is used, as in jsonb.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 import polars as pl
 
 from tasks.contracts import UNKNOWN_KEYS, Contract
+from tasks.contracts.spelt_types import decimals_of
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch, match_columns
@@ -85,6 +86,7 @@ class RecordKeys:
         self.has_records = self.has_json = False
         self.record_count = 0
         self._first: Record | None = None
+        self.decimals = decimals_of(contract.read_columns)
         self.keeps_unknown = contract.unknown_keys_column is not None
 
     def values(self, fields: Fields) -> list[msgspec.Raw] | Reason:
@@ -188,7 +190,8 @@ def json_batch(records: Sequence[Record], keys: RecordKeys) -> Batch:
         valid.append((line, raw))
         rows.append(row)
     columns = keys.columns
-    frame = _frame(b"\n".join(rows), [*columns.positions, *([UNKNOWN_KEYS] if keys.keeps_unknown else [])])
+    names = [*columns.positions, *([UNKNOWN_KEYS] if keys.keeps_unknown else [])]
+    frame = _frame(b"\n".join(rows), names, keys.decimals)
     lines = LineNumbers.of(line for line, _ in valid)
     return Batch(string_columns_of(frame), lambda places: [valid[place] for place in places], columns, lines, rejected)
 
@@ -223,8 +226,14 @@ def _fields(raw: bytes, encoding: str) -> Fields | Reason:
         return Reason(ReasonCode.NOT_JSON, f"not JSON: {found}")
 
 
-def _frame(rows: bytes, names: list[str]) -> pl.DataFrame:
-    """Convert rows of JSON values into a frame of strings."""
+def _frame(rows: bytes, names: list[str], decimals: Mapping[str, str]) -> pl.DataFrame:
+    """Convert rows of JSON values into a frame of strings.
+
+    Args:
+        rows: The values of each row in the order of the names.
+        names: Names of the columns.
+        decimals: The decimal mark of numbers by column; see `decimals_of`.
+    """
     schema = dict.fromkeys(names, pl.String)
     if not rows:
         return pl.DataFrame(schema=schema)
@@ -237,7 +246,7 @@ def _frame(rows: bytes, names: list[str]) -> pl.DataFrame:
         quote_char=None,
         null_values="null",
     )
-    frame = values.select(_unquoted(name) for name in names)
+    frame = values.select(_unquoted(name, decimals.get(name, ".")) for name in names)
     if b"[" in rows or b"{" in rows:
         for name in _columns_with(values, lambda value: value.str.contains(_NESTED)):
             places = values[name].str.contains(_NESTED).arg_true()
@@ -251,10 +260,12 @@ def _frame(rows: bytes, names: list[str]) -> pl.DataFrame:
     return frame
 
 
-def _unquoted(name: str) -> pl.Expr:
+def _unquoted(name: str, decimal: str) -> pl.Expr:
+    """Remove the quotes of strings. A number that is no string gets the decimal mark that the contract declares."""
     value = pl.col(name)
     bare = value.str.strip_prefix('"').str.strip_suffix('"')
-    return pl.when(value.str.starts_with('"')).then(bare).otherwise(value).alias(name)
+    number = value if decimal == "." else value.str.replace(".", decimal, literal=True)
+    return pl.when(value.str.starts_with('"')).then(bare).otherwise(number).alias(name)
 
 
 def _is_escaped(value: pl.Expr) -> pl.Expr:

@@ -26,7 +26,7 @@ from tasks.engine.formats.parquet_values import (
     level_count,
     longest_of,
     text_array,
-    wants_lists,
+    wanted_of,
 )
 from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
@@ -58,7 +58,7 @@ def read_parquet(
     parquet = open_parquet(file)
     check_paths(contract, parquet.schema, name)
     columns = match_columns(contract, parquet.names, name)
-    lists = wants_lists(contract)
+    wanted = wanted_of(contract)
     first = 1 + sum(parquet.file.metadata.row_group(group).num_rows for group in range(first_group))
     levels = dict.fromkeys(columns.positions.values(), 0)
     for arrow in _read(parquet, columns, name, chunk_bytes, first_group):
@@ -67,7 +67,7 @@ def read_parquet(
                 arrow.column(place),
                 parquet.schema.field(position).type,
                 f"{name}, column {source}",
-                takes_lists=source in lists,
+                wanted[source],
             )
             for place, (source, position) in enumerate(columns.positions.items())
         ]

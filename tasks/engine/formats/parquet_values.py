@@ -1,15 +1,17 @@
 """Conversion of parquet values into strings."""
 
 import re
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.contracts import Contract
+from tasks.contracts import Column, Contract
 from tasks.contracts.paths import steps_of
-from tasks.contracts.words import WORDS
+from tasks.contracts.spelling import AS_POSTGRES
+from tasks.contracts.spelt_types import CLOCKS, decimal_of
 from tasks.engine.errors import ContractError
 
 _TEXT = pa.large_string()
@@ -18,9 +20,48 @@ _FIXED_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 _UUID = "arrow.uuid"
 
 
-def wants_lists(contract: Contract) -> set[str]:
-    """Return the sources with values that may be lists of strings."""
-    return {column.source_name for column in contract.columns if column.type == WORDS}
+@dataclass(frozen=True)
+class Wanted:
+    """What the columns of a source take besides texts, and how they spell it.
+
+    Attributes:
+        lists: Type of the elements that lists may have; empty: no lists.
+        is_double: Whether a column stores floats of 64 bits, so that a float of 32 bits keeps its exact value.
+        is_bytes: Whether all columns store bytes.
+        decimal: Character before the decimals.
+        formats: Fields of the spelling that declare how texts write a date or a time.
+    """
+
+    lists: Literal["", "texts", "integers"] = ""
+    is_double: bool = False
+    is_bytes: bool = False
+    decimal: str = "."
+    formats: tuple[str, ...] = ()
+
+
+def wanted_of(contract: Contract) -> dict[str, Wanted]:
+    """Return what the columns of each source take."""
+    columns: dict[str, list[Column]] = {}
+    for column in contract.read_columns:
+        columns.setdefault(column.source_name, []).append(column)
+    return {source: _wanted(readers) for source, readers in columns.items()}
+
+
+def _wanted(columns: list[Column]) -> Wanted:
+    types = {column.type.postgres for column in columns}
+    spellings = [column.spelling or AS_POSTGRES for column in columns]
+    is_texts, is_integers = "text[]" in types, bool(types & {"integer[]", "bigint[]"})
+    return Wanted(
+        lists="texts" if is_texts else "integers" if is_integers else "",
+        is_double="double precision" in types,
+        is_bytes=types == {"bytea"},
+        decimal=decimal_of(columns),
+        formats=tuple(
+            field
+            for column, spelling in zip(columns, spellings, strict=True)
+            if (field := CLOCKS.get(column.type.postgres.partition("(")[0])) and getattr(spelling, field)
+        ),
+    )
 
 
 def check_paths(contract: Contract, schema: pa.Schema, name: str) -> None:
@@ -39,14 +80,16 @@ def check_paths(contract: Contract, schema: pa.Schema, name: str) -> None:
             )
 
 
-def text_array(values: Any, written: pa.DataType, column: str, *, takes_lists: bool) -> Any:
+def text_array(values: Any, written: pa.DataType, column: str, wanted: Wanted) -> Any:
     """Convert values into large strings in ISO notation, or lists of strings into large lists of large strings.
+
+    A number gets the decimal mark that the contract declares, so that the text of a rejected row can be replayed.
 
     Args:
         values: Values with parquet's own type.
         written: The writer's type of these values.
         column: Name of the object and of its column, for the message.
-        takes_lists: Whether the column accepts lists of strings.
+        wanted: What the columns of the contract take.
 
     Raises:
         ContractError: The type cannot be converted.
@@ -58,17 +101,48 @@ def text_array(values: Any, written: pa.DataType, column: str, *, takes_lists: b
             return pl.Series(values.cast(pa.large_binary())).bin.encode("hex").to_arrow().cast(_TEXT)
     if _is_text(values.type):
         return values.cast(_TEXT)
-    if takes_lists and _is_list(values.type) and _is_text(values.type.value_type):
+    if wanted.is_bytes and _is_binary(values.type):
+        digits = pl.Series(values.cast(pa.large_binary())).bin.encode("hex")
+        return (r"\x" + digits).to_arrow().cast(_TEXT)
+    if _takes_list(values.type, wanted):
         return values.cast(LIST)
+    _check_formats(values.type, column, wanted)
+    if wanted.is_double and (pa.types.is_float32(values.type) or pa.types.is_float16(values.type)):
+        values = values.cast(pa.float64())
     if pa.types.is_decimal(values.type):
-        return values.cast(_TEXT)
+        return _with_decimal(values.cast(_TEXT), wanted)
     if pa.types.is_duration(written) or not _has_spelling(values.type):
-        lists = ", a list of strings" if takes_lists else ""
+        lists = f", a list of {wanted.lists.replace('texts', 'strings')}" if wanted.lists else ""
         raise ContractError(
             f"{column}: expected text{lists}, a time or a number, found {written}."
             " Write the object with one of these types"
         )
-    return _spelt(pl.Series(values), written, column).to_arrow().cast(_TEXT)
+    texts = _spelt(pl.Series(values), written, column).to_arrow().cast(_TEXT)
+    return _with_decimal(texts, wanted) if pa.types.is_floating(values.type) else texts
+
+
+def _with_decimal(texts: Any, wanted: Wanted) -> Any:
+    return texts if wanted.decimal == "." else pc.replace_substring(texts, ".", wanted.decimal)
+
+
+def _takes_list(type_: Any, wanted: Wanted) -> bool:
+    if not wanted.lists or not _is_list(type_):
+        return False
+    return _is_text(type_.value_type) or (wanted.lists == "integers" and pa.types.is_integer(type_.value_type))
+
+
+def _check_formats(type_: pa.DataType, column: str, wanted: Wanted) -> None:
+    """Refuse dates and times where the contract declares how texts write them.
+
+    Raises:
+        ContractError: The values are such dates or times.
+    """
+    if wanted.formats and (pa.types.is_date(type_) or pa.types.is_time(type_) or pa.types.is_timestamp(type_)):
+        raise ContractError(
+            f"{column}: expected texts or numbers, because the contract declares the spelling of"
+            f" {' and '.join(wanted.formats)}, found {type_}. Declare spelling=Spelling() for this column, which reads"
+            " values of this type"
+        )
 
 
 def invalid_texts(array: Any) -> list[int]:
@@ -118,6 +192,10 @@ def _is_text(type_: pa.DataType) -> bool:
 
 def _is_list(type_: pa.DataType) -> bool:
     return pa.types.is_list(type_) or pa.types.is_large_list(type_)
+
+
+def _is_binary(type_: pa.DataType) -> bool:
+    return pa.types.is_binary(type_) or pa.types.is_large_binary(type_) or pa.types.is_fixed_size_binary(type_)
 
 
 def _has_spelling(type_: pa.DataType) -> bool:

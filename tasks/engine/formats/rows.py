@@ -6,8 +6,11 @@ import struct
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 from tasks.contracts import UNKNOWN_KEYS, Column, Contract
+from tasks.contracts.spelling import AS_POSTGRES
 from tasks.engine.errors import ContractError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.native import binding
@@ -22,6 +25,7 @@ HASH_KEY = (ctypes.c_uint64 * 2).from_buffer_copy(os.urandom(16))
 
 
 _NO_LINES = binding.Lines()
+_EPOCH_POWERS = {"epoch seconds": 6, "epoch milliseconds": 3}
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,10 @@ class RowEncoder:
     def __init__(self, contract: Contract, constants: Sequence[bytes] = (), *, has_lines: bool = False) -> None:
         self._contract, self._has_lines = contract, has_lines
         sources = {name: place for place, name in enumerate([*contract.sources, UNKNOWN_KEYS])}
-        columns = [_column(column, sources[column.source_name]) for column in contract.columns]
+        columns = [_column(column, sources[column.source_name]) for column in contract.read_columns]
         head = struct.pack("!h", len(constants) + has_lines + len(columns))
         head += b"".join(struct.pack("!i", len(constant)) + constant for constant in constants)
-        self._callback = _DeriveCallback(contract.columns)
+        self._callback = _DeriveCallback(contract.read_columns)
         # The encoder holds pointers to the callback and to the columns' strings, so both must stay alive.
         self._kept = binding.DeriveCallback(self._callback.derive), columns
         described = (binding.Column * len(columns))(*columns)
@@ -97,7 +101,7 @@ class RowEncoder:
         return found
 
     def _rejected(self, invalid: binding.InvalidRow, line: int, raw: bytes) -> RejectedRow:
-        column = self._contract.columns[invalid.column]
+        column = self._contract.read_columns[invalid.column]
         text = f"{column.source_name}: expected {column.type.expected}"
         if invalid.is_missing:
             why = Reason(ReasonCode.MISSING_VALUE, f"{text}, found nothing")
@@ -157,6 +161,8 @@ def _column(column: Column, source: int) -> binding.Column:
     of_nothing = column.value_of(None) if column.derive else None
     derived_null = None if of_nothing is None else of_nothing.encode()
     derive = binding.UNCLEAR if column.type.derive_unclear else binding.NEVER
+    spelling = AS_POSTGRES if column.type.derive else column.spelling or AS_POSTGRES
+    nulls = [text.encode() for text in column.nulls or ()]
     described = binding.Column(
         type=column.type.postgres.encode(),
         source=source,
@@ -167,6 +173,14 @@ def _column(column: Column, source: int) -> binding.Column:
         derived_null_size=len(derived_null or b""),
         is_nullable=column.nullable,
         is_rounded=column.type.is_rounded,
+        nulls=b"".join(text + b"\0" for text in nulls),
+        null_sizes=reduce(or_, (1 << min(len(text), 63) for text in nulls), 0),
+        null_count=len(nulls),
+        epoch=_EPOCH_POWERS.get(spelling.timestamp, 0),
+        thousands=spelling.thousands.encode(),
+        decimal=ord(spelling.decimal),
+        has_decimals=spelling.decimal_integers,
+        is_base64=spelling.binary == "base64",
     )
     if not library.column_type(described):
         raise ContractError(

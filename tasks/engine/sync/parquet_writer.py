@@ -25,6 +25,10 @@ _BOOLEANS = {"t": "true", "f": "false"}
 """Booleans in the output of COPY, and in a contract."""
 
 
+_TYPED = re.compile(r"boolean|integer|bigint|numeric\(.*|timestamp\(3\)")
+"""Types of columns that get a type in Parquet."""
+
+
 class MisfitError(Exception):
     """Columns hold values that are invalid for their types, so the columns must stay text."""
 
@@ -49,11 +53,12 @@ class ParquetBlocks:
     ) -> None:
         self._lake, self._source, self._contract = lake, source, contract
         self._row_count, self._as_text = row_count, as_text
+        # Columns of other types stay text, which loses nothing.
         # Date columns stay text in all files, because they may hold any text and all files of a table have one schema.
         self._columns = [
             column
             for column in contract.columns
-            if column.source_name not in as_text and column.type.postgres not in ("date", "text")
+            if column.source_name not in as_text and _TYPED.fullmatch(column.type.postgres)
         ]
         self._checks = {
             column.name: RowEncoder(replace(contract, columns=(replace(column, nullable=True),)))

@@ -135,7 +135,8 @@ void cache_clear(DeriveCache *cache);
 
 enum Kind {
     KIND_TEXT, KIND_UUID, KIND_DATE, KIND_TIMESTAMPTZ, KIND_TIMESTAMP, KIND_INET, KIND_INTEGER, KIND_BIGINT,
-    KIND_BOOLEAN, KIND_NUMERIC, KIND_JSONB, KIND_TEXT_ARRAY, KIND_UNKNOWN,
+    KIND_BOOLEAN, KIND_NUMERIC, KIND_JSONB, KIND_TEXT_ARRAY, KIND_VARCHAR, KIND_SMALLINT, KIND_REAL, KIND_DOUBLE,
+    KIND_TIME, KIND_INTERVAL, KIND_BYTEA, KIND_INTEGER_ARRAY, KIND_BIGINT_ARRAY, KIND_UNKNOWN,
 };
 
 /* A column of the table, and the source of its values. */
@@ -149,8 +150,16 @@ typedef struct {
     int64_t derived_null_size;
     bool is_nullable;
     bool is_rounded;          /* numeric: round digits beyond the scale instead of rejecting them */
+    const char *nulls;        /* texts of the source that mean null, each with a NUL at its end */
+    uint64_t null_sizes;      /* bit n: one of these texts has n bytes; bit 63: 63 or more bytes */
+    int32_t null_count;
+    int32_t epoch;            /* a timestamp counts from 1970: 6 for seconds, 3 for milliseconds, 0 for no count */
+    const char *thousands;    /* separator of groups of three digits; empty: no groups */
+    int32_t decimal;          /* the character before the decimals */
+    bool has_decimals;        /* a whole number may have decimals that are zero */
+    bool is_base64;           /* bytea: base64 instead of hexadecimal digits */
     int32_t kind;             /* enum Kind, which column_type sets */
-    int32_t precision, scale; /* numeric: also set by column_type */
+    int32_t precision, scale; /* of a numeric; of a varchar, the length. column_type sets both */
 } Column;
 
 enum Derive {
@@ -162,14 +171,14 @@ enum Derive {
 enum { NO_VALUE = -1, UNCLEAR = -2 };
 
 /* Upper bound of the encoded size of a text of this many bytes. */
-#define VALUE_ROOM(size) (3 * (size) + 96)
+#define VALUE_ROOM(size) (3 * (size) + 128)
 
 EXPORT bool column_type(Column *column); /* sets kind, precision and scale; returns false for an unknown type */
 
 /* Write the binary form of a value. Returns its size, NO_VALUE for an invalid text, or UNCLEAR if the derive callback
  * must decide. */
 int64_t value_write(const Column *column, const char *text, int64_t size, uint8_t *out);
-int64_t list_write(const StringColumn *texts, int64_t begin, int64_t end, uint8_t *out);
+int64_t list_write(const Column *column, const StringColumn *texts, int64_t begin, int64_t end, uint8_t *out);
 
 static inline void put16(uint8_t *out, uint16_t value) {
     out[0] = (uint8_t)(value >> 8), out[1] = (uint8_t)value;

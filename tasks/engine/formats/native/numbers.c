@@ -1,11 +1,19 @@
 /* Writers of numbers. */
+#define _GNU_SOURCE /* strtod_l */
 #include "values.h"
+
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+#ifdef __APPLE__
+#include <xlocale.h>
+#endif
 
 #define LARGEST_EXPONENT 1073741823 /* limit of Postgres */
 #define MAX_FRACTION_DIGITS 16383   /* limit of Postgres */
+#define MAX_WHOLE_DIGITS 131072     /* limit of Postgres */
 
-/* [+-]?[0-9]+ with blanks around it. */
-static bool whole_of(const char *text, int64_t size, int64_t *value) {
+bool whole_of(const char *text, int64_t size, int64_t *value) {
     trim(&text, &size);
     bool is_negative = size && text[0] == '-';
     if (size && (text[0] == '-' || text[0] == '+')) text++, size--;
@@ -20,20 +28,6 @@ static bool whole_of(const char *text, int64_t size, int64_t *value) {
     if (magnitude > (uint64_t)INT64_MAX + is_negative) return false;
     *value = (int64_t)(is_negative ? -magnitude : magnitude);
     return true;
-}
-
-int64_t write_integer(const char *text, int64_t size, uint8_t *out) {
-    int64_t value;
-    if (!whole_of(text, size, &value) || value != (int32_t)value) return NO_VALUE;
-    put32(out, (uint32_t)value);
-    return 4;
-}
-
-int64_t write_bigint(const char *text, int64_t size, uint8_t *out) {
-    int64_t value;
-    if (!whole_of(text, size, &value)) return NO_VALUE;
-    put64(out, (uint64_t)value);
-    return 8;
 }
 
 /* [+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?; its digits are [whole, point) and [point + 1, end). */
@@ -96,10 +90,120 @@ static bool has_more(const char *text, const Decimal *decimal, int64_t power) {
     return false;
 }
 
+/* Return the lowest power of ten with a nonzero digit. The number is not zero. */
+static int64_t lowest_power(const char *text, const Decimal *decimal) {
+    int64_t i = decimal->end - 1;
+    while (i == decimal->point || text[i] == '0') i--;
+    return (i < decimal->point ? decimal->point - 1 - i : decimal->point - i) + decimal->exponent;
+}
+
+/* Add up the digits from a power of ten down to another, as a number in units of the last. At most 19 digits. */
+static uint64_t digits_between(const char *text, const Decimal *decimal, int64_t high, int64_t low) {
+    uint64_t value = 0;
+    for (int64_t power = high; power >= low; power--) value = value * 10 + (uint64_t)digit_at(text, decimal, power);
+    return value;
+}
+
+/* A decimal number whose decimals are zero. */
+static bool whole_decimal_of(const char *text, int64_t size, int64_t *value) {
+    Decimal decimal;
+    trim(&text, &size);
+    if (!decimal_of(text, size, &decimal) || has_more(text, &decimal, 0)) return false;
+    if (highest_power(text, &decimal) > 18) return false;
+    uint64_t magnitude = digits_between(text, &decimal, 18, 0);
+    if (magnitude > (uint64_t)INT64_MAX + decimal.is_negative) return false;
+    *value = (int64_t)(decimal.is_negative ? -magnitude : magnitude);
+    return true;
+}
+
+bool epoch_of(const char *text, int64_t size, int power, int64_t *microseconds) {
+    Decimal decimal;
+    trim(&text, &size);
+    if (!decimal_of(text, size, &decimal) || highest_power(text, &decimal) + power > 17) return false;
+    *microseconds = (int64_t)digits_between(text, &decimal, 17 - power, -power);
+    if (decimal.is_negative) *microseconds = -*microseconds - has_more(text, &decimal, -power);
+    return true;
+}
+
+int64_t write_integer(const Column *column, const char *text, int64_t size, int bytes, uint8_t *out) {
+    int64_t value;
+    if (!(column->has_decimals ? whole_decimal_of : whole_of)(text, size, &value)) return NO_VALUE;
+    if (bytes == 8) return put64(out, (uint64_t)value), 8;
+    if (bytes == 4) return value == (int32_t)value ? put32(out, (uint32_t)value), 4 : NO_VALUE;
+    return value == (int16_t)value ? put16(out, (uint16_t)value), 2 : NO_VALUE;
+}
+
+/* ---- floats ---- */
+
+static bool is_word(const char *text, int64_t size, const char *word) {
+    if (size != (int64_t)strlen(word)) return false;
+    for (int64_t i = 0; i < size; i++)
+        if ((text[i] | 0x20) != word[i]) return false;
+    return true;
+}
+
+/* NaN, or an infinity with an optional sign. */
+static bool special_of(const char *text, int64_t size, double *value) {
+    if (is_word(text, size, "nan")) return *value = (double)NAN, true;
+    bool has_sign = size && (text[0] == '-' || text[0] == '+');
+    *value = has_sign && text[0] == '-' ? -HUGE_VAL : HUGE_VAL;
+    return is_word(text + has_sign, size - has_sign, "inf") || is_word(text + has_sign, size - has_sign, "infinity");
+}
+
+/* The float that is nearest to a number. As in Postgres, a number beyond the largest float is invalid, and so is a
+ * number other than zero that would become zero. */
+int64_t write_float(const char *text, int64_t size, int bytes, uint8_t *out) {
+    static locale_t plain; /* other locales have another decimal mark */
+    Decimal decimal;
+    double value;
+    trim(&text, &size);
+    if (!special_of(text, size, &value)) {
+        if (!decimal_of(text, size, &decimal)) return NO_VALUE;
+        if (!plain && !(plain = newlocale(LC_ALL_MASK, "C", (locale_t)0))) return NO_VALUE;
+        char *ended = memcpy(out + 8, text, (size_t)size);
+        ended[size] = '\0';
+        bool is_zero = highest_power(text, &decimal) == INT64_MIN;
+        value = bytes == 4 ? (double)strtof_l(ended, NULL, plain) : strtod_l(ended, NULL, plain);
+        if (isinf(value) || (value == 0 && !is_zero)) return NO_VALUE;
+    }
+    if (bytes == 4) {
+        float narrow = (float)value;
+        uint32_t bits;
+        memcpy(&bits, &narrow, sizeof bits);
+        return put32(out, bits), 4;
+    }
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return put64(out, bits), 8;
+}
+
+/* ---- numeric ---- */
+
+/* A number without a limit of its digits, other than that of Postgres. */
+static int64_t write_any_numeric(const char *text, const Decimal *decimal, uint8_t *out) {
+    int64_t fraction = decimal->end > decimal->point ? decimal->end - decimal->point - 1 : 0;
+    int64_t scale = fraction > decimal->exponent ? fraction - decimal->exponent : 0;
+    int64_t high = highest_power(text, decimal), weight = 0, count = 0;
+    if (scale > MAX_FRACTION_DIGITS || high > MAX_WHOLE_DIGITS - 1) return NO_VALUE;
+    if (high != INT64_MIN) {
+        int64_t low = lowest_power(text, decimal);
+        weight = (high - (high < 0 ? 3 : 0)) / 4;
+        count = weight - (low - (low < 0 ? 3 : 0)) / 4 + 1;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        int64_t power = 4 * (weight - i);
+        put16(out + 8 + 2 * i, (uint16_t)digits_between(text, decimal, power + 3, power));
+    }
+    put16(out, (uint16_t)count), put16(out + 2, (uint16_t)weight);
+    put16(out + 4, decimal->is_negative && count ? 0x4000 : 0), put16(out + 6, (uint16_t)scale);
+    return 8 + 2 * count;
+}
+
 int64_t write_numeric(const Column *column, const char *text, int64_t size, uint8_t *out) {
     Decimal decimal;
     trim(&text, &size);
     if (!decimal_of(text, size, &decimal)) return NO_VALUE;
+    if (!column->precision) return write_any_numeric(text, &decimal, out);
     int whole = column->precision - column->scale, scale = column->scale;
     int64_t fraction = decimal.end > decimal.point ? decimal.end - decimal.point - 1 : 0;
     if (fraction - decimal.exponent > MAX_FRACTION_DIGITS) return NO_VALUE;

@@ -50,6 +50,9 @@ void encoder_free(Encoder *encoder) {
 
 /* ---- one value ---- */
 
+/* Return whether a column stores texts, in which blanks and an empty string are values. */
+static bool is_text(const Column *column) { return column->kind == KIND_TEXT || column->kind == KIND_VARCHAR; }
+
 enum Cell { WRITTEN, NOTHING, INVALID, FAILED };
 
 /* The text of a value. `is_there`: the text is not null. `is_given`: the source is neither null nor empty. */
@@ -72,13 +75,26 @@ static int64_t size_of_first(const char *text, int64_t size, int32_t characters)
     return end;
 }
 
+/* Return whether a text of the source means null. */
+static bool means_null(const Column *column, const char *text, int64_t size) {
+    if (!(column->null_sizes >> (size < 63 ? size : 63) & 1)) return false;
+    const char *marker = column->nulls;
+    for (int32_t i = 0; i < column->null_count; i++) {
+        size_t length = strlen(marker);
+        if ((int64_t)length == size && !memcmp(marker, text, length)) return true;
+        marker += length + 1;
+    }
+    return false;
+}
+
 /* Get the part of the source that a column uses. */
 static Found find(const Column *column, const StringColumn *texts, int64_t row, char *spare) {
     Found found = {0};
     found.is_there = string_at(texts, row, &found.text, &found.size, spare);
+    if (found.is_there && column->null_sizes && means_null(column, found.text, found.size)) found.is_there = false;
     found.is_given = found.is_there && found.size;
     if (!found.is_there) return found;
-    if (column->first && column->kind != KIND_TEXT) { /* skip leading blanks */
+    if (column->first && !is_text(column)) { /* skip leading blanks */
         while (found.size && (*found.text == ' ' || (*found.text >= '\t' && *found.text <= '\r'))) found.text++, found.size--;
     }
     if (column->first && found.size > column->first) found.size = size_of_first(found.text, found.size, column->first);
@@ -102,18 +118,21 @@ static enum Cell derive(Encoder *encoder, int32_t place, Found *found) {
 }
 
 static enum Cell write_text(Encoder *encoder, const Column *column, Found found, int64_t end, int64_t *size) {
-    if (!room_for((void **)&encoder->out, end + VALUE_ROOM(found.size), &encoder->out_room, 1)) return FAILED;
+    /* A list of numbers takes up to twelve bytes for each digit and comma. */
+    int64_t room = VALUE_ROOM(found.size) * (column->kind >= KIND_INTEGER_ARRAY ? 2 : 1);
+    if (!room_for((void **)&encoder->out, end + room, &encoder->out_room, 1)) return FAILED;
     *size = value_write(column, found.text, found.size, encoder->out + end + 4);
     return *size < 0 ? INVALID : WRITTEN;
 }
 
-static enum Cell write_list(Encoder *encoder, const StringColumn *texts, int64_t row, int64_t end, int64_t *size) {
+static enum Cell write_list(Encoder *encoder, const Column *column, const StringColumn *texts, int64_t row, int64_t end,
+                            int64_t *size) {
     row += texts->list_offset;
     if (texts->has_list && !(texts->has_list[row >> 3] >> (row & 7) & 1)) return NOTHING;
     int64_t first = texts->lists[row] + texts->offset, last = texts->lists[row + 1] + texts->offset;
-    int64_t room = end + VALUE_ROOM(texts->offsets[last] - texts->offsets[first]) + 4 * (last - first);
+    int64_t room = end + VALUE_ROOM(texts->offsets[last] - texts->offsets[first]) + 12 * (last - first);
     if (!room_for((void **)&encoder->out, room, &encoder->out_room, 1)) return FAILED;
-    *size = list_write(texts, first, last, encoder->out + end + 4);
+    *size = list_write(column, texts, first, last, encoder->out + end + 4);
     return *size < 0 ? INVALID : WRITTEN;
 }
 
@@ -121,7 +140,7 @@ static enum Cell write_list(Encoder *encoder, const StringColumn *texts, int64_t
 static enum Cell write_value(Encoder *encoder, int32_t place, const StringColumn *texts, int64_t row, int64_t end,
                              int64_t *size) {
     const Column *column = &encoder->columns[place];
-    if (texts->lists) return write_list(encoder, texts, row, end, size);
+    if (texts->lists) return write_list(encoder, column, texts, row, end, size);
     if (!room_for_text(encoder, texts, row)) return FAILED;
     Found found = find(column, texts, row, encoder->spare);
     if (column->derive == DERIVE_ALWAYS) {
@@ -134,7 +153,7 @@ static enum Cell write_value(Encoder *encoder, int32_t place, const StringColumn
         }
     }
     /* An empty string is valid only in a text column. */
-    if (!found.is_there || (!found.size && column->kind != KIND_TEXT)) return found.is_given ? INVALID : NOTHING;
+    if (!found.is_there || (!found.size && !is_text(column))) return found.is_given ? INVALID : NOTHING;
     enum Cell written = write_text(encoder, column, found, end, size);
     if (*size != UNCLEAR || column->derive != DERIVE_UNCLEAR) return written;
     enum Cell derived = derive(encoder, place, &found);

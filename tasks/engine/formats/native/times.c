@@ -44,12 +44,10 @@ static const char *fraction_of(const char *at, const char *end, Clock *clock) {
     return at;
 }
 
-/* Parse the time after a date: [Tt ]HH:MM(:SS([.,]f+)?)?, up to 24:00:00. As in Postgres, a second may be 60. */
-static bool clock_of(const char *text, int64_t size, Clock *clock) {
-    const char *at = text + 1, *end = text + size;
-    if (size < 6 || ((text[0] | 0x20) != 't' && text[0] != ' ')) return false;
-    while (text[0] == ' ' && at < end && *at == ' ') at++;
-    if (end - at < 5 || at[2] != ':') return false;
+/* Parse a time HH:MM(:SS([.,]f+)?)?, up to 24:00:00. As in Postgres, a second may be 60. */
+static bool time_of(const char *text, int64_t size, Clock *clock) {
+    const char *at = text, *end = text + size;
+    if (size < 5 || at[2] != ':') return false;
     int hour = number(at, 2), minute = number(at + 3, 2), second = 0;
     *clock = (Clock){0};
     at += 5;
@@ -62,6 +60,16 @@ static bool clock_of(const char *text, int64_t size, Clock *clock) {
     if (hour > 23 && (hour > 24 || minute || second || clock->microseconds || clock->is_cut)) return false;
     clock->microseconds += ((hour * 60 + minute) * 60 + second) * INT64_C(1000000);
     clock->size = at - text;
+    return true;
+}
+
+/* Parse the time after a date and a T or blanks. */
+static bool clock_of(const char *text, int64_t size, Clock *clock) {
+    int64_t at = 1;
+    if (size < 6 || ((text[0] | 0x20) != 't' && text[0] != ' ')) return false;
+    while (text[0] == ' ' && at < size && text[at] == ' ') at++;
+    if (!time_of(text + at, size - at, clock)) return false;
+    clock->size += at;
     return true;
 }
 
@@ -100,10 +108,41 @@ static int64_t write_moment(int64_t microseconds, uint8_t *out) {
     return 8;
 }
 
-int64_t write_timestamptz(const char *text, int64_t size, uint8_t *out) {
+/* Write a count from 1970. */
+static int64_t write_epoch(const Column *column, const char *text, int64_t size, uint8_t *out) {
+    int64_t microseconds;
+    if (!epoch_of(text, size, column->epoch, &microseconds)) return NO_VALUE;
+    if (column->precision == 3 && microseconds % 1000) return NO_VALUE;
+    return write_moment(microseconds - INT64_C(946684800000000), out);
+}
+
+int64_t write_time(const char *text, int64_t size, uint8_t *out) {
+    Clock clock = {0};
+    trim(&text, &size);
+    if (!time_of(text, size, &clock) || clock.size != size) return NO_VALUE;
+    put64(out, (uint64_t)clock.microseconds);
+    return 8;
+}
+
+/* The months, days and microseconds that the derive callback found, with a blank between them. */
+int64_t write_interval(const char *text, int64_t size, uint8_t *out) {
+    int64_t parts[3];
+    for (int i = 0; i < 3; i++) {
+        const char *blank = memchr(text, ' ', (size_t)size);
+        int64_t length = blank ? blank - text : size;
+        if ((blank != NULL) != (i < 2) || !whole_of(text, length, &parts[i])) return NO_VALUE;
+        text += length + (i < 2), size -= length + (i < 2);
+    }
+    if (parts[0] != (int32_t)parts[0] || parts[1] != (int32_t)parts[1]) return NO_VALUE;
+    put64(out, (uint64_t)parts[2]), put32(out + 8, (uint32_t)parts[1]), put32(out + 12, (uint32_t)parts[0]);
+    return 16;
+}
+
+int64_t write_timestamptz(const Column *column, const char *text, int64_t size, uint8_t *out) {
     int32_t day;
     Clock clock = {0};
     int seconds = 0;
+    if (column->epoch) return write_epoch(column, text, size, out);
     trim(&text, &size);
     if (size < 10 || !day_of(text, &day)) return NO_VALUE;
     if (size > 10) {
@@ -114,13 +153,14 @@ int64_t write_timestamptz(const char *text, int64_t size, uint8_t *out) {
     return write_moment(((int64_t)day * DAY_SECONDS - seconds) * 1000000 + clock.microseconds, out);
 }
 
-/* A local date-time in whole milliseconds. Further digits of the fraction must be 0. */
-int64_t write_timestamp_ms(const char *text, int64_t size, uint8_t *out) {
+/* A local date-time. In whole milliseconds, further digits of the fraction must be 0. */
+int64_t write_timestamp(const Column *column, const char *text, int64_t size, uint8_t *out) {
     int32_t day;
     Clock clock = {0};
+    if (column->epoch) return write_epoch(column, text, size, out);
     trim(&text, &size);
     if (size < 10 || !day_of(text, &day)) return NO_VALUE;
     if (size > 10 && (!clock_of(text + 10, size - 10, &clock) || 10 + clock.size != size)) return NO_VALUE;
-    if (clock.microseconds % 1000 || clock.is_cut) return NO_VALUE;
+    if (column->precision == 3 && (clock.microseconds % 1000 || clock.is_cut)) return NO_VALUE;
     return write_moment((int64_t)day * DAY_SECONDS * 1000000 + clock.microseconds, out);
 }

@@ -11,6 +11,64 @@ int64_t write_text(const char *text, int64_t size, uint8_t *out) {
     return size;
 }
 
+/* Text of a limited number of characters. As in Postgres, blanks beyond the limit are removed. */
+int64_t write_varchar(const Column *column, const char *text, int64_t size, uint8_t *out) {
+    int64_t end = 0, count = 0;
+    for (; end < size; end++)
+        if ((text[end] & 0xc0) != 0x80 && count++ == column->precision) break;
+    for (int64_t i = end; i < size; i++)
+        if (text[i] != ' ') return NO_VALUE;
+    return write_text(text, end, out);
+}
+
+/* ---- bytea ---- */
+
+/* Blanks that Postgres skips between the digits of bytes. */
+static bool is_skipped(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
+
+static int64_t write_hex(const char *text, int64_t size, uint8_t *out) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < size; i++) {
+        if (is_skipped(text[i])) continue;
+        int high = digit_of(text[i]), low = i + 1 < size ? digit_of(text[i + 1]) : -1;
+        if (high < 0 || low < 0) return NO_VALUE;
+        out[count++] = (uint8_t)(high << 4 | low), i++;
+    }
+    return count;
+}
+
+static int base64_digit(char c) {
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (is_digit(c)) return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Groups of four characters for three bytes. The last group ends with one or two `=` if it holds fewer bytes. */
+static int64_t write_base64(const char *text, int64_t size, uint8_t *out) {
+    int64_t count = 0;
+    uint32_t group = 0;
+    int place = 0, padding = 0;
+    for (int64_t i = 0; i < size; i++) {
+        if (is_skipped(text[i])) continue;
+        bool is_padding = text[i] == '=';
+        int digit = is_padding ? 0 : base64_digit(text[i]);
+        if (digit < 0 || (padding && !is_padding) || (is_padding && place < 2)) return NO_VALUE;
+        padding += is_padding;
+        group = group << 6 | (uint32_t)digit;
+        if (++place < 4) continue;
+        for (int shift = 16; shift >= 8 * padding; shift -= 8) out[count++] = (uint8_t)(group >> shift);
+        place = 0, group = 0;
+    }
+    return place ? NO_VALUE : count;
+}
+
+/* Hexadecimal digits after a backslash and an x; or base64, in which no backslash occurs. */
+int64_t write_bytea(const Column *column, const char *text, int64_t size, uint8_t *out) {
+    if (size > 1 && text[0] == '\\' && text[1] == 'x') return write_hex(text + 2, size - 2, out);
+    return column->is_base64 ? write_base64(text, size, out) : NO_VALUE;
+}
+
 /* 32 hexadecimal digits with optional braces around them and an optional hyphen after every four digits. */
 int64_t write_uuid(const char *text, int64_t size, uint8_t *out) {
     if (size > 1 && text[0] == '{' && text[size - 1] == '}') text++, size -= 2;

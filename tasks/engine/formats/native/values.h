@@ -12,6 +12,8 @@
 /* ---- values.c ---- */
 
 int64_t write_text(const char *text, int64_t size, uint8_t *out);
+int64_t write_varchar(const Column *column, const char *text, int64_t size, uint8_t *out);
+int64_t write_bytea(const Column *column, const char *text, int64_t size, uint8_t *out);
 int64_t write_uuid(const char *text, int64_t size, uint8_t *out);
 int64_t write_boolean(const char *text, int64_t size, uint8_t *out);
 int64_t write_jsonb(const char *text, int64_t size, uint8_t *out);
@@ -20,18 +22,38 @@ int64_t write_inet(const char *text, int64_t size, uint8_t *out);
 /* ---- times.c ---- */
 
 int64_t write_date(const char *text, int64_t size, uint8_t *out);
-int64_t write_timestamptz(const char *text, int64_t size, uint8_t *out);
-int64_t write_timestamp_ms(const char *text, int64_t size, uint8_t *out);
+int64_t write_time(const char *text, int64_t size, uint8_t *out);
+int64_t write_timestamptz(const Column *column, const char *text, int64_t size, uint8_t *out);
+int64_t write_timestamp(const Column *column, const char *text, int64_t size, uint8_t *out);
+int64_t write_interval(const char *text, int64_t size, uint8_t *out);
 
 /* ---- numbers.c ---- */
 
-int64_t write_integer(const char *text, int64_t size, uint8_t *out);
-int64_t write_bigint(const char *text, int64_t size, uint8_t *out);
+/* Parse [+-]?[0-9]+ with blanks around it. */
+bool whole_of(const char *text, int64_t size, int64_t *value);
+/* Parse a count from 1970 as microseconds, and drop what is below a microsecond. power: see Column.epoch. */
+bool epoch_of(const char *text, int64_t size, int power, int64_t *microseconds);
+
+/* bytes: the size of the type. */
+int64_t write_integer(const Column *column, const char *text, int64_t size, int bytes, uint8_t *out);
+int64_t write_float(const char *text, int64_t size, int bytes, uint8_t *out);
 int64_t write_numeric(const Column *column, const char *text, int64_t size, uint8_t *out);
+
+/* ---- spellings.c ---- */
+
+/* Rewrite a number in the spelling of Postgres. Returns its size, or NO_VALUE if its groups are malformed. */
+int64_t plain_number(const Column *column, const char *text, int64_t size, char *out);
+
+/* ---- arrays.c ---- */
+
+/* Write the head of an array and return its size: 12 for an empty array, otherwise 20. */
+int64_t array_head(const Column *column, uint8_t *out, int64_t count, bool has_null);
+/* A list {1,2} or [1, 2] of integers, or a list {a,"b c",NULL} of texts, as Postgres writes it. */
+int64_t write_array(const Column *column, const char *text, int64_t size, uint8_t *out);
 
 /* ---- words.c ---- */
 
-int64_t write_text_array(const char *text, int64_t size, uint8_t *out);
+int64_t write_text_array(const Column *column, const char *text, int64_t size, uint8_t *out);
 
 /* ---- blanks ---- */
 

@@ -1,16 +1,5 @@
-/* Writers of `text[]` arrays. */
+/* Writer of `text[]` from lists of words. */
 #include "values.h"
-
-#define TEXT_OID 25
-
-/* Binary form of an array: the number of dimensions, whether it contains nulls, the type of the elements, the length and
- * the first index of its one dimension, and each element with its size in front. An empty array has no dimension. */
-static int64_t array_head(uint8_t *out, int64_t count, bool has_null) {
-    put32(out, count > 0), put32(out + 4, has_null), put32(out + 8, TEXT_OID);
-    if (!count) return 12;
-    put32(out + 12, (uint32_t)count), put32(out + 16, 1);
-    return 20;
-}
 
 static uint8_t *put_character(uint8_t *out, uint32_t code) {
     if (code < 0x80) return *out = (uint8_t)code, out + 1;
@@ -42,13 +31,15 @@ static const char *put_escape(const char *at, const char *end, uint8_t **out) {
 /* Characters that a word cannot contain unescaped. The quote that does not enclose the word is handled separately. */
 static const uint8_t ends_word[256] = {['\''] = 1, ['"'] = 1, ['\\'] = 1, ['\n'] = 1, ['\r'] = 1, ['\0'] = 1};
 
-/* A list of strings in the notation of Python's repr. Any other notation is UNCLEAR. */
-int64_t write_text_array(const char *text, int64_t size, uint8_t *out) {
+/* A list of strings in the notation of Python's repr. Any other notation is UNCLEAR, except that the derive callback may
+ * return a list in the notation of Postgres. */
+int64_t write_text_array(const Column *column, const char *text, int64_t size, uint8_t *out) {
+    if (column->derive == DERIVE_ALWAYS && size && text[0] == '{') return write_array(column, text, size, out);
     const char *at = text + 1, *end = text + size;
     uint8_t *next = out + 20;
     int64_t count = 0;
     if (size < 2 || text[0] != '[') return UNCLEAR;
-    if (*at == ']') return at + 1 == end ? array_head(out, 0, false) : UNCLEAR;
+    if (*at == ']') return at + 1 == end ? array_head(column, out, 0, false) : UNCLEAR;
     for (;;) {
         char quote = at < end ? *at++ : 0;
         if (quote != '\'' && quote != '"') return UNCLEAR;
@@ -75,23 +66,6 @@ int64_t write_text_array(const char *text, int64_t size, uint8_t *out) {
         }
     }
     if (at + 1 != end || *at != ']') return UNCLEAR;
-    array_head(out, count, false);
-    return next - out;
-}
-
-int64_t list_write(const StringColumn *texts, int64_t first, int64_t last, uint8_t *out) {
-    bool has_null = false;
-    uint8_t *next = out + array_head(out, last - first, false);
-    for (int64_t i = first; i < last; i++) {
-        if (texts->validity && !(texts->validity[i >> 3] >> (i & 7) & 1)) {
-            has_null = true;
-            put32(next, UINT32_MAX), next += 4;
-            continue;
-        }
-        int64_t size = texts->offsets[i + 1] - texts->offsets[i];
-        if (write_text(texts->data + texts->offsets[i], size, next + 4) < 0) return NO_VALUE;
-        put32(next, (uint32_t)size), next += 4 + size;
-    }
-    array_head(out, last - first, has_null);
+    array_head(column, out, count, false);
     return next - out;
 }

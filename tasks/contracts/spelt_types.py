@@ -1,0 +1,148 @@
+"""Column types in the spelling that a contract declares."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from tasks.contracts.spelling import AS_POSTGRES, EPOCHS, Spelling
+from tasks.contracts.types import ColumnType
+
+if TYPE_CHECKING:
+    from tasks.contracts.columns import Column
+
+BLANKS = " \t\n\v\f\r"
+"""Characters that Postgres ignores at both ends of a value."""
+
+INTEGERS = ("smallint", "integer", "bigint")
+NUMBERS = (*INTEGERS, "numeric", "real", "double precision")
+CLOCKS = {"date": "date", "time": "time", "timestamp": "timestamp", "timestamptz": "timestamp"}
+"""The field of a spelling for each type."""
+
+_ADJACENT = re.compile(r"%[YmdyHMSfjI]%[YmdyHMSfjI]")
+_COUNT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
+_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
+_EPOCH = date(1970, 1, 1)
+
+Derive = Callable[[str], str | None]
+
+
+def spelt(type_: ColumnType, spelling: Spelling) -> ColumnType:
+    """Return a type that reads a spelling. A type with a function of its own reads its texts as before.
+
+    Raises:
+        ValueError: The spelling does not fit the type.
+    """
+    name = type_.postgres.partition("(")[0]
+    if type_.derive or spelling == AS_POSTGRES:
+        return type_
+    if name in NUMBERS:
+        return replace(type_, expected=type_.expected + _number_text(spelling, is_whole=name in INTEGERS))
+    if field := CLOCKS.get(name):
+        return _clock(type_, field, getattr(spelling, field))
+    if name == "boolean" and (spelling.true or spelling.false):
+        texts = f"{_listed(spelling.true)} for true, {_listed(spelling.false)} for false"
+        return replace(type_, expected=f"{type_.expected}, or {texts}", derive=_boolean(spelling.true, spelling.false))
+    if name == "bytea" and spelling.binary == "base64":
+        return replace(type_, expected="bytes in base64")
+    return type_
+
+
+def decimal_of(columns: Sequence["Column"]) -> str:
+    """Return the decimal mark of the numbers in a source: the declared one if each of its columns stores numbers."""
+    marks = {column.spelling.decimal for column in columns if column.spelling and _is_spelt_number(column)}
+    return marks.pop() if len(marks) == 1 and all(map(_is_spelt_number, columns)) else "."
+
+
+def decimals_of(columns: Sequence["Column"]) -> dict[str, str]:
+    """Return the decimal mark of each source in which it is not a point."""
+    readers: dict[str, list[Column]] = {}
+    for column in columns:
+        readers.setdefault(column.source_name, []).append(column)
+    marks = {source: decimal_of(found) for source, found in readers.items()}
+    return {source: mark for source, mark in marks.items() if mark != "."}
+
+
+def _is_spelt_number(column: "Column") -> bool:
+    return not column.type.derive and not column.derive and column.type.postgres.partition("(")[0] in NUMBERS
+
+
+def _listed(texts: tuple[str, ...]) -> str:
+    return " or ".join(map(repr, texts)) or "no other text"
+
+
+def _number_text(spelling: Spelling, *, is_whole: bool) -> str:
+    parts = []
+    if not is_whole or spelling.decimal_integers:
+        parts += [f"{spelling.decimal!r} before the decimals"] if spelling.decimal != "." else []
+    if spelling.thousands:
+        parts.append(f"{spelling.thousands!r} between groups of three digits or no groups")
+    zeros = ", also with decimals that are zero" if is_whole and spelling.decimal_integers else ""
+    return zeros + (f", with {' and '.join(parts)}" if parts else "")
+
+
+def _clock(type_: ColumnType, field: str, declared: str) -> ColumnType:
+    if not declared:
+        return type_
+    if declared in EPOCHS:
+        unit = declared.removeprefix("epoch ")
+        if field == "date":
+            expected = f"a count of {unit} since 1970-01-01 that is a whole day"
+            return replace(type_, expected=expected, derive=_epoch_day(1 if unit == "seconds" else 1000))
+        return replace(type_, expected=f"a count of {unit} since 1970-01-01 UTC")
+    if "%z" in declared and type_.postgres != "timestamptz":
+        raise ValueError(
+            f"expected a format without %z for the type {type_.postgres}, which stores no offset, found {declared!r}."
+            " Declare the type TIMESTAMPTZ, or a spelling of the column"
+        )
+    return replace(type_, expected=f"a {field} in the format {declared}", derive=_formatted(field, declared))
+
+
+def _boolean(true: tuple[str, ...], false: tuple[str, ...]) -> Derive:
+    def plain(text: str) -> str:
+        stripped = text.strip(BLANKS)
+        return "true" if stripped in true else "false" if stripped in false else text
+
+    return plain
+
+
+def _epoch_day(unit: int) -> Derive:
+    def day(text: str) -> str | None:
+        count = text.strip(BLANKS)
+        if not _COUNT.fullmatch(count):
+            return None
+        days = Decimal(count) / (86_400 * unit)
+        if days != int(days):
+            return None
+        try:
+            return (_EPOCH + timedelta(days=int(days))).isoformat()
+        except OverflowError:
+            return None
+
+    return day
+
+
+def _formatted(field: str, declared: str) -> Derive:
+    """Return a function that reads a format with `strptime`.
+
+    Directives without a character between them must have all their digits: otherwise `1112021` could mean two days.
+    """
+    is_packed = bool(_ADJACENT.search(declared))
+
+    def iso(text: str) -> str | None:
+        stripped = text.strip(BLANKS)
+        if _FOREIGN_DIGIT.search(stripped):
+            return None
+        try:
+            found = datetime.strptime(stripped, declared)  # noqa: DTZ007 - the type decides about the offset
+        except ValueError:
+            return None
+        if is_packed and found.strftime(declared).lower() != stripped.lower():
+            return None
+        if field == "date":
+            return found.date().isoformat()
+        return found.time().isoformat() if field == "time" else found.isoformat()
+
+    return iso
