@@ -34,7 +34,7 @@ _NAMES = {
 _UNIT_OF = {name: unit for unit, names in _NAMES.items() for name in names.split()}
 _NUMBER = r"[+-]?\d{1,12}(?:\.\d{1,12})?"
 _CLOCK = r"([+-]?)(\d{1,7}):(\d\d)(?::(\d\d)(?:\.(\d{1,6})0*)?)?"
-_VERBOSE = re.compile(rf"\s*(?:({_NUMBER})\s*([a-z]+)|{_CLOCK})(?=[\s,\d]|$),?", re.ASCII)
+_VERBOSE = re.compile(rf"\s*(?:({_NUMBER})\s*([a-z]+)|{_CLOCK})(?=[\s,]|$),?", re.ASCII)
 _ISO = re.compile(r"([+-]?\d{1,12}(?:\.\d{1,12})?)([YMWDHS])", re.ASCII)
 _ISO_WHOLE = re.compile(rf"P(?=.)((?:{_NUMBER}[YMWD])*)(?:T((?:{_NUMBER}[HMS])+))?", re.ASCII)
 _ISO_DAY = {"Y": "year", "M": "month", "W": "week", "D": "day"}

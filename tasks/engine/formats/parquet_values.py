@@ -212,6 +212,8 @@ def _has_spelling(type_: pa.DataType) -> bool:
 
 
 def _spelt(values: pl.Series, written: pa.DataType, column: str) -> pl.Series:
+    if isinstance(values.dtype, pl.Time):  # a cast drops the fraction
+        return values.dt.to_string("%H:%M:%S%.6f")
     if not isinstance(values.dtype, pl.Datetime):
         return values.cast(pl.String)
     zone = written.tz if pa.types.is_timestamp(written) else None
