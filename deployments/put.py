@@ -1,39 +1,77 @@
-"""Put a local file into the lake: `make put FILE=2021-04.csv KEY=parcels/2021-04.csv`, or the command of this module.
+"""Put a file into the lake: `make put FILE=... KEY=...`.
 
-python -m deployments.put 2021-04.csv parcels/2021-04.csv
+    python -m deployments.put may.csv ferries/2024-05.csv
+
+The command replaces an object with the same key. It uses the same variables as the other commands. Without
+`PREFECT_API_URL`, it uses the services of `make up`.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from mimetypes import guess_type
 from pathlib import Path
 
 from deployments.doctor import stack_variables
 from deployments.local.embedded import state_folder
-from tasks.connections import open_lake
-from tasks.engine.errors import TallyError, errors_at
+from tasks.connections import bucket_of, open_lake, value_of
+from tasks.contracts import Contract
+from tasks.contracts.catalog import contracts
+from tasks.contracts.keys import partition_name
+from tasks.engine.errors import TallyError
+from tasks.extract import key_template
+
+BLOCK_BYTES = 1 << 20
+
+
+def put(file: Path, key: str) -> str:
+    """Write a file into the lake, and return its address.
+
+    Raises:
+        TallyError: The lake refuses the object or does not answer.
+        OSError: The file cannot be read.
+    """
+    with open_lake() as lake, file.open("rb") as opened:
+        blocks = iter(partial(opened.read, BLOCK_BYTES), b"")
+        stored = lake.write(key, blocks, guess_type(key)[0] or "application/octet-stream")
+        return f"{lake.uri(stored.key)}, {stored.size_bytes:,} bytes"
+
+
+def plans_of(key: str) -> Iterator[str]:
+    """Yield the commands that plan a load of the object, one for each dataset whose keys have this form."""
+    for contract in contracts().values():
+        if arguments := _arguments(contract, key):
+            yield f"make plan {arguments}"
+
+
+def _arguments(contract: Contract, key: str) -> str:
+    if contract.prefix_setting is None or bucket_of(contract):
+        return ""
+    if contract.key_setting is None:
+        prefix = value_of(contract.prefix_setting)
+        return f"DATASET={contract.dataset}" if key in [prefix + name for name in contract.keys] else ""
+    template = key_template(contract)
+    if contract.partition is None:
+        return f"DATASET={contract.dataset}" if template.matches(key) else ""
+    day = template.date_of(key)
+    return f"DATASET={contract.dataset} PARTITION={partition_name(day, contract.partition.unit)}" if day else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Upload one file; return 1 if the file or the bucket is missing."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.put", description="Put a local file into the lake.")
-    parser.add_argument("file", type=Path, help="path of the file")
-    parser.add_argument("key", help="key of the object in the bucket, or s3://bucket/key")
-    given = parser.parse_args(arguments)
-    bucket, _, key = given.key.removeprefix("s3://").partition("/")
-    is_address = given.key.startswith("s3://")
-    if not given.file.is_file():
-        print(f"expected a file, found none at {given.file}", file=sys.stderr)
-        return 1
-    try:
-        with stack_variables(state_folder()), open_lake(bucket if is_address else None) as lake:
-            uri = lake.uri(key if is_address else given.key)
-            with errors_at(uri):
-                lake.client.upload_file(str(given.file), lake.bucket, key if is_address else given.key)
-    except TallyError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"Put {given.file} to {uri}, {given.file.stat().st_size:,} bytes")
+    """Put the file; return 1 if it is not in the lake."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.put", description="Put a file into the lake.")
+    parser.add_argument("file", type=Path, help="a local file")
+    parser.add_argument("key", help="the key of the object in the bucket, such as ferries/2024-05.csv")
+    asked = parser.parse_args(arguments)
+    with stack_variables(state_folder()):
+        try:
+            print(put(asked.file, asked.key))
+            commands = list(plans_of(asked.key))
+        except (TallyError, OSError) as error:
+            print(error, file=sys.stderr)
+            return 1
+    print(f"Next: {' or '.join(commands)}" if commands else "No contract has a key of this form yet.")
     return 0
 
 
