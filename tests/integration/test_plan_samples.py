@@ -12,7 +12,7 @@ from sample_dataset import THINGS, lake, load, put, ready_connection
 from tasks.contracts import Column
 from tasks.contracts.formats import Csv
 from tasks.contracts.types import DATE, INTEGER, TEXT
-from tasks.engine.errors import ErrorBudgetError
+from tasks.engine.errors import ErrorBudgetError, ShrinkError
 from tasks.engine.load.plan import plan_loads
 from tasks.engine.load.plan_text import WIDTH, outcome, problem_lines, terminal_text
 from tasks.engine.load.planned import Plan
@@ -184,6 +184,17 @@ def test_object_that_a_changed_contract_would_load_again_is_checked(postgres: Co
     changed = replace(NUMBERED, columns=(*NUMBERED.columns[:2], Column("count", INTEGER, "Number.", first=1)))
     [planned] = plan_of(postgres, source, contract=changed).objects
     assert (outcome(planned), planned.check is not None) == ("would replace 3 rows", True)
+
+
+@pytest.mark.parametrize("text", [HEADER, HEADER + rows(2, number="x")])
+def test_object_without_rows_to_replace_others_would_fail_as_its_load_does(postgres: Connection, text: str) -> None:
+    load(postgres, put((HEADER + rows(3)).encode()), contract=NUMBERED)
+    source = put(text.encode())
+    [planned] = plan_of(postgres, source).objects
+    assert outcome(planned) == "the load would fail"
+    with pytest.raises(ShrinkError) as caught:
+        load(postgres, source, contract=NUMBERED, settings=SETTINGS)
+    assert (planned.error or "") in str(caught.value)
 
 
 def test_page_for_the_terminal_fits_its_width(postgres: Connection) -> None:

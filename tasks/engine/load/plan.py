@@ -27,6 +27,7 @@ from tasks.engine.load.loader import same_load
 from tasks.engine.load.planned import ColumnPlan, ObjectPlan, Plan
 from tasks.engine.load.sample_check import check_sample
 from tasks.engine.load.sampling import read_sample
+from tasks.engine.load.shrink_guard import check_shrink
 from tasks.engine.masking import are_names, name_of
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.schema.ddl import due_changes
@@ -95,7 +96,14 @@ def _with_check(lake: Lake, contract: Contract, planned: ObjectPlan, settings: R
         sample = read_sample(lake, contract, planned.source, settings.chunk_bytes)
     except Permanent as unreadable:
         return replace(planned, error=str(unreadable))
-    return replace(planned, check=check_sample(contract, sample, settings))
+    checked = replace(planned, check=(check := check_sample(contract, sample, settings)))
+    if check.is_whole and not check.would_fail:
+        kept = check.row_total - check.rejected_total
+        try:
+            check_shrink(contract, planned.source.uri, settings, before=planned.rows_replaced, after=kept, force=False)
+        except Permanent as too_small:
+            return replace(checked, error=str(too_small))
+    return checked
 
 
 def _plan_ddl(connection: Connection, contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:

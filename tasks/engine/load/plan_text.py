@@ -120,8 +120,11 @@ def _tables(plan: Plan) -> Iterator[str]:
     if plan.created:
         yield ""
         yield from _wrapped(f"The load would create {', '.join(plan.created)}.", 0)
+    shown = [text for text in plan.statements if not text.startswith("COMMENT ")]
+    comments = len(plan.statements) - len(shown)
+    more = f" {comments:,} comments and" if comments else ""
     for title, lines in (
-        ("The DDL step would execute:", plan.statements),
+        (f"The DDL step would execute{more}:", shown),
         ("The DDL step would refuse, and the run would fail:", plan.drift),
     ):
         if lines:
