@@ -32,9 +32,11 @@ def put(file: Path, key: str) -> str:
         TallyError: The lake refuses the object or does not answer.
         OSError: The file cannot be read.
     """
-    with open_lake() as lake, file.open("rb") as opened:
+    address = key.removeprefix("s3://")
+    bucket, _, rest = address.partition("/") if address != key else ("", "", key)
+    with open_lake(bucket or None) as lake, file.open("rb") as opened:
         blocks = iter(partial(opened.read, BLOCK_BYTES), b"")
-        stored = lake.write(key, blocks, guess_type(key)[0] or "application/octet-stream")
+        stored = lake.write(rest, blocks, guess_type(rest)[0] or "application/octet-stream")
         return f"{lake.uri(stored.key)}, {stored.size_bytes:,} bytes"
 
 
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Put the file; return 1 if it is not in the lake."""
     parser = argparse.ArgumentParser(prog="python -m deployments.put", description="Put a file into the lake.")
     parser.add_argument("file", type=Path, help="a local file")
-    parser.add_argument("key", help="the key of the object in the bucket, such as ferries/2024-05.csv")
+    parser.add_argument("key", help="the key of the object, such as ferries/2024-05.csv, or s3://bucket/key")
     asked = parser.parse_args(arguments)
     with stack_variables(state_folder()):
         try:
