@@ -18,6 +18,9 @@ from tasks.contracts.types import (
 )
 
 _WHOLE = (SMALLINT, INTEGER, BIGINT)
+_DIGITS = {"smallint": 5, "integer": 10, "bigint": 19}
+"""Number of digits of the largest value."""
+
 
 Named = tuple[str, ColumnType]
 """A type as the contract names it, and the type."""
@@ -63,7 +66,10 @@ def _scales(texts: Sequence[str]) -> list[int]:
 
 def _numeric(declared: ColumnType, texts: Sequence[str], after: int) -> tuple[int, int] | None:
     """Return the precision and the scale that take the declared type's values and the texts."""
-    limits = [int(one) for one in re.findall(r"[0-9]+", declared.postgres)] or [18, 0]
+    limits = [int(one) for one in re.findall(r"[0-9]+", declared.postgres)] or [
+        _DIGITS.get(declared.postgres, 0),
+        0,
+    ]
     scale = max(limits[1], after)
     before: int = max([limits[0] - limits[1], *(_digits_before(text, after) for text in texts)])
     return (before + scale, scale) if before + scale <= MAX_PRECISION else None
