@@ -146,6 +146,30 @@ def profile_column(source: str, name: str, texts: pl.Series, known: Sequence[Kin
     )
 
 
+def with_file_nulls(column: ColumnProfile, texts: pl.Series, markers: Sequence[str]) -> ColumnProfile:
+    """Describe a column of text in a file with null markers.
+
+    In a column of codes of two capital letters, `NA` is a value: it may be Namibia.
+    """
+    values = texts.drop_nulls().unique()
+    found = [marker for marker in markers if marker in values]
+    if not found:
+        return column
+    others = values.filter(~values.is_in(found))
+    if found == ["NA"] and len(others) > 20 and bool(others.str.contains(r"^[A-Z]{2}$").all()):
+        note = "NA means a missing value in other columns. Here it is kept as a code of two letters, such as Namibia's."
+        return replace(column, keeps_markers=True, notes=(*column.notes, note))
+    missing = int(texts.is_in(found).sum())
+    return replace(
+        column,
+        null_count=column.null_count + missing,
+        distinct_count=len(others),
+        examples=tuple(value for value in column.examples if value not in found),
+        smallest=str(others.min() or ""),
+        largest=str(others.max() or ""),
+    )
+
+
 def _without_text(kinds: object) -> list[Kind]:
     return [kind for kind in kinds if kind.name != "text" or kind.note]  # type: ignore[attr-defined]
 

@@ -1,8 +1,8 @@
 """Sample files: one file of a supplier, in the lake or on this machine."""
 
 import io
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -88,16 +88,27 @@ class SampleFile:
             ParameterError: The file is empty.
             UnreadableObjectError: The file cannot be decompressed.
         """
-        with self.opened() as file:
-            if self.compression:
-                arrow = import_module("tasks.engine.formats.arrow_streams")
-                with arrow.errors_of_bytes(self.uri):
-                    data = bytes(arrow.decompressed(file, self.compression).read(size))
-            else:
-                data = file.read(size)
+        with decompressed_of(self) as file:
+            data = bytes(file.read(size))
         if not data.strip():
             raise ParameterError(f"{self.uri}: expected a sample with at least one row, found an empty file")
         return data
+
+
+@contextmanager
+def decompressed_of(file: SampleFile) -> Iterator[Any]:
+    """Open a file and decompress it.
+
+    Raises:
+        UnreadableObjectError: The file cannot be decompressed.
+    """
+    with file.opened() as opened:
+        if not file.compression:
+            yield opened
+            return
+        arrow = import_module("tasks.engine.formats.arrow_streams")
+        with arrow.errors_of_bytes(file.uri):
+            yield io.BufferedReader(arrow.decompressed(opened, file.compression))
 
 
 def kind_of(file: SampleFile, begin: bytes) -> str:

@@ -68,6 +68,11 @@ class SampleProfile:
     notes: tuple[str, ...] = ()
     texts: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False, compare=False)
 
+    def __str__(self) -> str:
+        from tasks.engine.samples.texts import profile_text  # noqa: PLC0415 - the text describes this class
+
+        return profile_text(self)
+
     def is_key(self, names: Sequence[str]) -> bool:
         """Whether the values of some columns differ in all rows that were read."""
         places = [place for place, column in enumerate(self.columns) if column.name in names]

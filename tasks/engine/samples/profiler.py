@@ -1,26 +1,28 @@
 """Profile a sample: read it with the reader of loads, propose types, and prove them with the encoder of loads."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import polars as pl
 
 from tasks.contracts import Column, Contract
-from tasks.contracts.formats import Csv
+from tasks.contracts.formats import Format, Json, Ndjson, Parquet
 from tasks.engine.errors import ContractError, ParameterError
 from tasks.engine.formats.frames import frame_of
 from tasks.engine.formats.reader import read_batches
 from tasks.engine.formats.rows import RowEncoder
 from tasks.engine.rejected_rows import RejectedRow
-from tasks.engine.samples.columns import ColumnProfile, profile_column
+from tasks.engine.samples.columns import ColumnProfile, profile_column, with_file_nulls
 from tasks.engine.samples.contracts import TYPES, format_of_dialect, proposed_contract, text_contract
-from tasks.engine.samples.dialects import dialect_of, encoding_of
+from tasks.engine.samples.dialects import Dialect, dialect_of, encoding_of
 from tasks.engine.samples.files import SampleFile, complete_lines, kind_of
 from tasks.engine.samples.key_candidates import key_candidates
 from tasks.engine.samples.names import column_names
 from tasks.engine.samples.partitions import pattern_of
-from tasks.engine.samples.profile import Rejection, SampleProfile
+from tasks.engine.samples.profile import Rejection, SampleProfile, file_nulls
+from tasks.engine.samples.structures import Structure, json_structure, parquet_structure
+from tasks.engine.samples.values import Kind
 
 WHOLE_BYTES = 200 << 20
 """Maximum size of a file that is read completely."""
@@ -41,16 +43,17 @@ def profile_sample(file: SampleFile) -> SampleProfile:
     """
     begin = file.begin()
     kind = kind_of(file, begin)
-    encoding, note = encoding_of(begin)
-    dialect = dialect_of(complete_lines(begin, file).decode("utf-8-sig"), encoding) if kind == ".csv" else None
-    sources = list(dialect.header) if dialect else []
-    form = format_of_dialect(dialect, sources) if dialect else Csv()
-    contract = text_contract(sources, form)
-    frame, is_whole = _read(file, contract)
+    encoding, note = encoding_of(begin) if kind == ".csv" else ("utf-8", "")
+    dialect = _dialect(file, begin, encoding) if kind == ".csv" else None
+    structure = _structure(file, kind, dialect)
+    sources = list(structure.kinds)
+    forms: dict[str, Format] = {".json": Json(), ".ndjson": Ndjson(), ".parquet": Parquet()}
+    form = format_of_dialect(dialect, field_names(dialect)) if dialect else forms[kind]
+    frame, is_whole = _read(file, text_contract(sources, form, structure.records_key))
     if not len(frame):
         raise ParameterError(f"{file.uri}: expected a sample with at least one row, found only a header")
     pattern = pattern_of(file.key)
-    columns = _columns(frame, sources, pattern.unit)
+    columns = _with_file_nulls(_columns(frame, structure.kinds, pattern.unit), frame)
     profile = SampleProfile(
         file.uri,
         file.size_bytes,
@@ -59,25 +62,56 @@ def profile_sample(file: SampleFile) -> SampleProfile:
         form,
         file.compression or "",
         dialect,
-        "",
+        structure.records_key,
         len(frame),
         is_whole,
         columns,
-        (),
+        tuple(name for name in (dialect.header if dialect else ()) if not name),
         (),
         pattern,
-        notes=tuple(filter(None, (note,))),
+        notes=tuple(filter(None, (note, *structure.notes))),
     )
     profile = _proven(file, profile)
     keys = tuple(key_candidates(profile.columns, frame))
     return replace(profile, keys=keys, texts=frame)
 
 
-def _columns(frame: pl.DataFrame, sources: Sequence[str], unit: str | None) -> tuple[ColumnProfile, ...]:
-    names = column_names(sources, [unit] if unit else [])
+def _dialect(file: SampleFile, begin: bytes, encoding: str) -> Dialect:
+    text = complete_lines(begin, file).decode(encoding.replace("utf-8", "utf-8-sig"), errors="ignore")
+    return dialect_of(text, encoding)
+
+
+def field_names(dialect: Dialect) -> tuple[str, ...]:
+    """The names of the fields of a CSV file: the header, or made-up names where it is missing or ambiguous."""
+    header = dialect.header
+    if not header:
+        return tuple(f"column_{place}" for place in range(1, dialect.width + 1))
+    if len(set(header)) == len(header) and all(header[:-1]):
+        return header
+    return tuple(column_names(name or f"unnamed_{place}" for place, name in enumerate(header, 1)))
+
+
+def _structure(file: SampleFile, kind: str, dialect: Dialect | None) -> Structure:
+    if dialect:
+        # A last column without a name comes from a delimiter at the end of each line.
+        return Structure(dict.fromkeys(filter(None, field_names(dialect)), ()))
+    return parquet_structure(file) if kind == ".parquet" else json_structure(file, kind)
+
+
+def _columns(frame: pl.DataFrame, kinds: Mapping[str, tuple[Kind, ...]], unit: str | None) -> tuple[ColumnProfile, ...]:
+    names = column_names(kinds, [unit] if unit else [])
     return tuple(
-        profile_column(source, name, frame.to_series(place))
-        for place, (source, name) in enumerate(zip(sources, names, strict=True))
+        profile_column(source, name, frame.to_series(place), known)
+        for place, ((source, known), name) in enumerate(zip(kinds.items(), names, strict=True))
+    )
+
+
+def _with_file_nulls(columns: Sequence[ColumnProfile], frame: pl.DataFrame) -> tuple[ColumnProfile, ...]:
+    """Let the null markers of the file count in its columns of text too."""
+    markers = file_nulls(columns)
+    return tuple(
+        with_file_nulls(column, frame.to_series(place), markers) if column.kind.name == "text" and markers else column
+        for place, column in enumerate(columns)
     )
 
 

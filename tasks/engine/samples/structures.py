@@ -1,0 +1,164 @@
+"""Structures: the columns of a JSON document or of a parquet file, and the types that the format itself declares."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.contracts.paths import WHOLE_DOCUMENT, Step, spelt
+from tasks.engine.errors import ParameterError, UnreadableObjectError
+from tasks.engine.formats.csv_records import BOM
+from tasks.engine.samples.files import SampleFile, decompressed_of
+from tasks.engine.samples.values import Kind
+
+MOST_RECORDS = 200_000
+MOST_KEYS = 60
+"""Number of keys from which an object is a map of values, not a record."""
+
+DEEPEST = 4
+LONGEST_TUPLE = 3
+"""Number of elements up to which an array of numbers is a tuple, such as the coordinates of a point."""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The columns of a file.
+
+    Attributes:
+        kinds: Types that the format declares, by the source of a column; empty where the values decide.
+        records_key: See `Contract.records_key`.
+        notes: What the file leaves open.
+    """
+
+    kinds: Mapping[str, tuple[Kind, ...]]
+    records_key: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def json_structure(file: SampleFile, kind: str) -> Structure:
+    """Find the records of a JSON file and the paths of their values.
+
+    Raises:
+        ParameterError: The file has no record.
+        UnreadableObjectError: The file is not JSON.
+    """
+    key, records = records_of(file, kind)
+    found = [record for record in records if isinstance(record, dict)]
+    if not found:
+        raise ParameterError(f"{file.uri}: expected records that are JSON objects, found {len(records):,} other values")
+    return Structure(dict.fromkeys(_paths(found), ()), key)
+
+
+def records_of(file: SampleFile, kind: str) -> tuple[str, list[Any]]:
+    """Return the path of the array with the records of a JSON file, and the first records.
+
+    Raises:
+        UnreadableObjectError: The file is not JSON.
+    """
+    try:
+        with decompressed_of(file) as opened:
+            if kind == ".ndjson":
+                lines = (line.removeprefix(BOM) for line in opened if line.strip())
+                return "", [msgspec.json.decode(line) for line in islice(lines, MOST_RECORDS)]
+            return _records_of(msgspec.json.decode(opened.read().removeprefix(BOM)))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableObjectError(f"{file.uri}: expected JSON, found other text: {error}") from error
+
+
+def _records_of(document: Any) -> tuple[str, list[Any]]:
+    """The array with the most objects in a document, and its path. A document without such an array is one record."""
+    if isinstance(document, list):
+        return "", document
+    arrays = list(_arrays(document, ()))
+    if not arrays:
+        return WHOLE_DOCUMENT, [document]
+    return max(arrays, key=lambda found: len(found[1]))
+
+
+def _arrays(value: Any, path: tuple[Step, ...], depth: int = 0) -> Iterator[tuple[str, list[Any]]]:
+    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        yield spelt(path), value
+    elif isinstance(value, dict) and depth < 3:
+        for key, inner in value.items():
+            yield from _arrays(inner, (*path, key), depth + 1)
+
+
+def _paths(records: Iterable[Mapping[str, Any]], path: tuple[Step, ...] = ()) -> Iterator[str]:
+    """The paths of the values in some objects. Objects with the same keys are taken apart, others stay JSON."""
+    values: dict[str, list[Any]] = {}
+    for record in records:
+        for key, value in record.items():
+            values.setdefault(key, []).append(value)
+    for key, found in values.items():
+        present = [value for value in found if value is not None]
+        inner = (*path, key)
+        if present and len(path) < DEEPEST and all(isinstance(value, dict) for value in present):
+            keys = {each for value in present for each in value}
+            if 0 < len(keys) <= MOST_KEYS:
+                yield from _paths(present, inner)
+                continue
+        if _is_tuple(present):
+            yield from (spelt((*inner, place)) for place in range(len(present[0])))
+            continue
+        yield spelt(inner)
+
+
+def _is_tuple(values: list[Any]) -> bool:
+    """Whether all values are short arrays of as many numbers."""
+    lengths = {len(value) if isinstance(value, list) else 0 for value in values}
+    if len(lengths) != 1 or not 2 <= min(lengths) <= LONGEST_TUPLE:
+        return False
+    return all(isinstance(one, int | float) and not isinstance(one, bool) for value in values for one in value)
+
+
+def parquet_structure(file: SampleFile) -> Structure:
+    """Read the columns of a parquet file and their types.
+
+    Raises:
+        ParameterError: No column has a type that Tally reads.
+    """
+    with file.opened() as opened:
+        schema = pq.ParquetFile(opened).schema_arrow
+    kinds, notes = {}, []
+    for column in schema:
+        kind = _arrow_kinds(column.type)
+        if kind is None:
+            notes.append(
+                f"The contract leaves out column {column.name}, because its type {column.type} has no column type."
+            )
+        else:
+            kinds[column.name] = kind
+    if not kinds:
+        raise ParameterError(f"{file.uri}: expected at least one column that Tally reads, found {schema.names}")
+    return Structure(kinds, "", tuple(notes))
+
+
+def _arrow_kinds(kind: Any) -> tuple[Kind, ...] | None:
+    """Types for a type of Arrow, from the narrowest; empty where the values decide; None for nested types."""
+    is_type = pa.types
+    if is_type.is_dictionary(kind):
+        return _arrow_kinds(kind.value_type)
+    if is_type.is_string(kind) or is_type.is_large_string(kind) or is_type.is_null(kind):
+        return ()
+    for fits, names in (
+        (is_type.is_boolean, ("boolean",)),
+        (is_type.is_integer, _integers(kind)),
+        (is_type.is_floating, ("double precision",)),
+        (is_type.is_decimal, ("numeric",)),
+        (is_type.is_date, ("date",)),
+        (is_type.is_time, ("time",)),
+        (is_type.is_timestamp, ("timestamptz" if getattr(kind, "tz", None) else "timestamp",)),
+        (is_type.is_binary, ("bytea",)),
+    ):
+        if fits(kind):
+            return tuple(map(Kind, names))
+    return None
+
+
+def _integers(kind: Any) -> tuple[str, ...]:
+    is_wide = str(kind) in ("int64", "uint32", "uint64")
+    return ("bigint", "numeric") if is_wide else ("integer", "bigint")

@@ -1,0 +1,173 @@
+"""The contract that a profile proposes loads every row of the sample, in any format."""
+
+import csv
+import datetime
+import gzip
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.engine.errors import ParameterError
+from tasks.engine.formats.reader import read_batches
+from tasks.engine.formats.rows import RowEncoder
+from tasks.engine.samples.contracts import proposed_contract
+from tasks.engine.samples.profile import SampleProfile
+from tasks.sample_profile import profile
+
+N = 60
+
+
+def _csv(rows: list[list[Any]], delimiter: str = ",") -> str:
+    out = io.StringIO(newline="")
+    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return out.getvalue()
+
+
+def _indicators() -> bytes:
+    preamble = '\ufeff"Data Source","Indicators",\n\n"Last Updated Date","2023-07-25",\n\n'
+    rows = [["Country Name", "Code", "1960", "1961", ""]]
+    rows += [[f"Country {i}, Rep.", f"C{i}", f"{i * 1000}", "" if i % 5 else f"{i}.5", ""] for i in range(N)]
+    return (preamble + _csv(rows)).encode()
+
+
+def _bookings() -> bytes:
+    rows = [["Buchungstag", "Empfänger", "Betrag", "Saldo"]]
+    rows += [
+        [f"{i % 28 + 1:02d}.{i % 12 + 1:02d}.2022", f"Müller; {i}", f"-{i},{i:02d}", f"1.{i:03d},50"] for i in range(N)
+    ]
+    return _csv(rows, ";").encode()
+
+
+def _quakes() -> bytes:
+    features = [
+        {
+            "type": "Feature",
+            "id": f"us{i}",
+            "properties": {"mag": i / 10 if i % 7 else None, "time": 1672900000000 + i, "tz": None},
+            "geometry": {"type": "Point", "coordinates": [-120.5 + i, 35.2, 5.1]},
+        }
+        for i in range(N)
+    ]
+    return json.dumps({"type": "FeatureCollection", "metadata": {"count": N}, "features": features}).encode()
+
+
+def _archive() -> bytes:
+    lines = [
+        json.dumps(
+            {
+                "id": f"{i}",
+                "actor": {"login": f"u{i}"},
+                "payload": {"commits": [{"sha": "a"}]} if i % 2 else {},
+                "ok": True,
+            }
+        )
+        for i in range(N)
+    ]
+    return gzip.compress("\n".join(lines).encode())
+
+
+def _trips() -> bytes:
+    table = pa.table(
+        {
+            "VendorID": pa.array(range(N), pa.int64()),
+            "pickup": pa.array([datetime.datetime(2023, 1, 1, 0, i % 60) for i in range(N)], pa.timestamp("us")),  # noqa: DTZ001
+            "passenger_count": pa.array([float(i % 5) if i % 9 else None for i in range(N)]),
+            "fare": pa.array([i * 1.5 for i in range(N)], pa.float32()),
+        }
+    )
+    out = io.BytesIO()
+    pq.write_table(table, out)
+    return out.getvalue()
+
+
+SAMPLES: dict[str, bytes] = {
+    "indicators.csv": _indicators(),
+    "sales_latin.csv": _csv([["id", "city", "zip"], *([i, "Orléans", f"{i:05d}"] for i in range(N))]).encode("latin-1"),
+    "bookings.csv": _bookings(),
+    "titles.tsv": _csv([["tconst", "title", "year"], *([f"t{i}", f'A "{i}"', "\\N"] for i in range(N))], "\t").encode(),
+    "wide.csv": _csv([["id", "name"], *([i, "é"] for i in range(N))]).encode("utf-16"),
+    "nameless.dat": "".join(f"{i}|AMZN|{i}.5\n" for i in range(N)).encode(),
+    "twice.csv": _csv([["id", "a", "a", "order", "load_id"], *([i, i, "x", i, i] for i in range(N))]).encode(),
+    "index.csv": _csv([["", "name", "flag"], *([i, f"n{i}", bool(i % 2)] for i in range(N))]).encode(),
+    "flights_2013-01.csv": _csv([["id", "delay"], *([i, "NA" if i % 3 else i] for i in range(N))]).encode(),
+    "quakes_2023-01-05.geojson": _quakes(),
+    "archive.json.gz": _archive(),
+    "trips_2023-01.parquet": _trips(),
+}
+
+
+@pytest.fixture(params=SAMPLES)
+def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / request.param
+    path.write_bytes(SAMPLES[request.param])
+    return path
+
+
+def loaded(path: Path, found: SampleProfile) -> tuple[int, int]:
+    """Numbers of rows that the proposed contract accepts and rejects, with the reader and the encoder of loads."""
+    contract = proposed_contract(found)
+    encoder, counts = RowEncoder(contract), [0, 0]
+    with path.open("rb") as file:
+        for batch in read_batches(file, path.name, contract):
+            rows = encoder.encode(batch)
+            counts[0] += rows.count
+            counts[1] += len(rows.rejected)
+    return counts[0], counts[1]
+
+
+def test_every_row_of_the_sample_fits_the_proposed_contract(sample: Path) -> None:
+    found = profile(sample)
+    assert (found.row_count, found.is_whole, found.rejections) == (N, True, ())
+    assert loaded(sample, found) == (N, 0)
+    assert len({column.name for column in found.columns}) == len(found.columns)
+    text = str(found)
+    assert f"all {N} rows" in text
+    assert all(column.name[:20] in text for column in found.columns)
+
+
+def test_json_paths_and_arrays_of_coordinates_are_columns(tmp_path: Path) -> None:
+    path = tmp_path / "quakes.geojson"
+    path.write_bytes(_quakes())
+    found = profile(path)
+    assert found.records_key == "features"
+    sources = [column.source for column in found.columns]
+    assert sources[2:5] == ["properties.mag", "properties.time", "properties.tz"]
+    assert sources[-3:] == [f"geometry.coordinates[{place}]" for place in range(3)]
+    assert ("id",) in found.keys
+
+
+def test_null_marker_counts_in_numbers_and_texts_but_not_in_codes_of_two_letters(tmp_path: Path) -> None:
+    codes = [f"{a}{b}" for a in "ABCDE" for b in "VWXYZ"] + ["NA"]
+    rows = [["country", "city", "delay"], *([code, "NA" if code == "NA" else f"c{code}", "NA"] for code in codes)]
+    rows[1][2] = "5"
+    path = tmp_path / "codes.csv"
+    path.write_text(_csv(rows))
+    found = profile(path)
+    assert [(column.null_count, column.keeps_markers) for column in found.columns][:2] == [(0, True), (1, False)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"", "found an empty file"),
+        ("a.csv", b" \n\n", "found an empty file"),
+        ("a.csv", b"id,name\n", "found only a header"),
+        ("a.json", b"[]", "found 0 other values"),
+        ("a.json", b"[1, 2]", "found 2 other values"),
+        ("a.xlsx", b"PK\x03\x04abc", "found a zip archive or an Excel workbook"),
+        ("a.xml", b"<rows><row/></rows>", "found XML or HTML"),
+        ("a.parquet", b"id,name\n1,a\n", "found a file with the suffix .parquet and another content"),
+    ],
+)
+def test_file_without_rows_or_of_an_unknown_format_is_refused(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ParameterError, match=message):
+        profile(path)
