@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 from psycopg import sql
-from sample_dataset import THINGS, load, put, ready_connection
+from sample_dataset import DAY_KEY, THINGS, load, put, ready_connection
 
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.types import BIGINT, DATE, INTEGER, NUMERIC, TEXT, TIMESTAMP_MS, TIMESTAMPTZ, UUID, ColumnType
@@ -27,7 +27,8 @@ def contract_of(*columns: Column, span: Span = "plain") -> Contract:
         "year": Partition(column="day", unit="day", span="year"),
     }
     keys = ("things.csv",) if span == "plain" else ()
-    return replace(THINGS, columns=columns, partition=partitions.get(span), keys=keys)
+    key = DAY_KEY if span == "year" else THINGS.key
+    return replace(THINGS, columns=columns, partition=partitions.get(span), key=key, keys=keys)
 
 
 def partition_of(span: Span) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sample_dataset import THINGS, connection, load, put
+from sample_dataset import DAY_KEY, THINGS, connection, load, put
 
 from tasks.contracts import LINE_NUMBER, LOAD_COLUMNS, Column, Contract, Partition
 from tasks.contracts.digests import contract_digest
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("database", "bucket")
 COLUMNS = (Column("name", TEXT, "Name.", nullable=False), Column("size", INTEGER, "Size."))
 PLAIN = replace(THINGS, columns=COLUMNS, partition=None, keys=("things.csv",))
 MONTHS = replace(THINGS, columns=COLUMNS)
-DAYS = replace(THINGS, columns=COLUMNS, partition=Partition(column="day", unit="day", span="year"))
+DAYS = replace(THINGS, columns=COLUMNS, partition=Partition(column="day", unit="day", span="year"), key=DAY_KEY)
 CASES: dict[str, tuple[Contract, str]] = {
     "plain": (PLAIN, ""),
     "month": (MONTHS, "2021-04"),

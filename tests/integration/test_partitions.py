@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from sample_dataset import HEADER, STRICT, THINGS, connection, load, names, put, ready_connection, state
+from sample_dataset import DAY_KEY, HEADER, STRICT, THINGS, connection, load, names, put, ready_connection, state
 
 from tasks.contracts import Contract, Partition
 from tasks.engine.errors import ErrorBudgetError, WarehouseBusyError, is_transient
@@ -157,9 +157,8 @@ def test_partition_is_created_once_and_accepts_only_its_month(postgres: Connecti
 
 def yearly(*indexes: tuple[str, ...]) -> Contract:
     """Daily things, with one table for a year."""
-    return replace(
-        THINGS, table="days_staging.days", partition=Partition("day", unit="day", span="year"), indexes=indexes
-    )
+    days = Partition("day", unit="day", span="year")
+    return replace(THINGS, table="days_staging.days", partition=days, key=DAY_KEY, indexes=indexes)
 
 
 def test_days_of_a_year_share_a_table(postgres: Connection) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import psycopg
 import pytest
-from sample_dataset import THINGS, connection, load, put
+from sample_dataset import DAY_KEY, THINGS, connection, load, put
 
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.types import BIGINT, DATE, INTEGER, NUMERIC, TEXT, TIMESTAMPTZ, ColumnType
@@ -33,7 +33,8 @@ def contract_of(*columns: Column, span: Span = "plain", **changes: Any) -> Contr
         "year": Partition(column="day", unit="day", span="year"),
     }
     keys = ("things.csv",) if span == "plain" else ()
-    return replace(THINGS, columns=columns, partition=partitions.get(span), keys=keys, **changes)
+    key = DAY_KEY if span == "year" else THINGS.key
+    return replace(THINGS, columns=columns, partition=partitions.get(span), key=key, keys=keys, **changes)
 
 
 @pytest.fixture

@@ -36,6 +36,9 @@ THINGS = Contract(
     key=Setting("THINGS_KEY", "{year:04d}/{month:02d}/things.csv", "Template of the keys", month_key),
     partition=Partition(column="month", unit="month"),
 )
+DAY_KEY = "{year:04d}/{month:02d}/{day:02d}/things.csv"
+"""The template of the keys if a partition is a day."""
+
 HEADER = b"name,day\n"
 STRICT = RunSettings(max_rejected_rows=0, max_rejected_share=0)
 TOLERANT = RunSettings(max_rejected_rows=1_000_000)
