@@ -216,3 +216,44 @@ def test_error_budget_names_the_encoding_as_the_next_step(
     source = put(data.encode("cp1252"), key)
     with pytest.raises(ErrorBudgetError, match=rf"encoding of the object .*format={better}\(encoding='cp1252'\)"):
         load(postgres, source, settings=STRICT)
+
+
+@pytest.mark.parametrize(
+    ("options", "form"),
+    [
+        ("FORMAT text", Csv(delimiter="\t", quote="", escape="\\", names=("name", "day"))),
+        ("FORMAT text, DELIMITER '|'", Csv(delimiter="|", quote="", escape="\\", names=("name", "day"))),
+        ("FORMAT csv, HEADER, DELIMITER ';'", Csv(delimiter=";")),
+        ("FORMAT csv, HEADER, ESCAPE '\\'", Csv(escape="\\")),
+        ("FORMAT csv, HEADER, QUOTE '''', ESCAPE '\\', FORCE_QUOTE *", Csv(quote="'", escape="\\")),
+    ],
+)
+def test_texts_that_postgres_copies_out_are_loaded_unchanged(postgres: Connection, options: str, form: Csv) -> None:
+    texts = [
+        "a\\b",
+        "\\\\x",
+        '"',
+        "'",
+        "\t|;,",
+        "a\nb",
+        "\\N",
+        "\\n",
+        'q"\\"',
+        "\b\f\v\r",
+        "end\\",
+        "\\'",
+        "é😀",
+        "N",
+        " ",
+    ]
+    postgres.execute("CREATE TEMP TABLE texts (name text, day date)")
+    with postgres.cursor().copy("COPY texts FROM STDIN") as copy:
+        for text in [*texts, None]:
+            copy.write_row((text, "2021-04-01"))
+    with postgres.cursor().copy(f"COPY texts TO STDOUT ({options})") as copy:  # type: ignore[arg-type]
+        data = b"".join(copy)
+    contract = replace(THINGS, columns=(replace(THINGS.columns[0], nullable=True), THINGS.columns[1]), format=form)
+    postgres.execute("ALTER TABLE things_staging.things ALTER name DROP NOT NULL")
+    receipt = load(postgres, put(data), contract=contract)
+    assert (receipt.rows_loaded, receipt.rows_rejected) == (len(texts) + 1, 0)
+    assert [text for text, _, _ in things(postgres)] == [*texts, None]

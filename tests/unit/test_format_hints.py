@@ -47,6 +47,12 @@ CASES = {
         "format=Csv(delimiter='|', skip_lines=1)",
     ),
     "cp1252": ("größe,n\n1,2\n".encode("cp1252"), ".csv", "bytes that are not UTF-8", "Csv(encoding='cp1252')"),
+    "no header": (
+        b"a,2021-04-01\nb,2021-04-02\n",
+        ".csv",
+        "a first line without the name of any column",
+        "format=Csv(names=('name', 'day'))",
+    ),
     "returns": (CSV.replace(b"\n", b"\r"), ".csv", "carriage returns as line ends", "line feed"),
     "html": (b"<!DOCTYPE html><p>502", ".csv", "an HTML page", "error page"),
     "html as json": (b"<!DOCTYPE html><p>502", ".json", "an HTML page", "error page"),
@@ -85,7 +91,7 @@ def test_object_under_a_wrong_name_is_recognised(case: str) -> None:
     assert all(line.isprintable() for line in message.split("\n"))
 
 
-@pytest.mark.parametrize("data", [b"name,when\na,b\n", b"name\n", b"a,b;c\n"])
+@pytest.mark.parametrize("data", [b"name,when\na,b\n", b"name\n", b"a,b,c\n"])
 def test_object_that_is_what_its_name_says_keeps_its_own_error(data: bytes) -> None:
     file = io.BufferedReader(io.BytesIO(data))  # type: ignore[arg-type]
     with pytest.raises(ContractError, match=r"^s3://b/x.csv: missing "):

@@ -188,7 +188,7 @@ def _not_csv(begin: bytes, contract: Contract, form: Csv) -> Cause | None:
         return f"a first line {quoted(line)}", f"{_DECLARE.format(spelled(better))}, or remove this line"
     if b"\r" in text and b"\n" not in text:
         return "carriage returns as line ends", "End the lines with a line feed"
-    return _other_dialect(begin, contract, form) or _not_utf8(begin, form)
+    return _other_dialect(begin, contract, form) or _no_header(line, contract, form) or _not_utf8(begin, form)
 
 
 def _other_dialect(begin: bytes, contract: Contract, form: Csv) -> Cause | None:
@@ -207,6 +207,17 @@ def _other_dialect(begin: bytes, contract: Contract, form: Csv) -> Cause | None:
         return None
     better = replace(form, delimiter=most)
     return _found(better, form), _DECLARE.format(spelled(better))
+
+
+def _no_header(line: bytes, contract: Contract, form: Csv) -> Cause | None:
+    """Recognise a first line that may be a record: it has a field for each column, and the name of none."""
+    found = names_in(line.removesuffix(b"\r"), form)
+    known = {name for source, aliases in contract.sources.items() for name in (source, *aliases)}
+    if form.names or len(found) < 2 or len(found) != len(contract.sources) or known & {*found}:
+        return None
+    better = spelled(replace(form, names=tuple(contract.sources)))
+    what = "If the object has no header line, declare the names of its fields in their order"
+    return "a first line without the name of any column", f"{what}, such as format={better}"
 
 
 def _has_names(line: bytes, contract: Contract, dialect: Csv) -> bool:
