@@ -188,7 +188,7 @@ def _not_csv(begin: bytes, contract: Contract, form: Csv) -> Cause | None:
         return f"a first line {quoted(line)}", f"{_DECLARE.format(spelled(better))}, or remove this line"
     if b"\r" in text and b"\n" not in text:
         return "carriage returns as line ends", "End the lines with a line feed"
-    return _other_dialect(begin, contract, form) or _no_header(line, contract, form) or _not_utf8(begin, form)
+    return _other_dialect(begin, contract, form) or _not_utf8(begin, form) or _no_header(line, contract, form)
 
 
 def _other_dialect(begin: bytes, contract: Contract, form: Csv) -> Cause | None:
