@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from sample_dataset import STRICT, THINGS, load, put, ready_connection
+from sample_dataset import DAY_KEY, STRICT, THINGS, load, put, ready_connection
 
 from tasks.contracts import Column, Contract, Partition
 from tasks.contracts.jsonb import JSONB
@@ -33,7 +33,7 @@ ORDERS = Contract(
         Column("note", TEXT, "Note."),
     ),
     prefix=THINGS.prefix,
-    key=THINGS.key,
+    key=DAY_KEY,
     partition=Partition(column="day", unit="day"),
     records_key="orders",
 )
