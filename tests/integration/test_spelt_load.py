@@ -33,7 +33,8 @@ from tasks.contracts.types import (
 from tasks.engine.warehouse.tables import Connection
 
 TYPES = {
-    "small": SMALLINT, "whole": INTEGER, "narrow": REAL, "wide": DOUBLE, "amount": NUMERIC(), "day": DATE, "clock": TIME,
+    "small": SMALLINT, "whole": INTEGER, "narrow": REAL, "wide": DOUBLE, "amount": NUMERIC(), "day": DATE,
+    "clock": TIME,
     "local": TIMESTAMP, "moment": TIMESTAMPTZ, "duration": INTERVAL, "code": VARCHAR(3), "raw": BYTEA,
     "paid": BOOLEAN,
     "numbers": INTEGER_ARRAY, "ids": BIGINT_ARRAY, "tags": TEXT_ARRAY, "state": one_of("open", "closed"),
