@@ -15,6 +15,7 @@ from tasks.run_summary import Ended, counted, ended_with
 
 OPERATIONS: dict[DispositionKind, str] = {
     "append": "added",
+    "history": "inserted, changed or removed",
     "merge": "inserted, changed or removed",
     "replace": "replaced",
     "upsert": "inserted or changed",

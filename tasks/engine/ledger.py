@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
@@ -199,6 +200,7 @@ def write_build(
     flow_run_id: str | None,
     inputs: Mapping[str, str] | None = None,
     load_ids: Sequence[int] | None = None,
+    snapshot_at: datetime | None = None,
 ) -> None:
     """Record a build, in the transaction that writes its rows.
 
@@ -211,13 +213,25 @@ def write_build(
         flow_run_id: The flow run of the build.
         inputs: A digest of each input, by name.
         load_ids: Loads whose rows the build read, directly or through other tables.
+        snapshot_at: Time of the snapshot that the build of a history wrote.
     """
     connection.execute(
         "INSERT INTO ledger.builds (table_name, partition, fingerprint, row_count, flow_run_id, inputs,"
-        " load_ids) VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (table_name, partition) DO UPDATE SET"
-        " fingerprint = excluded.fingerprint, row_count = excluded.row_count, flow_run_id = excluded.flow_run_id,"
-        " inputs = excluded.inputs, load_ids = excluded.load_ids, built_at = DEFAULT",
-        [table, partition, fingerprint, row_count, flow_run_id, Jsonb(dict(inputs)) if inputs else None, load_ids],
+        " load_ids, snapshot_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (table_name, partition)"
+        " DO UPDATE SET fingerprint = excluded.fingerprint, row_count = excluded.row_count,"
+        " flow_run_id = excluded.flow_run_id,"
+        " inputs = excluded.inputs, load_ids = excluded.load_ids, snapshot_at = excluded.snapshot_at,"
+        " built_at = DEFAULT",
+        [
+            table,
+            partition,
+            fingerprint,
+            row_count,
+            flow_run_id,
+            Jsonb(dict(inputs)) if inputs else None,
+            load_ids,
+            snapshot_at,
+        ],
     )
 
 

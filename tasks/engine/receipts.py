@@ -78,8 +78,8 @@ class BuildReceipt:
         partition: The partition of the build.
         status: `built`, `unchanged` (already built from these inputs) or `kept` (another owner wrote the rows of this
             shared table, and they remain).
-        row_count: Number of rows of the partition in the table. For a merged or appended table: number of rows that the
-            build inserted, changed and removed.
+        row_count: Number of rows of the partition in the table. For a merged table, a history or an appended table:
+            number of rows that the build inserted, changed and removed.
         loads: Ids of the loads from which the rows derive.
         fingerprint: Identifies the inputs of the rows. Empty for rows of another owner.
         is_whole: Whether each build writes the whole table, regardless of its partition.

@@ -43,6 +43,15 @@ MERGE_DEATHS = {
     "new rows merged": Death("psycopg:Connection.execute", containing="ON CONFLICT"),
     "about to commit": Death(COMMIT, "before"),
 }
+HISTORY_DEATHS = {
+    "changed keys there": Death("psycopg:Connection.execute", containing="CREATE TEMP TABLE"),
+    "old rows ended": Death("psycopg:Connection.execute", containing="UPDATE"),
+    "new rows inserted": Death("psycopg:Connection.execute", containing=", valid_from, valid_to)"),
+    "history written": Death("tasks.engine.build.builder:write_query"),
+    "about to commit": Death(COMMIT, "before"),
+}
+VERSIONS = "SELECT name, valid_to IS NULL FROM things_marts.names ORDER BY name"
+CURRENT = f"SELECT string_agg(name, ',') FROM ({VERSIONS.replace('ORDER', 'WHERE valid_to IS NULL ORDER')}) AS n"
 AFFECTED_KEYS = "SELECT name FROM things_staging.things UNION SELECT name FROM things_marts.names"
 
 
@@ -70,6 +79,19 @@ def merging_root(root: Path) -> Path:
     (folder / "affected_keys.sql").write_text(AFFECTED_KEYS)
     ddl = (folder / "table.sql").read_text()
     (folder / "table.sql").write_text(ddl.replace("name text", "name text PRIMARY KEY"))
+    return root
+
+
+@pytest.fixture
+def history_root(root: Path) -> Path:
+    """The same SQL with a history for the first table."""
+    folder = root / "things_marts" / "names"
+    query = (folder / "query.sql").read_text()
+    query = query.replace("replace table", "history by (name)")
+    (folder / "query.sql").write_text(f"-- key: name, valid_from\n{query}")
+    ddl = (folder / "table.sql").read_text()
+    columns = "name text, valid_from timestamptz, valid_to timestamptz, UNIQUE (name, valid_from)"
+    (folder / "table.sql").write_text(ddl.replace("name text", columns))
     return root
 
 
@@ -123,6 +145,22 @@ def test_killed_merge_leaves_all_tables_old_and_the_next_run_merges_them(
         assert build(postgres, merging_root) == ["built", "built"]
     assert [row[3] for row in builds(postgres)] == [1, 5]  # three new names, two removed names
     assert seen == {OLD, NEW}
+
+
+@pytest.mark.parametrize("death", HISTORY_DEATHS.values(), ids=HISTORY_DEATHS)
+def test_killed_build_of_a_history_changes_no_version_and_the_next_run_writes_them(
+    postgres: Connection, database: str, history_root: Path, death: Death
+) -> None:
+    apply_ddl(postgres, [THINGS], ["things_marts"], history_root)
+    load(postgres, put(HEADER + b"a,\nb,\n"))
+    build(postgres, history_root)
+    load(postgres, put(HEADER + b"b,\nc,\n"))
+    with watching_query(database, CURRENT) as seen:
+        run_until_death(Job("build", {"root": str(history_root)}, death))
+        assert left_behind(postgres) == {}
+        assert build(postgres, history_root) == ["built", "built"]
+    assert postgres.execute(VERSIONS).fetchall() == [("a", False), ("b", True), ("c", True)]
+    assert seen == {("a,b",), ("b,c",)}
 
 
 def test_build_killed_after_its_commit_is_no_work_for_the_next_run(

@@ -21,6 +21,7 @@ RULES = Path(__file__).with_name("operators.rules")
 NATIVE = Path("tasks/engine/formats/native")
 FILES = {
     "*.c": "unit/test_types unit/test_numeric_types unit/test_native_edges unit/test_rows unit/test_csv_records",
+    "histories.py": "integration/test_histories",
     "dispositions.py": "integration/test_builder_merges integration/test_shared_tables integration/test_assigned_types",
 }
 """The tests that decide, by the name of the mutated file. Tests that are marked `slow` do not run."""

@@ -4,6 +4,8 @@ The address of a case, `<schema>/<table>/<case>.yaml`, starts with the address o
 
     description     one sentence: what the case shows
     parameters      values of the parameters of the table's SQL
+    snapshot        of a history: the day from which the query's rows are valid, and with `next snapshot` the day of the
+                    next snapshot that was built before; the expected rows have valid_from and valid_to
     input           rows by table. A table lists only the columns that matter; any other NOT NULL column gets a neutral
                     value. Rows of the built table itself are its rows before the build.
     expect          the rows after the build: of a table, all its rows in any order; of a view, the listed columns; of
@@ -34,6 +36,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from functools import cached_property
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -42,9 +45,10 @@ from typing import Any
 import yaml
 
 from tasks.engine.build import sql_files
+from tasks.engine.build.snapshots import Snapshot
 from tasks.engine.build.sql_files import SqlTable
 
-KEYS = {"description", "parameters", "input", "expect", "broken checks"}
+KEYS = {"description", "parameters", "snapshot", "next snapshot", "input", "expect", "broken checks"}
 _CELL = re.compile(r'\| *(?:("(?:[^"\\]|\\.)*")|([^|" ](?:[^|]*[^| ])?)?) *(?=\||\Z)')
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
@@ -116,6 +120,15 @@ class Case:
         if not isinstance(given, dict) or set(given) != wanted:
             raise CaseError(f"{self.path}: expected the parameters {sorted(wanted)}, found {given}")
         return given
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The time that the build of a history writes; None for other tables."""
+        days = [self.content.get(key) for key in ("snapshot", "next snapshot")]
+        start, end = (datetime.combine(day, time(), UTC) if isinstance(day, date) else None for day in days)
+        if (start is not None) != (self.table.is_built and self.table.disposition.kind == "history"):
+            raise CaseError(f"{self.path}: expected the key `snapshot` with a day for a history only, found {days[0]}")
+        return Snapshot(start, end) if start else None
 
     @cached_property
     def expected(self) -> Rows | None:

@@ -139,6 +139,10 @@ def _answer(case: Case, rows: Rows, connection: Connection) -> tuple[list[Row], 
         )
     else:
         relation = table.query
+    if case.snapshot:  # the build adds two columns
+        relation = sql.SQL("SELECT q.*, t.valid_from, t.valid_to FROM ({}) AS q CROSS JOIN {} AS t").format(
+            table.query, table_name(table.name)
+        )
     with errors_at(where):
         # The temporary table hides no other one: the project's SQL names each table with its schema.
         connection.execute(
@@ -157,7 +161,7 @@ def _answer(case: Case, rows: Rows, connection: Connection) -> tuple[list[Row], 
     if not table.text("table.sql"):
         return expected, read_query(connection, table, case.parameters)
     if table.text("query.sql"):
-        write_query(connection, table, case.parameters)
+        write_query(connection, table, case.parameters, case.snapshot)
     found = connection.execute(selected.format(_identifiers(columns), table_name(table.name))).fetchall()
     return sorted(expected, key=format_row), sorted(found, key=format_row)
 

@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS ledger.builds (
     built_at timestamptz NOT NULL DEFAULT now(),
     inputs jsonb,
     load_ids bigint[],
+    snapshot_at timestamptz,
     CONSTRAINT builds_table_name_partition_pk PRIMARY KEY (table_name, partition)
 );
 
@@ -26,3 +27,5 @@ COMMENT ON COLUMN ledger.builds.inputs
 IS 'Digest of each input by name: SQL files, parameters, datasets and tables; null in entries of older versions';
 COMMENT ON COLUMN ledger.builds.load_ids
 IS 'Loads whose rows the build read, directly or through other tables; null in entries of older versions';
+COMMENT ON COLUMN ledger.builds.snapshot_at
+IS 'Time of the snapshot that the build of a history wrote; null for other tables and for a snapshot that is withdrawn';

@@ -23,6 +23,7 @@ from tasks.engine.build.build_inputs import (
 )
 from tasks.engine.build.combinations import refuse_combinations
 from tasks.engine.build.dispositions import write_affected_keys, write_query
+from tasks.engine.build.snapshots import snapshot_of
 from tasks.engine.build.sql_files import ROOT, SqlTable
 from tasks.engine.errors import CheckError, errors_at
 from tasks.engine.masking import example_of
@@ -70,6 +71,7 @@ def build_tables(
         CheckError: A check marked `fail` found rows; the tables did not change.
         SqlFileError: A file lacks a part that its write disposition needs, a query breaks the disposition, or the
             dispositions of two tables do not fit together.
+        ShrinkError: A snapshot without rows would end all rows of a history, and the run has no `force`.
     """
     recipes = recipes_of(schema, datasets, contracts, root)
     refuse_combinations(recipes)
@@ -88,12 +90,13 @@ def build_tables(
             write_affected_keys(connection, recipe.table, parameters)
         for recipe, inputs in due:
             table, entry, started = recipe.table, recipe.entry(partition), time.monotonic()
-            row_count = write_query(connection, table, parameters)
+            read = _loads_read(connection, recipe, entry, state)
+            snapshot = snapshot_of(connection, recipe, entry, read, force=force)
+            row_count = write_query(connection, table, parameters, snapshot)
             results = run_checks(connection, table, parameters)
             refuse_failed(results)
-            name = fingerprint_of(inputs)
-            read = _loads_read(connection, recipe, entry, state)
-            ledger.write_build(connection, table.name, entry, name, row_count, flow_run_id, inputs, read)
+            name, at = fingerprint_of(inputs), snapshot.recorded_at if snapshot else None
+            ledger.write_build(connection, table.name, entry, name, row_count, flow_run_id, inputs, read, at)
             seconds = time.monotonic() - started
             receipts[table.name] = BuildReceipt(
                 table.name, partition, "built", row_count, seconds, tuple(results), loads, name

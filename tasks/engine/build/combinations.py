@@ -6,7 +6,7 @@ from tasks.engine.build.build_inputs import Recipe
 from tasks.engine.build.sql_files import SqlTable, built_sources
 from tasks.engine.errors import SqlFileError
 
-_KINDS = {"merge": "merged", "append": "appended to", "upsert": "appended to and changed"}
+_KINDS = {"merge": "merged", "history": "a history", "append": "appended to", "upsert": "appended to and changed"}
 
 
 def refuse_combinations(recipes: Iterable[Recipe]) -> None:
@@ -28,6 +28,8 @@ def combination_errors(recipes: Iterable[Recipe]) -> Iterator[str]:
     A later partition may change a table that is merged or appended to, and a table that is built as a whole from
     partitions. If a table with partitions reads such a table, directly or through others, only its later partition
     would be rebuilt. A merge may read another merge, because its `affected_keys.sql` selects the keys to recompute.
+    A history with snapshots of partitions must not read such a table either, because the table does not hold its rows
+    as of an earlier snapshot.
 
     A table that is built as a whole must not depend on the partition of the build, because each partition would write
     a different table.
@@ -52,8 +54,9 @@ def combination_errors(recipes: Iterable[Recipe]) -> Iterator[str]:
 def _stale_reads(recipe: Recipe) -> Iterator[str]:
     reader = recipe.table
     own = f"replace partition ({reader.replaced_column})" if reader.replaced_column else reader.disposition.kind
+    is_of_one_partition = bool(reader.replaced_column) or reader.disposition.kind == "history"
     for source in _all_sources(recipe):
-        if source.disposition.kind != "replace" and reader.replaced_column:
+        if source.disposition.kind != "replace" and not source.is_whole and is_of_one_partition:
             why = f"which is {_KINDS[source.disposition.kind]}"
         elif source.is_whole and _is_of_partitions(source, recipe):
             why = "which is built as a whole from partitions"

@@ -1,11 +1,14 @@
 """Write dispositions: write the rows of a table's query as its header says, in the caller's transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg import sql
 
 from tasks.engine.build.assignments import written_columns
+from tasks.engine.build.composition import equal, names, temporary_name
+from tasks.engine.build.histories import history_errors, write_history
+from tasks.engine.build.snapshots import Snapshot
 from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.errors import SqlFileError, errors_at
 from tasks.engine.warehouse.described_types import described_columns
@@ -39,7 +42,7 @@ def write_affected_keys(connection: Connection, table: SqlTable, parameters: Par
             connection.execute(sql.SQL("ALTER TABLE {} ALTER {} SET NOT NULL").format(affected, sql.Identifier(column)))
         connection.execute(
             sql.SQL("INSERT INTO {} ({names}) SELECT DISTINCT {names} FROM (\n{}\n) AS q").format(
-                affected, selected, names=_names(columns)
+                affected, selected, names=names(columns)
             ),
             parameters,
         )
@@ -52,26 +55,40 @@ def empty_affected_keys(connection: Connection, table: SqlTable) -> None:
         _temporary(connection, table, "affected", table.disposition.columns)
 
 
-def write_query(connection: Connection, table: SqlTable, parameters: Parameters) -> int:
+def write_query(
+    connection: Connection, table: SqlTable, parameters: Parameters, snapshot: Snapshot | None = None
+) -> int:
     """Write the rows of a table's query as its header says.
 
+    Args:
+        connection: In the transaction of the build.
+        table: The table.
+        parameters: Values of the query's parameters.
+        snapshot: The time that a history's build writes; None before the first delivery, when it writes nothing.
+
     Returns:
-        Number of rows in the replaced table or partition, or number of rows that a merge inserted, changed and removed,
-        or number of rows that an append or upsert inserted and changed.
+        Number of rows in the replaced table or partition, or number of rows that a merge or a history inserted, changed
+        and removed, or number of rows that an append or upsert inserted and changed.
 
     Raises:
         SqlFileError: A column of the query has a type that the table's column could change without an error. A key of
             the query's rows is null or occurs twice. A row of a merge has a key that the merge does not recompute.
+            A history lacks its columns or its unique key.
+        ShrinkError: A snapshot without rows would end all rows of a history.
     """
     with errors_at(table.address("query.sql")):
         columns = written_columns(connection, table, table.query, parameters)
         if table.disposition.kind == "replace":
             return _replace(connection, table, columns, parameters)
+        if table.disposition.kind == "history" and (errors := list(history_errors(connection, table, columns))):
+            raise SqlFileError(f"{table.address('query.sql')}: {'; '.join(errors)}")
         result = _temporary(connection, table, "result", columns)
-        insert = sql.SQL("INSERT INTO {} ({})\n{}").format(result, _names(columns), table.query)
+        insert = sql.SQL("INSERT INTO {} ({})\n{}").format(result, names(columns), table.query)
         connection.execute(insert, parameters)
         connection.execute(sql.SQL("ANALYZE {}").format(result))
         _refuse_keys(connection, table, result)
+        if table.disposition.kind == "history":
+            return write_history(connection, table, columns, result, snapshot) if snapshot else 0
         if table.disposition.kind == "append":
             return _insert(connection, table, columns, result, changes=())
         if table.disposition.kind == "upsert":
@@ -91,7 +108,7 @@ def read_query(connection: Connection, table: SqlTable, parameters: Parameters) 
 
 def _replace(connection: Connection, table: SqlTable, columns: Sequence[str], parameters: Parameters) -> int:
     name, column = table_name(table.name), table.replaced_column
-    insert = sql.SQL("INSERT INTO {} ({})\n{}").format(name, _names(columns), table.query)
+    insert = sql.SQL("INSERT INTO {} ({})\n{}").format(name, names(columns), table.query)
     if column is None:
         connection.execute(sql.SQL("DELETE FROM {}").format(name))
         return connection.execute(insert, parameters).rowcount
@@ -117,9 +134,9 @@ def _remove(connection: Connection, table: SqlTable, result: sql.Identifier) -> 
     ).format(
         table_name(table.name),
         temporary_name(table, "affected"),
-        _equal("t", "d", table.disposition.columns),
+        equal("t", "d", table.disposition.columns),
         result,
-        _equal("r", "t", table.key),
+        equal("r", "t", table.key),
     )
     return connection.execute(statement).rowcount
 
@@ -133,23 +150,24 @@ def _insert(
         # *<> compares stored images, so an equal value in another form (1.0 and 1.00) is written, too.
         action = sql.SQL("UPDATE SET {} WHERE ROW({})::record *<> ROW({})::record").format(
             sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in changes),
-            _names(changes, "t"),
-            _names(changes, "excluded"),
+            names(changes, "t"),
+            names(changes, "excluded"),
         )
     statement = sql.SQL("INSERT INTO {} AS t ({names}) SELECT {names} FROM {} ON CONFLICT ({}) DO {}").format(
-        table_name(table.name), result, _names(table.key), action, names=_names(columns)
+        table_name(table.name), result, names(table.key), action, names=names(columns)
     )
     return connection.execute(statement).rowcount
 
 
 def _refuse_keys(connection: Connection, table: SqlTable, result: sql.Identifier) -> None:
     """Refuse a repeated key, which would lose a row, and a null in a key, which each build would insert again."""
+    key = table.disposition.columns if table.disposition.kind == "history" else table.key
     query = sql.SQL("SELECT {key} FROM {} GROUP BY {key} HAVING count(*) > 1 OR num_nulls({key}) > 0 LIMIT 1").format(
-        result, key=_names(table.key)
+        result, key=names(key)
     )
     if row := connection.execute(query).fetchone():
         raise SqlFileError(
-            f"{table.address('query.sql')}: expected each ({', '.join(table.key)}) once and without nulls, found"
+            f"{table.address('query.sql')}: expected each ({', '.join(key)}) once and without nulls, found"
             f" {row}; the query must return one row for each key in its header"
         )
 
@@ -162,11 +180,11 @@ def _refuse_unaffected(connection: Connection, table: SqlTable, result: sql.Iden
     rows = {"the query gives": sql.SQL("{} AS o").format(result)}
     if not set(by) <= set(table.key):
         rows["it would change"] = sql.SQL("{} AS o INNER JOIN {} AS r ON {}").format(
-            table_name(table.name), result, _equal("o", "r", table.key)
+            table_name(table.name), result, equal("o", "r", table.key)
         )
     for what, relation in rows.items():
         query = sql.SQL("SELECT count(*) OVER (), {} FROM {} WHERE {} LIMIT 1").format(
-            _names(by, "o"), relation, unaffected.format(affected, _equal("d", "o", by))
+            names(by, "o"), relation, unaffected.format(affected, equal("d", "o", by))
         )
         if row := connection.execute(query).fetchone():
             raise SqlFileError(
@@ -174,11 +192,6 @@ def _refuse_unaffected(connection: Connection, table: SqlTable, result: sql.Iden
                 f" {what} {row[0]:,} other rows, such as ({', '.join(by)}) = {row[1:]}; select these keys in"
                 f" affected_keys.sql, or join {affected.as_string()} in query.sql"
             )
-
-
-def temporary_name(table: SqlTable, kind: str) -> sql.Identifier:
-    """Name of a temporary table beside a table, such as `affected_orders`."""
-    return sql.Identifier(f"{kind}_{table.name.split('.')[1]}")
 
 
 def _temporary(connection: Connection, table: SqlTable, kind: str, columns: Sequence[str]) -> sql.Identifier:
@@ -189,17 +202,7 @@ def _temporary(connection: Connection, table: SqlTable, kind: str, columns: Sequ
     )  # from an earlier build in this transaction
     connection.execute(
         sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
-            name, _names(columns), table_name(table.name)
+            name, names(columns), table_name(table.name)
         )
     )
     return name
-
-
-def _names(columns: Iterable[str], relation: str = "") -> sql.Composed:
-    parts = ((relation, column) if relation else (column,) for column in columns)
-    return sql.SQL(", ").join(sql.Identifier(*part) for part in parts)
-
-
-def _equal(left: str, right: str, columns: Iterable[str]) -> sql.Composed:
-    pairs = ((sql.Identifier(left, column), sql.Identifier(right, column)) for column in columns)
-    return sql.SQL(" AND ").join(sql.SQL("{} = {}").format(*pair) for pair in pairs)

@@ -34,10 +34,17 @@ _HEADER_LINE = re.compile(r"^-- ([a-z ]+): *(.*)$")
 _DISPOSITION = re.compile(
     r"replace table|fill shared table|replace partition \((?P<partition>\w+)\)"
     r"|merge by \((?P<merge>\w+(?:, *\w+)*)\)"
+    r"|history by \((?P<history>\w+(?:, *\w+)*)\)"
     r"|(?P<append>append)\b(?:, change all but \((?P<kept>\w+(?:, *\w+)*)\))?"
 )
 
-DispositionKind = Literal["replace", "merge", "append", "upsert"]
+_PLACEHOLDER = re.compile(r"%\(\w+\)s")
+
+DispositionKind = Literal["replace", "merge", "history", "append", "upsert"]
+_KIND_OF: dict[str, DispositionKind] = {"merge": "merge", "history": "history", "kept": "upsert", "append": "append"}
+
+VALID_FROM, VALID_TO = "valid_from", "valid_to"
+"""Columns that a history adds to those of its query: the snapshots from which and until which a row is valid."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +53,10 @@ class Disposition:
 
     Attributes:
         kind: `replace` replaces the table or a partition; `merge` inserts, changes and removes the rows of the affected
-            keys; `append` inserts rows with a new key; `upsert` also changes rows with an existing key.
-        columns: The columns of the affected keys for a merge, the partition column for a partition, the columns that do
-            not change for an upsert; empty for a whole table.
+            keys; `history` keeps each version of a key's row with the time in which it is valid; `append` inserts rows
+            with a new key; `upsert` also changes rows with an existing key.
+        columns: The columns of the affected keys for a merge, the key of a snapshot's row for a history, the partition
+            column for a partition, the columns that do not change for an upsert; empty for a whole table.
     """
 
     kind: DispositionKind
@@ -129,17 +137,23 @@ class SqlTable:
         if match is None:
             raise SqlFileError(
                 f"{self.address('query.sql')}: write disposition is {found!r}; expected `replace table`,"
-                " `replace partition (column)`, `merge by (column, ...)`, `append`,"
+                " `replace partition (column)`, `merge by (column, ...)`, `history by (column, ...)`, `append`,"
                 " `append, change all but (column, ...)` or `fill shared table` in the header"
             )
-        kind: DispositionKind = "merge" if match["merge"] else "append" if match["append"] else "replace"
-        kind = "upsert" if match["kept"] else kind
-        columns = tuple(re.findall(r"\w+", match["partition"] or match["merge"] or match["kept"] or ""))
+        kind: DispositionKind = next((kind for group, kind in _KIND_OF.items() if match[group]), "replace")
+        named = match["partition"] or match["merge"] or match["history"] or match["kept"] or ""
+        columns = tuple(re.findall(r"\w+", named))
         if kind != "replace" and not self.key:
             raise SqlFileError(f"{self.address('query.sql')}: expected a key in the header for `{kind}`")
         if (kind == "merge") != bool(self.text("affected_keys.sql")):
             wanted = "an affected_keys.sql that selects the keys" if kind == "merge" else "no affected_keys.sql"
             raise SqlFileError(f"{self.address('query.sql')}: {kind} needs {wanted}")
+        if kind == "history" and (*columns, VALID_FROM) != tuple(self.key):
+            wanted = ", ".join((*columns, VALID_FROM))
+            raise SqlFileError(
+                f"{self.address('query.sql')}: expected `-- key: {wanted}` in the header for a history, found"
+                f" {', '.join(self.key)}; the key of a history is the key of a snapshot's row and {VALID_FROM}"
+            )
         return Disposition(kind, columns)
 
     @cached_property
@@ -163,11 +177,15 @@ class SqlTable:
 
     @cached_property
     def is_whole(self) -> bool:
-        """Whether each build writes the whole table, for any partition.
+        """Whether a build writes the same rows for any partition.
+
+        The query of such a history has no parameter: a snapshot is all that the datasets hold.
 
         Raises:
             SqlFileError: As `disposition`.
         """
+        if self.disposition.kind == "history":
+            return not _PLACEHOLDER.search(self.text("query.sql"))
         return self.disposition.kind == "replace" and not self.disposition.columns
 
     @property

@@ -95,6 +95,12 @@ def trace_errors(table: SqlTable, root: Path = ROOT) -> Iterator[str]:
         yield f"{table.address(TRACE)}: expected `-- from: schema.table` or `-- computed: reason` in the first line"
     elif trace is None:
         sources = [sql_table(name, root) for name in table.reads]
+        if table.is_built and table.disposition.kind == "history":
+            yield (
+                f"{table.address(TRACE)}: expected this file, found none: a row of a history derives from the rows of"
+                " every snapshot from valid_from to valid_to"
+            )
+            return
         if len(sources) != 1 or any(source.text("table.sql") and not source.is_built for source in sources):
             yield (
                 f"{table.address(TRACE)}: expected this file, found none: the table reads {', '.join(table.reads)}, so"

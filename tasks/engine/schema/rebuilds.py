@@ -70,7 +70,10 @@ def rebuild_errors(table: SqlTable) -> Iterator[str]:
     if table.header("table.sql").get("rebuild") != "from query":
         yield "expected `rebuild: from query`, or no such line"
     elif not table.text("query.sql") or table.disposition.kind != "replace" or table.is_shared:
-        yield "expected a query that replaces the table or a partition"
+        yield (
+            "expected a query that replaces the table or a partition, because a rebuild needs every row again; change"
+            " another table, such as a history, with a migration"
+        )
     elif others := set(_PARAMETER.findall(table.text("query.sql"))) - {table.replaced_column}:
         yield f"expected no parameter except the partition's column, found {', '.join(sorted(others))}"
 

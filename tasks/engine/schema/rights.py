@@ -15,10 +15,11 @@ LOADER, ANALYST = "tally_loader", "tally_analyst"
 _RIGHTS = {
     "replace": ("SELECT", "INSERT", "DELETE"),
     "merge": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "history": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "append": ("SELECT", "INSERT"),
     "upsert": ("SELECT", "INSERT", "UPDATE"),
 }
-"""Rights that the loader needs to write a table, by write disposition. Only the first two remove rows."""
+"""Rights that the loader needs to write a table, by write disposition. Only the first three remove rows."""
 
 _LEDGER_RIGHTS = ("SELECT", "INSERT", "UPDATE")
 
