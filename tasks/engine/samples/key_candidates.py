@@ -36,7 +36,8 @@ def key_candidates(columns: Sequence[ColumnProfile], frame: pl.DataFrame) -> Ite
         return
     alone = [place for place, column in enumerate(columns) if column.is_unique and rank(column) < 2]
     if alone:
-        yield from ((columns[place].name,) for place in sorted(alone, key=lambda place: (rank(columns[place]), place)))
+        alone.sort(key=lambda place: (rank(columns[place]), columns[place].name != "id", place))
+        yield from ((columns[place].name,) for place in alone)
         return
     parts = [place for place, column in enumerate(columns) if not column.null_count and may_identify(column)]
     parts.sort(key=lambda place: (rank(columns[place]), -columns[place].distinct_count))
