@@ -21,7 +21,10 @@ from tasks.engine.formats.rows import RowEncoder
 
 ROOT = Path(__file__).parents[2]
 CONTRACTS = sorted(path.stem for path in Path(__file__).parent.glob("test_*_contract*.py"))
-PROVEN = ("test_csv_records", "test_csv_dialects", "test_types", "test_numeric_types", "test_rows", *CONTRACTS)
+PROVEN = (
+    *("test_csv_records", "test_csv_dialects", "test_json_native", "test_json_paths", "test_unknown_keys"),
+    *("test_types", "test_numeric_types", "test_rows", *CONTRACTS),
+)
 """Tests that reach every line of it, damaged input and all."""
 
 

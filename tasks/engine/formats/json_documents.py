@@ -1,24 +1,28 @@
 """JSON documents: splits a document into the elements of its array of records.
 
-A document is split by its brackets and strings only. The elements are parsed separately. A JSON string contains no line
-break, so a string that is not closed ends with its line, and only its own record is rejected.
+The native code reads the elements of the array, and stops at a damaged one. Such an element, and everything around the
+array, is split by brackets and strings only. A JSON string contains no line break, so a string that is not closed ends
+with its line, and only its own record is rejected.
 """
 
-import io
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
 from tasks.contracts import Contract
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.csv_records import BOM, MAX_RECORD_BYTES
+from tasks.engine.formats.json_groups import JsonGroup
 from tasks.engine.formats.json_records import Record, unreadable
 from tasks.engine.masking import HIDDEN, record_of
 from tasks.engine.quoting import listed, quoted, shown
 
 CHUNK_BYTES = 4 << 20
+SLOW_RECORDS, SLOW_BYTES = 1024, 1 << 20
+"""Limits of the consecutive damaged elements that are parsed together."""
+
 USUAL_DEPTH = 3
 """Maximum nesting of brackets that one regular expression matches. A slower scan handles deeper nesting."""
 
@@ -39,6 +43,16 @@ def _nested(depth: int) -> bytes:
 
 
 _NESTED = re.compile(_nested(USUAL_DEPTH))
+
+
+class Parser(Protocol):
+    """Parses records of a document."""
+
+    def elements(self, data: bytes, begin: int, first_line: int, *, expects_value: bool) -> JsonGroup:
+        """Parse elements of an array until its end, a damaged element, or an element that is not complete."""
+
+    def records(self, records: Sequence[Record]) -> JsonGroup:
+        """Parse records whose bytes are known."""
 
 
 class JsonDocument:
@@ -90,14 +104,30 @@ class JsonDocument:
         self._move(self._at + 1)
         return True
 
-    def elements(self) -> Iterator[Record]:
+    def elements(self, parser: Parser) -> Iterator[JsonGroup]:
         """Yield the elements of an array, starting after its bracket."""
         if self.is_empty_array():
             return
+        expects_value, slow_count = True, 1
         while True:
-            yield self.value()
-            if self.ends(b"]"):
-                return
+            group = parser.elements(self._data, self._at, self._line, expects_value=expects_value)
+            self._at, self._line, expects_value = group.end, group.line, group.expects_value
+            slow_count = 1 if group.count else min(2 * slow_count, SLOW_RECORDS)
+            if group.count:
+                yield group
+            if group.is_full:
+                continue
+            # Next comes the end of the array, or an element that is damaged or not yet complete in memory.
+            slow: list[Record] = []
+            size = 0
+            while not slow or (len(slow) < slow_count and size < SLOW_BYTES):
+                if not expects_value and self.ends(b"]"):
+                    if slow:
+                        yield parser.records(slow)
+                    return
+                slow.append(self.value())
+                expects_value, size = False, size + len(slow[-1][1])
+            yield parser.records(slow)
 
     def members(self) -> Iterator[str]:
         """Yield the keys of an object, starting after its brace. The caller must read each value."""
@@ -190,27 +220,3 @@ def _bracket_end(data: bytes, at: int) -> int | None:
             if not closers:
                 return token.end()
     return None
-
-
-def has_more_keys(raw: bytes, most: int) -> bool:
-    """Return whether a record has more than `most` keys. Reading stops at the first key beyond the limit."""
-    if len(raw) < most or raw.count(b":") <= most:
-        return False
-    document = JsonDocument(io.BytesIO(raw), "a record")
-    try:
-        document.expect(b"{", "an object")
-        for count, _ in enumerate(document.members(), 1):
-            if count > most:
-                return True
-            document.value()
-    except UnreadableObjectError:
-        pass  # the decoder reports the error
-    return False
-
-
-def elements_of(raw: bytes) -> Iterator[bytes]:
-    """Yield the elements of an array."""
-    document = JsonDocument(io.BytesIO(raw), "an array")
-    document.expect(b"[", "an array")
-    for _, element in document.elements():
-        yield element

@@ -2,38 +2,35 @@
 
 from collections.abc import Iterator
 from itertools import count
-from typing import Any
 
-from tasks.contracts import Contract
 from tasks.contracts.paths import WHOLE_DOCUMENT, Step, places_of, spelt, steps_of
 from tasks.engine.errors import UnreadableObjectError
-from tasks.engine.formats.json_documents import JsonDocument
-from tasks.engine.formats.json_records import Record
+from tasks.engine.formats.json_documents import JsonDocument, Parser
+from tasks.engine.formats.json_groups import JsonGroup
 
 KEYS_SHOWN = 20
 
 
-def read_elements(file: Any, name: str, contract: Contract) -> Iterator[Record]:
+def read_elements(document: JsonDocument, parser: Parser, key: str) -> Iterator[JsonGroup]:
     """Yield the records of a document: the elements of its array, or the document itself.
 
     Args:
-        file: The document.
-        name: The name of the document, for the messages.
-        contract: The contract of the records. Its `records_key` names the array.
+        document: The document, at its beginning.
+        parser: Parses the records.
+        key: The contract's `records_key`, which names the array.
 
     Raises:
         UnreadableObjectError: The document is not JSON, is truncated, or cannot be split into elements.
     """
-    document = JsonDocument(file, name, contract)
-    if contract.records_key == WHOLE_DOCUMENT:
-        yield document.value()
-    elif contract.records_key:
-        yield from _Walk(document, contract.records_key).records()
+    if key == WHOLE_DOCUMENT:
+        yield parser.records([document.value()])
+    elif key:
+        yield from _Walk(document, parser, key).records()
     elif document.peek() == b"{":
         raise _of_object(document, "a JSON array of records")
     else:
         document.expect(b"[", "a JSON array of records (one object a line is .ndjson)")
-        yield from document.elements()
+        yield from document.elements(parser)
     if document.peek():
         raise document.error("expected the end of the document, found more bytes")
 
@@ -64,16 +61,17 @@ class _Walk:
 
     Args:
         document: The document, at its beginning.
+        parser: Parses the records.
         key: A key of the top-level object, or a path.
     """
 
-    def __init__(self, document: JsonDocument, key: str) -> None:
-        self._document, self._key = document, key
+    def __init__(self, document: JsonDocument, parser: Parser, key: str) -> None:
+        self._document, self._parser, self._key = document, parser, key
         self._names: list[str] = []
         self._is_found = False
         self._blocked: UnreadableObjectError | None = None
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[JsonGroup]:
         """Yield the records.
 
         Raises:
@@ -87,7 +85,7 @@ class _Walk:
             found = self._document.shown_keys(self._names)
             raise self._blocked or self._document.error(f'expected the records under "{self._key}", found {found}')
 
-    def _go(self, way: tuple[Step, ...], rest: list[tuple[Step, ...]]) -> Iterator[Record]:
+    def _go(self, way: tuple[Step, ...], rest: list[tuple[Step, ...]]) -> Iterator[JsonGroup]:
         """Read a value, and yield the records in it. `rest` holds the remaining steps to the records."""
         document = self._document
         first = document.peek()
@@ -105,7 +103,7 @@ class _Walk:
             self._blocked = document.unexpected(f"{kind} under {document.shown_key(spelt(way))}")
             document.value()
 
-    def _go_through(self, way: tuple[Step, ...], rest: list[tuple[Step, ...]]) -> Iterator[Record]:
+    def _go_through(self, way: tuple[Step, ...], rest: list[tuple[Step, ...]]) -> Iterator[JsonGroup]:
         if self._document.is_empty_array():
             return
         for index in count():
@@ -113,7 +111,7 @@ class _Walk:
             if self._document.ends(b"]"):
                 return
 
-    def _step(self, way: tuple[Step, ...], rest: list[tuple[Step, ...]]) -> Iterator[Record]:
+    def _step(self, way: tuple[Step, ...], rest: list[tuple[Step, ...]]) -> Iterator[JsonGroup]:
         if len(self._names) < KEYS_SHOWN or rest:
             self._names.append(spelt(way))
         if rest:
@@ -121,11 +119,11 @@ class _Walk:
         else:
             self._document.value()
 
-    def _take(self) -> Iterator[Record]:
+    def _take(self) -> Iterator[JsonGroup]:
         if self._is_found:
             raise self._document.error(f'expected the key "{self._key}" once, found it twice')
         self._is_found = True
         if self._document.peek() == b"{":
             raise _of_object(self._document, f'an array under "{self._key}"')
         self._document.expect(b"[", f'an array under "{self._key}"')
-        yield from self._document.elements()
+        yield from self._document.elements(self._parser)

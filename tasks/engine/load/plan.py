@@ -1,9 +1,8 @@
 """The plan of a load: reports the effects of a load and the match of the columns without writing anything."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any, Literal
 
 from tasks.contracts import Contract
@@ -19,8 +18,6 @@ from tasks.engine.formats.csv_header import read_header
 from tasks.engine.formats.csv_reader import chunks_of
 from tasks.engine.formats.encodings import utf8_of
 from tasks.engine.formats.format_hints import named_causes
-from tasks.engine.formats.json_records import Record, read_lines
-from tasks.engine.formats.json_walk import read_elements
 from tasks.engine.formats.object_formats import format_of, is_seekable
 from tasks.engine.lake.client import Lake
 from tasks.engine.load.loader import same_load
@@ -35,14 +32,8 @@ from tasks.engine.settings import RunSettings
 from tasks.engine.warehouse.partitions import partition_table
 from tasks.engine.warehouse.tables import Connection, has_table
 
-FIRST_RECORDS = 1000
-"""Maximum number of JSON records whose keys are compared."""
-
 CSV_BYTES = 1 << 16
 """Number of bytes of CSV that are read at once to find the header."""
-
-FIRST_BYTES = 4 << 20
-"""Maximum total size of the JSON records whose keys are compared."""
 
 MOST_SAMPLES = 20
 """Maximum number of objects whose rows a plan checks."""
@@ -237,20 +228,6 @@ def _read_parquet_names(file: io.BufferedReader) -> list[str]:
 
 
 def _read_json_names(file: io.BufferedReader, name: str, contract: Contract, *, is_document: bool) -> list[str]:
-    from tasks.engine.formats.json_reader import RecordKeys, json_batch  # noqa: PLC0415 - slow to import
+    from tasks.engine.formats.json_reader import read_keys  # noqa: PLC0415 - slow to import
 
-    records = read_elements(file, name, contract) if is_document else read_lines(file, name)
-    first, keys = list(_first_of(records)), RecordKeys(contract, name, is_document=is_document)
-    json_batch(first, keys)
-    keys.check_any()
-    return keys.found
-
-
-def _first_of(records: Iterator[Record]) -> Iterator[Record]:
-    """Yield the first records, up to a limited number and size."""
-    size = 0
-    for record in islice(records, FIRST_RECORDS):
-        yield record
-        size += len(record[1])
-        if size > FIRST_BYTES:
-            return
+    return read_keys(file, name, contract, is_document=is_document)

@@ -6,6 +6,7 @@ from ctypes import POINTER, Structure, c_bool, c_char_p, c_int32, c_int64, c_uin
 from pathlib import Path
 from typing import Any
 
+from tasks.engine.formats.native import json_structs
 from tasks.engine.formats.native.sources import sources_digest
 
 FOLDER = Path(__file__).parent
@@ -161,7 +162,18 @@ DeriveCallback = ctypes.CFUNCTYPE(c_bool, c_int32, c_void_p, c_int64)
 """Callback that derives the value of a text in a column."""
 
 
-STRUCTS = (StringColumn, Record, Dialect, CsvInput, CsvRecords, Column, Lines, InvalidRow, Encoded)
+STRUCTS = (
+    StringColumn,
+    Record,
+    Dialect,
+    CsvInput,
+    CsvRecords,
+    Column,
+    Lines,
+    InvalidRow,
+    Encoded,
+    *json_structs.STRUCTS,
+)
 """The structs in the order of `native_size`."""
 
 
@@ -211,6 +223,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "encoder_encode": (POINTER(Encoded), [c_void_p, POINTER(StringColumn), POINTER(Lines), c_int64]),
     "encoder_store_derived": (c_bool, [c_void_p, c_char_p, c_int64]),
     "strings_size": (c_int64, [POINTER(StringColumn), c_int64]),
+    **json_structs.FUNCTIONS,
     "strings_copy": (None, [POINTER(StringColumn), c_int64, POINTER(c_int64), POINTER(c_uint8), POINTER(c_uint8)]),
 }
 """The result type and the argument types of each function."""

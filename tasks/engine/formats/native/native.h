@@ -43,6 +43,10 @@ typedef struct {
     uint8_t style;           /* CSV: enum EscapeStyle */
 } StringColumn;
 
+/* ---- utf8.c ---- */
+
+bool is_utf8(const uint8_t *text, const uint8_t *end);
+
 /* ---- csv.c ---- */
 
 /* A valid or malformed record: its first physical line, and its bytes without the line end. */
