@@ -95,7 +95,9 @@ class RecordPaths:
         marks = decimals_of(self._columns)
         decimals = {steps: marks.get(source, ".") for source, _, steps in self._names}
         numbers = {place.steps: number for number, place in enumerate(self._places)}
-        places = (json_structs.JsonPlace * len(self._places))(*(_place(place, numbers, decimals.get(place.steps, ".")) for place in self._places))
+        places = (json_structs.JsonPlace * len(self._places))(
+            *(_place(place, numbers, decimals.get(place.steps, ".")) for place in self._places)
+        )
         order = {source: number for number, source in enumerate(self._sources)}
         names = (json_structs.JsonName * len(self._names))(
             *(json_structs.JsonName(order[source], numbers[steps]) for source, _, steps in self._names)

@@ -41,10 +41,10 @@ def read_batches(
             " Deliver the object as JSON, or remove the column from the contract"
         )
     with named_causes(file, name, contract, form, compression):
-        if isinstance(form, Csv) and not compression:
-            yield from read_csv(utf8_of(file, form.encoding), name, contract, form, chunk_bytes)
+        if isinstance(form, Csv | Json) and not compression:
+            yield from _read(file, name, contract, form, chunk_bytes)
             return
-        # Plain CSV needs neither Arrow nor polars, and importing them takes half a second.
+        # Plain CSV and JSON need neither Arrow nor polars, and importing them takes half a second.
         arrow = import_module("tasks.engine.formats.arrow_streams")
         with arrow.errors_of_bytes(name):
             yield from _read(arrow.decompressed(file, compression), name, contract, form, chunk_bytes)
