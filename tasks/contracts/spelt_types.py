@@ -22,6 +22,7 @@ CLOCKS = {"date": "date", "time": "time", "timestamp": "timestamp", "timestamptz
 """The field of a spelling for each type."""
 
 _ADJACENT = re.compile(r"%[YmdyHMSfjI]%[YmdyHMSfjI]")
+_NUMERIC = re.compile(r"(?:[^%]|%[%YmdyHMSf])*", re.DOTALL)
 _COUNT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
 _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 _EPOCH = date(1970, 1, 1)
@@ -48,6 +49,11 @@ def spelt(type_: ColumnType, spelling: Spelling) -> ColumnType:
     if name == "bytea" and spelling.binary == "base64":
         return replace(type_, expected="bytes in base64")
     return type_
+
+
+def is_packed(declared: str) -> bool:
+    """Return whether no character separates two directives of a format: then each must have all its digits."""
+    return bool(_ADJACENT.search(declared))
 
 
 def decimal_of(columns: Sequence["Column"]) -> str:
@@ -97,7 +103,19 @@ def _clock(type_: ColumnType, field: str, declared: str) -> ColumnType:
             f"expected a format without %z for the type {type_.postgres}, which stores no offset, found {declared!r}."
             " Declare the type TIMESTAMPTZ, or a spelling of the column"
         )
-    return replace(type_, expected=f"a {field} in the format {declared}", derive=_formatted(field, declared))
+    return replace(
+        type_,
+        expected=f"a {field} in the format {declared}",
+        derive=_formatted(field, declared),
+        format=declared if _is_numeric(declared) else "",
+    )
+
+
+def _is_numeric(declared: str) -> bool:
+    """Return whether a format has only directives with a fixed range of digits, and the year once."""
+    years = [one for one in re.findall(r"%(.)", declared, re.DOTALL) if one in "Yy"]
+    is_plain = not _FOREIGN_DIGIT.search(declared) and "\0" not in declared
+    return bool(_NUMERIC.fullmatch(declared)) and is_plain and len(years) < 2
 
 
 def _boolean(true: tuple[str, ...], false: tuple[str, ...]) -> Derive:
@@ -129,7 +147,7 @@ def _formatted(field: str, declared: str) -> Derive:
 
     Directives without a character between them must have all their digits: otherwise `1112021` could mean two days.
     """
-    is_packed = bool(_ADJACENT.search(declared))
+    has_all_digits = is_packed(declared)
 
     def iso(text: str) -> str | None:
         stripped = text.strip(BLANKS)
@@ -139,7 +157,7 @@ def _formatted(field: str, declared: str) -> Derive:
             found = datetime.strptime(stripped, declared)  # noqa: DTZ007 - the type decides about the offset
         except ValueError:
             return None
-        if is_packed and found.strftime(declared).lower() != stripped.lower():
+        if has_all_digits and found.strftime(declared).lower() != stripped.lower():
             return None
         if field == "date":
             return found.date().isoformat()

@@ -36,6 +36,8 @@ class ColumnType:
         derive_unclear: As `derive`, but only for texts that the type's C parser cannot decide.
         is_rounded: Only for decimals. If true, digits beyond the scale are rounded, half away from zero. Otherwise a
             number with nonzero digits beyond the scale is invalid.
+        format: Only for dates and times. Format of `strptime` with numeric directives only. The C parser reads it, and
+            `derive` gets only the texts that the C parser cannot decide.
     """
 
     postgres: str
@@ -43,6 +45,7 @@ class ColumnType:
     derive: Callable[[str], str | None] | None = None
     derive_unclear: Callable[[str], str | None] | None = None
     is_rounded: bool = False
+    format: str = ""
 
     def __post_init__(self) -> None:
         """Check the name of the type.

@@ -11,6 +11,7 @@ from operator import or_
 
 from tasks.contracts import UNKNOWN_KEYS, Column, Contract
 from tasks.contracts.spelling import AS_POSTGRES
+from tasks.contracts.spelt_types import is_packed
 from tasks.engine.errors import ContractError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.native import binding
@@ -181,6 +182,8 @@ def _column(column: Column, source: int) -> binding.Column:
         decimal=ord(spelling.decimal),
         has_decimals=spelling.decimal_integers,
         is_base64=spelling.binary == "base64",
+        format=column.type.format.encode() if column.type.format and not column.derive else None,
+        is_packed=is_packed(column.type.format),
     )
     if not library.column_type(described):
         raise ContractError(

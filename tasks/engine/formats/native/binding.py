@@ -128,6 +128,8 @@ class Column(Structure):
         ("decimal", c_int32),
         ("has_decimals", c_bool),
         ("is_base64", c_bool),
+        ("format", c_char_p),
+        ("is_packed", c_bool),
         ("kind", c_int32),
         ("precision", c_int32),
         ("scale", c_int32),

@@ -162,6 +162,8 @@ typedef struct {
     int32_t decimal;          /* the character before the decimals */
     bool has_decimals;        /* a whole number may have decimals that are zero */
     bool is_base64;           /* bytea: base64 instead of hexadecimal digits */
+    const char *format;       /* dates and times: a format of numeric directives, or NULL */
+    bool is_packed;           /* each directive of the format has all its digits */
     int32_t kind;             /* enum Kind, which column_type sets */
     int32_t precision, scale; /* of a numeric; of a varchar, the length. column_type sets both */
 } Column;
@@ -183,6 +185,14 @@ EXPORT bool column_type(Column *column); /* sets kind, precision and scale; retu
  * must decide. */
 int64_t value_write(const Column *column, const char *text, int64_t size, uint8_t *out);
 int64_t list_write(const Column *column, const StringColumn *texts, int64_t begin, int64_t end, uint8_t *out);
+
+/* ---- time_formats.c ---- */
+
+#define ISO_ROOM 32
+
+/* Rewrite a text in the column's format as ISO 8601 with a blank before the time. `out` has room for ISO_ROOM bytes.
+ * Returns its size, or UNCLEAR if `strptime` must decide. */
+int64_t iso_text(const Column *column, const char *text, int64_t size, char *out);
 
 static inline void put16(uint8_t *out, uint16_t value) {
     out[0] = (uint8_t)(value >> 8), out[1] = (uint8_t)value;

@@ -14,6 +14,7 @@ struct Encoder {
     Encoded encoded;
     uint8_t *out;
     char *spare;
+    char iso[ISO_ROOM];
     InvalidRow *invalid;
     int64_t out_room, spare_room, invalid_room;
 };
@@ -107,8 +108,14 @@ static Found find(const Column *column, const StringColumn *texts, int64_t row, 
     return found;
 }
 
-/* Replace a text by its derived value, from the cache or from the callback. */
+/* Replace a text by its derived value: in a numeric format at once, otherwise from the cache or from the callback. */
 static enum Cell derive(Encoder *encoder, int32_t place, Found *found) {
+    const Column *column = &encoder->columns[place];
+    int64_t size = column->format ? iso_text(column, found->text, found->size, encoder->iso) : UNCLEAR;
+    if (size != UNCLEAR) {
+        found->text = encoder->iso, found->size = size;
+        return WRITTEN;
+    }
     CacheEntry *entry = encoder->pending = cache_find(&encoder->cache, place, found->text, found->size);
     if (!entry) return FAILED;
     if (entry->state == PENDING && !encoder->derive(place, entry->text, entry->text_size)) return FAILED;
