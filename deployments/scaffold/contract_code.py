@@ -109,6 +109,7 @@ def _column(p: NewPipeline, column: ColumnProfile) -> str:
 
 def _notes(p: NewPipeline) -> Iterator[str]:
     yield from p.profile.notes
+    yield from p.pattern.notes
     if not p.key:
         yield "No column of the sample identifies a row by its name, so line numbers identify the rows."
         if p.profile.keys:

@@ -1,24 +1,38 @@
 """Partitions: the date in the key of a file, and the template of the keys of all files like it."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
 _YEAR, _MONTH, _DAY = r"(?P<year>(?:19|20)[0-9]{2})", r"(?P<month>0[1-9]|1[0-2])", r"(?P<day>0[1-9]|[12][0-9]|3[01])"
+_SHORT_MONTH, _SHORT_DAY = r"(?P<month>[1-9]|1[0-2])", r"(?P<day>[1-9]|[12][0-9]|3[01])"
+_HOUR = r"([01][0-9]|2[0-3])((?:00){0,2})(?![0-9])"
 _DATES = (
     rf"year={_YEAR}/month={_MONTH}/day={_DAY}",
-    rf"year={_YEAR}/month={_MONTH}",
+    rf"year={_YEAR}/month={_SHORT_MONTH}/day={_SHORT_DAY}(?![0-9])",
     rf"(?<![0-9]){_YEAR}/{_MONTH}/{_DAY}(?![0-9])",
     rf"(?<![0-9]){_YEAR}-{_MONTH}-{_DAY}(?![0-9])",
     rf"(?<![0-9]){_YEAR}_{_MONTH}_{_DAY}(?![0-9])",
-    rf"(?<![0-9]){_YEAR}{_MONTH}{_DAY}(?![0-9])",
+    rf"(?<![0-9]){_YEAR}{_MONTH}{_DAY}(?={_HOUR}|[^0-9]|$)",
+    rf"year={_YEAR}/month={_MONTH}",
+    rf"year={_YEAR}/month={_SHORT_MONTH}(?![0-9])",
     rf"(?<![0-9]){_YEAR}/{_MONTH}(?![0-9])",
     rf"(?<![0-9]){_YEAR}-{_MONTH}(?![0-9])",
     rf"(?<![0-9]){_YEAR}_{_MONTH}(?![0-9])",
     rf"(?<![0-9]){_YEAR}{_MONTH}(?![0-9])",
+    rf"(?<![^/])(?:year=)?{_YEAR}(?=/)",
 )
-_PART = re.compile(r"part-[0-9]+[^/]*?(?=(?:\.(?:snappy|gz|zstd|c000))*\.[a-z]+(?:\.gz|\.zst)?$)")
+"""Dates in keys. A date with a day precedes one without a day."""
+
+_SUFFIX = re.compile(r"(?:\.(?:snappy|gz|zstd|c000))*\.[A-Za-z]+(?:\.gz|\.zst)?$")
+_PART = re.compile(r"(?<![A-Za-z0-9])(part|chunk|batch|shard|split|segment)([-_]?)[0-9].*")
+_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_HASH = r"(?=[a-z]*[0-9])(?=[0-9]*[a-z])(?:[0-9a-f]{7,}|[0-9a-z]{16,})"
+_OTHER_DATE = r"(?:19|20)[0-9]{2}[-_]?[01][0-9][-_]?[0-3][0-9](?:T?[0-9]{6}Z?)?"
+_PADDED = re.compile(rf"(?<![A-Za-z0-9])(?:{_UUID}|{_OTHER_DATE}|0[0-9]+|{_HASH})(?![A-Za-z0-9])")
+_NUMBER = re.compile(rf"(?<![A-Za-z0-9])T?(?:{_UUID}|[0-9]+Z?|{_HASH})(?![A-Za-z0-9])")
 
 Unit = Literal["month", "day"]
 
@@ -41,21 +55,38 @@ class KeyPattern:
     example: date | None = None
     has_parts: bool = False
 
+    @property
+    def notes(self) -> Iterator[str]:
+        """What the name of one file leaves open, in plain English."""
+        if self.unit and "*" in self.template:
+            yield f"A * replaces a number or a hash in the name of the sample: a {self.unit} has every file that fits."
+        if "{hour:02d}" in self.template:
+            yield "The hour has two digits. If the supplier writes 5 instead of 05, write {hour:d}."
+
 
 def pattern_of(key: str) -> KeyPattern:
-    """Return the pattern of a key: `2013/01.csv` becomes `{year:04d}/{month:02d}.csv`, monthly."""
-    for pattern in _DATES:
-        found = re.search(pattern, key)
-        parts = found.groupdict() if found else {}
-        day = _date(parts)
-        if found and day:
-            begin = key.rfind("/", 0, found.start()) + 1
-            text = _template(found, parts)
-            rest, has_parts = _with_wildcard(key[found.end() :])
-            unit: Unit = "day" if "day" in parts else "month"
-            return KeyPattern(key[:begin], key[begin : found.start()] + text + rest, unit, day, has_parts)
-    begin = key.rfind("/") + 1
-    return KeyPattern(key[:begin], key[begin:])
+    """Return the pattern of a key: `2013/01.csv` becomes `{year:04d}/{month:02d}.csv`, monthly.
+
+    An hour is recognised if the character before it also separates the parts of the date. Otherwise a number after the
+    date may be the number of a part file, and becomes `*`.
+    """
+    found = [match for pattern in _DATES for match in re.finditer(pattern, key)]
+    dated = [match for match in found if _date(match)]
+    if not dated:
+        begin = key.rfind("/") + 1
+        return KeyPattern(key[:begin], key[begin:])
+    outer = min(dated, key=lambda match: match.start())
+    best = next(match for match in dated if _agree(match, outer))
+    spans = [best]
+    for match in found:
+        is_apart = all(match.end() <= span.start() or match.start() >= span.end() for span in spans)
+        if is_apart and _agree(match, best):
+            spans.append(match)
+    spans.sort(key=lambda match: match.start())
+    begin = key.rfind("/", 0, spans[0].start()) + 1
+    template = _template(key, begin, spans)
+    unit: Unit = "day" if "day" in best.groupdict() else "month"
+    return KeyPattern(key[:begin], template, unit, _date(best), "*" in template or "{hour" in template)
 
 
 def dated_pattern(pattern: KeyPattern, unit: Unit, example: date) -> KeyPattern:
@@ -67,29 +98,58 @@ def dated_pattern(pattern: KeyPattern, unit: Unit, example: date) -> KeyPattern:
 
 
 def key_of(pattern: KeyPattern) -> str:
-    """Return the key of the example below the prefix. A `*` is replaced by zeros."""
+    """Return the key of the example below the prefix. A `*` is replaced by zeros, and the hour is the first one."""
     day = pattern.example or date(2000, 1, 1)
-    return pattern.template.format(year=day.year, month=day.month, day=day.day).replace("*", "00000")
+    return pattern.template.format(year=day.year, month=day.month, day=day.day, hour=0).replace("*", "00000")
 
 
-def _date(parts: dict[str, str]) -> date | None:
+def _date(found: re.Match[str]) -> date | None:
+    parts = found.groupdict()
     try:
         return date(int(parts["year"]), int(parts["month"]), int(parts.get("day", "1")))
     except (KeyError, ValueError):
         return None
 
 
-def _template(found: re.Match[str], parts: dict[str, str]) -> str:
-    text, end = "", found.start()
-    for name in parts:
-        text += found.string[end : found.start(name)] + f"{{{name}:0{4 if name == 'year' else 2}d}}"
-        end = found.end(name)
-    return text + found.string[end : found.end()]
+def _agree(one: re.Match[str], other: re.Match[str]) -> bool:
+    """Whether two dates in a key have no different year, month or day."""
+    first, second = one.groupdict(), other.groupdict()
+    return all(int(first[name]) == int(second[name]) for name in first.keys() & second.keys())
 
 
-def _with_wildcard(rest: str) -> tuple[str, bool]:
-    """The rest of a key in which the number of a part file is `*`."""
-    part = _PART.search(rest)
-    if part is None:
-        return rest, False
-    return f"{rest[: part.start()]}part-*{rest[part.end() :]}", True
+def _template(key: str, begin: int, spans: list[re.Match[str]]) -> str:
+    text, end = "", begin
+    for span in spans:
+        text += _literal(key[end : span.start()])
+        end = span.start()
+        for name, value in span.groupdict().items():
+            width = "d" if len(value) == 1 else f"0{len(value)}d"
+            text += key[end : span.start(name)] + f"{{{name}:{width}}}"
+            end = span.end(name)
+        if hour := _hour_after(span):
+            text += key[end : hour.start(1)] + "{hour:02d}" + hour.group(2)
+            end = hour.end()
+    folder, slash, name = key[end:].rpartition("/")
+    return text + _literal(folder) + slash + _with_wildcards(name, _PADDED if slash else _NUMBER)
+
+
+def _hour_after(found: re.Match[str]) -> re.Match[str] | None:
+    """The hour that follows a date: after `/hour=`, `T`, or the character that separates the parts of the date."""
+    if "day" not in found.groupdict():
+        return None
+    separator = found.string[found.end("month") : found.start("day")]
+    gaps = ["/(?:hour|hh|h)=", "T", re.escape(separator) if separator else "-?"]
+    return re.compile(f"(?:{'|'.join(gaps)}){_HOUR}").match(found.string, found.end())
+
+
+def _with_wildcards(name: str, number: re.Pattern[str]) -> str:
+    """The rest of a name in which the numbers of part files, and hashes, are `*`."""
+    suffix = _SUFFIX.search(name)
+    end = suffix.start() if suffix else len(name)
+    stem = number.sub("*", _PART.sub(r"\1\2*", name[:end]))
+    return _literal(re.sub(r"\*(?:[-_.:]?\*)+", "*", stem)) + _literal(name[end:])
+
+
+def _literal(text: str) -> str:
+    """A text of a key without the braces of fields, which a template cannot contain."""
+    return re.sub(r"[{}*]+", "*", text)

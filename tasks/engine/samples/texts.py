@@ -41,7 +41,11 @@ def _lines(profile: SampleProfile) -> Iterator[str]:
     cells = [[shown(cell, WIDTH * 2 if place == 6 else WIDTH) for place, cell in enumerate(row)] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     yield from ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
-    notes = [*profile.notes, *(f"{column.name}: {note}" for column in profile.columns for note in column.notes)]
+    notes = [
+        *profile.notes,
+        *pattern.notes,
+        *(f"{column.name}: {note}" for column in profile.columns for note in column.notes),
+    ]
     notes += [
         f"{each.count:,} rows would be rejected: {each.reason} (line {each.lines[0]})" for each in profile.rejections
     ]
