@@ -13,6 +13,8 @@ import pytest
 from sample_dataset import HEADER, THINGS, connection, load, names, put, ready_connection, state
 
 from tasks.contracts import Column, Contract
+from tasks.contracts.formats import Csv
+from tasks.contracts.spelling import Spelling
 from tasks.contracts.types import DATE, TEXT
 from tasks.engine.errors import ContractError
 from tasks.engine.ledger import loads_of
@@ -285,3 +287,32 @@ def test_rejections_are_counted_by_reason_with_open_examples_first(
 def test_raw_bytes_of_a_dataset_that_may_be_sensitive_are_no_examples(postgres: Connection) -> None:
     receipt = load(postgres, put(HEADER + b"a,x\n"))
     assert count_rejections(postgres, [receipt.load_id])[0].examples == ((receipt.load_id, 2, None),)
+
+
+def parquet_of_days(*texts: str) -> bytes:
+    sink = io.BytesIO()
+    pl.DataFrame({"name": ["a"] * len(texts), "day": texts}).write_parquet(sink)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("key", "data", "form"),
+    [
+        ("things.txt", b"# export\nname;day\n'a';'05.04.2021'\na;NA\na;31.02.2021\n", Csv(";", "'", comment="#")),
+        (
+            "things.ndjson",
+            b'{"name":"a","day":"05.04.2021"}\n{"name":"a","day":"NA"}\n{"name":"a","day":"31.02.2021"}\n',
+            None,
+        ),
+        ("things.parquet", parquet_of_days("05.04.2021", "NA", "31.02.2021"), None),
+    ],
+)
+def test_null_markers_and_spellings_that_a_contract_gains_count_in_a_replay(
+    postgres: Connection, key: str, data: bytes, form: Csv | None
+) -> None:
+    plain = replace(THINGS, format=form)
+    assert load(postgres, put(data, key), contract=plain).rows_rejected == 3
+    (receipt,) = replay(postgres, replace(plain, nulls=("NA",), spelling=Spelling(date="%d.%m.%Y")))
+    assert (receipt.rows_loaded, receipt.rows_left) == (2, 1)
+    assert {day for _, day, _ in things(postgres)} == {date(2021, 4, 5), None}
+    check_balance(postgres)
