@@ -6,7 +6,7 @@ import io
 import random
 from collections.abc import Sequence
 
-from tasks.contracts.formats import Csv
+from tasks.contracts.formats import Csv, FixedWidth
 from tasks.engine.samples.columns import ColumnProfile
 from tasks.engine.samples.profile import SampleProfile
 
@@ -68,3 +68,14 @@ def csv_sample(profile: SampleProfile, form: Csv, rows: Sequence[Sequence[str | 
         writer.writerow(profile.dialect.header)
     writer.writerows([["" if value is None else value for value in row] for row in rows])
     return out.getvalue().encode(form.encoding)
+
+
+def fixed_width_sample(form: FixedWidth, rows: Sequence[Sequence[str | None]]) -> bytes:
+    """Write rows in the layout of the file. Lines before the first record are made up."""
+    lines = ["preamble"] * form.skip_lines
+    for row in rows:
+        line = ""
+        for (_, start, width), value in zip(form.fields, row, strict=True):
+            line = line.ljust(start - 1) + (value or "").rjust(width)
+        lines.append(line.rstrip())
+    return "".join(f"{line}\n" for line in lines).encode(form.encoding)

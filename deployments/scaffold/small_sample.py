@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deployments.scaffold.anonymised import ROWS, csv_sample, disguised, is_private
+from deployments.scaffold.anonymised import ROWS, csv_sample, disguised, fixed_width_sample, is_private
 from deployments.scaffold.pipeline import NewPipeline
-from tasks.contracts.formats import Csv
+from tasks.contracts.formats import Csv, FixedWidth
 from tasks.contracts.paths import WHOLE_DOCUMENT, Step, steps_of
 from tasks.engine.samples.columns import ColumnProfile
 from tasks.engine.samples.files import SampleFile
@@ -23,8 +23,8 @@ def sample_of(file: SampleFile, p: NewPipeline) -> tuple[str, bytes, int]:
     """Return the name, the content and the number of rows of a small anonymised sample."""
     private = {column.source: column for column in p.profile.columns if is_private(column)}
     form = p.profile.declared_format
-    if isinstance(form, Csv):
-        data, rows = _csv(file, p, form, private)
+    if isinstance(form, Csv | FixedWidth):
+        data, rows = _text(file, p, form, private)
     elif p.profile.format == ".parquet":
         return p.file_name, *_parquet(file, private)
     else:
@@ -38,7 +38,9 @@ def _compressed(data: bytes, compression: str | None) -> bytes:
     return pa.compress(data, codec="zstd", asbytes=True) if compression else data
 
 
-def _csv(file: SampleFile, p: NewPipeline, form: Csv, private: dict[str, ColumnProfile]) -> tuple[bytes, int]:
+def _text(
+    file: SampleFile, p: NewPipeline, form: Csv | FixedWidth, private: dict[str, ColumnProfile]
+) -> tuple[bytes, int]:
     frame = first_rows(file, p.profile, ROWS)
     rows = [
         [
@@ -48,11 +50,13 @@ def _csv(file: SampleFile, p: NewPipeline, form: Csv, private: dict[str, ColumnP
         + [None] * len(p.profile.dropped)
         for row in frame.iter_rows()
     ]
+    if isinstance(form, FixedWidth):
+        return fixed_width_sample(form, rows), len(rows)
     return csv_sample(p.profile, form, rows), len(rows)
 
 
 def _json(file: SampleFile, p: NewPipeline, private: dict[str, ColumnProfile]) -> tuple[bytes, int]:
-    key, found = records_of(file, p.profile.format)
+    key, found, _ = records_of(file, p.profile.format)
     records = list(islice(found, ROWS))
     for source, column in private.items():
         for record in records:

@@ -94,7 +94,7 @@ def dialect_of(text: str, encoding: str = "utf-8") -> Dialect:
     skipped = _line_of(kept, delimiter, quote, first)
     if skipped > MAX_PREAMBLE:
         first = skipped = 0
-    header = tuple(rows[first]) if rows and has_header(rows[first:]) else ()
+    header = tuple(name.strip() for name in rows[first]) if rows and has_header(rows[first:]) else ()
     escape = "\\" if re.search(r'\\"', text) and not re.search(r'[^,;\t|\n]""[^,;\t|\n]', text) else ""
     return Dialect(delimiter, encoding, quote, escape, comment, skipped, header, width)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import polars as pl
 
 from tasks.contracts import Column, Contract
-from tasks.contracts.formats import Format, Json, Ndjson, Parquet
+from tasks.contracts.formats import FixedWidth, Format, Json, Ndjson, Parquet
 from tasks.engine.errors import ContractError, ParameterError
 from tasks.engine.formats.frames import frame_of
 from tasks.engine.formats.reader import read_batches
@@ -18,6 +18,7 @@ from tasks.engine.samples.contracts import TYPES, format_of_dialect, proposed_co
 from tasks.engine.samples.dialects import Dialect, dialect_of, encoding_of
 from tasks.engine.samples.files import SampleFile, complete_lines, kind_of
 from tasks.engine.samples.key_candidates import key_candidates
+from tasks.engine.samples.layouts import layout_of
 from tasks.engine.samples.names import column_names
 from tasks.engine.samples.partitions import pattern_of
 from tasks.engine.samples.profile import Rejection, SampleProfile, file_nulls
@@ -29,6 +30,8 @@ WHOLE_BYTES = 200 << 20
 
 FIRST_ROWS = 200_000
 """Number of rows that are read of a larger file."""
+
+LAYOUT_NOTE = "Blanks show where the fields begin. Compare the positions with the layout that the supplier publishes."
 
 EXAMPLES = 5
 """Number of line numbers of a reason."""
@@ -45,10 +48,13 @@ def profile_sample(file: SampleFile) -> SampleProfile:
     kind = kind_of(file, begin)
     encoding, note = encoding_of(begin) if kind == ".csv" else ("utf-8", "")
     dialect = _dialect(file, begin, encoding) if kind == ".csv" else None
-    structure = _structure(file, kind, dialect)
+    layout = _layout(file, begin, dialect) if dialect else None
+    dialect = None if layout else dialect
+    structure = Structure(dict.fromkeys(layout.names, ())) if layout else _structure(file, kind, dialect)
     sources = list(structure.kinds)
     forms: dict[str, Format] = {".json": Json(), ".ndjson": Ndjson(), ".parquet": Parquet()}
-    form = format_of_dialect(dialect, field_names(dialect)) if dialect else forms[kind]
+    form = layout or (format_of_dialect(dialect, field_names(dialect)) if dialect else forms[kind])
+    notes = (note, *structure.notes, LAYOUT_NOTE if layout else "")
     frame, is_whole = _read(file, text_contract(sources, form, structure.records_key))
     if not len(frame):
         raise ParameterError(f"{file.uri}: expected a sample with at least one row, found only a header")
@@ -69,16 +75,24 @@ def profile_sample(file: SampleFile) -> SampleProfile:
         tuple(name for name in (dialect.header if dialect else ()) if not name),
         (),
         pattern,
-        notes=tuple(filter(None, (note, *structure.notes))),
+        notes=tuple(filter(None, notes)),
     )
     profile = _proven(file, profile)
     keys = tuple(key_candidates(profile.columns, frame))
     return replace(profile, keys=keys, texts=frame)
 
 
+def _text(file: SampleFile, begin: bytes, encoding: str) -> str:
+    return complete_lines(begin, file).decode(encoding.replace("utf-8", "utf-8-sig"), errors="ignore")
+
+
+def _layout(file: SampleFile, begin: bytes, dialect: Dialect) -> FixedWidth | None:
+    """The layout of a text file, if no delimiter separates its fields."""
+    return layout_of(_text(file, begin, dialect.encoding), dialect.encoding) if dialect.width < 2 else None
+
+
 def _dialect(file: SampleFile, begin: bytes, encoding: str) -> Dialect:
-    text = complete_lines(begin, file).decode(encoding.replace("utf-8", "utf-8-sig"), errors="ignore")
-    return dialect_of(text, encoding)
+    return dialect_of(_text(file, begin, encoding), encoding)
 
 
 def field_names(dialect: Dialect) -> tuple[str, ...]:

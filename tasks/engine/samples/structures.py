@@ -46,37 +46,51 @@ def json_structure(file: SampleFile, kind: str) -> Structure:
         ParameterError: The file has no record.
         UnreadableObjectError: The file is not JSON.
     """
-    key, records = records_of(file, kind)
+    key, records, others = records_of(file, kind)
     found = [record for record in records if isinstance(record, dict)]
     if not found:
         raise ParameterError(f"{file.uri}: expected records that are JSON objects, found {len(records):,} other values")
-    return Structure(dict.fromkeys(_paths(found), ()), key)
+    notes = [
+        f"The document has another array of records, {other}, which the contract does not read." for other in others
+    ]
+    return Structure(dict.fromkeys(_paths(found), ()), key, tuple(notes))
 
 
-def records_of(file: SampleFile, kind: str) -> tuple[str, list[Any]]:
-    """Return the path of the array with the records of a JSON file, and the first records.
+def records_of(file: SampleFile, kind: str) -> tuple[str, list[Any], tuple[str, ...]]:
+    """Return the path of the array with the records of a JSON file, the first records, and the paths of other arrays.
 
     Raises:
+        ParameterError: The records are the values of an object.
         UnreadableObjectError: The file is not JSON.
     """
     try:
         with decompressed_of(file) as opened:
             if kind == ".ndjson":
                 lines = (line.removeprefix(BOM) for line in opened if line.strip())
-                return "", [msgspec.json.decode(line) for line in islice(lines, MOST_RECORDS)]
-            return _records_of(msgspec.json.decode(opened.read().removeprefix(BOM)))
+                return "", [msgspec.json.decode(line) for line in islice(lines, MOST_RECORDS)], ()
+            return _records_of(msgspec.json.decode(opened.read().removeprefix(BOM)), file.uri)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnreadableObjectError(f"{file.uri}: expected JSON, found other text: {error}") from error
 
 
-def _records_of(document: Any) -> tuple[str, list[Any]]:
-    """The array with the most objects in a document, and its path. A document without such an array is one record."""
+def _records_of(document: Any, uri: str) -> tuple[str, list[Any], tuple[str, ...]]:
+    """The array with the most objects in a document. A document without such an array is one record."""
     if isinstance(document, list):
-        return "", document
-    arrays = list(_arrays(document, ()))
-    if not arrays:
-        return WHOLE_DOCUMENT, [document]
-    return max(arrays, key=lambda found: len(found[1]))
+        return "", document, ()
+    arrays = [] if _is_map(document) else sorted(_arrays(document, ()), key=lambda found: -len(found[1]))
+    if arrays:
+        return *arrays[0], tuple(path for path, _ in arrays[1:])
+    if _is_map(document) or (isinstance(document, dict) and any(map(_is_map, document.values()))):
+        raise ParameterError(
+            f"{uri}: expected an array of records, found an object whose values are the records. Convert the file to"
+            " NDJSON before you deliver it, for example with: jq -c 'to_entries[] | {key} + .value'"
+        )
+    return WHOLE_DOCUMENT, [document], ()
+
+
+def _is_map(value: Any) -> bool:
+    """Whether an object has so many objects as values that its keys are values, too."""
+    return isinstance(value, dict) and len(value) > MOST_KEYS and all(isinstance(one, dict) for one in value.values())
 
 
 def _arrays(value: Any, path: tuple[Step, ...], depth: int = 0) -> Iterator[tuple[str, list[Any]]]:
