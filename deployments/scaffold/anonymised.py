@@ -74,8 +74,7 @@ def fixed_width_sample(form: FixedWidth, rows: Sequence[Sequence[str | None]]) -
     """Write rows in the layout of the file. Lines before the first record are made up."""
     lines = ["preamble"] * form.skip_lines
     for row in rows:
-        line = ""
-        for (_, start, width), value in zip(form.fields, row, strict=True):
-            line = line.ljust(start - 1) + (value or "").rjust(width)
-        lines.append(line.rstrip())
+        values = [value or "" for value in row]
+        fields = (value.rjust(width) for (_, _, width), value in zip(form.fields[:-1], values, strict=False))
+        lines.append(f"{''.join(fields)} {values[-1]}")  # the last field is far wider than its values
     return "".join(f"{line}\n" for line in lines).encode(form.encoding)

@@ -171,3 +171,28 @@ def test_file_without_rows_or_of_an_unknown_format_is_refused(
     path.write_bytes(content)
     with pytest.raises(ParameterError, match=message):
         profile(path)
+
+
+BY_KEY = {f"k{i}": {"name": f"n{i}"} for i in range(N + 1)}
+
+
+@pytest.mark.parametrize("document", [BY_KEY, {"countries": BY_KEY}, {k: {"rows": [v]} for k, v in BY_KEY.items()}])
+def test_records_by_key_are_refused(tmp_path: Path, document: dict[str, Any]) -> None:
+    file = tmp_path / "names.json"
+    file.write_text(json.dumps(document))
+    with pytest.raises(ParameterError, match=r"names.json: expected an array of records, .* jq -c"):
+        profile(str(file))
+
+
+def test_second_array_of_a_document_is_noted(tmp_path: Path) -> None:
+    file = tmp_path / "graph.json"
+    file.write_text(json.dumps({"links": [{"a": 1}], "nodes": [{"id": i} for i in range(3)]}))
+    found = profile(str(file))
+    assert found.records_key == "nodes"
+    assert found.notes == ("The document has another array of records, links, which the contract does not read.",)
+
+
+def test_blanks_around_the_names_of_a_header_are_no_part_of_the_names(tmp_path: Path) -> None:
+    file = tmp_path / "drugs.csv"
+    file.write_text("bacteria,     penicillin, gram\nBrucella,  1,  negative\nProteus,  3,  negative\n")
+    assert [column.source for column in profile(str(file)).columns] == ["bacteria", "penicillin", "gram"]

@@ -46,7 +46,7 @@ def layout_of(text: str, encoding: str) -> FixedWidth | None:
     if "\t" in text or len(lines) < MIN_LINES:
         return None
     starts = range(min(MAX_PREAMBLE, len(lines) - MIN_LINES) + 1)
-    first = max(starts, key=lambda place: (len(_fields(lines[place:])), -place))
+    first = max(starts, key=lambda place: (_score(lines[place:]), -place))
     fields = _fields(lines[first:])
     named = _named(lines[first], fields, lines[first + 1 :])
     names = named[0] if named else tuple(f"column_{place}" for place in range(1, len(fields) + 1))
@@ -74,6 +74,14 @@ def _fields(lines: Sequence[str]) -> list[Field]:
     ends = list(accumulate(len(list(group)) for _, group in groupby(used)))
     runs = zip([0, *ends], ends, strict=False)
     return [Field(begin, end) for begin, end in runs if used[begin]]
+
+
+def _score(lines: Sequence[str]) -> int:
+    """The number of fields that most lines have, less the number of those that only some lines have, such as titles."""
+    fields = _fields(lines)
+    kept = [line for line in lines if line.strip()]
+    filled = [sum(bool(line[field.begin : field.end].strip()) for line in kept) for field in fields]
+    return sum(1 if 2 * count >= len(kept) else -1 for count in filled)
 
 
 def _named(header: str, fields: Sequence[Field], records: Sequence[str]) -> tuple[tuple[str, ...], list[Field]] | None:
