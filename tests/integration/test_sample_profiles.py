@@ -151,6 +151,75 @@ def test_null_marker_counts_in_numbers_and_texts_but_not_in_codes_of_two_letters
     assert [(column.null_count, column.keeps_markers) for column in found.columns][:2] == [(0, True), (1, False)]
 
 
+def _parquet(path: Path, **columns: Any) -> Path:
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def test_floats_of_parquet_with_missing_values_are_integers_if_all_are_whole(tmp_path: Path) -> None:
+    path = _parquet(
+        tmp_path / "doubles.parquet",
+        missing=[float(i) if i else None for i in range(N)],
+        nan=[float(-i) if i else float("nan") for i in range(N)],
+        large=[i * 1e9 if i else None for i in range(N)],
+        huge=[i * 1e18 if i else None for i in range(N)],
+        complete=[float(i) for i in range(N)],
+        part=[i / 2 if i else None for i in range(N)],
+    )
+    found = profile(path)
+    kinds = {column.name: (column.kind.name, dict(column.kind.spelling)) for column in found.columns}
+    whole, double = {"decimal_integers": True}, ("double precision", {})
+    assert kinds == {
+        "missing": ("integer", whole),
+        "nan": ("integer", whole),
+        "large": ("bigint", whole),
+        "huge": double,
+        "complete": double,
+        "part": double,
+    }
+    assert (found.column("nan").nulls, found.column("nan").null_count) == (("NaN",), 1)
+    assert "write type BIGINT" in found.column("complete").notes[0]
+    assert loaded(path, found) == (N, 0)
+
+
+def test_integers_with_a_decimal_zero_in_csv_are_integers(tmp_path: Path) -> None:
+    path = tmp_path / "delays.csv"
+    path.write_text(_csv([["id", "delay"], *([i, f"{i}.0" if i % 3 else "NaN"] for i in range(N))]))
+    found = profile(path)
+    assert (found.column("delay").kind.name, found.column("delay").null_count) == ("integer", N // 3)
+    assert found.column("delay").largest == "59.0"
+    assert loaded(path, found) == (N, 0)
+
+
+MOMENT = {"timestamp": "epoch seconds"}
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "kind", "spelling", "note"),
+    [
+        ("ts", "1600000000", "timestamptz", MOMENT, "All values are epoch seconds"),
+        ("createdAt", "1600000000000", "timestamptz", {"timestamp": "epoch milliseconds"}, "epoch milliseconds"),
+        ("event_time", "1600000000.25", "timestamptz", MOMENT, "All values are epoch seconds"),
+        ("updated_at", "946684800", "timestamptz", MOMENT, "All values are epoch seconds"),
+        ("updated_at", "946684799", "bigint", {}, ""),
+        ("order_number", "1600000000", "bigint", {}, "The values may be epoch seconds"),
+        ("status", "1600000000", "bigint", {}, "The values may be epoch seconds"),
+        ("ts", "16000000000000000", "bigint", {}, ""),
+    ],
+)
+def test_counts_since_1970_are_moments_if_the_name_says_so(
+    tmp_path: Path, name: str, first: str, kind: str, spelling: dict[str, str], note: str
+) -> None:
+    path = tmp_path / "moments.csv"
+    path.write_text(_csv([["id", name], ["0", first], ["1", "4102444799" if first == "946684800" else first]]))
+    found = profile(path)
+    column = found.columns[1]
+    assert (column.kind.name.replace("integer", "bigint"), dict(column.kind.spelling)) == (kind, spelling)
+    assert note in " ".join(column.notes)
+    assert bool(note) == bool(column.notes)
+    assert loaded(path, found) == (2, 0)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

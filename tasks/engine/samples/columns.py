@@ -1,17 +1,19 @@
 """Columns of a sample: what their values are, and the column of a contract that takes all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from tasks.engine.quoting import quoted
+from tasks.engine.samples.counts import moments_of
 from tasks.engine.samples.values import (
     PERSONAL,
     Kind,
     is_email,
     kinds_of,
     looks_like_code,
+    with_decimal_zero,
     without_markers,
 )
 
@@ -109,6 +111,9 @@ def profile_column(source: str, name: str, texts: pl.Series, known: Sequence[Kin
     values = counts.to_series(0)
     kept, markers = without_markers(values)
     kinds = tuple(known) or tuple(_without_text(kinds_of(kept)))
+    if known and known[0].name == "double precision":
+        kinds = (*_whole_doubles(kept, has_missing=bool(markers or texts.null_count())), *kinds)
+    kinds = (*moments_of(name, kept, kinds), *kinds)
     notes: list[str] = []
     suspicious: tuple[tuple[str, int], ...] = ()
     if looks_like_code(kept):
@@ -170,6 +175,16 @@ def with_file_nulls(column: ColumnProfile, texts: pl.Series, markers: Sequence[s
     )
 
 
+def _whole_doubles(values: pl.Series, *, has_missing: bool) -> Iterator[Kind]:
+    """Types of floats that are whole numbers. Pandas stores integers as floats only if a value is missing."""
+    whole = list(with_decimal_zero(values))
+    if whole and has_missing:
+        yield from whole
+    elif whole:
+        note = "All values are whole numbers. If they count something, write type BIGINT with decimal_integers."
+        yield Kind("double precision", (), note)
+
+
 def _without_text(kinds: object) -> list[Kind]:
     return [kind for kind in kinds if kind.name != "text" or kind.note]  # type: ignore[attr-defined]
 
@@ -188,7 +203,8 @@ def _exceptions(kept: pl.Series, counts: pl.DataFrame) -> tuple[tuple[str, int],
 def _range(values: pl.Series, kinds: Sequence[Kind]) -> tuple[str, str]:
     if not len(values):
         return "", ""
-    numbers = kinds and kinds[0].name in ("integer", "bigint", "numeric", "double precision") and not kinds[0].spelling
+    numbers = kinds and kinds[0].name in ("integer", "bigint", "numeric", "double precision")
+    numbers = numbers and kinds[0].spelling in ((), (("decimal_integers", True),))
     order = values.cast(pl.Float64, strict=False) if numbers else values
     least, most = order.arg_min(), order.arg_max()
     return str(values[least or 0]), str(values[most or 0])

@@ -33,7 +33,7 @@ def _lines(profile: SampleProfile) -> Iterator[str]:
     header = ("column", "type", "nulls", "distinct", "smallest", "largest", "examples")
     rows = [header]
     for column in profile.columns:
-        spelling = ", ".join(str(value) for _, value in column.kind.spelling)
+        spelling = ", ".join(field if value is True else str(value) for field, value in column.kind.spelling)
         kind = f"{column.kind.name} ({spelling})" if spelling else column.kind.name
         examples = "hidden" if column.is_sensitive else ", ".join(column.examples)
         ends = ("hidden", "hidden") if column.is_sensitive else (column.smallest, column.largest)

@@ -93,9 +93,8 @@ def _booleans(values: pl.Series) -> Iterator[Kind]:
 def _numbers(values: pl.Series) -> Iterator[Kind]:
     if _all(values, _WHOLE):
         yield from _whole(values)
-    elif _all(values, r"^[+-]?(?:0|[1-9][0-9]*)\.0$"):
-        note = "The values are whole numbers with a decimal zero, as pandas writes integers beside missing values."
-        yield Kind("bigint", (("decimal_integers", True),), note)
+    elif whole := list(with_decimal_zero(values)):
+        yield from whole
         yield Kind("numeric")
     elif _all(values, _DECIMAL):
         yield Kind("numeric")
@@ -103,6 +102,18 @@ def _numbers(values: pl.Series) -> Iterator[Kind]:
         yield Kind("double precision")
     else:
         yield from _separated(values)
+
+
+def with_decimal_zero(values: pl.Series) -> Iterator[Kind]:
+    """Yield the types of whole numbers with a decimal zero, such as 517.0. Other values have none."""
+    if not len(values) or not _all(values, r"^[+-]?(?:0|[1-9][0-9]*)\.0$"):
+        return
+    note = "The values are whole numbers with a decimal zero, as pandas writes integers beside missing values."
+    largest = max(abs(int(value[:-2])) for value in values)
+    if largest < 1_000_000_000:
+        yield Kind("integer", (("decimal_integers", True),), note)
+    if largest < 2**63:
+        yield Kind("bigint", (("decimal_integers", True),), note)
 
 
 def _whole(values: pl.Series) -> Iterator[Kind]:
