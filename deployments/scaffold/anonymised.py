@@ -31,7 +31,7 @@ def disguised(column: ColumnProfile, text: str) -> str:
         return f"192.0.2.{rng.randrange(1, 255)}"
     if kind == "uuid":
         return "".join(rng.choice("0123456789abcdef") if one != "-" else one for one in text)
-    if kind not in ("text", "integer", "bigint", "numeric", "smallint"):
+    if kind not in ("text", "integer", "bigint", "numeric", "smallint", "text[]"):
         return text
     return "".join(_other(one, rng) for one in text)
 

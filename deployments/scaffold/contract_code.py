@@ -17,7 +17,7 @@ from tasks.engine.samples.contracts import (
 )
 from tasks.engine.samples.profile import SampleProfile, file_nulls
 
-_MODULES = {"JSONB": "jsonb", "WORDS": "words"}
+_MODULES = {"JSONB": "jsonb", "TEXT_ARRAY": "arrays"}
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,8 @@ def _parquet(file: SampleFile, private: dict[str, ColumnProfile]) -> tuple[bytes
 
 
 def _other(column: ColumnProfile, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_other(column, one) for one in value]
     if isinstance(value, str):
         return disguised(column, value)
     return _number(disguised(column, str(value)), value) if isinstance(value, int) else value

@@ -168,7 +168,8 @@ def test_floats_of_parquet_with_missing_values_are_integers_if_all_are_whole(tmp
     )
     found = profile(path)
     kinds = {column.name: (column.kind.name, dict(column.kind.spelling)) for column in found.columns}
-    whole, double = {"decimal_integers": True}, ("double precision", {})
+    whole: dict[str, str | bool] = {"decimal_integers": True}
+    double: tuple[str, dict[str, str | bool]] = ("double precision", {})
     assert kinds == {
         "missing": ("integer", whole),
         "nan": ("integer", whole),
@@ -188,6 +189,35 @@ def test_integers_with_a_decimal_zero_in_csv_are_integers(tmp_path: Path) -> Non
     found = profile(path)
     assert (found.column("delay").kind.name, found.column("delay").null_count) == ("integer", N // 3)
     assert found.column("delay").largest == "59.0"
+    assert loaded(path, found) == (N, 0)
+
+
+def test_lists_of_parquet_are_arrays(tmp_path: Path) -> None:
+    path = _parquet(
+        tmp_path / "lists.parquet",
+        texts=[["a", 'b, "c"', None] if i % 3 else [] for i in range(N)],
+        integers=pa.array([[i, None] if i % 3 else None for i in range(N)], pa.list_(pa.int32())),
+        large=pa.array([[f"{i}"] for i in range(N)], pa.large_list(pa.large_string())),
+        floats=[[1.5]] * N,
+    )
+    found = profile(path)
+    assert [(column.name, column.kind.name) for column in found.columns] == [
+        ("texts", "text[]"),
+        ("integers", "bigint[]"),
+        ("large", "text[]"),
+    ]
+    assert found.column("texts").examples == ('["a", "b, \\"c\\"", null]', "[]")
+    assert (found.column("integers").null_count, found.column("integers").distinct_count) == (N // 3, 2 * N // 3)
+    assert "leaves out column floats" in found.notes[0]
+    assert loaded(path, found) == (N, 0)
+
+
+def test_lists_of_json_are_arrays_if_all_elements_have_one_type(tmp_path: Path) -> None:
+    rows = [{"id": i, "tags": ["a"] * (i % 4), "mixed": ["a", i], "ids": [i] * 5} for i in range(N)]
+    path = tmp_path / "lists.ndjson"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = profile(path)
+    assert [column.kind.name for column in found.columns] == ["integer", "text[]", "jsonb", "bigint[]"]
     assert loaded(path, found) == (N, 0)
 
 

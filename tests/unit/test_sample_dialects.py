@@ -84,6 +84,12 @@ def test_encoding_is_recognised(data: bytes, encoding: str) -> None:
         (["192.0.2.1"], "inet", {}),
         (["1.2.3"], "text", {}),
         (['{"a": 1}', "[1]"], "jsonb", {}),
+        (['["a", "b, c"]', "[]", "[null]"], "text[]", {}),
+        (["[1, -2]", "[null]"], "bigint[]", {}),
+        (['["a"]', "[1]"], "jsonb", {}),
+        (['["a", ["b"]]'], "jsonb", {}),
+        (["[1.5]"], "jsonb", {}),
+        (["[]", "[null]"], "jsonb", {}),
     ],
 )
 def test_narrowest_type_that_fits_all_values_comes_first(values: list[str], kind: str, spelling: object) -> None:

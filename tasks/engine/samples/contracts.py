@@ -1,8 +1,10 @@
 """Contracts of samples: a contract of texts that reads any column, and the contract that the profile proposes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from tasks.contracts import Column, Contract
+from tasks.contracts.arrays import TEXT_ARRAY
 from tasks.contracts.formats import Csv, Format, Json, Ndjson, Parquet
 from tasks.contracts.jsonb import JSONB
 from tasks.contracts.spelling import AS_POSTGRES, Spelling
@@ -25,7 +27,6 @@ from tasks.contracts.types import (
     UUID,
     ColumnType,
 )
-from tasks.contracts.words import WORDS
 from tasks.engine.samples.columns import ColumnProfile
 from tasks.engine.samples.dialects import Dialect
 from tasks.engine.samples.profile import SampleProfile, file_nulls
@@ -47,7 +48,7 @@ TYPES: dict[str, tuple[str, ColumnType]] = {
     "inet": ("INET", INET),
     "bytea": ("BYTEA", BYTEA),
     "jsonb": ("JSONB", JSONB),
-    "text[]": ("WORDS", WORDS),
+    "text[]": ("TEXT_ARRAY", TEXT_ARRAY),
     "bigint[]": ("BIGINT_ARRAY", BIGINT_ARRAY),
 }
 """The types of a contract by the names of kinds: the code in a contract's module, and the type itself."""
@@ -122,9 +123,21 @@ def format_to_declare(profile: SampleProfile) -> Format | None:
     return None if usual.get(profile.suffix) == profile.declared_format else profile.declared_format
 
 
-def text_contract(sources: Sequence[str], form: Format, records_key: str = "") -> Contract:
-    """A contract that reads each column as text."""
-    columns = tuple(Column(f"c{place}", TEXT, "Text.", source=name) for place, name in enumerate(sources))
+def text_contract(
+    sources: Sequence[str], form: Format, records_key: str = "", lists: Mapping[str, str] = MappingProxyType({})
+) -> Contract:
+    """A contract that reads each column as text, or as lists of texts or integers.
+
+    Args:
+        sources: Names of the columns in the file.
+        form: Format of the file.
+        records_key: See `Contract.records_key`.
+        lists: Types of columns of lists, by their names in the file.
+    """
+    columns = tuple(
+        Column(f"c{place}", TYPES[lists.get(name, "text")][1], "Text.", source=name)
+        for place, name in enumerate(sources)
+    )
     return Contract(
         "sample",
         "sample_staging.sample",

@@ -19,6 +19,7 @@ from tasks.engine.samples.dialects import Dialect, dialect_of, encoding_of
 from tasks.engine.samples.files import SampleFile, complete_lines, kind_of
 from tasks.engine.samples.key_candidates import key_candidates
 from tasks.engine.samples.layouts import layout_of
+from tasks.engine.samples.lists import with_lists_as_texts
 from tasks.engine.samples.names import column_names
 from tasks.engine.samples.partitions import pattern_of
 from tasks.engine.samples.profile import Rejection, SampleProfile, file_nulls
@@ -55,7 +56,8 @@ def profile_sample(file: SampleFile) -> SampleProfile:
     forms: dict[str, Format] = {".json": Json(), ".ndjson": Ndjson(), ".parquet": Parquet()}
     form = layout or (format_of_dialect(dialect, field_names(dialect)) if dialect else forms[kind])
     notes = (note, *structure.notes, LAYOUT_NOTE if layout else "")
-    frame, is_whole = _read(file, text_contract(sources, form, structure.records_key))
+    lists = {source: known[0].name for source, known in structure.kinds.items() if known and known[0].is_list}
+    frame, is_whole = _read(file, text_contract(sources, form, structure.records_key, lists))
     if not len(frame):
         raise ParameterError(f"{file.uri}: expected a sample with at least one row, found only a header")
     pattern = pattern_of(file.key)
@@ -134,7 +136,7 @@ def _read(file: SampleFile, contract: Contract) -> tuple[pl.DataFrame, bool]:
     frames, count = [], 0
     with file.opened() as opened:
         for batch in read_batches(opened, file.key, contract):
-            frames.append(frame_of(batch.strings))
+            frames.append(with_lists_as_texts(frame_of(batch.strings), contract))
             count += batch.strings.row_count
             if file.size_bytes > WHOLE_BYTES and count >= FIRST_ROWS:
                 return pl.concat(frames), False

@@ -170,7 +170,17 @@ def _arrow_kinds(kind: Any) -> tuple[Kind, ...] | None:
     ):
         if fits(kind):
             return tuple(map(Kind, names))
-    return None
+    return _list_kinds(kind)
+
+
+def _list_kinds(kind: Any) -> tuple[Kind, ...] | None:
+    """Types for lists of texts and of integers; None for others."""
+    if not pa.types.is_list(kind) and not pa.types.is_large_list(kind):
+        return None
+    element = kind.value_type
+    if pa.types.is_string(element) or pa.types.is_large_string(element):
+        return (Kind("text[]"),)
+    return (Kind("bigint[]"),) if pa.types.is_integer(element) and str(element) != "uint64" else None
 
 
 def _integers(kind: Any) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import polars as pl
 
 NULL_MARKERS = (
@@ -64,6 +65,11 @@ class Kind:
     name: str
     spelling: tuple[tuple[str, str | bool], ...] = ()
     note: str = ""
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the values are lists."""
+        return self.name.endswith("[]")
 
 
 def kinds_of(values: pl.Series) -> Iterator[Kind]:
@@ -195,9 +201,21 @@ def _others(values: pl.Series) -> Iterator[Kind]:
     checks: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("uuid", lambda: _all(values, _UUID)),
         ("inet", lambda: _all(values, _IP)),
+        ("text[]", lambda: _all(values, r"^\s*\[") and _are_lists(values, str)),
+        ("bigint[]", lambda: _all(values, r"^\s*\[") and _are_lists(values, int)),
         ("jsonb", lambda: _all(values, _JSON)),
     )
     yield from (Kind(name) for name, fits in checks if fits())
+
+
+def _are_lists(values: pl.Series, kind: type[str] | type[int]) -> bool:
+    """Whether all values are JSON lists of one type. Lists without any element do not show their type."""
+    decode = msgspec.json.Decoder(list[kind | None]).decode  # type: ignore[valid-type]
+    try:
+        lists = [decode(value) for value in values]
+    except ValueError:
+        return False
+    return any(one is not None for found in lists for one in found)
 
 
 def without_markers(values: pl.Series) -> tuple[pl.Series, tuple[str, ...]]:
