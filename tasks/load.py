@@ -7,23 +7,26 @@ from uuid import UUID
 
 from prefect.logging import get_run_logger
 
-from tasks.alerts import tell_load
 from tasks.check import check_loads
 from tasks.connections import bucket_of, flow_run_id, open_lake, open_warehouse, run_settings, warehouse_slot
 from tasks.contracts import Contract
+from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
-from tasks.engine.errors import errors_at
+from tasks.engine.errors import FailedLoadsError, PageSizeError, errors_at
 from tasks.engine.load.delivery import known_loads, load_delivery, removed_loads
 from tasks.engine.load.loader import load_object as load
-from tasks.engine.quoting import quoted
+from tasks.engine.quoting import shown
 from tasks.engine.receipts import LoadReceipt, ObjectRef
-from tasks.engine.settings import RunSettings
+from tasks.engine.warehouse.partitions import partition_table
+from tasks.engine.warehouse.tables import has_table
 from tasks.extract import delivery_of, list_objects
+from tasks.load_report import LINES, log_rest, log_unchanged, report_load
 from tasks.policy import step
 from tasks.prefect_texts import show_progress, start_progress
+from tasks.side_by_side import outcomes
 
-LINES = 50
-"""Maximum number of log lines about reasons, and about unknown columns."""
+FAILURES_LIMIT = 6_000
+"""Maximum number of characters about all failed objects in the error of a run."""
 
 PROGRESS_AFTER = 5.0
 """Seconds until a load first shows its progress, and between two updates."""
@@ -63,10 +66,12 @@ class Changes:
     Attributes:
         known: Receipts of the objects that are already loaded in this version, by address.
         removed: Addresses of loaded objects that the supplier removed.
+        is_new: Whether the first load must create the table of the partition.
     """
 
     known: dict[str, LoadReceipt]
     removed: tuple[str, ...]
+    is_new: bool = False
 
 
 def load_datasets(contracts: Iterable[Contract], partition: str = "", *, force: bool = False) -> list[LoadReceipt]:
@@ -85,14 +90,18 @@ def load_datasets(contracts: Iterable[Contract], partition: str = "", *, force: 
 def load_objects(contract: Contract, partition: str = "", *, force: bool = False) -> list[LoadReceipt]:
     """Bring the rows of a partition, or of a dataset without partitions, to what the lake holds, and check them.
 
-    New and changed objects are loaded, each exactly once. If the supplier removed objects from the partition, one
-    transaction loads the others and deletes the rows of the removed objects. A partition without any object in the
+    New and changed objects are loaded, each exactly once, and side by side as far as `LOAD_MEMORY_MB` permits. If some
+    of them fail, the others are still loaded, and the run fails. If the supplier removed objects from the partition,
+    one transaction loads the others and deletes the rows of the removed objects. A partition without any object in the
     lake keeps its rows.
 
     Args:
         contract: Contract of the staging table.
         partition: Name of the partition; empty for a dataset without partitions.
         force: Load the objects again even if they are loaded, and allow fewer rows, or none, to replace rows.
+
+    Raises:
+        FailedLoadsError: Several objects failed. The message names each. If one object failed, its error is raised.
     """
     return _load(contract, partition, list_objects(contract, partition), force=force)
 
@@ -104,9 +113,55 @@ def _load(contract: Contract, partition: str, sources: Sequence[ObjectRef], *, f
     if changes.removed:
         loads = replace_objects(contract, partition, force=force)
     else:
-        loads = [changes.known.get(each.uri) or load_object(contract, each, force=force) for each in sources]
+        loads = _load_each(contract, sources, changes, force=force)
     check_loads(contract, loads)
     return loads
+
+
+def _load_each(contract: Contract, sources: Sequence[ObjectRef], changes: Changes, *, force: bool) -> list[LoadReceipt]:
+    """Load the objects that are not loaded yet, and return the receipts of all objects."""
+    new = [source for source in sources if source.uri not in changes.known]
+    if len(new) == 1:
+        return [changes.known.get(each.uri) or load_object(contract, each, force=force) for each in sources]
+    found = _load_new(contract, new, is_new=changes.is_new, force=force)
+    errors = [one for one in found.values() if isinstance(one, BaseException)]
+    if errors:
+        raise errors[0] if len(errors) == 1 else _failed(contract, errors, len(sources))
+    return [one for each in sources if not isinstance(one := changes.known.get(each.uri) or found[each.uri], Exception)]
+
+
+def _load_new(
+    contract: Contract, new: Sequence[ObjectRef], *, is_new: bool, force: bool
+) -> dict[str, LoadReceipt | Exception]:
+    """Load several objects, and return the receipt or the error of each by its address."""
+    found: dict[str, LoadReceipt | Exception] = {}
+
+    def load_some(sources: Sequence[ObjectRef], at_once: int) -> None:
+        calls = [{"contract": contract, "source": each, "force": force, "at_once": at_once} for each in sources]
+        receipts = outcomes(load_object, calls, at_once)
+        found.update(zip((each.uri for each in sources), receipts, strict=True))
+
+    # Other loads would only wait until one load has created the table of the partition.
+    while is_new and len(found) < len(new):
+        source = new[len(found)]
+        load_some([source], 1)
+        is_new = isinstance(found[source.uri], Exception)
+    load_some(new[len(found) :], run_settings().loads_at_once)
+    # An object with pages that are too large for its share of the memory may fit alone.
+    load_some([each for each in new if isinstance(found[each.uri], PageSizeError)], 1)
+    return found
+
+
+def _failed(contract: Contract, errors: Sequence[BaseException], count: int) -> FailedLoadsError:
+    """Return the error of a run in which several objects failed."""
+    named = errors[:LINES]
+    lines = [f"  {type(error).__name__}: {shown(str(error), FAILURES_LIMIT // len(named))}" for error in named]
+    if len(errors) > LINES:
+        lines.append(f"  {len(errors) - LINES:,} more, which the task runs name")
+    return FailedLoadsError(
+        f"{contract.table}: expected to load {count:,} objects, found {len(errors):,} that failed. The others are"
+        " loaded. Correct these objects and run again:\n" + "\n".join(lines)
+    )
 
 
 @step(task_run_name="List changes of {contract.dataset} {partition}")
@@ -123,6 +178,7 @@ def list_changes(contract: Contract, partition: str, sources: Sequence[ObjectRef
     with open_warehouse() as connection, errors_at("ledger.loads"):
         # The load of a single object compares it with the ledger itself.
         known = known_loads(connection, contract, partition, sources) if len(sources) > 1 and not force else []
+        is_new = not has_table(connection, partition_table(contract, partition_value(partition) if partition else None))
         missing = ledger.current_loads(connection, contract.dataset, partition).keys() - {x.uri for x in sources}
         removed: list[str] = []
         if missing and contract.partition:
@@ -130,12 +186,12 @@ def list_changes(contract: Contract, partition: str, sources: Sequence[ObjectRef
                 delivery = delivery_of(lake, contract, partition)
             removed = [x.source_uri for x in removed_loads(connection, contract, partition, delivery)]
     for receipt in known[:LINES]:
-        _log_unchanged(receipt)
-    _log_rest(len(known), "objects that are already loaded")
+        log_unchanged(receipt)
+    log_rest(len(known), "objects that are already loaded")
     for uri in removed[:LINES]:
         logger.warning("%s was loaded, but the supplier removed it from %s: its rows will be deleted", uri, partition)
-    _log_rest(len(removed), "removed objects")
-    return Changes({receipt.source_uri: receipt for receipt in known}, tuple(removed))
+    log_rest(len(removed), "removed objects")
+    return Changes({receipt.source_uri: receipt for receipt in known}, tuple(removed), is_new)
 
 
 @step(task_run_name="Replace objects of {contract.dataset} {partition}")
@@ -162,21 +218,22 @@ def replace_objects(contract: Contract, partition: str, *, force: bool = False) 
             on_progress=_Progress,
         )
     for receipt in receipts:
-        _report_load(contract, receipt, settings)
+        report_load(contract, receipt, settings)
     return receipts
 
 
 @step(task_run_name="Load {contract.dataset} {source.partition}")
-def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -> LoadReceipt:
+def load_object(contract: Contract, source: ObjectRef, *, force: bool = False, at_once: int = 1) -> LoadReceipt:
     """Load one object exactly once. A version that is already loaded is skipped.
 
     Args:
         contract: Contract of the staging table.
         source: Object and version to load.
         force: Load the object again even if this version is loaded, and allow fewer rows, or none, to replace rows.
+        at_once: How many loads of the run share `LOAD_MEMORY_MB`.
     """
     progress = _Progress(source)
-    settings = run_settings()
+    settings = run_settings().shared_by(at_once)
     with warehouse_slot(), open_warehouse() as connection, open_lake(source.bucket) as lake:
         receipt = load(
             connection,
@@ -191,54 +248,5 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False) -
             reconnect=open_warehouse,
         )
     progress.finish(receipt.rows_read)
-    _report_load(contract, receipt, settings)
+    report_load(contract, receipt, settings)
     return receipt
-
-
-def _report_load(contract: Contract, receipt: LoadReceipt, settings: RunSettings) -> None:
-    """Log a load, and send the alerts about it."""
-    logger = get_run_logger()
-    if receipt.status == "unchanged":
-        _log_unchanged(receipt)
-        return
-    if receipt.status == "removed":
-        logger.warning(receipt.warnings[0])
-        return
-    logger.info(
-        "%s %s: read %s rows = loaded %s + rejected %s into %s in %.1f s (%s rows/s), load %d",
-        "Replaced" if receipt.status == "replaced" else "Loaded",
-        receipt.source_uri,
-        f"{receipt.rows_read:,}",
-        f"{receipt.rows_loaded:,}",
-        f"{receipt.rows_rejected:,}",
-        receipt.table,
-        receipt.seconds,
-        f"{receipt.rows_read / max(receipt.seconds, 1e-9):,.0f}",
-        receipt.load_id,
-    )
-    for reason, count in receipt.reasons[:LINES]:
-        logger.warning(
-            "Rejected %s rows: %s (see ledger.rejected_rows, load %d)", f"{count:,}", reason, receipt.load_id
-        )
-    _log_rest(len(receipt.reasons), "reasons for rejected rows")
-    for column in receipt.unknown_columns[:LINES]:
-        kept = f"kept in {contract.unknown_keys_column}" if contract.unknown_keys_column else "not loaded"
-        logger.warning("%s has an unknown column %s; the column was %s", receipt.source_uri, quoted(column), kept)
-    _log_rest(len(receipt.unknown_columns), "unknown columns")
-    for warning in receipt.warnings:
-        logger.warning(warning)
-    tell_load(contract, receipt, settings)
-
-
-def _log_unchanged(receipt: LoadReceipt) -> None:
-    get_run_logger().info(
-        "%s is already in %s with this content (load %d): skipped",
-        receipt.source_uri,
-        receipt.table,
-        receipt.load_id,
-    )
-
-
-def _log_rest(count: int, what: str) -> None:
-    if count > LINES:
-        get_run_logger().warning("%s more %s are not shown", f"{count - LINES:,}", what)

@@ -64,6 +64,14 @@ class UnreadableObjectError(Permanent):
     """An object cannot be split into records, for example because its gzip stream is truncated."""
 
 
+class PageSizeError(UnreadableObjectError):
+    """The pages of a parquet object do not fit into the memory of its load."""
+
+
+class FailedLoadsError(Permanent):
+    """Several objects of a run were not loaded. The other objects were loaded."""
+
+
 class ErrorBudgetError(Permanent):
     """The load rejected more rows than the error budget allows. The table keeps its previous rows."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.contracts import Contract
-from tasks.engine.errors import UnreadableObjectError
+from tasks.engine.errors import PageSizeError, UnreadableObjectError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch, match_columns
 from tasks.engine.formats.csv_records import MAX_RECORD_BYTES
@@ -112,7 +112,7 @@ def _rows_at_once(parquet: ParquetObject, group: int, chunks: Mapping[int, Chunk
     The page headers give the sizes. Arrow ends the process if it reads damaged column metadata.
 
     Raises:
-        UnreadableObjectError: The pages are too large for the memory of a load.
+        PageSizeError: The pages are too large for the memory of a load.
     """
     is_small = sum(chunk.size for chunk in chunks.values()) <= chunk_bytes * HELD_CHUNKS
     parquet.ranges.hold([(chunk.start, chunk.size) for chunk in chunks.values()] if is_small else [])
@@ -130,9 +130,9 @@ def _rows_at_once(parquet: ParquetObject, group: int, chunks: Mapping[int, Chunk
     return max(chunk_bytes // row_bytes, 1)
 
 
-def _too_large(parquet: ParquetObject, name: str, group: int, leaf: int, size: int) -> UnreadableObjectError:
+def _too_large(parquet: ParquetObject, name: str, group: int, leaf: int, size: int) -> PageSizeError:
     path = parquet.file.schema.column(leaf).path
-    return UnreadableObjectError(
+    return PageSizeError(
         f"{name}, column {path}: expected pages that fit into LOAD_MEMORY_MB, found one of {size:,} bytes in row group"
         f" {group + 1}. Nothing was loaded. Have the object written with smaller pages (in pyarrow: data_page_size and"
         " write_batch_size) or smaller row groups (row_group_size), or raise LOAD_MEMORY_MB"

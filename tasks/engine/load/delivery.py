@@ -15,7 +15,8 @@ from tasks.engine.lake.client import Lake
 from tasks.engine.lake.deliveries import Delivery
 from tasks.engine.load.attempts import Reconnect, recorded
 from tasks.engine.load.error_budget import ErrorBudget
-from tasks.engine.load.loader import Progress, load_locked, load_receipt, lock_name, same_load
+from tasks.engine.load.load_locks import lock_name
+from tasks.engine.load.loader import Progress, load_locked, load_receipt, same_load
 from tasks.engine.load.shrink_guard import check_shrink
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.settings import RunSettings

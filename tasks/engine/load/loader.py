@@ -19,6 +19,7 @@ from tasks.engine.formats.rows import Rows
 from tasks.engine.lake.client import Lake
 from tasks.engine.load.attempts import Attempt, Reconnect, recorded
 from tasks.engine.load.error_budget import ErrorBudget
+from tasks.engine.load.load_locks import lock_object
 from tasks.engine.load.shrink_guard import check_shrink
 from tasks.engine.load.volume_guard import check_volume
 from tasks.engine.receipts import LoadReceipt, ObjectRef
@@ -33,7 +34,7 @@ from tasks.engine.warehouse.partitions import (
     partition_table,
     rows_of_partition,
 )
-from tasks.engine.warehouse.tables import Connection, has_table, lock
+from tasks.engine.warehouse.tables import Connection, has_table
 
 REJECTED_BUFFER, REJECTED_BYTES = 10_000, 4 << 20
 """Maximum number and total size of rejected rows in memory. The COPY of valid rows pauses while they are written."""
@@ -77,7 +78,7 @@ def load_object(
         ContractError: The object's columns do not match the contract.
         UnreadableObjectError: The object cannot be split into records.
         ObjectChangedError: Another writer replaced the object during the read.
-        PartitionBusyError: Another run is writing the partition.
+        PartitionBusyError: Another run is writing the object or the partition.
         ShrinkError: The object has no rows, or too few rows to replace the current rows.
         VolumeError: The object has far fewer or far more rows than usual, and the contract refuses that.
         SchemaDriftError: The table's columns differ from the contract's columns.
@@ -92,7 +93,7 @@ def load_object(
         if contract.partition and value and contract.partition.span != "unit":
             ensure_partition(connection, contract, value)
         with connection.transaction():
-            lock(connection, lock_name(contract, source.partition))
+            lock_object(connection, contract, source)
             if not force and (loaded := same_load(connection, contract, source)):
                 attempt.succeed(connection, loaded.load_id, is_unchanged=True)
                 return load_receipt(connection, contract, source, loaded, "unchanged", started)
@@ -109,11 +110,6 @@ def load_object(
             )
 
 
-def lock_name(contract: Contract, partition: str) -> str:
-    """Return the name of the advisory lock that admits one writer of a partition."""
-    return f"{contract.dataset} {partition}".strip()
-
-
 def load_locked(
     connection: Connection,
     lake: Lake,
@@ -126,7 +122,7 @@ def load_locked(
     flow_run_id: str | None,
     on_progress: Progress | None,
 ) -> LoadReceipt:
-    """Load one object in a transaction that holds the lock of its partition.
+    """Load one object in a transaction that holds the locks of the load.
 
     Args:
         connection: A connection in that transaction.

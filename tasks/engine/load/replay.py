@@ -18,6 +18,7 @@ from tasks.engine.formats.encodings import text_of
 from tasks.engine.formats.line_numbers import LineNumbers
 from tasks.engine.formats.object_formats import format_of
 from tasks.engine.load import rejections
+from tasks.engine.load.load_locks import lock_name
 from tasks.engine.load.rejections import RejectedLoad
 from tasks.engine.receipts import ReplayReceipt
 from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
@@ -46,7 +47,7 @@ def replay_load(
     taken, errors = 0, Counter[str]()
     replay_id: int | None = None
     with errors_at(f"replay of load {load.load_id}, {load.source_uri}"), connection.transaction():
-        lock(connection, f"{contract.dataset} {load.partition}".strip())
+        lock(connection, lock_name(contract, load.partition))
         # Meanwhile another run may have replaced the object or replayed the same rows.
         if load in rejections.rejected_loads(connection, contract.dataset, load.partition):
             check_target(connection, contract, value)

@@ -1,0 +1,31 @@
+"""Run one step for several inputs side by side, each in its own task run."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, cast
+
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.tasks import Task
+
+R = TypeVar("R")
+
+
+def outcomes(step: Task[Any, R], calls: Iterable[Mapping[str, Any]], at_once: int) -> list[R | Exception]:
+    """Run a step once for each set of arguments, and wait for all runs even if some fail.
+
+    Args:
+        step: The step.
+        calls: The arguments of each run, by name.
+        at_once: Maximum number of concurrent runs. One: the runs use the thread of the caller.
+
+    Returns:
+        The result or the error of each run, in the order of the calls.
+    """
+    if at_once == 1:
+        states = [step(**call, return_state=True) for call in calls]
+    else:
+        with ThreadPoolTaskRunner[Any](max_workers=at_once) as runner:
+            futures = [runner.submit(step, dict(call)) for call in calls]
+            for future in futures:
+                future.wait()
+            states = [future.state for future in futures]
+    return [cast("R | Exception", state.result(raise_on_failure=False)) for state in states]
