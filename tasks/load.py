@@ -1,7 +1,7 @@
 """Load objects into their staging tables."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -124,9 +124,11 @@ def _load_each(contract: Contract, sources: Sequence[ObjectRef], changes: Change
     if len(new) == 1:
         return [changes.known.get(each.uri) or load_object(contract, each, force=force) for each in sources]
     found = _load_new(contract, new, is_new=changes.is_new, force=force)
-    errors = [one for one in found.values() if isinstance(one, BaseException)]
+    errors = {uri: one for uri, one in found.items() if isinstance(one, Exception)}
+    if len(errors) == 1:
+        raise next(iter(errors.values()))
     if errors:
-        raise errors[0] if len(errors) == 1 else _failed(contract, errors, len(sources))
+        raise _failed(contract, errors, len(sources))
     return [one for each in sources if not isinstance(one := changes.known.get(each.uri) or found[each.uri], Exception)]
 
 
@@ -152,10 +154,10 @@ def _load_new(
     return found
 
 
-def _failed(contract: Contract, errors: Sequence[BaseException], count: int) -> FailedLoadsError:
+def _failed(contract: Contract, errors: Mapping[str, Exception], count: int) -> FailedLoadsError:
     """Return the error of a run in which several objects failed."""
-    named = errors[:LINES]
-    lines = [f"  {type(error).__name__}: {shown(str(error), FAILURES_LIMIT // len(named))}" for error in named]
+    named = list(errors.items())[:LINES]
+    lines = [f"  {shown(uri)}: {shown(str(error), FAILURES_LIMIT // len(named))}" for uri, error in named]
     if len(errors) > LINES:
         lines.append(f"  {len(errors) - LINES:,} more, which the task runs name")
     return FailedLoadsError(

@@ -167,7 +167,9 @@ def read_bytes(warehouse: Connection, source: ObjectRef, settings: RunSettings) 
     opened = store.open
 
     class Counting:
-        def open(self, source: ObjectRef, on_bytes: Any) -> Any:
+        def open(self, source: ObjectRef, on_bytes: Any, *, is_seekable: bool) -> Any:
+            assert not is_seekable
+
             def both(count: int) -> None:
                 nonlocal read
                 read += count

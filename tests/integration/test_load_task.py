@@ -42,11 +42,11 @@ def test_retry_loads_an_object_that_was_replaced_during_the_read(
     tries = []
     opened = Lake.open
 
-    def replaced_at_the_first_try(*arguments: Any) -> object:
+    def replaced_at_the_first_try(*arguments: Any, **named: Any) -> object:
         tries.append(arguments)
         if len(tries) == 1:
             s3.put_object(Bucket=bucket, Key="2021/04/things.csv", Body=HEADER + 3 * ROW)
-        return opened(*arguments)
+        return opened(*arguments, **named)
 
     monkeypatch.setattr(Lake, "open", replaced_at_the_first_try)
     quick = load_object.with_options(retry_delay_seconds=0.01)

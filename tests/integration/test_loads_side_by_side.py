@@ -41,6 +41,7 @@ from tasks.engine.errors import (
 from tasks.engine.lake.client import Lake
 from tasks.engine.load import rejections
 from tasks.engine.load.delivery import load_delivery
+from tasks.engine.load.loader import load_object
 from tasks.engine.load.replay import replay_load
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.settings import LOAD_SHARE_MB, PROCESS_MB, RunSettings
@@ -200,7 +201,7 @@ def loading(contract: Contract, *, force: bool = False) -> list[LoadReceipt]:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many loads of the process were open when each load began to read."""
     counts: list[int] = []
-    active, guard, original = [0], threading.Lock(), load_step.load
+    active, guard, original = [0], threading.Lock(), load_object
 
     def counted(*arguments: Any, **named: Any) -> LoadReceipt:
         with guard:
@@ -212,7 +213,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             with guard:
                 active[0] -= 1
 
-    monkeypatch.setattr(load_step, "load", counted)
+    monkeypatch.setattr("tasks.load.load", counted)
     return counts
 
 
@@ -220,21 +221,22 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_run_loads_new_objects_of_a_month_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in ("a", "b", "c", "d", "e"):
         part(text)
-    pairs, opened, settings = threading.Barrier(2), Lake.open, []
+    pairs, opened = threading.Barrier(2), Lake.open
+    settings: list[int] = []
 
-    def meeting(*arguments: Any) -> object:
+    def meeting(*arguments: Any, **named: Any) -> object:
         if not arguments[1].uri.endswith("a.csv"):
             pairs.wait(30)  # a load that runs alone would wait in vain
-        return opened(*arguments)
+        return opened(*arguments, **named)
 
-    original = load_step.load
+    original = load_object
 
     def watched(*arguments: Any, **named: Any) -> LoadReceipt:
         settings.append(arguments[4].load_memory_mb)
         return original(*arguments, **named)
 
     monkeypatch.setattr(Lake, "open", meeting)
-    monkeypatch.setattr(load_step, "load", watched)
+    monkeypatch.setattr("tasks.load.load", watched)
     receipts = loading(PARTS)
     assert [receipt.source_uri[-5:] for receipt in receipts] == ["a.csv", "b.csv", "c.csv", "d.csv", "e.csv"]
     assert [receipt.status for receipt in receipts] == ["loaded"] * 5
@@ -307,9 +309,10 @@ def test_load_that_lost_its_connection_is_retried_while_the_other_loads_go_on(
 ) -> None:
     for text in ("a", "b", "c", "d"):
         part(text)
-    cut, opened = [], Lake.open
+    cut: list[object] = []
+    opened = Lake.open
 
-    def cutting(*arguments: Any) -> object:
+    def cutting(*arguments: Any, **named: Any) -> object:
         if arguments[1].uri.endswith("c.csv") and not cut:
             with psycopg.connect(database, autocommit=True) as other:
                 cut.append(
@@ -319,7 +322,7 @@ def test_load_that_lost_its_connection_is_retried_while_the_other_loads_go_on(
                         [arguments[1].uri],
                     ).fetchone()
                 )
-        return opened(*arguments)
+        return opened(*arguments, **named)
 
     monkeypatch.setattr(Lake, "open", cutting)
     monkeypatch.setattr(load_step, "load_object", load_step.load_object.with_options(retry_delay_seconds=0.01))
@@ -335,7 +338,7 @@ def test_load_that_lost_its_connection_is_retried_while_the_other_loads_go_on(
 def test_object_that_does_not_fit_into_its_share_of_the_memory_loads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in ("a", "b", "c"):
         part(text)
-    original = load_step.load
+    original = load_object
 
     def with_large_pages(*arguments: Any, **named: Any) -> LoadReceipt:
         source, settings = arguments[3:5]
@@ -343,7 +346,7 @@ def test_object_that_does_not_fit_into_its_share_of_the_memory_loads_alone(monke
             raise PageSizeError(f"{source.uri}: too large")
         return original(*arguments, **named)
 
-    monkeypatch.setattr(load_step, "load", with_large_pages)
+    monkeypatch.setattr("tasks.load.load", with_large_pages)
     assert [receipt.status for receipt in loading(PARTS)] == ["loaded"] * 3
 
 
