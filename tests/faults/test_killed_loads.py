@@ -5,7 +5,7 @@ from faults.aftermath import left_behind, ranked_state
 from faults.conftest import CHUNK_BYTES, NEW, Replacement
 from faults.driver import COMMIT
 from faults.processes import Death, Job, run_until_death
-from sample_dataset import load, put, state
+from sample_dataset import HEADER, load, names, put, state
 
 from tasks.engine.formats import csv_reader
 from tasks.engine.warehouse.tables import Connection
@@ -14,7 +14,8 @@ WRITE = "psycopg:Copy.write"
 EXECUTE = "psycopg:Connection.execute"
 SETTINGS = {"tasks.engine.formats.csv_reader:CHUNK_BYTES": CHUNK_BYTES}
 DEATHS = {
-    "month locked": Death("tasks.engine.load.loader:lock"),
+    "month locked": Death("tasks.engine.load.load_locks:lock"),
+    "object locked": Death("tasks.engine.load.load_locks:lock", count=2),
     "entry opened": Death("tasks.engine.ledger:open_load"),
     "old rows deleted": Death(EXECUTE, containing="DELETE FROM"),
     "within the first batch": Death(WRITE, count=2),
@@ -46,6 +47,17 @@ def test_killed_load_leaves_the_old_month_and_the_next_run_loads_the_new_one(
         assert load(postgres, replacement.source).status == "replaced"
     assert ranked_state(postgres) == replacement.after
     assert seen == replacement.views
+
+
+def test_killed_load_does_not_disturb_the_load_of_another_object_of_the_month(postgres: Connection) -> None:
+    load(postgres, put(HEADER + b"first,\n", "2021/04/first.csv"))
+    other = put(HEADER + b"b,\n" * 500, "2021/04/b.csv")
+    job = Job("load", {**ARGUMENTS, "key": "2021/04/b.csv"}, Death(WRITE, count=3), SETTINGS)
+    load(postgres, put(HEADER + b"a,\n", "2021/04/a.csv"), on_progress=lambda _, __: run_until_death(job))
+    assert left_behind(postgres) == {}
+    assert names(postgres) == ["a", "first"]
+    assert load(postgres, other).status == "loaded"
+    assert names(postgres) == ["a", *["b"] * 500, "first"]
 
 
 def test_load_killed_after_its_commit_is_no_work_for_the_next_run(
