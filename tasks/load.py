@@ -14,6 +14,7 @@ from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
 from tasks.engine.errors import FailedLoadsError, PageSizeError, errors_at
 from tasks.engine.load.delivery import known_loads, load_delivery, removed_loads
+from tasks.engine.load.load_memory import loads_at_once, shared_by
 from tasks.engine.load.loader import load_object as load
 from tasks.engine.quoting import shown
 from tasks.engine.receipts import LoadReceipt, ObjectRef
@@ -148,7 +149,7 @@ def _load_new(
         source = new[len(found)]
         load_some([source], 1)
         is_new = isinstance(found[source.uri], Exception)
-    load_some(new[len(found) :], run_settings().loads_at_once)
+    load_some(new[len(found) :], loads_at_once(run_settings()))
     # An object with pages that are too large for its share of the memory may fit alone.
     load_some([each for each in new if isinstance(found[each.uri], PageSizeError)], 1)
     return found
@@ -235,7 +236,7 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False, a
         at_once: How many loads of the run share `LOAD_MEMORY_MB`.
     """
     progress = _Progress(source)
-    settings = run_settings().shared_by(at_once)
+    settings = shared_by(run_settings(), at_once)
     with warehouse_slot(), open_warehouse() as connection, open_lake(source.bucket) as lake:
         receipt = load(
             connection,

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -34,9 +34,6 @@ PROCESS_MB, CHUNK_COPIES = 280, 24
 once: strings, rows, and pieces that wait for Postgres. The number is that of the most demanding format."""
 
 SMALLEST_CHUNK = 1 << 18
-
-LOAD_SHARE_MB, MOST_LOADS = 60, 4
-"""Memory that a load needs to run beside other loads of its run, and the maximum number of loads side by side."""
 
 EXPORT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._=@+-]*$"
 """Valid export ids, both as a flow's parameter and as `EXPORT_ID`: one level of an object key, without a slash."""
@@ -113,18 +110,6 @@ class RunSettings(_Group):
     def chunk_bytes(self) -> int:
         """Bytes of an object that a load reads at once. The process then stays within `LOAD_MEMORY_MB`."""
         return max((self.load_memory_mb - PROCESS_MB) * (1 << 20) // CHUNK_COPIES, SMALLEST_CHUNK)
-
-    @property
-    def loads_at_once(self) -> int:
-        """How many objects a run loads side by side. Together they stay within `LOAD_MEMORY_MB`."""
-        return min(max((self.load_memory_mb - PROCESS_MB) // LOAD_SHARE_MB, 1), MOST_LOADS)
-
-    def shared_by(self, loads: int) -> Self:
-        """Return the settings of one of several loads that run side by side and share `LOAD_MEMORY_MB`."""
-        if loads == 1:
-            return self
-        share = (self.load_memory_mb - PROCESS_MB) // loads
-        return self.model_copy(update={"load_memory_mb": PROCESS_MB + share})
 
     def rejected_allowed(self, rows_read: int) -> int:
         """Return the error budget: how many rows of an object with this many rows may be rejected."""

@@ -41,10 +41,11 @@ from tasks.engine.errors import (
 from tasks.engine.lake.client import Lake
 from tasks.engine.load import rejections
 from tasks.engine.load.delivery import load_delivery
+from tasks.engine.load.load_memory import LOAD_SHARE_MB, loads_at_once, shared_by
 from tasks.engine.load.loader import load_object
 from tasks.engine.load.replay import replay_load
 from tasks.engine.receipts import LoadReceipt, ObjectRef
-from tasks.engine.settings import LOAD_SHARE_MB, PROCESS_MB, RunSettings
+from tasks.engine.settings import PROCESS_MB, RunSettings
 from tasks.engine.warehouse import locks
 from tasks.engine.warehouse.tables import Connection
 from tasks.extract import delivery_of
@@ -263,8 +264,8 @@ def test_memory_bounds_how_many_objects_load_at_once(
 )
 def test_loads_share_the_memory_of_the_process(memory_mb: int, at_once: int, share: int) -> None:
     settings = RunSettings(load_memory_mb=memory_mb)
-    assert settings.loads_at_once == at_once
-    shared = settings.shared_by(at_once)
+    assert loads_at_once(settings) == at_once
+    shared = shared_by(settings, at_once)
     assert shared.load_memory_mb == share
     if at_once > 1:
         assert share - PROCESS_MB >= LOAD_SHARE_MB
@@ -359,13 +360,14 @@ import prefect
 from peak_memory import peak_mb
 from sample_dataset import connection, load, ref
 from sample_visits import VISITS
+from tasks.engine.load.load_memory import loads_at_once, shared_by
 from tasks.engine.settings import RunSettings
-settings = RunSettings()
-settings = settings.shared_by(settings.loads_at_once)
+at_once = loads_at_once(RunSettings())
+settings = shared_by(RunSettings(), at_once)
 def one(key):
     with connection(key) as warehouse:
         return load(warehouse, ref(key), contract=VISITS, settings=settings).rows_loaded
-with ThreadPoolExecutor(RunSettings().loads_at_once) as pool:
+with ThreadPoolExecutor(at_once) as pool:
     print(sum(pool.map(one, sys.argv[1:])), peak_mb())
 """
 
