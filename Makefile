@@ -35,7 +35,7 @@ install: $(LIBRARY) ## Create .venv with the locked dependencies, verified by ha
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements-dev.lock)"
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes \
-		requirements-dev.lock deployments/build-requirements.lock
+		--build-constraints deployments/build-requirements.lock requirements-dev.lock deployments/build-requirements.lock
 	@touch $@
 
 # Install the project in editable mode, which compiles the library. If CC is not on PATH, use the locked compiler without

@@ -4,13 +4,14 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from deployments.doctor import stack_variables
 from deployments.local.embedded import state_folder
 from deployments.scaffold.checks import run_checks
 from deployments.scaffold.decisions import decide
 from deployments.scaffold.pipeline import NewPipeline
-from deployments.scaffold.project import edited, write_all
+from deployments.scaffold.project import ROOT, edited, write_all
 from deployments.scaffold.rendering import rendered
 from deployments.scaffold.small_sample import sample_of
 from tasks.engine.errors import TallyError
@@ -19,8 +20,8 @@ from tasks.engine.samples.profiler import profile_sample
 from tasks.sample_profile import sample_file
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 1 if the pipeline cannot be written or a check fails."""
+def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
+    """Run the command line for the project in a folder; return 1 if it writes no pipeline or a check fails."""
     parser = argparse.ArgumentParser(prog="make new-pipeline", description="Write a new pipeline from a sample file.")
     parser.add_argument("name", help="name of the pipeline, such as parcels")
     parser.add_argument("sample", help="s3://bucket/key, or the path of a local file")
@@ -29,22 +30,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-checks", action="store_true", help="write the files without running the checks")
     given = parser.parse_args(arguments)
     with stack_variables(state_folder()):
-        return write_pipeline(given)
+        return write_pipeline(given, root)
 
 
-def write_pipeline(given: argparse.Namespace) -> int:
+def write_pipeline(given: argparse.Namespace, root: Path = ROOT) -> int:
     """Write the pipeline, check it and print the next steps; return 1 if something failed."""
     try:
         file = sample_file(given.sample)
-        p = decide(given.name, file, profile_sample(file), given.partition, given.key)
+        p = decide(given.name, file, profile_sample(file), given.partition, given.key, root)
         name, sample, rows = sample_of(file, p)
-        files: dict[str, str | bytes] = {**rendered(p, rows), **edited(p), f"tests/samples/{name}": sample}
-        write_all(files)
+        files: dict[str, str | bytes] = {**rendered(p, rows), **edited(p, root), f"tests/samples/{name}": sample}
+        write_all(files, root)
     except (TallyError, ValueError) as error:
         print(f"{error}", file=sys.stderr)
         return 1
     print("Wrote:", *(f"  {path}" for path in sorted(files)), sep="\n")
-    failed = [] if given.no_checks else run_checks(p, file)
+    failed = [] if given.no_checks else run_checks(p, file, root)
     if failed:
         print(f"All files are written, but these commands failed: {'; '.join(failed)}", file=sys.stderr)
     print(next_steps(p, file))

@@ -21,7 +21,9 @@ LONGEST_NAME = 30
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
-def decide(name: str, file: SampleFile, profile: SampleProfile, partition: str, key: str) -> NewPipeline:
+def decide(
+    name: str, file: SampleFile, profile: SampleProfile, partition: str, key: str, root: Path = ROOT
+) -> NewPipeline:
     """Decide what the scaffold writes.
 
     Args:
@@ -30,11 +32,12 @@ def decide(name: str, file: SampleFile, profile: SampleProfile, partition: str, 
         profile: What the sample shows.
         partition: `month`, `day`, `none`, or empty for what the name of the file shows.
         key: Columns of the key, separated by commas; empty for what the sample shows.
+        root: Folder of the project.
 
     Raises:
         ParameterError: The name, the partition or the key does not fit. The message says what to do.
     """
-    check_name(name)
+    check_name(name, root)
     pattern = _pattern(profile, partition)
     columns = _key(profile, key)
     bucket = file.bucket if file.bucket != os.environ.get("LAKE_BUCKET", "lake") else ""

@@ -107,7 +107,7 @@ def profile_column(source: str, name: str, texts: pl.Series, known: Sequence[Kin
         texts: The values of all rows as text.
         known: Types that the format itself declares, as parquet does; they replace those of the values.
     """
-    counts = texts.drop_nulls().value_counts(sort=True, name="count")
+    counts = texts.drop_nulls().value_counts(sort=True, name="count of the texts")
     values = counts.to_series(0)
     kept, markers = without_markers(values)
     kinds = tuple(known) or tuple(_without_text(kinds_of(kept)))
