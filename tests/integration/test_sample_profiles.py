@@ -15,6 +15,7 @@ import pytest
 from tasks.engine.errors import ParameterError
 from tasks.engine.formats.reader import read_batches
 from tasks.engine.formats.rows import RowEncoder
+from tasks.engine.load.written_values import NULL_MARKERS
 from tasks.engine.samples.contracts import proposed_contract
 from tasks.engine.samples.profile import SampleProfile
 from tasks.sample_profile import profile
@@ -248,6 +249,15 @@ def test_counts_since_1970_are_moments_if_the_name_says_so(
     assert note in " ".join(column.notes)
     assert bool(note) == bool(column.notes)
     assert loaded(path, found) == (2, 0)
+
+
+@pytest.mark.parametrize("marker", sorted(NULL_MARKERS))
+def test_each_null_marker_of_suggestions_is_one_of_samples(tmp_path: Path, marker: str) -> None:
+    path = tmp_path / "markers.csv"
+    path.write_text(_csv([["id", "delay"], *([i, marker if i % 3 else i] for i in range(N))]))
+    found = profile(path)
+    assert (found.column("delay").kind.name, found.column("delay").nulls) == ("integer", (marker,))
+    assert loaded(path, found) == (N, 0)
 
 
 @pytest.mark.parametrize(

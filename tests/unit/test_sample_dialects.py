@@ -80,6 +80,8 @@ def test_encoding_is_recognised(data: bytes, encoding: str) -> None:
         (["2013-01-01 05:00:00"], "timestamp", {}),
         (["2013-01-01T00:00:00Z"], "timestamptz", {}),
         (["1/2/2020 5:00 PM", "2/13/2020 12:00 AM"], "timestamp", {"timestamp": "%m/%d/%Y %I:%M %p"}),
+        (["13/2/2020 5:00PM"], "timestamp", {"timestamp": "%d/%m/%Y %I:%M %p"}),
+        (["13.02.2020, 05:00"], "timestamp", {"timestamp": "%d.%m.%Y, %H:%M"}),
         (["10:00"], "time", {}),
         (["192.0.2.1"], "inet", {}),
         (["1.2.3"], "text", {}),

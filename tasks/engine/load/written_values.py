@@ -33,7 +33,9 @@ DATES = (
 CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%I:%M%p", "%H:%M:%S.%f", "%H%M%S", "%H%M")
 """Formats of times of day."""
 
-_MOMENTS = (*(f"{day}{gap}{clock}" for day, gap, clock in product((*DATES, "%Y-%m-%d"), (" ", "T", ", "), CLOCKS)),)
+MOMENTS = (*(f"{day}{gap}{clock}" for day, gap, clock in product((*DATES, "%Y-%m-%d"), (" ", "T", ", "), CLOCKS)),)
+"""Formats of timestamps besides that of ISO 8601."""
+
 _Change = dict[str, Any]
 _WHOLE: tuple[_Change, ...] = (
     {"decimal_integers": True},
@@ -67,7 +69,7 @@ def spellings(type_: ColumnType, declared: Spelling, texts: Sequence[str]) -> It
         yield _ways(declared, ({"date": one} for one in DATES))
         yield _ways(declared, ({"date": one} for one in EPOCHS))
     elif family in ("timestamp", "timestamptz"):
-        yield _ways(declared, ({"timestamp": one} for one in _MOMENTS))
+        yield _ways(declared, ({"timestamp": one} for one in MOMENTS))
         yield _ways(declared, ({"timestamp": one} for one in DATES))
         yield _ways(declared, ({"timestamp": one} for one in _epochs(texts)))
     elif family == "time":

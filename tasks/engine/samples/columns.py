@@ -39,6 +39,11 @@ UNSURE_MARKERS = {
     "missing",
     "unknown",
     "Unknown",
+    "na",
+    "NIL",
+    "UNKNOWN",
+    "\u2013",
+    "\u2014",
 }
 """Null markers that are ordinary words or signs: they count only in the columns in which they occur."""
 

@@ -7,35 +7,12 @@ from dataclasses import dataclass
 import msgspec
 import polars as pl
 
-NULL_MARKERS = (
-    *(
-        "NA",
-        "N/A",
-        "n/a",
-        "NULL",
-        "null",
-        "None",
-        "none",
-        "NaN",
-        "nan",
-        "NAN",
-        "\\N",
-        "#N/A",
-        "<NA>",
-        "(null)",
-        "(NULL)",
-    ),
-    *("-", "--", "---", "?", ".", "..", "...", "*", "n.a.", "N.A.", "nil", "missing", "unknown", "Unknown", ""),
-)
+from tasks.engine.load.written_values import DATES, MOMENTS, NULL_MARKERS
+
+_MARKERS = (*sorted(NULL_MARKERS), "")
 """Texts that mean "no value" in a column whose other values have a type."""
 
 TRUE, FALSE = ("true", "t", "yes", "y", "on"), ("false", "f", "no", "n", "off")
-
-DATE_FORMATS = (
-    *("%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%d/%m/%y", "%m/%d/%y", "%Y/%m/%d", "%Y%m%d", "%Y.%m.%d"),
-    *("%d-%m-%Y", "%m-%d-%Y", "%d-%b-%y", "%d-%b-%Y", "%b %d %Y", "%d %b %Y", "%b %d, %Y", "%B %d, %Y", "%d %B %Y"),
-)
-TIMES = ("%H:%M:%S", "%H:%M", "%I:%M %p", "%I:%M:%S %p")
 
 _WHOLE = r"^[+-]?(?:0|[1-9][0-9]*)$"
 _DECIMAL = r"^[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)$"
@@ -169,28 +146,31 @@ def _declared_dates(values: pl.Series) -> Iterator[Kind]:
     few = values.head(50)
     if not _all(few, r"^.{6}") or not _all(few, r"^[0-9]{1,4}[-/. ]|^[0-9]{8}$|^[A-Za-z]{3,9} [0-9]{1,2}"):
         return
-    for name, formats in (("date", DATE_FORMATS), ("timestamp", _moments())):
+    for name, formats in (("date", DATES), ("timestamp", MOMENTS)):
         fitting = [form for form in formats if _parse(few, form) and _parse(values, form)]
-        if len(fitting) == 1 or (fitting and not _differ(values, fitting)):
-            yield Kind(name, ((name, fitting[0]),))
-            return
-        if fitting:
+        if fitting and _differ(values, fitting):
             yield Kind("text", (), f"The values are dates, but both {fitting[0]} and {fitting[1]} fit all of them.")
+        else:
+            yield from (Kind(name, ((name, form),)) for form in fitting)
+        if fitting:
             return
-
-
-def _moments() -> list[str]:
-    return [f"{day} {time}" for day in DATE_FORMATS for time in TIMES] + [f"%Y-%m-%d {time}" for time in TIMES[2:]]
 
 
 def _differ(values: pl.Series, formats: Sequence[str]) -> bool:
-    first = values.str.strptime(pl.Datetime, formats[0], strict=False)
-    return any(not first.equals(values.str.strptime(pl.Datetime, each, strict=False)) for each in formats[1:])
+    first = values.str.strptime(pl.Datetime, _of_polars(formats[0]), strict=False)
+    return any(
+        not first.equals(values.str.strptime(pl.Datetime, _of_polars(each), strict=False)) for each in formats[1:]
+    )
+
+
+def _of_polars(form: str) -> str:
+    """Return a format of Python's strptime as polars writes it."""
+    return form.replace(".%f", "%.f")
 
 
 def _parse(values: pl.Series, form: str) -> bool:
     kind = pl.Datetime if "%H" in form or "%I" in form else pl.Date
-    parsed = values.str.strptime(kind, form, strict=False)
+    parsed = values.str.strptime(kind, _of_polars(form), strict=False)
     if parsed.null_count():
         return False
     # A two-digit format must not read a year of four digits, nor the other way round.
@@ -220,8 +200,9 @@ def _are_lists(values: pl.Series, kind: type[str] | type[int]) -> bool:
 
 def without_markers(values: pl.Series) -> tuple[pl.Series, tuple[str, ...]]:
     """Return the distinct values without those that may mean a missing value, and the markers among the values."""
-    markers = tuple(marker for marker in NULL_MARKERS if marker in set(values.filter(values.is_in(list(NULL_MARKERS)))))
-    return values.filter(~values.is_in(list(NULL_MARKERS))), markers
+    is_marker = values.is_in(list(_MARKERS))
+    found = set(values.filter(is_marker))
+    return values.filter(~is_marker), tuple(marker for marker in _MARKERS if marker in found)
 
 
 def looks_like_code(values: pl.Series) -> bool:
