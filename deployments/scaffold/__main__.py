@@ -1,13 +1,16 @@
 """Write a new pipeline from a sample: `make new-pipeline NAME=parcels SAMPLE=s3://bucket/2021-04.csv`."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from prefect.settings import get_current_settings
+
 from deployments.doctor import stack_variables
-from deployments.local.embedded import state_folder
+from deployments.local.embedded import STACK_VARIABLE, state_folder
 from deployments.scaffold.checks import run_checks
 from deployments.scaffold.decisions import decide
 from deployments.scaffold.pipeline import NewPipeline
@@ -53,13 +56,15 @@ def write_pipeline(given: argparse.Namespace, root: Path = ROOT) -> int:
 
 
 def next_steps(p: NewPipeline, file: SampleFile) -> str:
-    """The commands that load the sample."""
+    """The commands that load the sample: with the services of `make up`, or with the Prefect server that is set."""
+    has_own_server = get_current_settings().api.url and not os.environ.get(STACK_VARIABLE)
+    services = "" if has_own_server else f"make up && source {os.path.relpath(state_folder() / 'env')}"
+    put = "" if file.bucket else f"make put FILE={shlex.quote(file.uri)} KEY={shlex.quote(p.object_key)}"
+    deploy = "make deploy" if has_own_server else "make deploy POOL=process"
     parameter = f" -p {p.unit}={p.example}" if p.unit else ""
-    get = (
-        "source .tally/env" if file.bucket else f"make put FILE={shlex.quote(file.uri)} KEY={shlex.quote(p.object_key)}"
-    )
-    commands = ["make down up", get, f".venv/bin/python -m deployments.run {p.deployment}{parameter}"]
-    return "\n".join(["Load it:", *(f"  {command}" for command in commands)])
+    run = f"{os.path.relpath(sys.executable)} -m deployments.run {p.deployment}{parameter}"
+    commands = [" && ".join(filter(None, (services, put))), deploy, run]
+    return "\n".join(["Load it:", *(f"  {command}" for command in commands if command)])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`make new-pipeline` for files of real suppliers: the pipelines that it writes load each file completely.
 
-The files come with packages on the index, so none of them is in the repository. The scaffold writes all pipelines into
-one copy of the project's documents. Python's own readers count the rows and sum the columns once more.
+The files come with packages on the index, so none of them is in the repository. The scaffold writes their pipelines
+into one copy of the project's documents. Python's own readers count the rows and sum the columns once more.
 """
 
 import csv
@@ -9,8 +9,10 @@ import gzip
 import importlib.util
 import io
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -38,6 +40,9 @@ pytestmark = [pytest.mark.usefixtures("database", "bucket"), pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "CHANGELOG.md", "prefect.yaml", "pyproject.toml")
 """The files that the scaffold changes."""
+
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", ".tally", "*.pyc.*", "*.egg-info", ".hypothesis", ".pytest_cache")
+"""The caches of mypy and ruff are copied, because they save most of the time of `make check`."""
 
 Rows = list[dict[str, Any]]
 
@@ -261,3 +266,33 @@ def test_sample_of_each_format_is_loaded_completely(name: str, tmp_path: Path, w
     written = write(name, sample)
     assert written.partition == partition
     assert loaded_sums(written, data, [column]) == (N, N, [total])
+
+
+def test_command_writes_a_pipeline_whose_own_test_and_cases_pass(tmp_path: Path) -> None:
+    copy = tmp_path / "project"
+    shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
+    (copy / ".venv").symlink_to(Path(sys.prefix))
+    data = _semicolons()
+    (tmp_path / "lodgings_2021-04.csv").write_bytes(data)
+    own = ("PYTEST_", "COV_", "WAREHOUSE_", "LAKE_", "AWS_", "PREFECT_", "TALLY_")
+    done = subprocess.run(
+        ["make", "new-pipeline", "NAME=lodgings", f"SAMPLE={tmp_path / 'lodgings_2021-04.csv'}"],  # noqa: S607
+        cwd=copy,
+        env={name: value for name, value in os.environ.items() if not name.startswith(own)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-4000:]
+    ran = re.findall(r"Running (.*) \.\.\.", done.stdout)
+    assert ran[:2] == ["make dictionary", "make check"]
+    assert "tests/sql_cases tests/integration/test_lodgings_monthly.py" in ran[2]
+    assert f"Checked all {N} rows: none would be rejected" in done.stdout
+    key = "lodgings/lodgings_2021-04.csv"
+    load_it = done.stdout.split("Load it:\n")[1].splitlines()
+    assert load_it[0].startswith("  make up && source ")
+    assert load_it[0].endswith(f" && make put FILE={tmp_path}/lodgings_2021-04.csv KEY={key}")
+    assert load_it[1:] == [
+        "  make deploy POOL=process",
+        "  .venv/bin/python -m deployments.run lodgings-monthly -p month=2021-04",
+    ]
