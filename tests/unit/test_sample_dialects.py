@@ -35,6 +35,12 @@ def test_dialect_is_recognised(text: str, delimiter: str, quote: str, skip_lines
     assert (found.delimiter, found.quote, found.skip_lines, found.header) == (delimiter, quote, skip_lines, header)
 
 
+def test_comments_before_a_preamble_count_as_lines_to_skip() -> None:
+    found = dialect_of("# made by a program\n# 2024\nStations of May\nid\tname\tm\n1\tx\t3\n2\ty\t4\n")
+    assert (found.comment, found.skip_lines, found.header) == ("#", 3, ("id", "name", "m"))
+    assert dialect_of("# made by a program\nid\tname\n1\tx\n2\ty\n").skip_lines == 0
+
+
 @pytest.mark.parametrize(
     ("data", "encoding"),
     [

@@ -81,7 +81,8 @@ def dialect_of(text: str, encoding: str = "utf-8") -> Dialect:
     """
     lines = text.removeprefix("\ufeff").splitlines()[:LINES]
     comment = "#" if lines and lines[0].startswith("#") and any(not line.startswith("#") for line in lines) else ""
-    kept = [line for line in lines if not (comment and line.startswith(comment))]
+    places = [place for place, line in enumerate(lines) if not (comment and line.startswith(comment))]
+    kept = [lines[place] for place in places]
     delimiter, quote = max(
         ((delimiter, quote) for delimiter in DELIMITERS for quote in ('"', "'")),
         key=lambda pair: _score(kept, *pair),
@@ -96,6 +97,8 @@ def dialect_of(text: str, encoding: str = "utf-8") -> Dialect:
         first = skipped = 0
     header = tuple(name.strip() for name in rows[first]) if rows and has_header(rows[first:]) else ()
     escape = "\\" if re.search(r'\\"', text) and not re.search(r'[^,;\t|\n]""[^,;\t|\n]', text) else ""
+    # A load skips these lines before it looks for comments, so they count as well.
+    skipped = places[skipped] if skipped else 0
     return Dialect(delimiter, encoding, quote, escape, comment, skipped, header, width)
 
 
