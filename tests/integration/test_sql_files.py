@@ -384,7 +384,8 @@ def test_unknown_write_disposition_is_named(disposition: str, shop: Connection, 
         build(shop, root)
     assert str(failure.value) == (
         f"sql/shop/sales/query.sql: write disposition is {found!r};"
-        " expected `replace table`, `replace partition (column)`, `merge by (column, ...)`, `append`,"
+        " expected `replace table`, `replace partition (column)`, `merge by (column, ...)`,"
+        " `history by (column, ...)`, `append`,"
         " `append, change all but (column, ...)` or `fill shared table` in the header"
     )
 
