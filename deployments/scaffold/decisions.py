@@ -47,7 +47,7 @@ def decide(
 
 
 def check_name(name: str, root: Path = ROOT) -> None:
-    """Refuse a name that is no identifier, or that something in the project has.
+    """Refuse a name that is invalid as an identifier or taken by something in the project.
 
     Raises:
         ParameterError: The message says which name to choose.

@@ -26,7 +26,7 @@ class Dialect:
         encoding: Encoding of the file.
         quote: Encloses a field that contains the delimiter; empty without quoting.
         escape: Precedes a quotation mark inside of a field; empty where the mark is doubled.
-        comment: Begins a line that is no record; empty without such lines.
+        comment: Begins the lines that are skipped; empty if the file has no such lines.
         skip_lines: Number of lines before the header, or before the first record of a file without a header.
         header: Names of the columns in the file; empty if the file has no header.
         notes: What the file leaves open, in plain English.
