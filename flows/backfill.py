@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from prefect import flow
 from pydantic import Field, JsonValue
 
 import flows
 from tasks.alerts import tell_catch_up
 from tasks.backfill import ended_backfill, list_partitions, report_backfill
 from tasks.engine.backfill.planner import BackfillPlan
+from tasks.flow_runs import flow
 from tasks.parameters import PartitionName, named_by_range
 from tasks.partition_runs import load_partitions, pipeline_of
 from tasks.pipeline_discovery import find_pipelines

@@ -1,7 +1,5 @@
 """Flow `commerce-analytics`: builds, exports and reports three tables of a shop's orders, reviews and shipments."""
 
-from prefect import flow
-
 from tasks.commerce.calendars import calendar_of
 from tasks.connections import value_of
 from tasks.contracts.commerce import COMMERCE, COUNTRY
@@ -9,6 +7,7 @@ from tasks.contracts.keys import partition_value
 from tasks.engine.build.build_inputs import Build
 from tasks.engine.receipts import LoadReceipt
 from tasks.export import export_tables
+from tasks.flow_runs import flow
 from tasks.load import load_datasets
 from tasks.parameters import AllowEmpty, AsOf, ExportId, Force, named_by_day, scheduled_day
 from tasks.report import Chart, report_figures

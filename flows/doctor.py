@@ -1,9 +1,8 @@
 """Flow `doctor`: checks the installation, as a run of the pool sees it."""
 
-from prefect import flow
-
 from tasks.doctor.steps import check_installation, ended_doctor, report_installation
 from tasks.engine.doctor.outcomes import Result
+from tasks.flow_runs import flow
 from tasks.parameters import named_by_start
 from tasks.run_summary import Ended, with_summary
 

@@ -1,10 +1,9 @@
 """Flow `events-insights`: which countries, users, companies and dates have the most events in the warehouse."""
 
-from prefect import flow
-
 from tasks.contracts.events import EVENTS
 from tasks.engine.receipts import TopValues
 from tasks.export import export_tables
+from tasks.flow_runs import flow
 from tasks.parameters import AllowEmpty, Since, Top, Until, month_range, named_by_months
 from tasks.report import report_answers
 from tasks.run_summary import Ended, counted, with_summary

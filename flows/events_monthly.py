@@ -2,8 +2,6 @@
 
 from datetime import date
 
-from prefect import flow
-
 from tasks.backfill import report_finished
 from tasks.contracts.events import EVENTS
 from tasks.contracts.keys import partition_value
@@ -11,6 +9,7 @@ from tasks.engine.backfill.staleness import PipelineInputs
 from tasks.engine.build.build_inputs import Build
 from tasks.engine.receipts import LoadReceipt
 from tasks.export import export_tables
+from tasks.flow_runs import flow
 from tasks.load import load_objects
 from tasks.parameters import Force, Month, month_or_default, month_start, named_by_month, next_month
 from tasks.partition_runs import Pipeline

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from prefect import flow
 from pydantic import Field
 
 from tasks.contracts.events import EVENTS
 from tasks.engine.receipts import TopValues
 from tasks.events.profile import read_top_values
 from tasks.events.questions import QUESTIONS
+from tasks.flow_runs import flow
 from tasks.parameters import Top, named_by_source
 from tasks.report import report_profile
 from tasks.run_summary import Ended, with_summary

@@ -6,12 +6,12 @@ In a terminal, `python -m flows.explain` prints the same.
 import sys
 from typing import Annotated
 
-from prefect import flow
 from pydantic import Field
 
 from tasks.engine.errors import TallyError
 from tasks.engine.explain.texts import Section
 from tasks.explain import USAGE, explained, pairs_of, report_explanation, terminal_text
+from tasks.flow_runs import flow
 from tasks.run_summary import Ended, with_summary
 
 Target = Annotated[

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from prefect import flow
-
 import flows
 from tasks.engine.receipts import Freshness
+from tasks.flow_runs import flow
 from tasks.freshness import check_all, ended_freshness, report_freshness
 from tasks.parameters import named_by_start, scheduled_moment
 from tasks.pipeline_discovery import find_pipelines

@@ -1,13 +1,12 @@
 """Flow `orders-daily`: loads one day of orders into users, orders and order details, and writes the day's CSV."""
 
-from prefect import flow
-
 from tasks.backfill import report_finished
 from tasks.contracts.keys import partition_value
 from tasks.contracts.orders import ORDERS
 from tasks.engine.backfill.staleness import PipelineInputs
 from tasks.engine.build.build_inputs import Build
 from tasks.engine.receipts import LoadReceipt
+from tasks.flow_runs import flow
 from tasks.load import load_objects
 from tasks.orders.order_files import export_orders_range
 from tasks.parameters import AllowEmpty, Day, Force, day_or_default, named_by_file_day

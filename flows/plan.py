@@ -1,9 +1,8 @@
 """Flow `plan`: reports what a load would do, and changes nothing."""
 
-from prefect import flow
-
 from tasks.engine.load.planned import Plan
 from tasks.extract import list_objects
+from tasks.flow_runs import flow
 from tasks.parameters import Dataset, PartitionName, contract_of, named_by_dataset, partition_of
 from tasks.plan import ended_plan, report_plan
 from tasks.run_summary import Ended, with_summary

@@ -1,8 +1,7 @@
 """Flow `replay-rejected`: loads rejected rows that a corrected contract accepts."""
 
-from prefect import flow
-
 from tasks.engine.receipts import ReplayReceipt
+from tasks.flow_runs import flow
 from tasks.parameters import Dataset, PartitionName, contract_of, named_by_dataset, partition_of
 from tasks.replay import ended_replay, load_rejected, report_replay
 from tasks.run_summary import Ended, with_summary

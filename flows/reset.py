@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from prefect import flow
 from pydantic import Field
 
 from tasks.engine.schema.reset import ResetPlan
+from tasks.flow_runs import flow
 from tasks.parameters import Dataset, contract_of, named_by_dataset
 from tasks.reset import ended_reset, reset_tables
 from tasks.run_summary import Ended, with_summary

@@ -1,8 +1,7 @@
 """Flow `status`: the state of all datasets on one page."""
 
-from prefect import flow
-
 from tasks.engine.status.facts import Facts
+from tasks.flow_runs import flow
 from tasks.parameters import named_by_start
 from tasks.run_summary import Ended, with_summary
 from tasks.status import ended_status, read_status, report_status

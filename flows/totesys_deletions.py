@@ -1,11 +1,10 @@
 """Flow `totesys-deletions`: closes the versions of rows that an operational database deleted, and keeps them."""
 
-from prefect import flow
-
 from tasks.contracts.totesys import HISTORIES, TOTESYS
 from tasks.contracts.totesys_source import TOTESYS_SOURCE
 from tasks.deletions import ended_deletions, merge_deletions, report_deletions
 from tasks.engine.receipts import DeletionReceipt
+from tasks.flow_runs import flow
 from tasks.parameters import named_by_start
 from tasks.run_summary import Ended, with_summary
 from tasks.sync import check_stores, list_unfinished_runs, one_at_a_time

@@ -1,10 +1,9 @@
 """Flow `totesys-sync`: copies the changes of an operational database to the lake, and on to a star schema."""
 
-from prefect import flow
-
 from tasks.contracts.totesys import TOTESYS
 from tasks.contracts.totesys_source import TOTESYS_SOURCE
 from tasks.engine.receipts import SyncReceipt
+from tasks.flow_runs import flow
 from tasks.parameters import Full, named_by_start
 from tasks.run_summary import Ended, with_summary
 from tasks.sync import check_stores, extract_changes, list_unfinished_runs, one_at_a_time

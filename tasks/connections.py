@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from botocore.exceptions import ClientError
 from prefect.concurrency.sync import concurrency
+from prefect.context import FlowRunContext
 from prefect.runtime import deployment, flow_run
 
 from tasks.contracts import Contract
@@ -127,7 +128,16 @@ def warehouse_slot() -> AbstractContextManager[None]:
     `make deploy` creates the global concurrency limit `warehouse`. A run of a deployment needs the limit; other runs
     do not use it.
     """
-    return concurrency("warehouse", strict=True) if deployment.id else nullcontext()
+    return concurrency("warehouse", strict=True) if _is_deployed() else nullcontext()
+
+
+def _is_deployed() -> bool:
+    """Whether this run, or the run that started it in the same process, is the run of a deployment."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run and not run.parent_task_run_id:
+        return run.deployment_id is not None
+    return deployment.id is not None  # this may ask the server
 
 
 def flow_run_id() -> str | None:

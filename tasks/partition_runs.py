@@ -25,6 +25,7 @@ from tasks.engine.errors import BackfillError
 from tasks.engine.quoting import printable, quoted
 from tasks.policy import step
 from tasks.prefect_texts import show_progress, start_progress
+from tasks.run_summary import run_inside
 
 IN_FLIGHT = 8
 """Maximum number of concurrent runs of a deployment without a concurrency limit. With a limit, the limit applies,
@@ -37,6 +38,9 @@ REASON_LIMIT = 700
 """Maximum number of characters of a run's message in the report."""
 
 POLL_SECONDS = 2.0
+PROGRESS_SECONDS = 2.0
+"""Seconds between two updates of the progress that the web interface shows."""
+
 PATIENCE = 120.0
 """Seconds without a started or ended run, after which the log asks for a worker."""
 
@@ -132,13 +136,11 @@ def load_partitions(pipeline: Pipeline, due: Sequence[str], *, force: bool = Fal
 
 @step(task_run_name="Run {pipeline.name} for {partition}")
 def load_partition(pipeline: Pipeline, partition: str, *, force: bool = False) -> Outcome:
-    """Run a pipeline for one partition in this process.
+    """Run the steps of a pipeline for one partition, as a part of this run.
 
-    The function is a task because Prefect matches the sub-runs of a retried flow by their number: the n-th sub-run
-    could get the result of another partition. Under a task each sub-run is separate.
+    A flow run for each partition would cost a third of a small partition's time.
     """
-    state = pipeline.flow(**_parameters(pipeline, partition, force), return_state=True)
-    return _outcome(partition, cast("State[Any]", state))
+    return _outcome(partition, run_inside(pipeline.flow, _parameters(pipeline, partition, force)))
 
 
 def _parameters(pipeline: Pipeline, partition: str, force: bool) -> dict[str, Any]:
@@ -202,13 +204,15 @@ def _deployment_of(client: SyncPrefectClient, pipeline: Pipeline) -> DeploymentR
 
 def _watched(pipeline: Pipeline, total: int, ended: Iterable[Outcome]) -> Iterator[Outcome]:
     """Show the progress of the runs in an artifact and in the log."""
-    failed = 0
+    failed, shown_at = 0, time.monotonic()
     key = f"backfill-{pipeline.name}-progress"
     artifact = start_progress(0.0, f"{pipeline.name}: 0 of {total:,} partitions", key=key)
     for done, outcome in enumerate(ended, 1):
         failed += bool(outcome.error)
         text = f"{pipeline.name}: {done:,} of {total:,} partitions, {failed:,} failed, last {outcome.partition}"
-        show_progress(artifact, 100.0 * done / total, text)
+        if done == total or time.monotonic() - shown_at >= PROGRESS_SECONDS:
+            shown_at = time.monotonic()
+            show_progress(artifact, 100.0 * done / total, text)
         if outcome.error:
             get_run_logger().error("%s failed: %s", outcome.partition, outcome.error)
         get_run_logger().info(text)

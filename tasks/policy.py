@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
+from prefect.utilities.annotations import opaque
 
 from tasks.engine.errors import SettingsError, is_transient, printable_error
 from tasks.engine.masking import mask_errors
@@ -30,6 +30,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class _Step(Task[P, R]):
+    """A task in whose arguments Prefect looks for no futures. The search would visit all fields of a contract."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        call: Any = super().__call__
+        options = {name: kwargs.pop(name) for name in ("return_state", "wait_for") if name in kwargs}
+        return call(*map(opaque, args), **{name: opaque(value) for name, value in kwargs.items()}, **options)
+
+
 def step(task_run_name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
     """The decorator of every task.
 
@@ -41,7 +50,8 @@ def step(task_run_name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
     """
     settings = _process_settings()
     clean_run_logs(is_json=settings.log_format == "json")
-    decorated = task(
+    return lambda function: _Step(
+        _with_printable_errors(function),
         task_run_name=run_name(task_run_name),
         retries=settings.retry_count,
         retry_delay_seconds=list[float](settings.delays),
@@ -50,7 +60,6 @@ def step(task_run_name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
         cache_policy=NO_CACHE,
         persist_result=False,
     )
-    return lambda function: decorated(_with_printable_errors(function))
 
 
 def _process_settings() -> RunSettings:

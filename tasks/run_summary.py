@@ -12,11 +12,12 @@ A caller of the flow in the same process gets the result; a failed run raises it
 """
 
 import functools
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
 
-from prefect import State
+from prefect import Flow, State
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
@@ -66,17 +67,31 @@ def with_summary(function: Callable[P, Ended[R]]) -> Callable[P, R]:
         if FlowRunContext.get() is None:
             return function(*args, **kwargs).result
         # Prefect uses a returned state as the final state, and gives the state's data to the caller.
-        return cast("R", _state_of(lambda: function(*args, **kwargs)))
+        return cast("R", _state_of(lambda: function(*args, **kwargs), is_retried=_is_retried()))
 
     return ending
 
 
-def _state_of(run: Callable[[], Ended[Any]]) -> State[Any]:
+def run_inside(flow: Flow[..., Any], parameters: Mapping[str, Any]) -> State[Any]:
+    """Run the steps of a flow as a part of the current run.
+
+    Args:
+        flow: A flow with the decorator `with_summary`.
+        parameters: Its parameters, which are validated as for a run of its own.
+
+    Returns:
+        The state that a run of its own would end with.
+    """
+    function = inspect.unwrap(flow.fn)
+    return _state_of(lambda: function(**flow.validate_parameters(dict(parameters))), is_retried=False)
+
+
+def _state_of(run: Callable[[], Ended[Any]], *, is_retried: bool) -> State[Any]:
     try:
         ended = run()
     except Exception as error:
         mask_errors(error)
-        if _is_retried():
+        if is_retried:
             raise  # Prefect runs a flow again only after an exception, not after a returned state
         get_run_logger().error("The run failed:", exc_info=error)
         return Failed(name=_name_of(error), message=error_text(error), data=error)

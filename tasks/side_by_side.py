@@ -5,6 +5,7 @@ from typing import Any, TypeVar, cast
 
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
+from prefect.utilities.annotations import opaque
 
 R = TypeVar("R")
 
@@ -24,7 +25,7 @@ def outcomes(step: Task[Any, R], calls: Iterable[Mapping[str, Any]], at_once: in
         states = [step(**call, return_state=True) for call in calls]
     else:
         with ThreadPoolTaskRunner[Any](max_workers=at_once) as runner:
-            futures = [runner.submit(step, dict(call)) for call in calls]
+            futures = [runner.submit(step, {name: opaque(value) for name, value in call.items()}) for call in calls]
             for future in futures:
                 future.wait()
             states = [future.state for future in futures]

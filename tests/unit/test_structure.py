@@ -104,6 +104,8 @@ def flow_errors(module: str, tree: ast.Module) -> Iterator[str]:
     if layer_of(module) != "flows":
         yield from (f"{module}: flows live under flows/, found {function.name}" for function, _ in flows)
         return
+    if "from prefect import flow" in ast.unparse(tree):
+        yield f"{module}: expected flow from tasks.flow_runs, whose calls send no heartbeats, found Prefect's"
     if len(flows) != 1:
         yield f"{module}: expected one flow, found {[function.name for function, _ in flows]}"
     for function, decorator in flows:
@@ -164,8 +166,8 @@ def test_folders_that_are_no_packages_have_no_init() -> None:
 
 
 GOOD_FLOW = """
-from prefect import flow
 from tasks.engine.receipts import LoadReceipt
+from tasks.flow_runs import flow
 from tasks.load import load_object
 
 @flow(name="parcels-daily", flow_run_name="x")
@@ -237,6 +239,11 @@ def test_relative_import_is_an_error() -> None:
         ("@flow", "@step", "expected one flow, found []"),
         ("    load_object()\n", "    load_object()\n" * 26, "expected a flow of at most 25 lines, found 26"),
         (', flow_run_name="x"', "", "expected a flow_run_name that says what the run is about"),
+        (
+            "from tasks.flow_runs import flow",
+            "from prefect import flow",
+            "expected flow from tasks.flow_runs, whose calls send no heartbeats, found Prefect's",
+        ),
         ("@with_summary\n", "", "expected the decorators flow and with_summary, so that each run says what it did"),
     ],
 )
