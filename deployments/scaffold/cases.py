@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from deployments.scaffold.pipeline import NewPipeline
+from deployments.scaffold.pipeline import RECORD_NUMBER, NewPipeline
 
 _VALUES = {
     "text": ("a", "b"),
@@ -32,7 +32,7 @@ def cases(p: NewPipeline) -> dict[str, str]:
     core, mart = f"{p.name}_core.{p.table}", f"{p.name}_marts.{p.mart}"
     staging = f"{p.name}_staging.{p.name}"
     folder, mart_folder = core.replace(".", "/"), mart.replace(".", "/")
-    rows = _sideways(p, 2)
+    rows = _sideways(p, 2, is_core=False)
     first = _sideways(p, 1)
     return {
         f"{folder}/each_row_is_kept.yaml": _case(
@@ -70,14 +70,15 @@ def _case(
     return "\n".join(lines) + "\n"
 
 
-def _own(p: NewPipeline) -> list[tuple[str, str, str]]:
-    """The columns that Tally adds: the partition, and the load and the line where they are the key."""
+def _own(p: NewPipeline, *, is_core: bool) -> list[tuple[str, str, str]]:
+    """The columns that Tally adds: the partition, and the load, the line and the number where they are the key."""
     own = [(p.unit, "2021-04-01", "2021-04-01")] if p.unit else []
+    own += [(RECORD_NUMBER, "1", "2")] if is_core and p.is_numbered else []
     return own + ([("load_id", "1", "1"), ("line_number", "2", "3")] if p.has_line_key else [])
 
 
-def _sideways(p: NewPipeline, count: int) -> str:
-    rows = [*_own(p), *((column.name, *values_of(column.type)) for column in p.columns)]
+def _sideways(p: NewPipeline, count: int, *, is_core: bool = True) -> str:
+    rows = [*_own(p, is_core=is_core), *((column.name, *values_of(column.type)) for column in p.columns)]
     header = ("column", "row 1", "row 2")
     return _aligned([list(row[: count + 1]) for row in (header, *rows)])
 
@@ -85,7 +86,7 @@ def _sideways(p: NewPipeline, count: int) -> str:
 def _core_rows(p: NewPipeline) -> str:
     """Rows for the mart: two with the same value of its dimension, and one without a value."""
     group = p.dimension.name if p.dimension else ""
-    names = [name for name, *_ in _own(p)]
+    names = [name for name, *_ in _own(p, is_core=True)]
     needed = [
         column for column in p.columns if not column.nullable or (p.dimension and column.name == p.dimension.name)
     ]
@@ -93,6 +94,7 @@ def _core_rows(p: NewPipeline) -> str:
     rows = [names]
     for number in range(3):
         cells = ["2021-04-01"] if p.unit else []
+        cells += [str(number + 1)] if p.is_numbered else []
         cells += ["1", str(number + 2)] if p.has_line_key else []
         for column in needed:
             is_group = column.name == group

@@ -111,7 +111,8 @@ def _notes(p: NewPipeline) -> Iterator[str]:
     yield from p.profile.notes
     yield from p.pattern.notes
     if not p.key:
-        yield "No column of the sample identifies a row by its name, so line numbers identify the rows."
+        numbers = "record numbers" if p.is_numbered else "line numbers"
+        yield f"No column of the sample identifies a row by its name, so {numbers} identify the rows."
         if p.profile.keys:
             yield f"These columns differ in all rows of the sample: {', '.join(p.profile.keys[0])}."
     elif p.has_line_key:

@@ -16,6 +16,7 @@ NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision
 MOST_MEASURES = 2
 LONGEST_WORDS = 80
 LONGEST_CONSTRAINT = 63
+RECORD_NUMBER = "record_number"
 _NO_MEASURE = re.compile(r"(^|_)(id|key|code|year|month|day|hour|minute|number|no|zip|lat\w*|lon\w*|index)(_|$)|_id$")
 
 
@@ -114,6 +115,11 @@ class NewPipeline:
         )
 
     @property
+    def is_numbered(self) -> bool:
+        """Whether the query numbers the records: several records of a JSON document may begin in one line."""
+        return self.has_line_key and self.profile.format == ".json"
+
+    @property
     def table(self) -> str:
         """Name of the core table."""
         return self.name
@@ -121,7 +127,8 @@ class NewPipeline:
     @property
     def core_key(self) -> tuple[str, ...]:
         """Key of the core table."""
-        return self.key_columns_of((LOAD_ID, LINE_NUMBER) if self.has_line_key else self.key)
+        by_line = (RECORD_NUMBER,) if self.is_numbered else (LOAD_ID, LINE_NUMBER)
+        return self.key_columns_of(by_line if self.has_line_key else self.key)
 
     def key_columns_of(self, columns: Sequence[str]) -> tuple[str, ...]:
         """Columns of a key, with the partition's column first."""

@@ -109,6 +109,7 @@ class Csv:
         comment: Lines that begin with these characters are skipped, except inside quotes. Empty: no line is a comment.
         skip_lines: Number of lines before the header, or before the first record of an object without a header.
         trailing_delimiter: Whether a delimiter also follows the last field of each record. The header may lack it.
+        short_records: Whether a record may end before its last fields, which are then null.
         encoding: Name of the encoding in Python, such as `cp1252` or `utf-16`.
         compression: `gzip` or `zstd`. Empty: by the suffix of the object's name (`.gz`, `.zst`).
     """
@@ -122,6 +123,7 @@ class Csv:
     encoding: str = "utf-8"
     escapes_unquoted: bool = False
     trailing_delimiter: bool = False
+    short_records: bool = False
     compression: Literal["", "gzip", "zstd"] = ""
 
     def __post_init__(self) -> None:

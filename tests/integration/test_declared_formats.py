@@ -91,6 +91,14 @@ CASES = {
         (1, 2, 3, 4),
         b"b|2021/04/02|",
     ),
+    "short records": Case(
+        Csv(delimiter="\t", names=("name", "day", "note"), short_records=True),
+        "2021/04/things.txt",
+        b"a\t2021-04-01\nb\t2021/04/02\nc\t2021/04/03\tx\nd\t2021-04-04\tx\ty\n",
+        ("a", "b", "c"),
+        (1, 2, 3, 4),
+        b"b\t2021/04/02",
+    ),
     "cp1252": Case(
         Csv(delimiter=";", encoding="cp1252"),
         "2021/04/things",

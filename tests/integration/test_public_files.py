@@ -253,6 +253,20 @@ MADE: dict[str, tuple[str, bytes, str, Decimal, str]] = {
         Decimal(sum(i for i in range(N) if i % 7)),
         "2021-04-05",
     ),
+    "wards": (
+        "wards.json",
+        json.dumps([{"name": f"w{i // 2}", "size": i // 2} for i in range(N)]).encode(),
+        "size",
+        Decimal(N * (N // 2 - 1) // 2),
+        "",
+    ),
+    "zones": (
+        "zones.tab",
+        "".join(f"Z{i}\t{i}\tkept{i}\n" if i % 3 else f"Z{i}\t{i}\n" for i in range(N)).encode(),
+        "column_2",
+        Decimal(N * (N - 1) // 2),
+        "",
+    ),
     "parcels_seen": ("seen.ndjson.gz", _records(), "size", Decimal(N * (N - 1) // 2) / 4, ""),
 }
 """Samples: name of the file, content, a column with its sum, and the partition that the name shows."""

@@ -54,11 +54,16 @@ def read_plain(data: bytes, width: int, first_line: int = 1, dialect: Csv | None
         raw = data[position:stop]
         if raw and not is_comment:
             reason = _error(raw, fields, width, csv) if scanned else "misplaced or unclosed quote"
-            texts = [field.text(csv) for field in fields[:width]] if scanned and reason is None else None
+            texts = _texts(fields, width, csv) if scanned and reason is None else None
             records.append(Record(line, raw, texts, reason))
         line += data[position:end].count(b"\n")
         position = end
     return records
+
+
+def _texts(fields: list[_Field], width: int, csv: Csv) -> Fields:
+    texts = [field.text(csv) for field in fields[: len(fields) - csv.trailing_delimiter]]
+    return texts + [None] * (width - len(texts))
 
 
 def _scan(  # noqa: C901, PLR0912 - a branch for each state
@@ -125,11 +130,11 @@ def _error(raw: bytes, fields: list[_Field], width: int, csv: Csv) -> str | None
 
 
 def _errors(raw: bytes, fields: list[_Field], width: int, csv: Csv) -> Iterator[str]:
-    if csv.trailing_delimiter:
-        if len(fields) != width + 1 or fields[-1].characters:
-            yield f"expected {width} fields and a delimiter after them, found {len(fields)}"
-    elif len(fields) != width:
-        yield f"expected {width} fields, found {len(fields)}"
+    count = len(fields) - csv.trailing_delimiter
+    most, after = "at most " * csv.short_records, " and a delimiter after them" * csv.trailing_delimiter
+    is_wrong = count > width or (count < width and not csv.short_records)
+    if is_wrong or (csv.trailing_delimiter and fields[-1].characters):
+        yield f"expected {most}{width} fields{after}, found {len(fields)}"
     if b"\0" in raw or any(text == b"\0" for field in fields for text, _ in field.characters):
         yield "NUL byte"
     try:

@@ -32,6 +32,9 @@ DIALECTS = {
     "long comments": Csv(delimiter=" ", comment="--", quote=""),
     "trailing delimiter": Csv(delimiter="|", trailing_delimiter=True),
     "everything": Csv(delimiter="|", quote="'", escape="^", comment="//", trailing_delimiter=True),
+    "short records": Csv(short_records=True),
+    "short records of postgres": Csv(delimiter="\t", quote="", escape="\\", short_records=True),
+    "short records with a trailing delimiter": Csv(delimiter="|", trailing_delimiter=True, short_records=True),
 }
 LINES = [
     b"\n",
@@ -161,6 +164,23 @@ def test_record_without_the_trailing_delimiter_is_rejected() -> None:
     found = outcomes(b"1|2|\n1|2\n1|2|3\n1|2||\n", 2, DIALECTS["trailing delimiter"], [])
     message = "expected 2 fields and a delimiter after them, found"
     assert [outcome for _, _, outcome in found] == [("1", "2"), *(f"{message} {count}" for count in (2, 3, 4))]
+
+
+def test_short_record_lacks_its_last_fields_and_a_long_one_is_rejected() -> None:
+    found = outcomes(b'1,2,3\n1,2\n"1"\n,\n1,2,3,4\n', 3, DIALECTS["short records"], [])
+    whole = [("1", "2", "3"), ("1", "2", None), ("1", None, None), (None, None, None)]
+    assert [outcome for _, _, outcome in found] == [*whole, "expected at most 3 fields, found 4"]
+
+
+def test_lacking_field_is_null_where_an_empty_field_is_a_string() -> None:
+    found = outcomes(b"1\t\n1\n", 2, DIALECTS["short records of postgres"], [])
+    assert [outcome for _, _, outcome in found] == [("1", ""), ("1", None)]
+
+
+def test_short_record_with_a_trailing_delimiter() -> None:
+    found = outcomes(b"1|2|\n1|\n1\n1|2\n1|2||\n", 2, DIALECTS["short records with a trailing delimiter"], [])
+    message = "expected at most 2 fields and a delimiter after them, found"
+    assert [outcome for _, _, outcome in found] == [("1", "2"), ("1", None), *(f"{message} {n}" for n in (1, 2, 4))]
 
 
 WRITERS: dict[str, dict[str, Any]] = {

@@ -35,6 +35,28 @@ def test_dialect_is_recognised(text: str, delimiter: str, quote: str, skip_lines
     assert (found.delimiter, found.quote, found.skip_lines, found.header) == (delimiter, quote, skip_lines, header)
 
 
+@pytest.mark.parametrize(
+    ("text", "is_short"),
+    [
+        ("a\tb\tc\n1\t2\n1\t2\t3\n1\n", True),
+        ("a\tb\tc\n1\t2\n1\t2\t3\n1\t2\t3\n", False),  # one line may be cut
+        ("a\tb\tc\n1\t2\n1\n1\t2\t3\t4\n1\t2\t3\n1\t2\t3\n", False),
+        ("a\tb\tc\n" + "1\t2\t3\n" * 100 + "1\t2\n1\t2\n", False),
+    ],
+)
+def test_lines_that_end_before_their_last_fields_are_recognised(text: str, *, is_short: bool) -> None:
+    found = dialect_of(text)
+    assert (found.short_records, bool(found.notes), found.skip_lines) == (is_short, is_short, 0)
+
+
+def test_short_first_record_is_no_preamble() -> None:
+    found = dialect_of("a\tp\nb\tq\tx\nc\tr\ty\nd\ts\tz\ne\tt\nf\tu\n")
+    assert (found.skip_lines, found.header, found.width) == (0, (), 3)
+    found = dialect_of("name\tplace\tnote\na\tp\nb\tq\tx\nc\tr\nd\ts\n")
+    assert (found.skip_lines, found.header, found.short_records) == (0, ("name", "place", "note"), True)
+    assert dialect_of("Zones\na\t1\tx\nb\t2\nc\t3\nd\t4\ty\n").skip_lines == 1
+
+
 def test_comments_before_a_preamble_count_as_lines_to_skip() -> None:
     found = dialect_of("# made by a program\n# 2024\nStations of May\nid\tname\tm\n1\tx\t3\n2\ty\t4\n")
     assert (found.comment, found.skip_lines, found.header) == ("#", 3, ("id", "name", "m"))

@@ -156,7 +156,8 @@ class CsvRecords:
             return _REASONS[record.error]
         width = self._columns.width
         code = ReasonCode.TOO_MANY_FIELDS if record.fields > width else ReasonCode.TOO_FEW_FIELDS
-        expected = f"{width} fields{' and a delimiter after them' if self._csv.trailing_delimiter else ''}"
+        most = "at most " if self._csv.short_records else ""
+        expected = f"{most}{width} fields{' and a delimiter after them' if self._csv.trailing_delimiter else ''}"
         return Reason(code, f"expected {expected}, found {record.fields}")
 
 
@@ -169,6 +170,7 @@ def _dialect(dialect: Csv) -> binding.Dialect:
         escape=ord(dialect.escape or "\0"),
         style=binding.ESCAPES_ALL if dialect.escapes_unquoted else style if dialect.escape else binding.ESCAPES_QUOTED,
         has_trailing=dialect.trailing_delimiter,
+        has_short=dialect.short_records,
         comment=dialect.comment.encode(),
         comment_size=len(dialect.comment),
     )

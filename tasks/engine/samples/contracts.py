@@ -106,6 +106,7 @@ def format_of_dialect(dialect: Dialect, sources: Sequence[str]) -> Csv:
         comment=dialect.comment,
         skip_lines=dialect.skip_lines + (0 if is_named or not dialect.header else 1),
         encoding=dialect.encoding,
+        short_records=dialect.short_records,
     )
 
 

@@ -11,6 +11,9 @@ DELIMITERS = (",", ";", "\t", "|")
 MAX_PREAMBLE = 60
 """Maximum number of lines before the header."""
 
+LEAST_SHORT = 0.05
+"""Share of short records from which on they are the supplier's way of writing."""
+
 LINES = 400
 """Number of lines that decide the dialect."""
 
@@ -29,6 +32,8 @@ class Dialect:
         comment: Begins the lines that are skipped; empty if the file has no such lines.
         skip_lines: Number of lines before the header, or before the first record of a file without a header.
         header: Names of the columns in the file; empty if the file has no header.
+        width: Number of fields of the records.
+        short_records: Whether many records end before their last fields.
         notes: What the file leaves open, in plain English.
     """
 
@@ -40,6 +45,7 @@ class Dialect:
     skip_lines: int = 0
     header: tuple[str, ...] = ()
     width: int = 0
+    short_records: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -90,16 +96,26 @@ def dialect_of(text: str, encoding: str = "utf-8") -> Dialect:
     if _score(kept, delimiter, quote)[0] <= 0:
         delimiter, quote = ",", '"'
     rows = _rows(kept, delimiter, quote)
-    width = _usual_width(rows)
+    width = _width(rows)
     first = next((place for place, row in enumerate(rows) if len(row) == width and any(row)), 0)
+    is_short = _has_short_records(rows[first:], width)
     skipped = _line_of(kept, delimiter, quote, first)
-    if skipped > MAX_PREAMBLE:
+    if skipped > MAX_PREAMBLE or (is_short and all(len(row) > 1 for row in rows[:first])):
         first = skipped = 0
-    header = tuple(name.strip() for name in rows[first]) if rows and has_header(rows[first:]) else ()
+    is_named = bool(rows) and len(rows[first]) == width and has_header(rows[first:])
+    header = tuple(name.strip() for name in rows[first]) if is_named else ()
     escape = "\\" if re.search(r'\\"', text) and not re.search(r'[^,;\t|\n]""[^,;\t|\n]', text) else ""
     # A load skips these lines before it looks for comments, so they count as well.
     skipped = places[skipped] if skipped else 0
-    return Dialect(delimiter, encoding, quote, escape, comment, skipped, header, width)
+    notes = ("Some lines end before their last fields, which are null.",) if is_short else ()
+    return Dialect(delimiter, encoding, quote, escape, comment, skipped, header, width, is_short, notes)
+
+
+def _has_short_records(rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether no record is too long and many are too short. A few short records are rather damaged ones."""
+    widths = [len(row) for row in rows if row]
+    short = sum(found < width for found in widths)
+    return short >= max(2, LEAST_SHORT * len(widths)) and max(widths) == width
 
 
 def _rows(lines: Sequence[str], delimiter: str, quote: str) -> list[list[str]]:
@@ -126,6 +142,13 @@ def _score(lines: Sequence[str], delimiter: str, quote: str) -> tuple[float, int
 def _usual_width(rows: Sequence[Sequence[str]]) -> int:
     widths = Counter(len(row) for row in rows if row)
     return max(widths, key=lambda width: (widths[width], width)) if widths else 0
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    """The usual width, or that of the header where some records reach it and no record is wider."""
+    usual, header = _usual_width(rows), len(rows[0]) if rows and all(rows[0]) else 0
+    widths = [len(row) for row in rows[1:]]
+    return header if header > usual and header == max(widths, default=0) else usual
 
 
 def _line_of(lines: Sequence[str], delimiter: str, quote: str, row: int) -> int:

@@ -55,7 +55,7 @@ def profile_sample(file: SampleFile) -> SampleProfile:
     sources = list(structure.kinds)
     forms: dict[str, Format] = {".json": Json(), ".ndjson": Ndjson(), ".parquet": Parquet()}
     form = layout or (format_of_dialect(dialect, field_names(dialect)) if dialect else forms[kind])
-    notes = (note, *structure.notes, LAYOUT_NOTE if layout else "")
+    notes = (note, *(dialect.notes if dialect else ()), *structure.notes, LAYOUT_NOTE if layout else "")
     lists = {source: known[0].name for source, known in structure.kinds.items() if known and known[0].is_list}
     frame, is_whole = _read(file, text_contract(sources, form, structure.records_key, lists))
     if not len(frame):

@@ -66,6 +66,7 @@ class Dialect(Structure):
         ("escape", c_uint8),
         ("style", c_uint8),
         ("has_trailing", c_bool),
+        ("has_short", c_bool),
         ("comment", c_char_p),
         ("comment_size", c_int64),
     )

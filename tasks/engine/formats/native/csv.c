@@ -156,10 +156,22 @@ static int64_t without_line_end(const char *data, int64_t begin, int64_t end) {
     return end;
 }
 
+/* Return whether a record has the expected number of fields. */
+static bool has_width(const CsvInput *input, const Shape *shape) {
+    int64_t expected = input->width + input->dialect.has_trailing;
+    if (input->dialect.has_trailing && shape->last) return false;
+    return input->dialect.has_short ? shape->fields <= expected : shape->fields == expected;
+}
+
+/* Set the fields that a short record lacks to null. */
+static void fill(const CsvInput *input, const Shape *shape, Span *spans) {
+    for (int64_t field = shape->fields - input->dialect.has_trailing; field < input->width; field++)
+        if (input->places[field] >= 0) spans[input->places[field]] = (Span){(uint32_t)shape->stop, SPAN_NULL};
+}
+
 static int32_t error_of(const CsvInput *input, int64_t begin, int64_t end, const Shape *shape) {
     const uint8_t *data = (const uint8_t *)input->data;
-    bool has_trailing = input->dialect.has_trailing;
-    if (shape->fields != input->width + has_trailing || (has_trailing && shape->last)) return ERROR_WIDTH;
+    if (!has_width(input, shape)) return ERROR_WIDTH;
     if (shape->seen & NUL) return ERROR_NUL;
     if (shape->seen & HIGH && !is_utf8(data + begin, data + end)) return ERROR_UTF8;
     if (shape->seen & RETURN) return ERROR_RETURN;
@@ -212,6 +224,7 @@ static bool read_next(const CsvInput *input, const Grammar *grammar, int64_t beg
         record->end = (uint32_t)shape.stop;
         record->error = error_of(input, begin, record->end, &shape);
         record->fields = (int32_t)shape.fields;
+        if (input->dialect.has_short && record->error == VALID) fill(input, &shape, spans);
         if (shape.seen & NEWLINE) *lines = count_lines(input->data, begin, shape.end);
         return true;
     }

@@ -64,6 +64,7 @@ typedef struct {
     uint8_t delimiter, quote, escape;
     uint8_t style;       /* enum EscapeStyle */
     bool has_trailing;   /* a delimiter follows the last field of each record */
+    bool has_short;      /* a record may end before its last fields, which are then null */
     const char *comment; /* lines that begin with this text are skipped */
     int64_t comment_size;
 } Dialect;
