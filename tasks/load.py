@@ -12,7 +12,7 @@ from tasks.connections import bucket_of, flow_run_id, open_lake, open_warehouse,
 from tasks.contracts import Contract
 from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
-from tasks.engine.errors import FailedLoadsError, PageSizeError, errors_at
+from tasks.engine.errors import FailedLoadsError, MemoryLimitError, errors_at
 from tasks.engine.load.delivery import known_loads, load_delivery, removed_loads
 from tasks.engine.load.load_memory import loads_at_once, shared_by
 from tasks.engine.load.loader import load_object as load
@@ -150,8 +150,8 @@ def _load_new(
         load_some([source], 1)
         is_new = isinstance(found[source.uri], Exception)
     load_some(new[len(found) :], loads_at_once(run_settings()))
-    # An object with pages that are too large for its share of the memory may fit alone.
-    load_some([each for each in new if isinstance(found[each.uri], PageSizeError)], 1)
+    # An object with parts that are too large for its share of the memory may fit alone.
+    load_some([each for each in new if isinstance(found[each.uri], MemoryLimitError)], 1)
     return found
 
 

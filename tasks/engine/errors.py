@@ -64,8 +64,8 @@ class UnreadableObjectError(Permanent):
     """An object cannot be split into records, for example because its gzip stream is truncated."""
 
 
-class PageSizeError(UnreadableObjectError):
-    """The pages of a parquet object do not fit into the memory of its load."""
+class MemoryLimitError(UnreadableObjectError):
+    """A part of an object that must be in memory as a whole is too large for the memory of the load."""
 
 
 class FailedLoadsError(Permanent):

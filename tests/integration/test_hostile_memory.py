@@ -201,11 +201,11 @@ DECLARED = {
 """Formats that contracts declare, by the suffix of the object."""
 
 CASES = [
-    pytest.param(parquet_value_of_200_mb, "parquet", DEFAULT_MB, "PageSizeError", id="parquet: a value of 200 MB"),
+    pytest.param(parquet_value_of_200_mb, "parquet", DEFAULT_MB, "MemoryLimitError", id="parquet: a value of 200 MB"),
     pytest.param(
         parquet_value_of_17_mb, "parquet", DEFAULT_MB, "UnreadableObjectError", id="parquet: a value of 17 MiB"
     ),
-    pytest.param(parquet_values_of_16_mb, "parquet", DEFAULT_MB, "PageSizeError", id="parquet: 160 MB in a page"),
+    pytest.param(parquet_values_of_16_mb, "parquet", DEFAULT_MB, "MemoryLimitError", id="parquet: 160 MB in a page"),
     pytest.param(parquet_values_of_16_mb_in_pages, "parquet", DEFAULT_MB, "10 0", id="parquet: values of 16 MiB"),
     pytest.param(parquet_dictionary, "parquet", DEFAULT_MB, "4000 0", id="parquet: a dictionary of long values"),
     pytest.param(

@@ -34,7 +34,7 @@ from tasks.contracts import Contract
 from tasks.engine.errors import (
     ErrorBudgetError,
     FailedLoadsError,
-    PageSizeError,
+    MemoryLimitError,
     PartitionBusyError,
     WarehouseUnavailableError,
 )
@@ -344,7 +344,7 @@ def test_object_that_does_not_fit_into_its_share_of_the_memory_loads_alone(monke
     def with_large_pages(*arguments: Any, **named: Any) -> LoadReceipt:
         source, settings = arguments[3:5]
         if source.uri.endswith("b.csv") and settings.load_memory_mb < 400:
-            raise PageSizeError(f"{source.uri}: too large")
+            raise MemoryLimitError(f"{source.uri}: too large")
         return original(*arguments, **named)
 
     monkeypatch.setattr("tasks.load.load", with_large_pages)

@@ -8,6 +8,7 @@ import base64
 import io
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.parquet_pages import RangeFile
 from tasks.engine.formats.parquet_values import longest_of
+from tasks.engine.formats.unreadable_bytes import errors_as
 
 MAGIC = b"PAR1"
 _TAIL_BYTES = 8
@@ -52,6 +54,11 @@ class ParquetObject:
     def names(self) -> list[str]:
         """Names of the columns."""
         return list(self.schema.names)
+
+
+def errors_of_bytes(name: str) -> AbstractContextManager[None]:
+    """Convert errors of Arrow in the block into `UnreadableObjectError`."""
+    return errors_as(name, pa.ArrowException)
 
 
 def open_parquet(file: io.BufferedReader) -> ParquetObject:

@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.contracts import Contract
-from tasks.engine.errors import PageSizeError, UnreadableObjectError
+from tasks.engine.errors import MemoryLimitError, UnreadableObjectError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch, match_columns
 from tasks.engine.formats.csv_records import MAX_RECORD_BYTES
 from tasks.engine.formats.frames import string_columns_of_arrays
 from tasks.engine.formats.line_numbers import LineNumbers
-from tasks.engine.formats.parquet_files import ParquetObject, check_counts, longest_text, open_parquet
+from tasks.engine.formats.parquet_files import ParquetObject, check_counts, errors_of_bytes, longest_text, open_parquet
 from tasks.engine.formats.parquet_pages import Chunk, chunks_of, sizes_of
 from tasks.engine.formats.parquet_values import (
     LIST,
@@ -55,6 +55,13 @@ def read_parquet(
     file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int, first_group: int = 0
 ) -> Iterator[Batch]:
     """Read parquet from a row group on; see `tasks.engine.formats.reader.read_batches`."""
+    with errors_of_bytes(name):
+        yield from _batches(file, name, contract, chunk_bytes, first_group)
+
+
+def _batches(
+    file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int, first_group: int
+) -> Iterator[Batch]:
     parquet = open_parquet(file)
     check_paths(contract, parquet.schema, name)
     columns = match_columns(contract, parquet.names, name)
@@ -112,7 +119,7 @@ def _rows_at_once(parquet: ParquetObject, group: int, chunks: Mapping[int, Chunk
     The page headers give the sizes. Arrow ends the process if it reads damaged column metadata.
 
     Raises:
-        PageSizeError: The pages are too large for the memory of a load.
+        MemoryLimitError: The pages are too large for the memory of a load.
     """
     is_small = sum(chunk.size for chunk in chunks.values()) <= chunk_bytes * HELD_CHUNKS
     parquet.ranges.hold([(chunk.start, chunk.size) for chunk in chunks.values()] if is_small else [])
@@ -130,9 +137,9 @@ def _rows_at_once(parquet: ParquetObject, group: int, chunks: Mapping[int, Chunk
     return max(chunk_bytes // row_bytes, 1)
 
 
-def _too_large(parquet: ParquetObject, name: str, group: int, leaf: int, size: int) -> PageSizeError:
+def _too_large(parquet: ParquetObject, name: str, group: int, leaf: int, size: int) -> MemoryLimitError:
     path = parquet.file.schema.column(leaf).path
-    return PageSizeError(
+    return MemoryLimitError(
         f"{name}, column {path}: expected pages that fit into LOAD_MEMORY_MB, found one of {size:,} bytes in row group"
         f" {group + 1}. Nothing was loaded. Have the object written with smaller pages (in pyarrow: data_page_size and"
         " write_batch_size) or smaller row groups (row_group_size), or raise LOAD_MEMORY_MB"

@@ -41,17 +41,20 @@ def read_batches(
             " Deliver the object as JSON, or remove the column from the contract"
         )
     with named_causes(file, name, contract, form, compression):
-        if isinstance(form, Csv | Json) and not compression:
+        if not compression:
             yield from _read(file, name, contract, form, chunk_bytes)
             return
-        # Plain CSV and JSON need neither Arrow nor polars, and importing them takes half a second.
-        arrow = import_module("tasks.engine.formats.arrow_streams")
-        with arrow.errors_of_bytes(name):
-            yield from _read(arrow.decompressed(file, compression), name, contract, form, chunk_bytes)
+        streams = import_module("tasks.engine.formats.compressed_streams")
+        with streams.errors_of_bytes(name):
+            plain = streams.decompressed(file, name, compression, chunk_bytes)
+            yield from _read(plain, name, contract, form, chunk_bytes)
 
 
 def _read(file: Any, name: str, contract: Contract, form: Format, chunk_bytes: int) -> Iterator[Batch]:
-    """Read decompressed bytes with the reader of a format, and import no other reader."""
+    """Read decompressed bytes with the reader of a format, and import no other reader.
+
+    Parquet needs Arrow, and fixed width needs polars. Importing them takes time and memory that other formats save.
+    """
     batches: Iterator[Batch]
     match form:
         case Csv():

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts
@@ -13,6 +13,7 @@ from tasks.engine import ledger
 from tasks.engine.build.lineage import roots_of, tables_in_order
 from tasks.engine.build.sql_files import ROOT
 from tasks.engine.errors import ContractError, Permanent, errors_at
+from tasks.engine.formats.batches import CHUNK_BYTES
 from tasks.engine.formats.columns import match_columns
 from tasks.engine.formats.csv_header import read_header
 from tasks.engine.formats.csv_reader import chunks_of
@@ -204,30 +205,21 @@ def read_names(file: io.BufferedReader, name: str, contract: Contract) -> list[s
     form, compression = format_of(name, contract)
     if isinstance(form, FixedWidth):
         return list(form.names)
-    if isinstance(form, Csv) and not compression:
-        return _read_csv_names(file, form)
-    from tasks.engine.formats import arrow_streams  # noqa: PLC0415 - plain CSV does without Arrow
+    if isinstance(form, Parquet):
+        return _read_parquet_names(file, name)
+    from tasks.engine.formats.compressed_streams import decompressed, errors_of_bytes  # noqa: PLC0415 - plans only
+    from tasks.engine.formats.json_reader import read_keys  # noqa: PLC0415 - plans only
 
-    with arrow_streams.errors_of_bytes(name):
-        if isinstance(form, Parquet):
-            return _read_parquet_names(file)
-        plain = arrow_streams.decompressed(file, compression)
+    with errors_of_bytes(name):
+        plain = decompressed(file, name, compression, CHUNK_BYTES) if compression else file
+        text = utf8_of(plain, form.encoding)
         if isinstance(form, Csv):
-            return _read_csv_names(plain, form)
-        return _read_json_names(utf8_of(plain, form.encoding), name, contract, is_document=not isinstance(form, Ndjson))
+            return read_header(chunks_of(text, CSV_BYTES), form).names
+        return read_keys(text, name, contract, is_document=not isinstance(form, Ndjson))
 
 
-def _read_csv_names(file: Any, dialect: Csv) -> list[str]:
-    return read_header(chunks_of(utf8_of(file, dialect.encoding), CSV_BYTES), dialect).names
+def _read_parquet_names(file: io.BufferedReader, name: str) -> list[str]:
+    from tasks.engine.formats.parquet_files import errors_of_bytes, open_parquet  # noqa: PLC0415 - slow to import
 
-
-def _read_parquet_names(file: io.BufferedReader) -> list[str]:
-    from tasks.engine.formats.parquet_files import open_parquet  # noqa: PLC0415 - slow to import
-
-    return open_parquet(file).names
-
-
-def _read_json_names(file: io.BufferedReader, name: str, contract: Contract, *, is_document: bool) -> list[str]:
-    from tasks.engine.formats.json_reader import read_keys  # noqa: PLC0415 - slow to import
-
-    return read_keys(file, name, contract, is_document=is_document)
+    with errors_of_bytes(name):
+        return open_parquet(file).names

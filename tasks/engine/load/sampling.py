@@ -146,11 +146,10 @@ def _take(batches: Iterator[Batch]) -> tuple[Batch, ...]:
 
 def _read_groups(lake: Lake, contract: Contract, source: ObjectRef, chunk_bytes: int) -> Sample:
     """Read the first rows of a parquet object, and the first rows of its middle row group."""
-    arrow = import_module("tasks.engine.formats.arrow_streams")
     files = import_module("tasks.engine.formats.parquet_files")
     reader = import_module("tasks.engine.formats.parquet_reader")
     opened = lake.open(source, lambda _: None, is_ahead=False, is_seekable=True)
-    with opened as file, arrow.errors_of_bytes(source.uri):
+    with opened as file, files.errors_of_bytes(source.uri):
         metadata = files.open_parquet(file).file.metadata
         first: list[Batch] = []
         for batch in read_batches(file, source.uri, contract, chunk_bytes):

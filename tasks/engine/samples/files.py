@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from tasks.engine.errors import ParameterError, UnreadableObjectError
+from tasks.engine.formats.batches import CHUNK_BYTES
 from tasks.engine.formats.object_formats import COMPRESSIONS
 
 BEGIN_BYTES = 1 << 20
@@ -106,9 +107,9 @@ def decompressed_of(file: SampleFile) -> Iterator[Any]:
         if not file.compression:
             yield opened
             return
-        arrow = import_module("tasks.engine.formats.arrow_streams")
-        with arrow.errors_of_bytes(file.uri):
-            yield io.BufferedReader(arrow.decompressed(opened, file.compression))
+        streams = import_module("tasks.engine.formats.compressed_streams")
+        with streams.errors_of_bytes(file.uri):
+            yield io.BufferedReader(streams.decompressed(opened, file.uri, file.compression, CHUNK_BYTES))
 
 
 def kind_of(file: SampleFile, begin: bytes) -> str:
