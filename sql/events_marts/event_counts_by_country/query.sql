@@ -4,10 +4,20 @@
 -- sources: events_staging.events
 -- write disposition: replace partition (month)
 -- rules: events with a missing or empty country count under unknown (rejected: leaving them out)
+WITH delivered AS (
+    -- One row per delivered value, so the query normalises a value once and not once per event.
+    SELECT
+        events.month,
+        events.country,
+        count(*) AS event_count
+    FROM events_staging.events
+    WHERE events.month = %(month)s
+    GROUP BY events.month, events.country
+)
+
 SELECT
-    events.month,
-    coalesce(nullif(events.country, ''), 'unknown') AS country,
-    count(*) AS event_count
-FROM events_staging.events
-WHERE events.month = %(month)s
-GROUP BY events.month, coalesce(nullif(events.country, ''), 'unknown')
+    delivered.month,
+    coalesce(nullif(delivered.country, ''), 'unknown') AS country,
+    sum(delivered.event_count)::bigint AS event_count
+FROM delivered
+GROUP BY delivered.month, coalesce(nullif(delivered.country, ''), 'unknown')

@@ -8,6 +8,7 @@ from psycopg import sql
 from tasks.engine.build.assignments import written_columns
 from tasks.engine.build.composition import equal, names, temporary_name
 from tasks.engine.build.histories import history_errors, write_history
+from tasks.engine.build.parallel_results import select_in_parallel
 from tasks.engine.build.snapshots import Snapshot
 from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.errors import SqlFileError, errors_at
@@ -37,16 +38,10 @@ def write_affected_keys(connection: Connection, table: SqlTable, parameters: Par
                 f" disposition names them, found {', '.join(found)}"
             )
         written_columns(connection, table, selected, parameters, "affected_keys.sql")
-        affected = _temporary(connection, table, "affected", columns)
+        distinct = sql.SQL("SELECT DISTINCT {} FROM (\n{}\n) AS q").format(names(columns), selected)
+        affected = _select(connection, table, "affected", distinct, columns, parameters)
         for column in columns:
             connection.execute(sql.SQL("ALTER TABLE {} ALTER {} SET NOT NULL").format(affected, sql.Identifier(column)))
-        connection.execute(
-            sql.SQL("INSERT INTO {} ({names}) SELECT DISTINCT {names} FROM (\n{}\n) AS q").format(
-                affected, selected, names=names(columns)
-            ),
-            parameters,
-        )
-        connection.execute(sql.SQL("ANALYZE {}").format(affected))
 
 
 def empty_affected_keys(connection: Connection, table: SqlTable) -> None:
@@ -82,10 +77,7 @@ def write_query(
             return _replace(connection, table, columns, parameters)
         if table.disposition.kind == "history" and (errors := list(history_errors(connection, table, columns))):
             raise SqlFileError(f"{table.address('query.sql')}: {'; '.join(errors)}")
-        result = _temporary(connection, table, "result", columns)
-        insert = sql.SQL("INSERT INTO {} ({})\n{}").format(result, names(columns), table.query)
-        connection.execute(insert, parameters)
-        connection.execute(sql.SQL("ANALYZE {}").format(result))
+        result = _select(connection, table, "result", table.query, columns, parameters)
         _refuse_keys(connection, table, result)
         if table.disposition.kind == "history":
             return write_history(connection, table, columns, result, snapshot) if snapshot else 0
@@ -108,12 +100,12 @@ def read_query(connection: Connection, table: SqlTable, parameters: Parameters) 
 
 def _replace(connection: Connection, table: SqlTable, columns: Sequence[str], parameters: Parameters) -> int:
     name, column = table_name(table.name), table.replaced_column
-    insert = sql.SQL("INSERT INTO {} ({})\n{}").format(name, names(columns), table.query)
     if column is None:
         connection.execute(sql.SQL("DELETE FROM {}").format(name))
-        return connection.execute(insert, parameters).rowcount
+        return connection.execute(_insertion(connection, table, columns, parameters), parameters).rowcount
     own, value = sql.Identifier(column), sql.Placeholder(column)
     connection.execute(sql.SQL("DELETE FROM {} WHERE {} = {}").format(name, own, value), parameters)
+    insert = _insertion(connection, table, columns, parameters)
     # Rows of another partition would remain for ever, and each build would add them again.
     counted = sql.SQL(
         "WITH written AS ({} RETURNING {}) SELECT count(*), count(*) FILTER (WHERE {} IS DISTINCT FROM {}) FROM written"
@@ -125,6 +117,33 @@ def _replace(connection: Connection, table: SqlTable, columns: Sequence[str], pa
             f" {parameters[column]}, found {foreign:,} other rows; add a condition on {column} to the query"
         )
     return int(row_count)
+
+
+def _insertion(connection: Connection, table: SqlTable, columns: Sequence[str], parameters: Parameters) -> sql.Composed:
+    """Return the statement that inserts the query's rows; it reads a temporary table if workers filled one."""
+    result = temporary_name(table, "result")
+    rows: sql.Composable = table.query
+    if select_in_parallel(connection, table, result, rows, columns, parameters):
+        rows = sql.SQL("SELECT {} FROM {}").format(names(columns), result)
+    return sql.SQL("INSERT INTO {} ({})\n{}").format(table_name(table.name), names(columns), rows)
+
+
+def _select(
+    connection: Connection,
+    table: SqlTable,
+    kind: str,
+    query: sql.Composable,
+    columns: Sequence[str],
+    parameters: Parameters,
+) -> sql.Identifier:
+    """Select the rows of a query into a temporary table with columns of a table, and analyse it."""
+    name = temporary_name(table, kind)
+    if not select_in_parallel(connection, table, name, query, columns, parameters):
+        _temporary(connection, table, kind, columns)
+        insert = sql.SQL("INSERT INTO {} ({})\n{}").format(name, names(columns), query)
+        connection.execute(insert, parameters)
+    connection.execute(sql.SQL("ANALYZE {}").format(name))
+    return name
 
 
 def _remove(connection: Connection, table: SqlTable, result: sql.Identifier) -> int:
