@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 from faults.aftermath import State, ranked_state, watching_query
-from faults.processes import end_spares
 from sample_dataset import HEADER, load, put, ready_connection
 
 from tasks.engine.formats import csv_reader
@@ -26,12 +25,6 @@ MONTH = (
     " FROM things_staging.things"
 )
 """A reader's view of the month at one moment: its rows, and their ledger entries."""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_spare_driver_is_left() -> Iterator[None]:
-    yield
-    end_spares()
 
 
 @dataclass(frozen=True)

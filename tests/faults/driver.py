@@ -1,17 +1,15 @@
 """One load, export or build in a separate process, which may kill itself at a chosen step.
 
-A line of its input is the job and the environment, as JSON: see `processes`. It says `ready` when it has connected,
-goes on when its input ends, and prints the statuses of its receipts.
+It says `ready` when it has connected, waits for an answer, and sends the statuses of its receipts.
 """
 
 import importlib
-import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial, wraps
+from multiprocessing.connection import Connection
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -84,22 +82,14 @@ def work(name: str, arguments: dict[str, Any], warehouse: psycopg.Connection[Any
     return [receipt.status for receipt in receipts]
 
 
-def main() -> None:
-    """Read and run one job; do nothing without a job."""
-    line = sys.stdin.readline()
-    if not line:
-        return
-    job = json.loads(line)
-    os.environ.update(job["environment"])
+def run(pipe: Connection, job: dict[str, Any]) -> None:
+    """Run a job: see `processes`."""
     for path, value in job["settings"].items():
         setattr(*resolved(path), value)
     with connection("driver") as warehouse:
-        print("ready", flush=True)
-        sys.stdin.read()
+        pipe.send("ready")
+        pipe.recv()
         if job["die"]:
             die_at(**job["die"])
-        print(json.dumps(work(job["work"], job["arguments"], warehouse)))
-
-
-if __name__ == "__main__":
-    main()
+        statuses = work(job["work"], job["arguments"], warehouse)
+    pipe.send(statuses)

@@ -1,28 +1,25 @@
 """A backfill in a process of its own that dies at a chosen step."""
 
-import os
-import subprocess
-import sys
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+from typing import Any
 
-from faults.processes import Death
-
-RUN = """
 from faults.driver import die_at
-die_at(path={path!r}, when={when!r}, count={count}, containing="")
+from faults.processes import Death
+from forks import Fork
+
 from flows.backfill import backfill
-backfill(pipeline={pipeline!r}, start={start!r}, end={end!r})
-"""
-"""Runs in a process that dies at a step of its second partition."""
 
 
 def run_until_death(pipeline: str, start: str, end: str, death: Death) -> None:
-    code = RUN.format(path=death.path, when=death.when, count=death.count, pipeline=pipeline, start=start, end=end)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == -9, f"it never came to the step: {done.stderr}"
+    """Run a backfill until it dies at the chosen step."""
+    process = Fork(_run, pipeline, start, end, asdict(death))
+    try:
+        process.wait_until_dead()
+    finally:
+        process.kill()
+
+
+def _run(_pipe: Connection, pipeline: str, start: str, end: str, death: dict[str, Any]) -> None:
+    die_at(**death)
+    backfill(pipeline=pipeline, start=start, end=end)

@@ -1,18 +1,12 @@
 """Loads, exports and builds in separate processes; see `driver`."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-DRIVER = Path(__file__).with_name("driver.py")
-PATIENCE = 120
+from faults import driver
+from forks import Fork
 
 
 @dataclass(frozen=True)
@@ -49,77 +43,38 @@ class Job:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-class Driver:
-    """A process that takes a job, then waits for `go`."""
+class Driver(Fork):
+    """A process that connects, then waits for `go`."""
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, DRIVER],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def give(self, job: Job) -> None:
-        """The job, with the environment of this process."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({**asdict(job), "environment": dict(os.environ)}) + "\n")
-        self._process.stdin.flush()
+    def __init__(self, job: Job) -> None:
+        super().__init__(driver.run, asdict(job))
 
     def wait_until_ready(self) -> None:
-        assert self._process.stdout is not None
-        if self._process.stdout.readline() != "ready\n":
-            raise AssertionError(f"the driver did not connect: {self._process.communicate(timeout=PATIENCE)[1]}")
+        assert self.receive() == "ready"
 
     def go(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.stdin = None
+        self.pipe.send("go")
 
     def statuses(self) -> list[str]:
         """Wait for a successful end, and return the statuses of the receipts."""
-        output, errors = self._process.communicate(timeout=PATIENCE)
-        assert self._process.returncode == 0, errors
-        return list(json.loads(output))
-
-    def wait_until_dead(self) -> None:
-        _, errors = self._process.communicate(timeout=PATIENCE)
-        assert self._process.returncode == -signal.SIGKILL, f"it never came to the step: {errors}"
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.communicate(timeout=PATIENCE)
-
-
-_spares: list[Driver] = []
-"""Processes started early for the next test, because imports take half of such a test's time."""
-
-
-def end_spares() -> None:
-    while _spares:
-        _spares.pop().kill()
+        return list(self.receive())
 
 
 @contextmanager
 def drivers(*jobs: Job) -> Iterator[list[Driver]]:
     """Connected processes; the end of the block kills the remaining ones."""
-    started = [_spares.pop() if _spares else Driver() for _ in jobs]
+    started = [Driver(job) for job in jobs]
     try:
-        for driver, job in zip(started, jobs, strict=True):
-            driver.give(job)
-        for driver in started:
-            driver.wait_until_ready()
-        _spares.append(Driver())
+        for one in started:
+            one.wait_until_ready()
         yield started
     finally:
-        for driver in started:
-            driver.kill()
+        for one in started:
+            one.kill()
 
 
 def run_until_death(job: Job) -> None:
     """Run a job until it dies at the chosen step."""
-    with drivers(job) as (driver,):
-        driver.go()
-        driver.wait_until_dead()
+    with drivers(job) as (one,):
+        one.go()
+        one.wait_until_dead()

@@ -4,15 +4,13 @@ import gzip
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from sample_dataset import HEADER, STRICT, THINGS, TOLERANT, connection, lake, load, put, ready_connection
+from forks import Fork
+from sample_dataset import HEADER, STRICT, THINGS, TOLERANT, connection, lake, load, put, ready_connection, ref
 
 from tasks.engine.errors import (
     ContractError,
@@ -144,16 +142,16 @@ def test_lost_connection_is_recorded_by_another_one_and_never_hides_the_error(
     assert [attempt["status"] for attempt in attempts()] == ["failed" if can_reconnect else "died", "loaded"]
 
 
+def load_and_die(_pipe: object) -> None:
+    with connection() as opened:
+        load(opened, ref(), on_progress=lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+
+
 def test_attempt_of_a_killed_process_is_ended_by_the_next_one(warehouse: Connection) -> None:
     source = put(HEADER + b"a,2021-04-01\n" * 200_000)
-    script = (
-        "import os, signal, sys; from sample_dataset import *\n"
-        "with connection() as opened:\n"
-        "    load(opened, ref(), on_progress=lambda *_: os.kill(os.getpid(), signal.SIGKILL))\n"
-    )
-    folder = Path(__file__).resolve().parents[1] / "support"
-    ended = subprocess.run([sys.executable, "-c", script], cwd=folder, check=False, capture_output=True)
-    assert ended.returncode == -signal.SIGKILL
+    process = Fork(load_and_die)
+    process.wait_until_dead()
+    process.kill()
     assert [attempt["status"] for attempt in attempts()] == ["started"]
     # The load waits for the lock, which the killed process' session holds until Postgres misses it.
     load(warehouse, source)
