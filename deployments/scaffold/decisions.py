@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def decide(
     columns = _key(profile, key)
     bucket = file.bucket if file.bucket != os.environ.get("LAKE_BUCKET", "lake") else ""
     if not file.bucket and not pattern.prefix:
-        pattern = KeyPattern(f"{name}/", pattern.template, pattern.unit, pattern.example, pattern.has_parts)
+        pattern = replace(pattern, prefix=f"{name}/")
     return NewPipeline(name, profile, pattern, columns, bucket)
 
 
@@ -93,7 +94,7 @@ def _pattern(profile: SampleProfile, partition: str) -> KeyPattern:
         key = profile.uri.rpartition("/")[2] if pattern.unit else pattern.template
         return KeyPattern(pattern.prefix, key)
     if pattern.unit == "day" and partition == "month":
-        return KeyPattern(pattern.prefix, pattern.template, "month", (pattern.example or date.min).replace(day=1), True)
+        return replace(pattern, unit="month", example=(pattern.example or date.min).replace(day=1), has_parts=True)
     if pattern.unit:
         raise ParameterError(
             f"PARTITION={partition}: expected month or none, because the name of the file has no day, found"

@@ -1,6 +1,6 @@
 """Columns of a sample: what their values are, and the column of a contract that takes all of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -190,8 +190,8 @@ def _whole_doubles(values: pl.Series, *, has_missing: bool) -> Iterator[Kind]:
         yield Kind("double precision", (), note)
 
 
-def _without_text(kinds: object) -> list[Kind]:
-    return [kind for kind in kinds if kind.name != "text" or kind.note]  # type: ignore[attr-defined]
+def _without_text(kinds: Iterable[Kind]) -> list[Kind]:
+    return [kind for kind in kinds if kind.name != "text" or kind.note]
 
 
 def _exceptions(kept: pl.Series, counts: pl.DataFrame) -> tuple[tuple[str, int], ...]:

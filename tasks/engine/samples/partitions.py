@@ -47,6 +47,7 @@ class KeyPattern:
         unit: Period of one file; None if the name shows no date.
         example: The first day of the sample's period; None if the name shows no date.
         has_parts: Whether several files belong to one period.
+        sample: The rest of the sample's own key; empty if the sample's name does not fit the template.
     """
 
     prefix: str
@@ -54,6 +55,7 @@ class KeyPattern:
     unit: Unit | None = None
     example: date | None = None
     has_parts: bool = False
+    sample: str = ""
 
     @property
     def notes(self) -> Iterator[str]:
@@ -86,7 +88,8 @@ def pattern_of(key: str) -> KeyPattern:
     begin = key.rfind("/", 0, spans[0].start()) + 1
     template = _template(key, begin, spans)
     unit: Unit = "day" if "day" in best.groupdict() else "month"
-    return KeyPattern(key[:begin], template, unit, _date(best), "*" in template or "{hour" in template)
+    has_parts = "*" in template or "{hour" in template
+    return KeyPattern(key[:begin], template, unit, _date(best), has_parts, key[begin:])
 
 
 def dated_pattern(pattern: KeyPattern, unit: Unit, example: date) -> KeyPattern:
@@ -98,9 +101,9 @@ def dated_pattern(pattern: KeyPattern, unit: Unit, example: date) -> KeyPattern:
 
 
 def key_of(pattern: KeyPattern) -> str:
-    """Return the key of the example below the prefix. A `*` is replaced by zeros, and the hour is the first one."""
+    """Return the key of the sample below the prefix, or the key that the template gives for its period."""
     day = pattern.example or date(2000, 1, 1)
-    return pattern.template.format(year=day.year, month=day.month, day=day.day, hour=0).replace("*", "00000")
+    return pattern.sample or pattern.template.format(year=day.year, month=day.month, day=day.day)
 
 
 def _date(found: re.Match[str]) -> date | None:
