@@ -6,6 +6,7 @@ create databases and roles, the key must be allowed to create buckets.
 
 import contextlib
 import functools
+import gc
 import importlib.metadata
 import itertools
 import os
@@ -106,6 +107,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("object_store"))
     place = {tier: number for number, tier in enumerate(tiers)}
     items.sort(key=lambda item: place.get(_tier_of(item), 0))
+
+
+def pytest_collection_finish() -> None:
+    """Keep modules and collected tests out of garbage collections, which took a tenth of the CPU of the tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header() -> list[str]:
