@@ -34,6 +34,7 @@ from tasks.engine.warehouse.partitions import (
     partition_table,
     rows_of_partition,
 )
+from tasks.engine.warehouse.statistics import refresh_statistics
 from tasks.engine.warehouse.tables import Connection, has_table
 
 REJECTED_BUFFER, REJECTED_BYTES = 10_000, 4 << 20
@@ -157,6 +158,7 @@ def load_locked(
             run.budget.check()
             check_shrink(contract, source.uri, settings, before=before, after=run.rows_loaded, force=force)
             warnings = check_volume(connection, contract, source, rows=run.rows_read, force=force)
+        refresh_statistics(connection, target.table, run.rows_loaded)
     ledger.close_load(connection, load_id, run.rows_loaded, run.rows_rejected, run.columns)
     attempt.succeed(connection, load_id, warnings=warnings)
     entry = ledger.LoadEntry(
