@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from tasks.connections import open_warehouse
-from tasks.engine.build.builder import run_checks
+from tasks.engine.build.checks import run_checks
 from tasks.engine.build.dispositions import read_query
 from tasks.engine.build.sql_files import SqlTable, tables_of
 from tasks.engine.load.rejections import Rejection, count_rejections

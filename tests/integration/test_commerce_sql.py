@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from pydantic import SecretStr
 
 from tasks.contracts.commerce import COMMERCE
-from tasks.engine.build.builder import run_checks
+from tasks.engine.build.checks import run_checks
 from tasks.engine.build.dispositions import write_query
 from tasks.engine.build.sql_files import tables_of
 from tasks.engine.schema.ddl import apply_ddl

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from tasks.contracts.orders import ORDERS
 from tasks.engine.build import sql_files
-from tasks.engine.build.builder import run_checks
+from tasks.engine.build.checks import run_checks
 from tasks.engine.build.dispositions import write_affected_keys, write_query
 from tasks.engine.build.sql_files import tables_of
 from tasks.engine.schema.ddl import apply_ddl

@@ -17,7 +17,8 @@ from sample_dataset import THINGS
 from tasks.contracts.catalog import contracts
 from tasks.engine import ledger
 from tasks.engine.build import sql_files
-from tasks.engine.build.builder import build_tables, run_checks
+from tasks.engine.build.builder import build_tables
+from tasks.engine.build.checks import run_checks
 from tasks.engine.build.dispositions import write_query
 from tasks.engine.build.sql_files import sql_table, tables_of
 from tasks.engine.errors import CheckError, SqlFileError, WarehouseError
@@ -437,3 +438,50 @@ def test_check_lists_some_examples_and_counts_all(shop: Connection, root: Path) 
     put(root, "sales/checks.sql", "-- fail: none\nSELECT n FROM generate_series(1, 1000) AS n;\n")
     (check,) = run_checks(shop, sql_table("shop.sales", root), {})
     assert (check.broken_count, check.examples) == (1000, ("n 1", "n 2", "n 3", "n 4", "n 5"))
+
+
+def count_in_both_checks(root: Path, query: str, wanted: int) -> None:
+    """Give two tables of the shop a check that begins with the same query."""
+    put(root, "sales/checks.sql", f"-- fail: none\n{COUNTED.format(query)}SELECT n FROM counted WHERE n <> 2;\n")
+    put(
+        root,
+        "a_totals/checks.sql",
+        f"-- fail: too few\n{COUNTED.format(query)}SELECT n FROM counted WHERE n < {wanted};\n",
+    )
+
+
+COUNTED = "WITH counted AS (\n    {}\n)\n\n"
+COUNT = "SELECT count(*) AS n FROM shop.orders WHERE day = '2021-04-01'"
+SHARED = "SELECT count(*) FROM pg_class WHERE relname ~ '^checked_' AND relpersistence = 't'"
+
+
+@pytest.mark.parametrize(("cost", "shared"), [("0.01", 0), ("100000", 1)])
+def test_checks_with_the_same_large_query_run_it_once(cost: str, shared: int, shop: Connection, root: Path) -> None:
+    count_in_both_checks(root, COUNT, 2)
+    shop.execute(f"SET cpu_tuple_cost = {cost}")
+    with shop.transaction():
+        assert statuses(build(shop, root)) == {"shop.sales": "built", "shop.a_totals": "built"}
+        assert shop.execute(SHARED).fetchone() == (shared,)
+        assert statuses(build(shop, root, force=True)) == {"shop.sales": "built", "shop.a_totals": "built"}
+    count_in_both_checks(root, COUNT, 3)
+    with pytest.raises(CheckError, match=r"shop.a_totals: too few: 1 rows, e.g. n 2"):
+        build(shop, root)
+
+
+def test_query_that_cannot_fill_a_table_runs_in_each_check(shop: Connection, root: Path) -> None:
+    count_in_both_checks(root, COUNT.replace("AS n", "AS n, 1 AS x, 2 AS x"), 2)
+    shop.execute("SET cpu_tuple_cost = 100000")
+    with shop.transaction():
+        assert statuses(build(shop, root)) == {"shop.sales": "built", "shop.a_totals": "built"}
+        assert shop.execute(SHARED).fetchone() == (0,)
+
+
+def test_broken_query_of_several_checks_is_named_by_its_check(shop: Connection, root: Path) -> None:
+    count_in_both_checks(root, "SELECT count(*) AS n FROM shop.nothing", 2)
+    with pytest.raises(WarehouseError, match=r"shop.nothing.*\(sql/shop/sales/checks.sql: none\)"):
+        build(shop, root)
+
+
+def test_check_may_read_a_table_that_the_build_writes_later(shop: Connection, root: Path) -> None:
+    put(root, "sales/checks.sql", "-- fail: no totals\nSELECT 1 WHERE NOT EXISTS (SELECT FROM shop.a_totals);\n")
+    assert statuses(build(shop, root)) == {"shop.sales": "built", "shop.a_totals": "built"}

@@ -14,7 +14,7 @@ from sql_cases.case_files import Case, CaseError, Rows, format_row
 import tasks.contracts
 from tasks.contracts import Contract
 from tasks.engine.build import sql_files
-from tasks.engine.build.builder import run_checks
+from tasks.engine.build.checks import run_checks
 from tasks.engine.build.dispositions import read_query, write_affected_keys, write_query
 from tasks.engine.errors import errors_at
 from tasks.engine.schema.ddl import apply_ddl

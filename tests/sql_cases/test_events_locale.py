@@ -6,7 +6,7 @@ from pydantic import SecretStr
 from sql_cases.case_runner import LOCALE_CHECK, create_tables
 
 from tasks.engine.build import sql_files
-from tasks.engine.build.builder import run_checks
+from tasks.engine.build.checks import run_checks
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.tables import connect
 

@@ -6,7 +6,9 @@ WITH counted AS (
 ),
 
 staged AS (
-    SELECT count(*) AS event_count
+    SELECT
+        count(*) AS event_count,
+        coalesce(sum(greatest(cardinality(tags), 1)), 0) AS tag_count
     FROM events_staging.events
     WHERE month = %(month)s
 )

@@ -6,14 +6,16 @@ WITH counted AS (
 ),
 
 staged AS (
-    SELECT coalesce(sum(greatest(cardinality(tags), 1)), 0) AS event_count
+    SELECT
+        count(*) AS event_count,
+        coalesce(sum(greatest(cardinality(tags), 1)), 0) AS tag_count
     FROM events_staging.events
     WHERE month = %(month)s
 )
 
 SELECT
     counted.event_count AS counted_count,
-    staged.event_count AS staged_count
+    staged.tag_count AS staged_count
 FROM counted
 CROSS JOIN staged
-WHERE counted.event_count <> staged.event_count;
+WHERE counted.event_count <> staged.tag_count;

@@ -1,14 +1,11 @@
 """Builds: write and check the tables of a schema whose inputs changed, in one transaction."""
 
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from psycopg import sql
 
 from tasks.contracts import Contract
 from tasks.engine import ledger
@@ -21,18 +18,15 @@ from tasks.engine.build.build_inputs import (
     recipes_of,
     wanted_inputs,
 )
+from tasks.engine.build.checks import refuse_failed, run_checks, shared_results
 from tasks.engine.build.combinations import refuse_combinations
 from tasks.engine.build.dispositions import write_affected_keys, write_query
 from tasks.engine.build.snapshots import snapshot_of
 from tasks.engine.build.sql_files import ROOT, SqlTable
-from tasks.engine.errors import CheckError, errors_at
-from tasks.engine.masking import example_of
-from tasks.engine.receipts import BuildReceipt, CheckResult
+from tasks.engine.errors import errors_at
+from tasks.engine.receipts import BuildReceipt
 from tasks.engine.warehouse.locks import snapshot_transaction
 from tasks.engine.warehouse.tables import Connection, count_rows, lock
-
-_CHECK = re.compile(r"^-- (fail|warn): *(.+)$", re.MULTILINE)
-EXAMPLES = 5
 
 
 def build_tables(
@@ -93,16 +87,34 @@ def build_tables(
             read = _loads_read(connection, recipe, entry, state)
             snapshot = snapshot_of(connection, recipe, entry, read, force=force)
             row_count = write_query(connection, table, parameters, snapshot)
-            results = run_checks(connection, table, parameters)
-            refuse_failed(results)
             name, at = fingerprint_of(inputs), snapshot.recorded_at if snapshot else None
             ledger.write_build(connection, table.name, entry, name, row_count, flow_run_id, inputs, read, at)
             seconds = time.monotonic() - started
-            receipts[table.name] = BuildReceipt(
-                table.name, partition, "built", row_count, seconds, tuple(results), loads, name
-            )
+            receipts[table.name] = BuildReceipt(table.name, partition, "built", row_count, seconds, (), loads, name)
+        _check_all(connection, [recipe.table for recipe, _ in due], parameters, receipts)
     whole = {recipe.table.name: recipe.table.is_whole for recipe in recipes}
     return [replace(receipt, is_whole=whole[name]) for name, receipt in receipts.items() if receipt]
+
+
+def _check_all(
+    connection: Connection,
+    tables: Sequence[SqlTable],
+    parameters: Mapping[str, Any],
+    receipts: dict[str, BuildReceipt | None],
+) -> None:
+    """Check the tables of a build after the last write, and add the broken checks and the time to their receipts.
+
+    Raises:
+        CheckError: A check marked `fail` found rows.
+    """
+    shared = shared_results(connection, tables, parameters)
+    for table in tables:
+        started = time.monotonic()
+        results = run_checks(connection, table, parameters, shared)
+        refuse_failed(results)
+        if receipt := receipts[table.name]:
+            seconds = receipt.seconds + time.monotonic() - started
+            receipts[table.name] = replace(receipt, seconds=seconds, warnings=tuple(results))
 
 
 def _loads_read(connection: Connection, recipe: Recipe, entry: str, state: BuildState) -> list[int]:
@@ -159,33 +171,3 @@ def _current(
     if built and built[0] == fingerprint and not force:
         return BuildReceipt(table.name, partition, "unchanged", built[1], 0.0, (), loads, fingerprint)
     return None
-
-
-def run_checks(connection: Connection, table: SqlTable, parameters: Mapping[str, Any]) -> list[CheckResult]:
-    """Run a table's checks, which are SELECTs of the rows that break a rule. Returns the checks that found rows."""
-    parts = _CHECK.split(table.text("checks.sql"))[1:]
-    broken = []
-    for severity, name, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
-        query = sql.SQL("SELECT count(*) OVER (), b.* FROM (\n{}\n) AS b LIMIT {}").format(
-            sql.SQL(body.strip().removesuffix(";")), sql.Literal(EXAMPLES)
-        )
-        with errors_at(f"{table.address('checks.sql')}: {name}"):
-            found = connection.execute(query, parameters)
-            names = [column.name for column in found.description or ()][1:]
-            rows = found.fetchall()
-        if rows:
-            examples = tuple(example_of(names, row[1:], table.harmless_columns) for row in rows)
-            broken.append(CheckResult(table.name, name, "fail" if severity == "fail" else "warn", rows[0][0], examples))
-    return broken
-
-
-def refuse_failed(results: Iterable[CheckResult]) -> None:
-    """Stop a build if a check marked `fail` found rows.
-
-    Raises:
-        CheckError: A check found rows.
-    """
-    failed = [result for result in results if result.severity == "fail"]
-    if failed:
-        lines = [f"  {r.table}: {r.name}: {r.broken_count:,} rows, e.g. {'; '.join(r.examples)}" for r in failed]
-        raise CheckError("checks failed, the tables did not change:\n" + "\n".join(lines))

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.warehouse.described_types import described_columns
+from tasks.engine.warehouse.plans import plan_of
 from tasks.engine.warehouse.tables import Connection, table_name
 
 _TARGET_COLUMNS = """
@@ -50,7 +51,7 @@ def select_in_parallel(
         parallel workers, the role may not create temporary tables, or a column is a NULL or a literal without a type,
         whose type only an INSERT into the table decides.
     """
-    if not _has_parallel_plan(connection, query, parameters):
+    if not plan_of(connection, query, parameters).is_parallel:
         return False
     target = {
         str(name): (str(type_), (schema, collation))
@@ -66,17 +67,6 @@ def select_in_parallel(
         parameters,
     )
     return True
-
-
-def _has_parallel_plan(connection: Connection, query: sql.Composable, parameters: Mapping[str, Any]) -> bool:
-    row = connection.execute(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(query), parameters).fetchone()
-    waiting = [plan["Plan"] for plan in row[0]] if row else []
-    while waiting:
-        node = waiting.pop()
-        if node["Node Type"].startswith("Gather"):
-            return True
-        waiting += node.get("Plans", [])
-    return False
 
 
 def _as_target(name: str, type_: str, collation: tuple[str | None, str | None]) -> sql.Composed:

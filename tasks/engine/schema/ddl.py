@@ -8,7 +8,7 @@ from psycopg import sql
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts as all_contracts
 from tasks.engine.build.assignments import written_columns
-from tasks.engine.build.builder import refuse_failed, run_checks
+from tasks.engine.build.checks import refuse_failed, run_checks
 from tasks.engine.build.sql_files import ROOT
 from tasks.engine.errors import SchemaDriftError, errors_at
 from tasks.engine.schema.applied_ddl import applied_files, write_applied
