@@ -1,28 +1,21 @@
 """Conversion between string columns and data frames of polars."""
 
 import ctypes
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
+from tasks.engine.formats.arrow_columns import string_columns_of_arrays
 from tasks.engine.formats.native.binding import StringColumn, library
 from tasks.engine.formats.string_columns import StringColumns
-
-_NO_BYTES = ctypes.create_string_buffer(0)
-"""Stands in for the data buffer of a column without any bytes, for which Arrow allocates no buffer."""
 
 
 def string_columns_of(frame: pl.DataFrame) -> StringColumns:
     """Convert a frame of strings and lists of strings into string columns."""
     arrays = [series.rechunk().to_arrow() for series in frame.get_columns()]
-    return StringColumns(frame.columns, [_column(array) for array in arrays], len(frame), arrays)
-
-
-def string_columns_of_arrays(names: Sequence[str], arrays: Sequence[Any], row_count: int) -> StringColumns:
-    """Convert Arrow arrays of large strings, or of large lists of large strings, into string columns."""
-    return StringColumns(names, [_column(array) for array in arrays], row_count, arrays)
+    return string_columns_of_arrays(frame.columns, arrays, len(frame))
 
 
 def frame_of(texts: StringColumns, names: Iterable[str] | None = None) -> pl.DataFrame:
@@ -54,22 +47,3 @@ def _strings(column: StringColumn, row_count: int) -> Any:
     library.strings_copy(column, row_count, offsets, data, validity)
     buffers: list[pa.Buffer | None] = [pa.py_buffer(validity), pa.py_buffer(offsets), pa.py_buffer(data)]
     return pa.Array.from_buffers(pa.large_string(), row_count, buffers)
-
-
-def _column(array: Any) -> StringColumn:
-    """Describe the memory of an Arrow array of large strings or large lists. The caller keeps the array alive."""
-    column = StringColumn()
-    if array.type.num_fields:
-        column.has_list, column.lists = _addresses(array)
-        column.list_offset = array.offset
-        array = array.values
-    column.validity, column.offsets, data = _addresses(array)
-    column.data = data or ctypes.addressof(_NO_BYTES)
-    column.offset = array.offset
-    return column
-
-
-def _addresses(array: Any) -> list[int | None]:
-    """Return the addresses of an array's own buffers, without the buffers of its child arrays."""
-    own = 2 if array.type.num_fields else 3
-    return [buffer.address if buffer else None for buffer in array.buffers()[:own]]

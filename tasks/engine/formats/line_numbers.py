@@ -3,6 +3,7 @@
 import ctypes
 from array import array
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from tasks.engine.formats.native import binding
@@ -15,10 +16,11 @@ class LineNumbers:
         address: Address of the first number, a 64-bit integer. None if the batch has no records.
         stride: Distance in bytes between two numbers.
         kept: Owner of that memory, which must live as long as this object.
+        before: Is added to each number.
     """
 
-    def __init__(self, address: int | None, stride: int, kept: Any) -> None:
-        self.lines = binding.Lines(address, stride)
+    def __init__(self, address: int | None, stride: int, kept: Any, before: int = 0) -> None:
+        self.lines = binding.Lines(address, stride, before)
         self._kept = kept
 
     @classmethod
@@ -28,7 +30,20 @@ class LineNumbers:
         address, _ = copied.buffer_info()
         return cls(address, copied.itemsize, copied)
 
+    @classmethod
+    def following(cls, first: int, count: int) -> "LineNumbers":
+        """Return consecutive numbers."""
+        counted = _counted(1 << max(count - 1, 0).bit_length())
+        address, _ = counted.buffer_info()
+        return cls(address, counted.itemsize, counted, first)
+
     def at(self, rows: Sequence[int]) -> list[int]:
         """Return the line numbers of the records at the given row positions."""
-        address, stride = self.lines.numbers or 0, self.lines.stride
-        return [ctypes.c_int64.from_address(address + row * stride).value for row in rows]
+        address, stride, before = self.lines.numbers or 0, self.lines.stride, self.lines.before
+        return [ctypes.c_int64.from_address(address + row * stride).value + before for row in rows]
+
+
+@lru_cache(maxsize=1)
+def _counted(count: int) -> "array[int]":
+    """Return the numbers from 0. All batches of a file share them."""
+    return array("q", range(count))

@@ -7,7 +7,7 @@ compared with their copy that Arrow's writer stores in the footer.
 import base64
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,9 @@ _TAIL_BYTES = 8
 
 _BUFFER_BYTES = 1 << 20
 """Arrow reads this many bytes at once. Without a buffer it reads a whole row group."""
+
+_LARGE: dict[str, Any] = {"binary_type": pa.large_binary()}
+"""Arrow makes large strings, which need no conversion afterwards."""
 
 _SCHEMA_KEY = b"ARROW:schema"
 _OTHER_KEY = b"arrow:schema"
@@ -73,7 +76,7 @@ def open_parquet(file: io.BufferedReader) -> ParquetObject:
     written = _metadata(footer)
     plain = _metadata(footer.replace(_SCHEMA_KEY, _OTHER_KEY))
     ranges = RangeFile(file)
-    parquet = _opened(ranges, plain)
+    parquet = _opened(ranges, plain, **_LARGE)
     _check_types(parquet.schema_arrow, written)
     leaves = _leaves(parquet.schema_arrow)
     return ParquetObject(parquet, written.schema.to_arrow_schema(), leaves, footer, ranges)
@@ -124,12 +127,12 @@ def check_counts(parquet: ParquetObject, row_count: int, levels: Mapping[int, in
             )
 
 
-def _opened(ranges: RangeFile, metadata: pq.FileMetaData, read_dictionary: Sequence[str] = ()) -> pq.ParquetFile:
+def _opened(ranges: RangeFile, metadata: pq.FileMetaData, **options: Any) -> pq.ParquetFile:
     # Pre-buffering is off, because it would read the whole object into memory before the first batch.
     return pq.ParquetFile(
         pa.PythonFile(ranges, "r"),
         metadata=metadata,
-        read_dictionary=list(read_dictionary),
+        **options,
         buffer_size=_BUFFER_BYTES,
         pre_buffer=False,
         page_checksum_verification=True,

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from tasks.contracts import Contract
 from tasks.engine.errors import MemoryLimitError, UnreadableObjectError
+from tasks.engine.formats.arrow_columns import string_columns_of_arrays
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch, match_columns
 from tasks.engine.formats.csv_records import MAX_RECORD_BYTES
-from tasks.engine.formats.frames import string_columns_of_arrays
 from tasks.engine.formats.line_numbers import LineNumbers
 from tasks.engine.formats.parquet_files import ParquetObject, check_counts, errors_of_bytes, longest_text, open_parquet
 from tasks.engine.formats.parquet_pages import Chunk, chunks_of, sizes_of
@@ -33,8 +33,8 @@ from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 PARQUET_ROWS = 131_072
 """Maximum number of rows that are read at once."""
 
-FEW_ROWS = 32_768
-"""Batches of fewer rows are joined before they are converted."""
+FEW_ROWS, JOINED_BYTES = 32_768, 1 << 20
+"""Batches of fewer rows are joined up to this size before they are converted."""
 
 ROW_BYTES = 128
 """Assumed minimum size of a row, for the size of a batch."""
@@ -105,7 +105,7 @@ def _read(
         at_once = min(_rows_at_once(parquet, group, chunks, name, chunk_bytes), PARQUET_ROWS)
         # Columns are selected by index: several columns may share a name, and a name may be a prefix of another name.
         batches = parquet.file.reader.iter_batches(at_once, row_groups=[group], column_indices=leaves)
-        for batch in batches if at_once >= FEW_ROWS else _joined(batches, chunk_bytes):
+        for batch in batches if at_once >= FEW_ROWS else _joined(batches, min(chunk_bytes, JOINED_BYTES)):
             batch.validate()
             arrays = [batch.column(order.index(position)) for position in positions]
             del batch  # nothing of a batch is held while the next one is decoded
@@ -146,15 +146,15 @@ def _too_large(parquet: ParquetObject, name: str, group: int, leaf: int, size: i
     )
 
 
-def _joined(batches: Iterator[pa.RecordBatch], chunk_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Join consecutive batches up to the size of a chunk: converting a batch takes longer than decoding few rows."""
+def _joined(batches: Iterator[pa.RecordBatch], most_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Join consecutive batches up to a size: converting a batch takes longer than decoding few rows."""
     waiting: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
         size += batch.nbytes
         waiting.append(batch)
         del batch  # the next one is decoded while this name is bound
-        if size >= chunk_bytes:
+        if size >= most_bytes:
             joined, waiting, size = pa.Table.from_batches(waiting), [], 0
             yield from joined.combine_chunks().to_batches()
             del joined
@@ -189,15 +189,17 @@ def _batch(arrays: Sequence[Any], first: int, columns: ColumnMatch) -> Batch:
     ]
     count = len(arrays[0])
     places: Sequence[int] = range(count)
+    lines = LineNumbers.following(first, count)
     if errors:
         places = [row for row in range(count) if row not in errors]
+        lines = LineNumbers.of(first + place for place in places)
         arrays = [array.take(pa.array(places, pa.int64())) for array in arrays]
 
     def records_of(rows: Sequence[int]) -> list[tuple[int, bytes]]:
         return [(first + places[row], _record(columns, arrays, row)) for row in rows]
 
     strings = string_columns_of_arrays(list(columns.positions), arrays, len(places))
-    return Batch(strings, records_of, columns, LineNumbers.of(first + place for place in places), rejected)
+    return Batch(strings, records_of, columns, lines, rejected)
 
 
 def _record(columns: ColumnMatch, arrays: Sequence[Any], row: int) -> bytes:

@@ -1,12 +1,11 @@
 """Conversion of parquet values into strings."""
 
-import re
 from dataclasses import dataclass
+from importlib import import_module
+from itertools import pairwise
 from typing import Any, Literal
 
-import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tasks.contracts import Column, Contract
 from tasks.contracts.paths import steps_of
@@ -16,7 +15,6 @@ from tasks.engine.errors import ContractError
 
 _TEXT = pa.large_string()
 LIST = pa.large_list(_TEXT)
-_FIXED_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 _UUID = "arrow.uuid"
 
 
@@ -98,12 +96,11 @@ def text_array(values: Any, written: pa.DataType, column: str, wanted: Wanted) -
         is_uuid = values.type.extension_name == _UUID
         values = values.storage
         if is_uuid:  # a UUID is valid without hyphens
-            return pl.Series(values.cast(pa.large_binary())).bin.encode("hex").to_arrow().cast(_TEXT)
+            return _spelling().hex_digits(values, "").cast(_TEXT)
     if _is_text(values.type):
-        return values.cast(_TEXT)
+        return values if values.type == _TEXT else values.cast(_TEXT)
     if wanted.is_bytes and _is_binary(values.type):
-        digits = pl.Series(values.cast(pa.large_binary())).bin.encode("hex")
-        return (r"\x" + digits).to_arrow().cast(_TEXT)
+        return _spelling().hex_digits(values, r"\x").cast(_TEXT)
     if _takes_list(values.type, wanted):
         return values.cast(LIST)
     _check_formats(values.type, column, wanted)
@@ -117,12 +114,23 @@ def text_array(values: Any, written: pa.DataType, column: str, wanted: Wanted) -
             f"{column}: expected text{lists}, a time or a number, found {written}."
             " Write the object with one of these types"
         )
-    texts = _spelt(pl.Series(values), written, column).to_arrow().cast(_TEXT)
+    is_whole = pa.types.is_integer(values.type) or pa.types.is_boolean(values.type)
+    texts = (values if is_whole else _spelling().spelt(values, written, column)).cast(_TEXT)
     return _with_decimal(texts, wanted) if pa.types.is_floating(values.type) else texts
 
 
+def _compute() -> Any:
+    """Return Arrow's functions. Their import takes 9 MB, which files with texts do not need."""
+    return import_module("pyarrow.compute")
+
+
+def _spelling() -> Any:
+    """Return the module that imports polars, which files with texts, whole numbers and decimals do not need."""
+    return import_module("tasks.engine.formats.parquet_spelling")
+
+
 def _with_decimal(texts: Any, wanted: Wanted) -> Any:
-    return texts if wanted.decimal == "." else pc.replace_substring(texts, ".", wanted.decimal)
+    return texts if wanted.decimal == "." else _compute().replace_substring(texts, ".", wanted.decimal)
 
 
 def _takes_list(type_: Any, wanted: Wanted) -> bool:
@@ -154,7 +162,7 @@ def invalid_texts(array: Any) -> list[int]:
         bad = _invalid(texts)
         if array.type != LIST:
             return bad
-        lists = pc.list_parent_indices(array).to_pylist()
+        lists = _compute().list_parent_indices(array).to_pylist()
         first = array.offsets[0].as_py() if len(array) else 0
         return sorted({lists[place - first] for place in bad if 0 <= place - first < len(lists)})
     return []
@@ -164,13 +172,17 @@ def level_count(array: Any) -> int:
     """Return the number of entries in parquet: one for each string, and one for each empty or null list."""
     if array.type != LIST:
         return len(array)
+    pc = _compute()
     lengths = pc.fill_null(pc.list_value_length(array), 1)
     return int(pc.sum(pc.max_element_wise(lengths, 1)).as_py() or 0)
 
 
 def longest_of(texts: Any) -> int:
     """Return the length of the longest text in bytes."""
-    return int(pc.max(pc.binary_length(texts)).as_py() or 0)
+    is_large = pa.types.is_large_string(texts.type) or pa.types.is_large_binary(texts.type)
+    offsets = memoryview(texts.buffers()[1] or b"").cast("q" if is_large else "i")
+    ends = offsets[texts.offset : texts.offset + len(texts) + 1]
+    return max((end - begin for begin, end in pairwise(ends)), default=0)
 
 
 def _invalid(texts: Any) -> list[int]:
@@ -209,28 +221,3 @@ def _has_spelling(type_: pa.DataType) -> bool:
         pa.types.is_null,
     )
     return any(is_one(type_) for is_one in kinds)
-
-
-def _spelt(values: pl.Series, written: pa.DataType, column: str) -> pl.Series:
-    if isinstance(values.dtype, pl.Time):  # a cast drops the fraction
-        return values.dt.to_string("%H:%M:%S%.6f")
-    if not isinstance(values.dtype, pl.Datetime):
-        return values.cast(pl.String)
-    zone = written.tz if pa.types.is_timestamp(written) else None
-    clock = "%Y-%m-%dT%H:%M:%S%.6f"
-    if values.dtype.time_zone is None or zone is None:
-        return values.dt.to_string(clock)
-    local = values.dt.replace_time_zone(None)
-    if fixed := _FIXED_OFFSET.fullmatch(zone):
-        sign, hours, minutes = fixed.groups()
-        offset = int(hours) * 60 + int(minutes)
-        moved = local + pl.duration(minutes=offset if sign == "+" else -offset)
-        shifted = pl.select(moved).to_series()
-        return shifted.dt.to_string(f"{clock}{sign}{hours}:{minutes}")
-    try:
-        # Historical offsets may have seconds.
-        return values.dt.convert_time_zone(zone).dt.to_string(f"{clock}%::z")
-    except pl.exceptions.PolarsError as error:
-        raise ContractError(
-            f"{column}: expected times in a known time zone, found {zone!r}. Write the object in UTC"
-        ) from error

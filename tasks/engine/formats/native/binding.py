@@ -138,9 +138,9 @@ class Column(Structure):
 
 
 class Lines(Structure):
-    """The line number of each row: 64-bit integers, `stride` bytes apart. Without numbers, the rows get none."""
+    """Line numbers less `before`: 64-bit integers, `stride` bytes apart. Without numbers, the rows get no field."""
 
-    _fields_ = (("numbers", c_void_p), ("stride", c_int64))
+    _fields_ = (("numbers", c_void_p), ("stride", c_int64), ("before", c_int64))
 
 
 class InvalidRow(Structure):

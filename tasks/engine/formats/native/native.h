@@ -238,6 +238,7 @@ EXPORT void encoder_free(Encoder *encoder);
 typedef struct {
     const char *numbers; /* int64_t; NULL: the rows get no field with a line number */
     int64_t stride;
+    int64_t before; /* is added to each number */
 } Lines;
 
 /* Encode rows. The line number follows the head of a row. Derived values are memoised per distinct text. Returns NULL if

@@ -198,7 +198,7 @@ static bool write_head(Encoder *encoder, const Lines *lines, int64_t row, int64_
     int64_t number;
     memcpy(&number, lines->numbers + row * lines->stride, sizeof number);
     put32(encoder->out + *end, sizeof number);
-    put64(encoder->out + *end + 4, (uint64_t)number);
+    put64(encoder->out + *end + 4, (uint64_t)(number + lines->before));
     *end += 12;
     return true;
 }
