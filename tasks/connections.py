@@ -2,8 +2,9 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, cast
 
@@ -12,13 +13,14 @@ from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
 from prefect.runtime import deployment, flow_run
 
+from tasks.blocks import lake_block, load_block, warehouse_block
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts, sources
 from tasks.contracts.settings import Setting
 from tasks.contracts.source import Source
 from tasks.contracts.source_table import SourceTable
 from tasks.engine.errors import SettingsError, errors_at, is_transient, s3_code_of
-from tasks.engine.lake.client import Lake
+from tasks.engine.lake.client import Lake, S3Clients
 from tasks.engine.settings import (
     Block,
     LakeSettings,
@@ -32,7 +34,52 @@ from tasks.engine.settings import (
     read_warehouse,
 )
 from tasks.engine.sync.source import Snapshot, open_snapshot
+from tasks.engine.warehouse.session_pool import SessionPool
 from tasks.engine.warehouse.tables import Connection, connect
+
+
+class _Shared:
+    """What the steps of a run share.
+
+    Attributes:
+        sessions: Idle sessions of the warehouse.
+        clients: Clients of S3.
+        blocks: Values of the blocks that were read, by name.
+    """
+
+    def __init__(self) -> None:
+        self.sessions, self.clients = SessionPool(), S3Clients()
+        self.blocks: dict[str, Mapping[str, Any]] = {}
+
+
+_shared: ContextVar[_Shared | None] = ContextVar("shared connections", default=None)
+
+
+@contextmanager
+def shared_connections() -> Iterator[None]:
+    """Let the steps of the block share sessions, S3 clients and the values of blocks, until the block ends."""
+    if _shared.get():
+        yield
+        return
+    shared = _Shared()
+    token = _shared.set(shared)
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+        shared.sessions.close()
+        shared.clients.clear()
+
+
+def forget_connections() -> None:
+    """Close idle sessions, and forget clients and blocks: the next step connects again, with the current logins.
+
+    A failed step calls this function, and a run that waits for other runs.
+    """
+    if shared := _shared.get():
+        shared.sessions.close_idle()
+        shared.clients.clear()
+        shared.blocks.clear()
 
 
 def run_settings() -> RunSettings:
@@ -54,12 +101,13 @@ def value_of(setting: Setting) -> str:
 
 
 def open_warehouse() -> AbstractContextManager[Connection]:
-    """A connection to the warehouse, named after the flow run.
+    """A connection to the warehouse, named after the flow run. Steps of a run use the same sessions again.
 
     Raises:
         SettingsError: Neither `WAREHOUSE_DSN` nor block `warehouse` exists.
     """
-    return connect(warehouse_settings(), f"tally {flow_run.name or 'ad hoc'}")
+    shared, name = _shared.get(), f"tally {flow_run.name or 'ad hoc'}"
+    return (shared.sessions.connect if shared else connect)(warehouse_settings(), name)
 
 
 def warehouse_settings() -> WarehouseSettings:
@@ -68,7 +116,7 @@ def warehouse_settings() -> WarehouseSettings:
     Raises:
         SettingsError: Neither `WAREHOUSE_DSN` nor block `warehouse` exists.
     """
-    return read_warehouse(os.environ, _warehouse_block)
+    return read_warehouse(os.environ, partial(_once, "warehouse", warehouse_block))
 
 
 def open_lake(bucket: str | None = None) -> Lake:
@@ -79,7 +127,8 @@ def open_lake(bucket: str | None = None) -> Lake:
     Raises:
         SettingsError: Neither `LAKE_BUCKET` nor block `lake` exists.
     """
-    return Lake(lake_settings(bucket))
+    shared = _shared.get()
+    return Lake(lake_settings(bucket), shared.clients if shared else None)
 
 
 def bucket_of(contract: Contract) -> str | None:
@@ -147,16 +196,15 @@ def flow_run_id() -> str | None:
 
 def block_settings() -> Mapping[str, Block]:
     """Readers of the blocks, by name."""
-    return {"warehouse": _warehouse_block, "lake": _lake_block}
+    return {"warehouse": warehouse_block, "lake": lake_block}
 
 
-def _warehouse_block() -> Mapping[str, Any]:
-    from prefect_sqlalchemy import SqlAlchemyConnector  # noqa: PLC0415 - slow to import, and seldom needed
-
-    block = _load(SqlAlchemyConnector, "warehouse", "WAREHOUSE_DSN")
-    url = block.connection_info
-    url = url.create_url() if hasattr(url, "create_url") else url
-    return {"dsn": url.set(drivername="postgresql").render_as_string(hide_password=False)}
+def _once(name: str, read: Block) -> Mapping[str, Any]:
+    """Read a block once for all steps of a run."""
+    blocks = shared.blocks if (shared := _shared.get()) else {}
+    if name not in blocks:
+        blocks[name] = read()
+    return blocks[name]
 
 
 def lake_settings(bucket: str | None = None) -> LakeSettings:
@@ -166,11 +214,11 @@ def lake_settings(bucket: str | None = None) -> LakeSettings:
         SettingsError: Neither `LAKE_BUCKET` nor block `lake` exists.
     """
     try:
-        settings = read_lake(os.environ, _lake_block)
+        settings = read_lake(os.environ, partial(_once, "lake", lake_block))
     except SettingsError:
         if not bucket:
             raise
-        return read_lake({**os.environ, "LAKE_BUCKET": bucket}, _lake_block)
+        return read_lake({**os.environ, "LAKE_BUCKET": bucket}, lake_block)
     if not bucket or bucket == settings.bucket:
         return settings
     return settings.model_copy(update={"bucket": bucket, "named_by": _setting_of(bucket)})
@@ -183,28 +231,12 @@ def _setting_of(bucket: str) -> str:
     return next((setting.variable for setting in settings if value_of(setting) == bucket), "the object's address")
 
 
-def _lake_block() -> Mapping[str, Any]:
-    from prefect_aws import S3Bucket  # noqa: PLC0415 - slow to import, and seldom needed
-
-    block = _load(S3Bucket, "lake", "LAKE_BUCKET")
-    credentials = block.credentials
-    return {
-        "bucket": block.bucket_name,
-        "endpoint_url": credentials.aws_client_parameters.endpoint_url,
-        "access_key_id": credentials.aws_access_key_id,
-        "secret_access_key": credentials.aws_secret_access_key,
-        "session_token": credentials.aws_session_token,
-        "region": credentials.region_name,
-        "ca_bundle": credentials.aws_client_parameters.verify_cert_path or os.environ.get("AWS_CA_BUNDLE") or None,
-    }
-
-
 def _read_secret(source: Source, name: str | None) -> str | bytes:
     from prefect_aws import AwsCredentials, AwsSecret  # noqa: PLC0415 - slow to import, and seldom needed
     from prefect_aws.client_parameters import AwsClientParameters  # noqa: PLC0415
 
     if name is None:
-        block = _load(AwsSecret, source.name, f"{source.secret_variable} or {source.dsn_variable}")
+        block = load_block(AwsSecret, source.name, f"{source.secret_variable} or {source.dsn_variable}")
     else:
         settings = lake_settings(name)  # the credentials of the lake; the bucket is not asked for
         endpoint = os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or os.environ.get("AWS_ENDPOINT_URL")
@@ -231,13 +263,3 @@ def _read_secret(source: Source, name: str | None) -> str | bytes:
                 f" read secret {block.secret_name}, JSON with user, password, host, port and database. Create it, allow"
                 f" secretsmanager:GetSecretValue, correct {source.secret_variable}, or set {source.dsn_variable}"
             ) from error
-
-
-def _load(block: Any, name: str, variable: str) -> Any:
-    try:
-        return block.load(name)
-    except ValueError as error:
-        raise SettingsError(
-            f"neither environment variable {variable} nor Prefect block {block.__name__} `{name}` exists;"
-            " set the variable, or create the block with `make deploy`"
-        ) from error

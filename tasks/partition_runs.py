@@ -19,6 +19,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
+from tasks.connections import forget_connections
 from tasks.contracts import Contract
 from tasks.engine.backfill.staleness import PipelineInputs
 from tasks.engine.errors import BackfillError
@@ -157,6 +158,7 @@ def _deployed(
     limit = deployment.global_concurrency_limit
     most = min(max(limit.limit, 1) if limit else IN_FLIGHT, MOST_IN_FLIGHT)
     waiting, running, seen = deque(due), dict[UUID, str](), dict[UUID, str | None]()
+    forget_connections()
     moved_at = time.monotonic()
     while waiting or running:
         while waiting and len(running) < most:

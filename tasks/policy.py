@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 from prefect.utilities.annotations import opaque
 
+from tasks.connections import forget_connections
 from tasks.engine.errors import SettingsError, is_transient, printable_error
 from tasks.engine.masking import mask_errors
 from tasks.engine.settings import RunSettings, read_run
@@ -76,6 +77,7 @@ def _with_printable_errors(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except BaseException as error:
+            forget_connections()
             mask_errors(error)
             replacement = printable_error(error, function.__name__)
             if replacement is None:

@@ -22,6 +22,7 @@ from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
+from tasks.connections import shared_connections
 from tasks.engine.errors import StaleDataError, TallyError
 from tasks.engine.masking import mask_errors
 from tasks.engine.quoting import printable
@@ -59,15 +60,16 @@ def with_summary(function: Callable[P, Ended[R]]) -> Callable[P, R]:
     """The second decorator of every flow: the run's state says what the run did, or why it failed.
 
     The message of a failed state is the message of the error. Outside of a run, the function returns the result or
-    raises the error.
+    raises the error. The steps share their connections until the flow ends.
     """
 
     @functools.wraps(function)
     def ending(*args: P.args, **kwargs: P.kwargs) -> R:
-        if FlowRunContext.get() is None:
-            return function(*args, **kwargs).result
-        # Prefect uses a returned state as the final state, and gives the state's data to the caller.
-        return cast("R", _state_of(lambda: function(*args, **kwargs), is_retried=_is_retried()))
+        with shared_connections():
+            if FlowRunContext.get() is None:
+                return function(*args, **kwargs).result
+            # Prefect uses a returned state as the final state, and gives the state's data to the caller.
+            return cast("R", _state_of(lambda: function(*args, **kwargs), is_retried=_is_retried()))
 
     return ending
 

@@ -17,7 +17,7 @@ from tls import Authority, authority, tls_proxy
 from deployments import blocks
 from deployments.local import embedded
 from deployments.local.child_process import service_account
-from tasks.connections import _warehouse_block
+from tasks.blocks import warehouse_block
 from tasks.engine.errors import LakeError, LakeUnavailableError, Permanent, SettingsError, WarehouseError, is_transient
 from tasks.engine.lake.client import Lake
 from tasks.engine.load.loader import load_object
@@ -119,7 +119,7 @@ def test_block_of_the_warehouse_keeps_the_settings_of_tls(
         f"?sslmode=verify-full&sslrootcert={right.bundle}",
     )
     blocks._save_warehouse(dict(os.environ))
-    found = conninfo_to_dict(_warehouse_block()["dsn"])
+    found = conninfo_to_dict(warehouse_block()["dsn"])
     assert (found["sslmode"], found["sslrootcert"]) == ("verify-full", str(right.bundle))
 
 

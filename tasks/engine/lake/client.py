@@ -4,6 +4,8 @@ import functools
 import gc
 import hashlib
 import io
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -42,6 +44,9 @@ CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 30
 """Seconds without a byte after which a connection counts as lost."""
 
+MOST_CONNECTIONS = 50
+"""Maximum number of idle connections of a client: loads side by side share it."""
+
 RESUMES = 5
 """Maximum number of consecutive attempts to resume a read without receiving a byte."""
 
@@ -67,43 +72,71 @@ class StoredObject:
     modified_at: datetime
 
 
+class S3Clients:
+    """The S3 clients that the steps of a run share: one for each service and login, for all buckets and threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[tuple[int, LakeSettings], S3Client] = {}
+
+    def client_for(self, settings: LakeSettings) -> "S3Client":
+        """Return the client for these settings. A forked process gets its own."""
+        key = os.getpid(), settings.model_copy(update={"bucket": "", "named_by": ""})
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = _new_client(settings)
+            return self._known[key]
+
+    def clear(self) -> None:
+        """Forget the clients, which may still be in use."""
+        with self._lock:
+            self._known.clear()
+
+
+def _new_client(settings: LakeSettings) -> "S3Client":
+    secret, token = settings.secret_access_key, settings.session_token
+    core = botocore.session.Session()
+    core.register_component("data_loader", _models())
+    return boto3.session.Session(botocore_session=core).client(
+        "s3",
+        endpoint_url=settings.endpoint_url,
+        region_name=settings.region,
+        aws_access_key_id=settings.access_key_id,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        aws_session_token=token.get_secret_value() if token else None,
+        verify=str(settings.ca_bundle) if settings.ca_bundle else None,  # None: the authorities of the system
+        config=Config(
+            retries={"mode": "standard", "total_max_attempts": 4},
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            max_pool_connections=MOST_CONNECTIONS,
+            # Every S3 server supports path style. AWS supports it for bucket names without dots.
+            s3={"addressing_style": "path"} if settings.endpoint_url else {},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
 class Lake:
     """One bucket. The context manager closes the connections.
 
     Args:
         settings: The connection settings.
+        clients: Clients to share with other steps. Without them, the lake has its own client.
     """
 
-    def __init__(self, settings: LakeSettings) -> None:
+    def __init__(self, settings: LakeSettings, clients: S3Clients | None = None) -> None:
         self.bucket, self._named_by = settings.bucket, settings.named_by
-        secret = settings.secret_access_key
-        token = settings.session_token
-        core = botocore.session.Session()
-        core.register_component("data_loader", _models())
-        self._client: S3Client = boto3.session.Session(botocore_session=core).client(
-            "s3",
-            endpoint_url=settings.endpoint_url,
-            region_name=settings.region,
-            aws_access_key_id=settings.access_key_id,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            aws_session_token=token.get_secret_value() if token else None,
-            verify=str(settings.ca_bundle) if settings.ca_bundle else None,  # None: the authorities of the system
-            config=Config(
-                retries={"mode": "standard", "total_max_attempts": 4},
-                connect_timeout=CONNECT_TIMEOUT,
-                read_timeout=READ_TIMEOUT,
-                # Every S3 server supports path style. AWS supports it for bucket names without dots.
-                s3={"addressing_style": "path"} if settings.endpoint_url else {},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+        self._client = clients.client_for(settings) if clients else _new_client(settings)
+        self._is_shared = clients is not None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.close()
+        if not self._is_shared:
+            self._client.close()
 
     @property
     def client(self) -> "S3Client":

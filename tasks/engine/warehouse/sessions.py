@@ -2,7 +2,7 @@
 
 import select
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -72,17 +72,37 @@ _LIVENESS = {
 }
 
 
+_STATE = (
+    sql.SQL("pg_catalog.pg_backend_pid()"),
+    sql.SQL("pg_catalog.current_setting('server_encoding')"),
+    sql.SQL("pg_catalog.current_setting('session_replication_role')"),
+    sql.SQL("pg_catalog.pg_is_in_recovery()"),
+)
+
+
 @contextmanager
 def connect(
     settings: DatabaseSettings, application_name: str, server: str = "warehouse", *, is_written: bool = True
 ) -> Iterator[Connection]:
-    """Open a session in autocommit mode; callers open transactions themselves.
+    """Open a session in autocommit mode for the block; callers open transactions themselves.
 
     Args:
         settings: The connection settings.
         application_name: The name in `pg_stat_activity`, such as `events 2021-04`.
         server: The server's name in errors.
         is_written: Whether the session writes. If so, the database must use UTF-8, and it must not be a standby.
+
+    Raises:
+        TallyError: As `open_session`.
+    """
+    with open_session(settings, application_name, server, is_written=is_written) as connection:
+        yield connection
+
+
+def open_session(
+    settings: DatabaseSettings, application_name: str, server: str = "warehouse", *, is_written: bool = True
+) -> "Session":
+    """Open a session as `connect`. The caller closes it.
 
     Raises:
         WarehouseUnavailableError: Postgres does not answer.
@@ -93,12 +113,71 @@ def connect(
         connection = _open(settings, application_name)
     except psycopg.Error as error:
         raise from_postgres(error, f"{server} connection to {_address(error, settings)}", settings.origin) from error
-    with connection:
-        with errors_at(f"{server} session"):
-            _prepare(connection, server, is_written=is_written)
-            if _backend_pid(connection) != connection.info.backend_pid:
-                _refuse_shared_backend(connection, settings)
-        yield connection
+    with ExitStack() as failure, errors_at(f"{server} session"):
+        failure.callback(connection.close)
+        backend = prepare_session(connection, application_name, server, is_written=is_written)
+        connection.is_direct = backend == connection.info.backend_pid
+        if not connection.is_direct:
+            _refuse_shared_backend(connection, settings)
+        failure.pop_all()
+    return connection
+
+
+def prepare_session(
+    connection: Connection, application_name: str, server: str = "warehouse", *, is_written: bool = True
+) -> int:
+    """Set the required settings in one statement, and verify the result.
+
+    Startup options cannot be used: poolers refuse them, and the DSN may contain other options.
+
+    Args:
+        connection: A session with the settings of its role and database.
+        application_name: As for `connect`.
+        server: As for `connect`.
+        is_written: As for `connect`.
+
+    Returns:
+        The process id of the backend.
+
+    Raises:
+        WarehouseError: Postgres refuses a setting, or the database or the server is not the expected one.
+    """
+    meaning = _MEANING | (_SINCE_17 if connection.info.server_version >= 170_000 else {})
+    owner = {OWNER_SETTING: str(connection.info.backend_pid), "application_name": application_name}
+    wanted = _LIVENESS | owner | meaning
+    calls = [
+        sql.SQL("pg_catalog.set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
+        for name, value in wanted.items()
+    ]
+    row = connection.execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join([*_STATE, *calls]))).fetchone() or ()
+    found = dict(zip(wanted, row[len(_STATE) :], strict=True))
+    if wrong := [name for name in meaning if found[name] != meaning[name]]:
+        differences = ", ".join(f"{name} = {found[name]!r} instead of {meaning[name]!r}" for name in wrong)
+        raise WarehouseError(f"{server} session: Postgres kept {differences} ({_place(connection)})")
+    backend, encoding, replication, is_standby = row[: len(_STATE)]
+    if connection.info.encoding != "utf-8":
+        raise WarehouseError(f"{server} session: expected the client to use UTF-8, found {connection.info.encoding}")
+    if encoding != "UTF8" and (is_written or encoding == "SQL_ASCII"):
+        raise WarehouseError(
+            f"{server} session: expected a database encoded in UTF8, found {encoding} ({_place(connection)}). Create"
+            " the database with ENCODING 'UTF8' TEMPLATE template0, and copy the data"
+        )
+    if is_written:
+        _refuse_unwritable(connection, server, replication, is_standby=is_standby)
+    return int(backend)
+
+
+def _refuse_unwritable(connection: Connection, server: str, replication: str, *, is_standby: bool) -> None:
+    if replication != "origin":
+        raise WarehouseError(
+            f"{server} session: expected session_replication_role = origin, found {replication}: Postgres would check"
+            " no foreign key. Reset it for the role and the database: ALTER ROLE ... RESET session_replication_role"
+        )
+    if is_standby:
+        raise WarehouseError(
+            f"{server} session: expected a server that takes writes, found a standby ({_place(connection)}). Name the"
+            " primary in the DSN, or several hosts with target_session_attrs=read-write"
+        )
 
 
 def verify_session(connection: Connection, owner: str | None) -> None:
@@ -119,7 +198,13 @@ def verify_session(connection: Connection, owner: str | None) -> None:
 
 
 class Session(psycopg.Connection[TupleRow]):
-    """A connection that distinguishes a lost server from an error of the client."""
+    """A connection that distinguishes a lost server from an error of the client.
+
+    Attributes:
+        is_direct: Whether no pooler is between the client and Postgres.
+    """
+
+    is_direct: bool = False
 
     def wait(self, gen: PQGen[Answer], *args: Any, **options: Any) -> Answer:
         """Wait for the server.
@@ -145,7 +230,7 @@ def _address(error: psycopg.Error, settings: DatabaseSettings) -> str:
     return f"{host}:{port}"
 
 
-def _open(settings: DatabaseSettings, application_name: str) -> Connection:
+def _open(settings: DatabaseSettings, application_name: str) -> Session:
     return Session.connect(
         settings.dsn.get_secret_value(),
         autocommit=True,
@@ -159,46 +244,6 @@ def _open(settings: DatabaseSettings, application_name: str) -> Connection:
         keepalives_count=3,
         tcp_user_timeout=UNSENT_TIMEOUT,
     )
-
-
-def _prepare(connection: Connection, server: str, *, is_written: bool) -> None:
-    """Set the required settings, and verify the result.
-
-    Startup options cannot be used: poolers refuse them, and the DSN may contain other options.
-    """
-    meaning = _MEANING | (_SINCE_17 if connection.info.server_version >= 170_000 else {})
-    wanted = _LIVENESS | {OWNER_SETTING: str(connection.info.backend_pid)} | meaning
-    calls = sql.SQL(", ").join(
-        sql.SQL("pg_catalog.set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
-        for name, value in wanted.items()
-    )
-    found = dict(zip(wanted, connection.execute(sql.SQL("SELECT {}").format(calls)).fetchone() or (), strict=True))
-    if wrong := [name for name in meaning if found[name] != meaning[name]]:
-        differences = ", ".join(f"{name} = {found[name]!r} instead of {meaning[name]!r}" for name in wrong)
-        raise WarehouseError(f"{server} session: Postgres kept {differences} ({_place(connection)})")
-    state = connection.execute(
-        "SELECT current_setting('server_encoding'), current_setting('session_replication_role'), pg_is_in_recovery()"
-    ).fetchone()
-    encoding, replication, is_standby = state or ("", "", False)
-    if connection.info.encoding != "utf-8":
-        raise WarehouseError(f"{server} session: expected the client to use UTF-8, found {connection.info.encoding}")
-    if encoding != "UTF8" and (is_written or encoding == "SQL_ASCII"):
-        raise WarehouseError(
-            f"{server} session: expected a database encoded in UTF8, found {encoding} ({_place(connection)}). Create"
-            " the database with ENCODING 'UTF8' TEMPLATE template0, and copy the data"
-        )
-    if not is_written:
-        return
-    if replication != "origin":
-        raise WarehouseError(
-            f"{server} session: expected session_replication_role = origin, found {replication}: Postgres would check"
-            " no foreign key. Reset it for the role and the database: ALTER ROLE ... RESET session_replication_role"
-        )
-    if is_standby:
-        raise WarehouseError(
-            f"{server} session: expected a server that takes writes, found a standby ({_place(connection)}). Name the"
-            " primary in the DSN, or several hosts with target_session_attrs=read-write"
-        )
 
 
 def _refuse_shared_backend(connection: Connection, settings: DatabaseSettings) -> None:
