@@ -10,13 +10,14 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Literal
 
 from psycopg import sql
 
+from tasks.engine.build.file_texts import text_of
 from tasks.engine.errors import SqlFileError
 
 ROOT = Path(__file__).parents[3] / "sql"
@@ -72,8 +73,7 @@ class SqlTable:
 
     def text(self, file: str) -> str:
         """Text of a file of the table; empty if the file does not exist."""
-        path = self.folder / file
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        return text_of(self.folder / file)
 
     def address(self, file: str) -> str:
         """Path of a file of the table, for messages."""
@@ -81,18 +81,7 @@ class SqlTable:
 
     def header(self, file: str) -> dict[str, str]:
         """Header of a file, by key. A line without a key continues the previous line."""
-        values: dict[str, str] = {}
-        key = ""
-        for line in self.text(file).splitlines():
-            if not line.startswith("--"):
-                break
-            match = _HEADER_LINE.match(line)
-            if match and match.group(1) in (*HEADER_KEYS, *OPTIONAL_KEYS):
-                key = match.group(1)
-                values[key] = match.group(2).strip()
-            elif key:
-                values[key] = f"{values[key]} {line.removeprefix('--').strip()}"
-        return values
+        return dict(_header(self.text(file)))
 
     @property
     def query(self) -> sql.SQL:
@@ -218,6 +207,22 @@ class SqlTable:
         return self.header("table.sql").get("write disposition", "").startswith("fill shared table")
 
 
+@lru_cache(maxsize=1000)
+def _header(text: str) -> dict[str, str]:
+    values: dict[str, str] = {}
+    key = ""
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        match = _HEADER_LINE.match(line)
+        if match and match.group(1) in (*HEADER_KEYS, *OPTIONAL_KEYS):
+            key = match.group(1)
+            values[key] = match.group(2).strip()
+        elif key:
+            values[key] = f"{values[key]} {line.removeprefix('--').strip()}"
+    return values
+
+
 def sql_table(name: str, root: Path = ROOT) -> SqlTable:
     """The folder of one address, `schema.table`."""
     return SqlTable(name, root.joinpath(*name.split(".")))
@@ -290,5 +295,5 @@ def sql_digest(schemas: Iterable[str], root: Path = ROOT) -> str:
     """Digest of the SQL of some schemas; a change in any file changes the digest."""
     digest = hashlib.sha256()
     for path in sorted(path for schema in schemas for path in (root / schema).glob("*/*.sql") if path.name in FILES):
-        digest.update(f"{path.relative_to(root).as_posix()}\0{path.read_text(encoding='utf-8')}\0".encode())
+        digest.update(f"{path.relative_to(root).as_posix()}\0{text_of(path)}\0".encode())
     return digest.hexdigest()

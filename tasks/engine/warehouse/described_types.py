@@ -8,6 +8,11 @@ from psycopg.pq.abc import PGresult
 
 from tasks.engine.warehouse.tables import Connection
 
+FIRST_OWN_OID = 16384
+"""Types with smaller ids come with Postgres, and their names never change."""
+
+_BUILT_IN: dict[tuple[int, int], str] = {}
+
 
 def described_columns(
     connection: Connection, query: sql.Composable, parameters: Mapping[str, Any] | None = None
@@ -35,9 +40,13 @@ def type_names(connection: Connection, types: Iterable[str]) -> dict[str, str]:
 def _formatted(connection: Connection, result: PGresult | None) -> list[str]:
     places = range(result.nfields) if result else ()
     pairs = [(result.ftype(place), result.fmod(place)) for place in places] if result else []
-    row = connection.execute(
-        "SELECT array_agg(format_type(t.oid, t.typmod) ORDER BY t.place)"
-        " FROM unnest(%s::oid[], %s::integer[]) WITH ORDINALITY AS t (oid, typmod, place)",
-        [[oid for oid, _ in pairs], [typmod for _, typmod in pairs]],
-    ).fetchone()
-    return list(row[0] or ()) if row else []
+    names = {pair: _BUILT_IN[pair] for pair in pairs if pair in _BUILT_IN}
+    if unknown := list(dict.fromkeys(pair for pair in pairs if pair not in names)):
+        row = connection.execute(
+            "SELECT array_agg(format_type(t.oid, t.typmod) ORDER BY t.place)"
+            " FROM unnest(%s::oid[], %s::integer[]) WITH ORDINALITY AS t (oid, typmod, place)",
+            [[oid for oid, _ in unknown], [typmod for _, typmod in unknown]],
+        ).fetchone()
+        names |= zip(unknown, row[0] if row else (), strict=True)
+        _BUILT_IN.update((pair, name) for pair, name in names.items() if pair[0] < FIRST_OWN_OID)
+    return [names[pair] for pair in pairs]

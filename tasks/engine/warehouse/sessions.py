@@ -6,7 +6,6 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import sql
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import ConnStatus
@@ -72,12 +71,18 @@ _LIVENESS = {
 }
 
 
-_STATE = (
-    sql.SQL("pg_catalog.pg_backend_pid()"),
-    sql.SQL("pg_catalog.current_setting('server_encoding')"),
-    sql.SQL("pg_catalog.current_setting('session_replication_role')"),
-    sql.SQL("pg_catalog.pg_is_in_recovery()"),
-)
+_PREPARE = """
+SELECT
+    pg_catalog.pg_backend_pid(),
+    pg_catalog.current_setting('server_encoding'),
+    pg_catalog.current_setting('session_replication_role'),
+    pg_catalog.pg_is_in_recovery(),
+    (
+        SELECT pg_catalog.array_agg(pg_catalog.set_config(wanted.name, wanted.value, false))
+        FROM ROWS FROM (pg_catalog.unnest(%s::pg_catalog.text[]), pg_catalog.unnest(%s::pg_catalog.text[]))
+            AS wanted (name, value)
+    )
+"""
 
 
 @contextmanager
@@ -145,16 +150,12 @@ def prepare_session(
     meaning = _MEANING | (_SINCE_17 if connection.info.server_version >= 170_000 else {})
     owner = {OWNER_SETTING: str(connection.info.backend_pid), "application_name": application_name}
     wanted = _LIVENESS | owner | meaning
-    calls = [
-        sql.SQL("pg_catalog.set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
-        for name, value in wanted.items()
-    ]
-    row = connection.execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join([*_STATE, *calls]))).fetchone() or ()
-    found = dict(zip(wanted, row[len(_STATE) :], strict=True))
+    row = connection.execute(_PREPARE, [list(wanted), list(wanted.values())]).fetchone() or ()
+    backend, encoding, replication, is_standby, values = row
+    found = dict(zip(wanted, values, strict=True))
     if wrong := [name for name in meaning if found[name] != meaning[name]]:
         differences = ", ".join(f"{name} = {found[name]!r} instead of {meaning[name]!r}" for name in wrong)
         raise WarehouseError(f"{server} session: Postgres kept {differences} ({_place(connection)})")
-    backend, encoding, replication, is_standby = row[: len(_STATE)]
     if connection.info.encoding != "utf-8":
         raise WarehouseError(f"{server} session: expected the client to use UTF-8, found {connection.info.encoding}")
     if encoding != "UTF8" and (is_written or encoding == "SQL_ASCII"):
