@@ -25,22 +25,19 @@ LATEST, EXPORT = sql_table("orders_core.latest_orders"), sql_table("orders_expor
 DAYS = (date(2020, 12, 31), date(2021, 1, 1), date(2021, 1, 2))
 NOON = datetime(2021, 1, 1, 12, tzinfo=UTC)
 WHOLE_ROW = "to_jsonb({}) - '{{load_id,line_number}}'::text[]"
+_ITEMS: tuple[list[dict[str, Any]], ...] = (
+    [],
+    [{"id": 1}],
+    [{"id": 1, "quantity": 2}],
+    [{"id": 10}],
+    [{"id": None}],
+    [{"id": "1"}],
+)
 VALUES: dict[str, list[Any]] = {
     "bigint": [1, 2, 10, -1],
     "boolean": [False, True],
     "date": [DAYS[0], DAYS[1]],
-    "jsonb": [
-        Jsonb(value)
-        for value in (
-            [],
-            [{"id": 1}],
-            [{"id": 1, "quantity": 2}],
-            [{"id": 10}],
-            [{"id": None}],
-            [{"id": "1"}],
-            [{}, {}],
-        )
-    ],
+    "jsonb": [Jsonb(items) for items in _ITEMS],
     "numeric": [Decimal(-1), Decimal("0.5"), Decimal(2), Decimal(10)],
     "text": ["", "a", "B", "ab", "ñ", "1", "10"],
     "timestamptz": [NOON, NOON + timedelta(milliseconds=500), NOON + timedelta(milliseconds=550), NOON + timedelta(1)],
