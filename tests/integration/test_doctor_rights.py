@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import psycopg
 import pytest
 from doctor_findings import only
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 from role_fixtures import ANALYST, LOADER, PASSWORD
@@ -50,6 +51,22 @@ def test_missing_and_extra_rights_are_named(database: str, roles_administrator: 
     assert "lacks" in only(says(analyst, check_own_rights), "problem").found
     roles_administrator.execute("DROP SCHEMA ledger CASCADE")
     assert "and tally_loader_login may not create schemas" in says(loader, check_own_rights)[0].found
+
+
+@pytest.mark.usefixtures("granted")
+def test_missing_right_to_temporary_tables_is_named(database: str, roles_administrator: psycopg.Connection) -> None:
+    name = sql.Identifier(roles_administrator.info.dbname)
+    loader = make_conninfo(database, user=f"{LOADER}_login", password=PASSWORD)
+    revoke = sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC, {}")
+    roles_administrator.execute(revoke.format(name, sql.Identifier(LOADER)))
+    try:
+        for dsn, check in ((database, check_loader), (loader, check_own_rights)):
+            found = only(says(dsn, check), "problem")
+            assert f"lacks TEMPORARY on the database {roles_administrator.info.dbname}" in found.found
+            assert found.next_step.endswith("deployments.grants --apply")
+        only(says(database, check_analyst), "ok")
+    finally:  # other tests use the database again
+        roles_administrator.execute(sql.SQL("GRANT TEMPORARY ON DATABASE {} TO PUBLIC").format(name))
 
 
 @pytest.mark.usefixtures("roles_administrator")

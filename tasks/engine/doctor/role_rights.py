@@ -57,6 +57,7 @@ def check_own_rights(warehouse: Warehouse) -> Iterator[Finding]:
             AS_OWNER,
         )
     missing = [text for each in held for text in _missing(each, _wanted_of_loader(relations[each.name]))]
+    missing += _missing_in_database(warehouse, str(role))
     if missing:
         yield problem(f"{role} lacks {listed(missing)}", "the rights of the loader, which runs need", AS_OWNER)
     elif held:
@@ -85,7 +86,7 @@ def _compare(warehouse: Warehouse, role: str, *, is_loader: bool) -> Iterator[Fi
         yield skipped(f"role {role} does not exist: one role owns the tables and runs the flows")
         return
     relations, held = known_relations(), _held(warehouse, role)
-    missing: list[str] = []
+    missing = _missing_in_database(warehouse, role) if is_loader else []
     extra: list[str] = []
     for each in held:
         relation = relations[each.name]
@@ -112,6 +113,14 @@ def _held(warehouse: Warehouse, role: str) -> list[_Held]:
     return [
         _Held(name, owner, is_owner, may_enter, frozenset(rights)) for name, owner, is_owner, may_enter, rights in rows
     ]
+
+
+def _missing_in_database(warehouse: Warehouse, role: str) -> list[str]:
+    """Merges, histories and parallel builds need temporary tables."""
+    (database, may_create) = warehouse.one(
+        "SELECT current_database(), has_database_privilege(%s, current_database(), 'TEMPORARY')", role
+    )
+    return [] if may_create else [f"TEMPORARY on the database {database}"]
 
 
 def _is_ours(warehouse: Warehouse, each: _Held) -> bool:
