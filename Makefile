@@ -86,17 +86,14 @@ new-pipeline: install ## Write a pipeline from a sample: NAME=... SAMPLE=file or
 put: install ## Put a local file into the lake: FILE=2021-04.csv KEY=parcels/2021-04.csv
 	@$(WITH) $(BIN)/python -m deployments.put "$(FILE)" "$(KEY)"
 
-bench: install ## Compare the speed of a load with psql's \copy
-	$(BIN)/python -m benchmarks.load
+bench: install ## Compare Tally with its alternatives: PART=formats ROUNDS=3 SCALE=0.1; KEEP=docs writes the figures
+	$(BIN)/python -m benchmarks $(PART) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SCALE),--scale $(SCALE)) $(if $(KEEP),--keep $(KEEP))
 
-bench-peers: install .venv-bench/installed ## Compare loads with all peers, measure exports and start-up, write docs/bench.*
-	$(BIN)/python -m benchmarks.load --peers --keep docs
-	$(BIN)/python -m benchmarks.export --keep docs
-	$(BIN)/python -m benchmarks.startup --keep docs
+bench-peers: install .venv-bench/installed ## Install the other tools that `make bench` compares, in .venv-bench
 
 .venv-bench/installed: requirements-bench.lock
 	$(PYTHON) -m venv --clear .venv-bench
-	$(BIN)/uv pip sync --quiet --python .venv-bench/bin/python --require-hashes requirements-bench.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python .venv-bench/bin/python --require-hashes requirements-bench.lock
 	@touch $@
 
 mutants: install .venv-mutants/installed ## Run the tests of FILE=... on mutants of it; COUNT=... and SECONDS=... limit the run

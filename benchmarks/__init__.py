@@ -1,1 +1,1 @@
-"""Benchmarks: loads compared with other tools, exports, start-up and syncs."""
+"""Benchmarks: Tally and its alternatives do the same work in turns. `make bench` runs them."""

@@ -1,8 +1,8 @@
 """The peers, each with the settings that its documentation recommends for large data. `.venv-bench` runs this module.
 
-All peers read the object from S3. Peers that write Arrow types cannot write uuid or inet columns. Their tables have
-text columns, which are less work for the tool and for Postgres. This module imports nothing from the project, so that a
-peer's process contains only the peer.
+All peers but DuckDB read the object from S3; DuckDB reads the local file, which is faster. Peers that write Arrow types
+cannot write uuid or inet columns. Their tables have text columns, which are less work for the tool and for Postgres.
+This module imports nothing from the project, so that a peer's process contains only the peer.
 """
 
 import csv
@@ -18,19 +18,36 @@ BLOCK_BYTES = 8 << 20
 CHUNK_ROWS = 50_000
 
 
+def _stream() -> Any:
+    """Open the object in S3."""
+    from pyarrow.fs import S3FileSystem
+
+    lake = S3FileSystem(endpoint_override=os.environ["AWS_ENDPOINT_URL"], region=os.environ["AWS_REGION"])
+    return lake.open_input_file(f"{os.environ['LAKE_BUCKET']}/{os.environ['BENCH_KEY']}")
+
+
 def _batches() -> Any:
     """Stream the object from S3 as record batches of text."""
     import pyarrow as pa
     import pyarrow.csv as pacsv
-    from pyarrow.fs import S3FileSystem
+    import pyarrow.json as pajson
+    import pyarrow.parquet as pq
 
-    lake = S3FileSystem(endpoint_override=os.environ["AWS_ENDPOINT_URL"], region=os.environ["AWS_REGION"])
+    schema = pa.schema(dict.fromkeys(COLUMNS, pa.string()))
+    name, _, packing = os.environ["BENCH_FORMAT"].partition(".")
+    if name == "parquet":
+        file = pq.ParquetFile(_stream(), pre_buffer=True)
+        return pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(batch_size=CHUNK_ROWS))
+    if name == "ndjson":
+        options = pajson.ReadOptions(block_size=BLOCK_BYTES)
+        return pajson.open_json(_stream(), options, pajson.ParseOptions(explicit_schema=schema))
+    codec = {"gz": "gzip", "zst": "zstd"}.get(packing)
     return pacsv.open_csv(
-        lake.open_input_stream(f"{os.environ['LAKE_BUCKET']}/{os.environ['BENCH_KEY']}"),
+        pa.CompressedInputStream(_stream(), codec) if codec else _stream(),
         read_options=pacsv.ReadOptions(block_size=BLOCK_BYTES),
         parse_options=pacsv.ParseOptions(newlines_in_values=True),
         convert_options=pacsv.ConvertOptions(
-            column_types=dict.fromkeys(COLUMNS, pa.string()), strings_can_be_null=True, quoted_strings_can_be_null=False
+            column_types=schema, strings_can_be_null=True, quoted_strings_can_be_null=False
         ),
     )
 
@@ -44,6 +61,43 @@ def adbc() -> None:
         connection.commit()
 
 
+def pgpq() -> None:
+    """Load with pgpq, which encodes record batches for a binary COPY, and psycopg."""
+    import pgpq as library
+    import psycopg
+
+    batches = _batches()
+    encoder = library.ArrowToPostgresBinaryEncoder(batches.schema)
+    columns = ", ".join(f'"{name}" text' for name in batches.schema.names)
+    with psycopg.connect(os.environ["BENCH_URI"]) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE peer ({columns})".encode())
+        with cursor.copy("COPY peer FROM STDIN (FORMAT binary)") as copy:
+            copy.write(encoder.write_header())
+            for batch in batches:
+                copy.write(encoder.write_batch(batch))
+            copy.write(encoder.finish())
+
+
+def duckdb() -> None:
+    """Load the local file with DuckDB, whose extension writes binary COPYs."""
+    import duckdb as library
+    from duckdb_extensions import import_extension
+
+    connection = library.connect()
+    import_extension("postgres_scanner", con=connection)
+    connection.execute("LOAD postgres_scanner")
+    connection.execute(f"ATTACH '{os.environ['BENCH_URI']}' AS warehouse (TYPE postgres)")
+    name, types = os.environ["BENCH_FORMAT"].partition(".")[0], dict.fromkeys(COLUMNS, "VARCHAR")
+    reader = {
+        "csv": f"read_csv(?, all_varchar = true, header = true, columns = {types})",
+        "json": f"read_json(?, format = 'array', columns = {types}, maximum_object_size = 16777216)",
+        "ndjson": f"read_json(?, format = 'newline_delimited', columns = {types})",
+        "parquet": "read_parquet(?)",
+    }[name]
+    connection.execute("SET preserve_insertion_order = false")
+    connection.execute(f"CREATE TABLE warehouse.public.peer AS SELECT * FROM {reader}", [os.environ["BENCH_FILE"]])
+
+
 def _polars_frame() -> Any:
     import polars as pl
 
@@ -55,6 +109,14 @@ def _polars_frame() -> Any:
         "aws_allow_http": "true",
     }
     uri = f"s3://{os.environ['LAKE_BUCKET']}/{os.environ['BENCH_KEY']}"
+    schema = dict.fromkeys(COLUMNS, pl.String)
+    name = os.environ["BENCH_FORMAT"].partition(".")[0]
+    if name == "json":
+        return pl.read_json(_stream().read(), schema=schema)
+    if name == "ndjson":
+        return pl.scan_ndjson(uri, schema=schema, storage_options=options).collect()
+    if name == "parquet":
+        return pl.scan_parquet(uri, storage_options=options).collect()
     return pl.scan_csv(uri, infer_schema=False, storage_options=options).collect()
 
 
@@ -67,7 +129,7 @@ def polars_sqlalchemy() -> None:
     """Load with Polars and SQLAlchemy, which call to_sql of pandas."""
     uri = os.environ["BENCH_URI"].replace("postgresql://", "postgresql+psycopg2://")
     frame = _polars_frame()
-    frame.write_database("plain", uri, engine="sqlalchemy", if_table_exists="append")
+    frame.write_database("peer", uri, engine="sqlalchemy", if_table_exists="append")
 
 
 def _pandas(method: Callable[..., None] | None) -> None:
@@ -79,7 +141,7 @@ def _pandas(method: Callable[..., None] | None) -> None:
     engine = sqlalchemy.create_engine(os.environ["BENCH_URI"].replace("postgresql://", "postgresql+psycopg2://"))
     with engine.begin() as connection:
         for chunk in pd.read_csv(stored["Body"], dtype=str, chunksize=CHUNK_ROWS):
-            chunk.to_sql("plain", connection, if_exists="append", index=False, method=method)
+            chunk.to_sql("peer", connection, if_exists="append", index=False, method=method)
 
 
 def pandas() -> None:
@@ -144,15 +206,5 @@ def sling() -> None:
     os.execv(program, [program, *arguments])  # noqa: S606
 
 
-PEERS: dict[str, Callable[[], None]] = {
-    "adbc": adbc,
-    "polars-adbc": polars_adbc,
-    "polars-sqlalchemy": polars_sqlalchemy,
-    "pandas": pandas,
-    "pandas-copy": pandas_copy,
-    "dlt": dlt,
-    "sling": sling,
-}
-
 if __name__ == "__main__":
-    PEERS[sys.argv[1]]()
+    globals()[sys.argv[1]]()

@@ -1,11 +1,15 @@
-"""Measure a process: the time from its start to its end, its CPU time and its peak memory."""
+"""Measure a process: its time, its peak memory, its CPU time, and the CPU time of the Postgres server meanwhile."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
 
 # The peak memory of a child includes the memory of the process that started it. This launcher is therefore small.
 _LAUNCHER = """
@@ -26,28 +30,62 @@ class Measured:
         seconds: The time from its start to its end.
         peak_mb: Its peak memory.
         cpu_seconds: The CPU time of the process and of the children that it waited for.
+        server_cpu_seconds: The CPU time of all processes of Postgres meanwhile.
+        busy: The share of the machine's cores that was busy, whoever used them.
     """
 
     seconds: float
     peak_mb: float
     cpu_seconds: float
+    server_cpu_seconds: float
+    busy: float
 
 
-def run(command: Sequence[str], environment: Mapping[str, str]) -> Measured:
+def run(
+    command: Sequence[str], environment: Mapping[str, str], server_cpu: Callable[[], float] = lambda: 0.0
+) -> Measured:
     """Run a command to its end.
+
+    Args:
+        command: Its words.
+        environment: Its complete environment.
+        server_cpu: Returns the CPU seconds that the server has used so far.
 
     Raises:
         SystemExit: The command failed. The message contains the end of its output.
     """
     launched = [sys.executable, "-S", "-c", _LAUNCHER, *command]
+    used, idle, started = server_cpu(), _idle_seconds(), time.perf_counter()
     done = subprocess.run(
         launched, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
+    cores = (time.perf_counter() - started) * (os.cpu_count() or 1)
+    busy = min(1.0, max(0.0, 1 - (_idle_seconds() - idle) / cores))
     if done.returncode:
         raise SystemExit(f"{' '.join(command[:4])} … ended with status {done.returncode}:\n{done.stdout[-4000:]}")
-    return Measured(*json.loads(done.stdout.splitlines()[-1]))
+    return Measured(*json.loads(done.stdout.splitlines()[-1]), server_cpu() - used, busy)
 
 
-def path_with(folder: str | os.PathLike[str]) -> str:
-    """Return PATH with the folder as its first entry."""
-    return f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+def family_cpu_seconds(process_id: int) -> float:
+    """Return the CPU seconds of a process, of its children, and of its children that ended. 0 without `/proc`."""
+    stats = [fields for path in Path("/proc").glob("[0-9]*/stat") if (fields := _fields(path))]
+    own = sum(sum(map(int, fields[13:17])) for fields in stats if fields[0] == str(process_id))
+    children = sum(sum(map(int, fields[13:15])) for fields in stats if fields[3] == str(process_id))
+    return (own + children) / TICKS
+
+
+def _fields(path: Path) -> list[str]:
+    """The fields of a process by number minus one, as `man proc_pid_stat` counts them; empty if it has just ended."""
+    try:
+        head, _, tail = path.read_text().rpartition(")")
+    except OSError:
+        return []
+    return [head.split()[0], "", *tail.split()]
+
+
+def _idle_seconds() -> float:
+    """Seconds that all cores together have been idle since the start of the machine. 0 without `/proc`."""
+    if not Path("/proc/stat").exists():
+        return 0.0
+    idle, waiting = Path("/proc/stat").read_text().splitlines()[0].split()[4:6]
+    return (int(idle) + int(waiting)) / TICKS

@@ -2,7 +2,7 @@
 
 A file or a folder belongs to a pipeline if it has the pipeline's name or begins with it: `parcels`,
 `parcels_daily.py`, `test_parcels_daily.py`. The schemas under `sql/` that derive from the pipeline's staging tables
-belong to it too, with their cases, and so do the benchmarks that import such a file.
+belong to it too, with their cases.
 """
 
 import argparse
@@ -37,21 +37,7 @@ def files_of(pipeline: str, schemas: Sequence[str], root: Path = ROOT) -> list[P
             elif path.is_dir() and folder not in by_schema:
                 yield from found(path)
 
-    return [*found(root), *_benchmarks_of(pipeline, root)]
-
-
-def _benchmarks_of(pipeline: str, root: Path) -> list[Path]:
-    """The benchmarks that import a module of the pipeline, or another such benchmark."""
-    texts = {path: path.read_text(encoding="utf-8") for path in sorted((root / "benchmarks").glob("*.py"))}
-    pattern = re.compile(rf"(from|import) (deployments|flows|tasks)\b[\w.]*(\.| import ){re.escape(pipeline)}(_\w+)?\b")
-    found = {path for path, text in texts.items() if pattern.search(text)}
-    while more := {
-        path
-        for path, text in texts.items()
-        if path not in found and any(re.search(rf"benchmarks(\.| import .*\b){other.stem}\b", text) for other in found)
-    }:
-        found |= more
-    return [path.relative_to(root) for path in sorted(found)]
+    return [*found(root)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -132,8 +132,6 @@ def dead_paths(document: Document) -> list[str]:
         if found := re.search("<(pipeline|table|case)>", token.content):
             # No pipeline, or none with such a file, may exist: only the folder must.
             path = re.sub(r"<\w+>", "*", token.content[: found.start()]).rpartition("/")[0] or "tests"
-        if is_removed_benchmark(path):
-            continue
         if is_path and not is_key and token.content not in others and path.split("/")[0] not in ignored:
             pattern = path.rstrip("/")
             if not any(known.match(pattern) for known in project_paths()):
@@ -151,14 +149,9 @@ def unknown_modules(document: Document) -> list[str]:
     for command in document.commands():
         for program, option, module in zip(command, command[1:], command[2:], strict=False):
             is_run = re.search(r"python[\d.]*$", program) and option == "-m"
-            if is_run and not is_importable(module) and not is_removed_benchmark(module):
+            if is_run and not is_importable(module):
                 errors.append(module)
     return errors
-
-
-def is_removed_benchmark(name: str) -> bool:
-    """Whether a pipeline was removed with the benchmarks of its loads: reports of measurements still name them."""
-    return name.startswith("benchmarks") and not (ROOT / "benchmarks" / "services.py").exists()
 
 
 def is_importable(module: str) -> bool:

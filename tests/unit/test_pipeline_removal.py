@@ -106,22 +106,19 @@ def test_import_of_a_removed_module_is_found() -> None:
 def test_files_of_a_pipeline_have_its_name_or_belong_to_its_schemas(tmp_path: Path) -> None:
     kept = ["flows/boxes_daily.py", "flows/parcel.py", "sql/boxes_core/parcels_by_day/query.sql", "docs/boxes.md"]
     own = ["flows/parcels_daily.py", "sql/common/days/query.sql", "tasks/parcels/steps.py", "docs/parcels.md"]
-    own += ["tests/unit/test_parcels_steps.py", "tests/sql_cases/parcels_core/a/b.yaml", "benchmarks/load.py"]
+    own += ["tests/unit/test_parcels_steps.py", "tests/sql_cases/parcels_core/a/b.yaml", "benchmarks/cases/parcels.py"]
     for name in (*kept, *own):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("from tasks.contracts import parcels" if "benchmarks" in name else "")
-    (tmp_path / "benchmarks" / "peers.py").write_text("from benchmarks import load")
-    (tmp_path / "benchmarks" / "report.py").write_text("from benchmarks import tables")
+        path.write_text("")
     assert [str(path) for path in pipeline_files.files_of("parcels", ["common", "parcels_core"], tmp_path)] == [
+        "benchmarks/cases/parcels.py",
         "docs/parcels.md",
         "flows/parcels_daily.py",
         "sql/common",
         "tasks/parcels",
         "tests/sql_cases/parcels_core",
         "tests/unit/test_parcels_steps.py",
-        "benchmarks/load.py",
-        "benchmarks/peers.py",
     ]
 
 

@@ -1,0 +1,82 @@
+"""Compare results with the last kept ones, and judge growth."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmarks.measure import Outcome, Result, outcome_of
+
+TOLERANCE = 0.2
+"""How much more than before is still the same. Other work on the machine changes CPU time by up to a fifth."""
+
+FULL = 0.85
+"""The busy share of all cores from which more workers cannot help."""
+
+LEAST_CPU, LEAST_MB = 0.1, 20.0
+"""Smaller differences count as the same."""
+
+
+def compared(outcome: Outcome, kept: Mapping[str, Any], *, is_same_machine: bool, tolerance: float) -> Iterator[str]:
+    """Yield a line for each figure of Tally that became worse or better than the kept one.
+
+    The CPU time of the process and of Postgres together counts on the same machine only. The ratio to the base counts
+    on every machine, because both took turns on it.
+    """
+    if outcome.address not in kept:
+        yield f"{outcome.address}: no kept figures"
+        return
+    earlier = outcome_of(kept[outcome.address])
+    for result in outcome.results:
+        then = earlier.find(result.name, result.size)
+        if not result.is_own or then is None:
+            continue
+        where = f"{outcome.address}: {result.name}, {result.size:,} {outcome.unit}"
+        if is_same_machine:
+            yield from _change(where, "CPU", then.all_cpu_seconds, result.all_cpu_seconds, "s", LEAST_CPU, tolerance)
+            yield from _change(where, "peak memory", then.peak_mb, result.peak_mb, "MB", LEAST_MB, tolerance)
+        now_ratio, then_ratio = outcome.ratio(result), earlier.ratio(then)
+        if now_ratio and then_ratio and outcome.base == earlier.base:
+            unit = f"times {outcome.base}"
+            yield from _change(where, "time", then_ratio, now_ratio, unit, 0.0, tolerance)
+
+
+def _change(where: str, what: str, then: float, now: float, unit: str, least: float, tolerance: float) -> Iterator[str]:
+    if now > then * (1 + tolerance) and now - then > least:
+        yield f"slower: {where}: {what} {then:.2f} -> {now:.2f} {unit}"
+    elif then > now * (1 + tolerance) and then - now > least:
+        yield f"faster: {where}: {what} {then:.2f} -> {now:.2f} {unit}"
+
+
+def growth(outcome: Outcome, tolerance: float = TOLERANCE) -> Iterator[str]:
+    """Yield a line on the time and one on the memory of each contestant of a case with several sizes."""
+    if len(outcome.sizes) < 2:
+        return
+    if outcome.grows == "divided":
+        yield from _shares(outcome)
+        return
+    for name in dict.fromkeys(result.name for result in outcome.results):
+        first, *_, last = (result for result in outcome.results if result.name == name)
+        times = spent(outcome, last) / spent(outcome, first)
+        memory = last.peak_mb / first.peak_mb
+        sizes = f"{first.size:,} to {last.size:,} {outcome.unit}"
+        per = f"a unit of {outcome.unit}" if outcome.grows == "linear" else "a run"
+        verdict = outcome.grows if times <= 1 + tolerance else "GROWS"
+        yield f"{outcome.address}: {name}, {sizes}: CPU of {per} {times:.2f} times: {verdict}"
+        flat = "flat" if memory <= 1 + tolerance else "GROWS"
+        yield f"{outcome.address}: {name}, {sizes}: peak memory {memory:.2f} times: {flat}"
+
+
+def _shares(outcome: Outcome) -> Iterator[str]:
+    """Yield a line for each number of workers: how much faster they are, and what limits them."""
+    alone = outcome.results[0]
+    for result in outcome.results:
+        cores = result.server_cpu_seconds / result.seconds
+        limit = "the cores of this machine are the limit" if result.busy >= FULL else "cores are free"
+        yield (
+            f"{outcome.address}: {result.size} {outcome.unit}: {alone.seconds / result.seconds:.2f} times as fast as"
+            f" {alone.size}, Postgres uses {cores:.2f} cores, {result.busy:.0%} of all cores are busy: {limit}"
+        )
+
+
+def spent(outcome: Outcome, result: Result) -> float:
+    """Return the CPU seconds of a unit of size, or of the whole run if its time should not grow."""
+    return result.all_cpu_seconds / (result.size if outcome.grows == "linear" else 1)

@@ -1,0 +1,94 @@
+"""The comparison of benchmark results with the kept ones, and the verdict on growth."""
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.__main__ import all_cases
+from benchmarks.comparison import compared, growth
+from benchmarks.measure import Outcome, Result, outcome_of
+
+TALLY = Result("tally", "loads", 1000, 2.0, 1.0, 1.0, 100.0, 0.9, (2.0,))
+PSQL = replace(TALLY, name="psql", seconds=1.0)
+KEPT = Outcome("formats/csv", "load", "rows", "linear", "psql", (TALLY, PSQL))
+
+
+def lines(*, is_same_machine: bool = True, base: str = "psql", **changed: float) -> list[str]:
+    now = replace(KEPT, base=base, results=(replace(TALLY, **changed), PSQL))  # type: ignore[arg-type]
+    kept = {"formats/csv": KEPT.facts()}
+    return [*compared(now, kept, is_same_machine=is_same_machine, tolerance=0.2)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"cpu_seconds": 1.5}, "slower: formats/csv: tally, 1,000 rows: CPU 2.00 -> 2.50 s"),
+        ({"server_cpu_seconds": 1.5}, "slower: formats/csv: tally, 1,000 rows: CPU 2.00 -> 2.50 s"),
+        ({"cpu_seconds": 0.5}, "faster: formats/csv: tally, 1,000 rows: CPU 2.00 -> 1.50 s"),
+        ({"seconds": 2.5}, "slower: formats/csv: tally, 1,000 rows: time 2.00 -> 2.50 times psql"),
+        ({"seconds": 1.5}, "faster: formats/csv: tally, 1,000 rows: time 2.00 -> 1.50 times psql"),
+        ({"peak_mb": 150.0}, "slower: formats/csv: tally, 1,000 rows: peak memory 100.00 -> 150.00 MB"),
+    ],
+)
+def test_figure_beyond_the_tolerance_is_named(changed: dict[str, float], said: str) -> None:
+    assert lines(**changed) == [said]
+
+
+@pytest.mark.parametrize("changed", [{}, {"cpu_seconds": 1.4}, {"seconds": 2.4}, {"peak_mb": 119.0}])
+def test_figure_within_the_tolerance_is_the_same(changed: dict[str, float]) -> None:
+    assert lines(**changed) == []
+
+
+def test_cpu_and_memory_of_another_machine_are_not_compared_but_the_ratio_is() -> None:
+    found = lines(is_same_machine=False, cpu_seconds=9.0, peak_mb=900.0, seconds=3.0)
+    assert found == ["slower: formats/csv: tally, 1,000 rows: time 2.00 -> 3.00 times psql"]
+
+
+def test_ratio_to_another_base_and_another_size_are_not_compared() -> None:
+    assert lines(base="adbc", seconds=9.0) == []
+    assert lines(size=2000, cpu_seconds=9.0) == []
+
+
+def test_case_without_kept_figures_is_named() -> None:
+    assert [*compared(KEPT, {}, is_same_machine=True, tolerance=0.2)] == ["formats/csv: no kept figures"]
+
+
+def test_outcome_survives_the_way_through_json() -> None:
+    assert outcome_of(KEPT.facts()) == KEPT
+
+
+def grown(grows: str, *results: Result) -> list[str]:
+    return [*growth(Outcome("growth/x", "load", "rows", grows, "tally", results))]
+
+
+def test_linear_time_and_flat_memory_are_recognised() -> None:
+    ten_times = replace(TALLY, size=10_000, cpu_seconds=10.0, server_cpu_seconds=10.0, peak_mb=110.0)
+    time, memory = grown("linear", TALLY, ten_times)
+    assert time.endswith("1.00 times: linear")
+    assert memory.endswith("1.10 times: flat")
+    more, growing = grown("linear", TALLY, replace(ten_times, cpu_seconds=20.0, peak_mb=200.0))
+    assert more.endswith("1.50 times: GROWS")
+    assert growing.endswith("2.00 times: GROWS")
+
+
+def test_constant_time_is_judged_by_the_whole_run() -> None:
+    same, _ = grown("constant", TALLY, replace(TALLY, size=10_000))
+    assert same.endswith("1.00 times: constant")
+
+
+def test_workers_are_judged_by_their_gain_and_by_the_busy_cores() -> None:
+    alone, pair = grown("divided", replace(TALLY, size=1, busy=0.5), replace(TALLY, size=2, seconds=1.0, busy=0.9))
+    assert "1.00 times as fast as 1" in alone
+    assert alone.endswith("cores are free")
+    assert "2.00 times as fast as 1, Postgres uses 1.00 cores" in pair
+    assert pair.endswith("the cores of this machine are the limit")
+
+
+def test_addresses_and_contestants_of_cases_are_unique() -> None:
+    cases = all_cases()
+    assert len({case.address for case in cases}) == len(cases)
+    for case in cases:
+        names = [one.name for one in case.contestants]
+        assert case.base in names
+        assert any(one.is_own for one in case.contestants)
+        assert len({*names}) == len(names)
