@@ -42,8 +42,8 @@ def chosen_cases(parts: Sequence[str]) -> list[Case]:
 
 
 def bench(chosen: Sequence[Case], rounds: int, scale: float, *, folder: Path | None, tolerance: float) -> list[Outcome]:
-    """Run cases, print the results, and write them to the folder if there is one."""
-    started, outcomes = time.monotonic(), list[Outcome]()
+    """Run cases, print the results, and write each to the folder if there is one."""
+    started, outcomes, kept = time.monotonic(), list[Outcome](), read_kept(KEPT)
     with running_bench(scale) as running:
         facts = machine(running.services.environment["WAREHOUSE_DSN"])
         print(f"{described(facts)}; {rounds} rounds")
@@ -52,17 +52,16 @@ def bench(chosen: Sequence[Case], rounds: int, scale: float, *, folder: Path | N
         for case in chosen:
             outcomes.append(run_case(running, case, rounds))
             print("\n".join(table(outcomes[-1])), flush=True)
+            if folder:
+                keep(folder, outcomes[-1], facts, rounds)
     print(f"\n{len(outcomes)} cases in {time.monotonic() - started:,.0f} s\n")
     print("\n".join(line for outcome in outcomes for line in growth(outcome)))
-    kept = read_kept(KEPT)
     print(f"\ncompared with the kept figures, if they changed by more than {tolerance:.0%}:")
     for outcome in outcomes:
         part = kept.get(outcome.address.partition("/")[0], {"cases": {}, "machine": {}})
         is_same = all(part["machine"].get(name) == facts[name] for name in HARDWARE)
         lines = compared(outcome, part["cases"], is_same_machine=is_same, tolerance=tolerance)
         print("\n".join(lines) or f"{outcome.address}: the same")
-    if folder:
-        keep(folder, outcomes, facts, rounds)
     return outcomes
 
 

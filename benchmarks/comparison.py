@@ -54,11 +54,11 @@ def growth(outcome: Outcome, tolerance: float = TOLERANCE) -> Iterator[str]:
         yield from _shares(outcome)
         return
     for name in dict.fromkeys(result.name for result in outcome.results):
-        first, *_, last = (result for result in outcome.results if result.name == name)
-        times = spent(outcome, last) / spent(outcome, first)
+        first, *others, last = (result for result in outcome.results if result.name == name)
+        times = _times(outcome, first, (others or [first])[0], last)
         memory = last.peak_mb / first.peak_mb
         sizes = f"{first.size:,} to {last.size:,} {outcome.unit}"
-        per = f"a unit of {outcome.unit}" if outcome.grows == "linear" else "a run"
+        per = f"further {outcome.unit}" if outcome.grows == "linear" else "a run"
         verdict = outcome.grows if times <= 1 + tolerance else "GROWS"
         yield f"{outcome.address}: {name}, {sizes}: CPU of {per} {times:.2f} times: {verdict}"
         flat = "flat" if memory <= 1 + tolerance else "GROWS"
@@ -75,6 +75,18 @@ def _shares(outcome: Outcome) -> Iterator[str]:
             f"{outcome.address}: {result.size} {outcome.unit}: {alone.seconds / result.seconds:.2f} times as fast as"
             f" {alone.size}, Postgres uses {cores:.2f} cores, {result.busy:.0%} of all cores are busy: {limit}"
         )
+
+
+def _times(outcome: Outcome, first: Result, second: Result, last: Result) -> float:
+    """Return the CPU of a unit among the last rows, in times of a unit among the first rows.
+
+    What a run costs without any rows does not count, because it would hide that the time grows faster than the size.
+    """
+    if outcome.grows != "linear" or second is first:
+        return spent(outcome, last) / spent(outcome, first)
+    early = (second.all_cpu_seconds - first.all_cpu_seconds) / (second.size - first.size)
+    late = (last.all_cpu_seconds - second.all_cpu_seconds) / (last.size - second.size)
+    return late / max(early, spent(outcome, first) / 100)
 
 
 def spent(outcome: Outcome, result: Result) -> float:

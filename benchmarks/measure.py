@@ -99,8 +99,7 @@ def run_case(bench: Bench, case: Case, rounds: int) -> Outcome:
     """
     results: list[Result] = []
     missing: dict[str, str] = {}
-    for size in case.sizes:
-        wanted = bench.scaled(size) if case.is_scaled else size
+    for wanted in dict.fromkeys(bench.scaled(size) if case.is_scaled else size for size in case.sizes):
         bench.empty()
         with ExitStack() as bench.ends:
             print(f"{case.address}: preparing {wanted:,} {case.unit}", file=sys.stderr, flush=True)
@@ -115,7 +114,8 @@ def run_case(bench: Bench, case: Case, rounds: int) -> Outcome:
             measured = _measure(bench, case, ready, variables, rounds, missing)
         results += [_result(one, wanted, taken) for one, taken in measured.items()]
     named = tuple(f"left out: {name}: {reason}" for name, reason in missing.items())
-    return Outcome(case.address, case.title, case.unit, case.grows, case.base, tuple(results), named)
+    title = case.title if bench.scale == 1 else f"{case.title}, at scale {bench.scale:g}"
+    return Outcome(case.address, title, case.unit, case.grows, case.base, tuple(results), named)
 
 
 def _measure(

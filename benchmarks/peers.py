@@ -79,7 +79,7 @@ def pgpq() -> None:
 
 
 def duckdb() -> None:
-    """Load the local file with DuckDB, whose extension writes binary COPYs."""
+    """Load the local file with DuckDB, whose extension copies in binary format."""
     import duckdb as library
     from duckdb_extensions import import_extension
 

@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -64,14 +64,13 @@ def read_kept(folder: Path) -> dict[str, Any]:
     return dict(json.loads(file.read_text())) if file.exists() else {}
 
 
-def keep(folder: Path, outcomes: Iterable[Outcome], facts: Mapping[str, Any], rounds: int) -> None:
-    """Write the outcomes to `bench.json`, and the page and the pictures of all kept parts. Other cases stay."""
+def keep(folder: Path, outcome: Outcome, facts: Mapping[str, Any], rounds: int) -> None:
+    """Write an outcome to `bench.json`, and the page and the pictures of all kept parts. Other cases stay."""
     folder.mkdir(exist_ok=True)
     kept = read_kept(folder)
-    for outcome in outcomes:
-        part = kept.setdefault(outcome.address.partition("/")[0], {"cases": {}})
-        part["machine"], part["rounds"] = facts, rounds
-        part["cases"][outcome.address] = outcome.facts()
+    part = kept.setdefault(outcome.address.partition("/")[0], {"cases": {}})
+    part["machine"], part["rounds"] = facts, rounds
+    part["cases"][outcome.address] = outcome.facts()
     (folder / "bench.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     (folder / "bench.md").write_text("\n".join(_page(kept)), encoding="utf-8")
     for name, part in kept.items():

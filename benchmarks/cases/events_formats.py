@@ -209,5 +209,5 @@ CASES = (
     _case("parquet", "parquet", "duckdb", DUCKDB, ADBC, POLARS, PGPQ),
     _case("csv.gz", "csv.gz", "psql", UNZIPPED, DUCKDB, ADBC, POLARS),
     _case("csv.zst", "csv.zst", "duckdb", DUCKDB, ADBC, POLARS),
-    _case("csv-tools", "CSV by tools that need longer", "psql", PSQL, *SLOW, part="tools", rows=100_000),
+    _case("csv-tools", "CSV by tools that need longer", "psql", PSQL, *SLOW, part="tools", rows=50_000),
 )

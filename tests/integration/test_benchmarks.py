@@ -102,7 +102,7 @@ def test_contestants_are_measured_with_the_cpu_of_postgres(bench: Bench, tmp_pat
     assert own.cpu_seconds > 0
     assert len(own.rounds) == 2
     assert outcome.ratio(counted) == 1
-    keep(tmp_path, [outcome], machine(bench.environment["WAREHOUSE_DSN"]), 2)
+    keep(tmp_path, outcome, machine(bench.environment["WAREHOUSE_DSN"]), 2)
     assert "| psql |" in (tmp_path / "bench.md").read_text()
     assert "<svg" in (tmp_path / "bench-part.svg").read_text()
 

@@ -67,8 +67,17 @@ def test_linear_time_and_flat_memory_are_recognised() -> None:
     assert time.endswith("1.00 times: linear")
     assert memory.endswith("1.10 times: flat")
     more, growing = grown("linear", TALLY, replace(ten_times, cpu_seconds=20.0, peak_mb=200.0))
+    assert "CPU of further rows" in more
     assert more.endswith("1.50 times: GROWS")
     assert growing.endswith("2.00 times: GROWS")
+
+
+def test_start_of_a_run_does_not_hide_that_time_grows_faster_than_the_size() -> None:
+    sizes = [replace(TALLY, size=size, server_cpu_seconds=0.0) for size in (1000, 4000, 10_000)]
+    start = [replace(one, cpu_seconds=10 + one.size / 1000) for one in sizes]
+    assert grown("linear", *start)[0].endswith("1.00 times: linear")
+    squared = [replace(one, cpu_seconds=10 + (one.size / 1000) ** 2 / 10) for one in sizes]
+    assert grown("linear", *squared)[0].endswith("2.80 times: GROWS")
 
 
 def test_constant_time_is_judged_by_the_whole_run() -> None:
