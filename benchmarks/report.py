@@ -95,7 +95,8 @@ _NAMES = ["", "seconds", "ratio", "CPU", "CPU of Postgres", "peak MB", "cores bu
 
 def title_of(outcome: Outcome, size: int) -> str:
     """Return the title of a case with its size."""
-    return outcome.title.replace("{size}", f"{size:,}")
+    title = outcome.title.replace("{size}", f"{size:,}")
+    return title[0].upper() + title[1:]
 
 
 def table(outcome: Outcome) -> Iterator[str]:
@@ -111,7 +112,7 @@ def table(outcome: Outcome) -> Iterator[str]:
 
 def _page(kept: Mapping[str, Any]) -> Iterator[str]:
     yield _HEAD
-    for name, part in kept.items():
+    for name, part in sorted(kept.items()):
         yield f"## {name.capitalize()}\n"
         yield f"![{name}](bench-{name}.svg)\n"
         yield described(part["machine"]).replace("\n", ". ") + f". Rounds: {part['rounds']}.\n"
