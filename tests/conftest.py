@@ -24,11 +24,9 @@ import boto3
 import ceph_gateway
 import packaged_postgres
 import pgbouncer_pooler
-import psycopg
 import pytest
 from hypothesis import settings
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from own_databases import OwnDatabases
 
 from deployments.local import embedded, postgres_binaries
 from deployments.local.child_process import ServiceError
@@ -47,6 +45,9 @@ settings.register_profile("repeatable", derandomize=True, database=None)
 settings.register_profile("random", derandomize=False, database=None, print_blob=True)
 settings.load_profile("repeatable")
 
+LARGE_BUCKET_BYTES = 1_000_000
+"""Our own S3 server keeps the objects of a smaller bucket until the session ends."""
+
 _numbers = itertools.count(1)
 
 
@@ -57,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
     os.environ["DO_NOT_TRACK"] = "1"
     config.addinivalue_line("markers", "docker: needs a Docker engine: skipped without one, or failed if CI is set")
+    config.addinivalue_line("markers", "ledger: begins with an empty ledger, instead of an empty database")
     config.addinivalue_line("markers", "every_store: runs on the S3 server of the session and on Ceph's gateway")
     config.addinivalue_line(
         "markers", "object_store: needs Ceph's gateway: skipped if it is not installed, or failed if CI is set"
@@ -182,70 +184,30 @@ def services() -> Iterator[embedded.Services]:
 
 
 @pytest.fixture(scope="session")
-def _empty_databases(services: embedded.Services) -> Iterator[list[str]]:
-    empty: list[str] = []
-    yield empty
+def own_databases(services: embedded.Services) -> Iterator[OwnDatabases]:
+    databases = OwnDatabases(services)
+    yield databases
     if services.postgres is None:  # the folder of our own server is removed as a whole
-        with psycopg.connect(services.administration["WAREHOUSE_DSN"], autocommit=True) as connection:
-            for name in empty:
-                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        databases.drop()
 
 
 @pytest.fixture
 def database(
-    services: embedded.Services, _empty_databases: list[str], monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, own_databases: OwnDatabases, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
-    """The DSN of this test's own empty database, owned by the flows' role; sets `WAREHOUSE_DSN`."""
-    with _own_database(services, _empty_databases) as own:
+    """The DSN of this test's own database, owned by the flows' role; sets `WAREHOUSE_DSN`.
+
+    The database is empty. For a test marked `ledger`, it holds the tables of the ledger without rows.
+    """
+    with own_databases.opened(with_ledger=request.node.get_closest_marker("ledger") is not None) as own:
         monkeypatch.setenv("WAREHOUSE_DSN", own)
         yield own
 
 
 @pytest.fixture
-def new_database(services: embedded.Services, _empty_databases: list[str]) -> Callable[[], AbstractContextManager[str]]:
+def new_database(own_databases: OwnDatabases) -> Callable[[], AbstractContextManager[str]]:
     """Each call opens a further empty database and yields its DSN."""
-    return lambda: _own_database(services, _empty_databases)
-
-
-@contextmanager
-def _own_database(services: embedded.Services, empty: list[str]) -> Iterator[str]:
-    dsn = services.environment["WAREHOUSE_DSN"]
-    name = empty.pop() if empty else _create_database(services)
-    yield make_conninfo(dsn, dbname=name)
-    # A test may have restarted the server on another port.
-    dsn = services.postgres.dsn if services.postgres else dsn
-    with psycopg.connect(make_conninfo(dsn, dbname=name), autocommit=True) as connection:
-        _empty(connection, name)
-    empty.append(name)
-
-
-def _create_database(services: embedded.Services) -> str:
-    name = f"test_{next(_numbers)}_{secrets.token_hex(4)}"
-    owner = conninfo_to_dict(services.environment["WAREHOUSE_DSN"]).get("user")
-    role = sql.Identifier(str(owner)) if owner else sql.SQL("CURRENT_USER")
-    administration = (
-        services.postgres.administrator_dsn if services.postgres else services.administration["WAREHOUSE_DSN"]
-    )
-    with psycopg.connect(administration, autocommit=True) as connection:
-        statement = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0")
-        connection.execute(statement.format(sql.Identifier(name), role))
-    return name
-
-
-def _empty(connection: psycopg.Connection, database: str) -> None:
-    """Remove all changes of a test. A new database would cost a copy and a checkpoint, several times as much."""
-    connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
-        " AND pid <> pg_backend_pid()",
-        [database],
-    )
-    schemas = connection.execute(
-        "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
-    )
-    for (schema,) in schemas.fetchall():
-        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
-    connection.execute("CREATE SCHEMA public")
-    connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(database)))
+    return own_databases.opened
 
 
 @dataclass(frozen=True)
@@ -305,28 +267,44 @@ def _administrator(
 
 
 @pytest.fixture
-def bucket(store: Store, lake_administrator: "S3Client", monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def objects(store: Store, services: embedded.Services) -> Path | None:
+    """The folder in which our own S3 server keeps its objects; None for another server."""
+    is_own = services.s3 and store.administration["AWS_ENDPOINT_URL"] == services.s3.endpoint_url
+    return services.s3.folder / "objects" if services.s3 and is_own else None
+
+
+@pytest.fixture
+def bucket(
+    store: Store, lake_administrator: "S3Client", objects: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     """The name of this test's own empty bucket; sets `LAKE_BUCKET` and `AWS_*` with the flows' key."""
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     for variable, value in store.environment.items():
         monkeypatch.setenv(variable, value)
-    with _own_bucket(lake_administrator) as name:
+    with _own_bucket(lake_administrator, objects) as name:
         monkeypatch.setenv("LAKE_BUCKET", name)
         yield name
 
 
 @pytest.fixture
-def new_bucket(bucket: str, lake_administrator: "S3Client") -> Callable[[], AbstractContextManager[str]]:
+def new_bucket(
+    bucket: str, lake_administrator: "S3Client", objects: Path | None
+) -> Callable[[], AbstractContextManager[str]]:
     """Each call opens a further empty bucket and yields its name."""
     del bucket  # needed only for its variables
-    return lambda: _own_bucket(lake_administrator)
+    return lambda: _own_bucket(lake_administrator, objects)
 
 
 @contextmanager
-def _own_bucket(administrator: "S3Client") -> Iterator[str]:
+def _own_bucket(administrator: "S3Client", objects: Path | None) -> Iterator[str]:
     name = f"test-{next(_numbers)}-{secrets.token_hex(4)}"
     administrator.create_bucket(Bucket=name)
     yield name
+    if objects is None or sum(path.stat().st_size for path in objects.glob(f"*/{name}/**/*")) > LARGE_BUCKET_BYTES:
+        _remove_bucket(administrator, name)
+
+
+def _remove_bucket(administrator: "S3Client", name: str) -> None:
     for page in administrator.get_paginator("list_object_versions").paginate(Bucket=name):
         for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
             administrator.delete_object(Bucket=name, Key=version["Key"], VersionId=version["VersionId"])

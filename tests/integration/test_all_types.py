@@ -101,7 +101,7 @@ INNER JOIN affected_merged AS affected ON typed.code = affected.code
 """
 AFFECTED = "-- sources: typed_staging.typed\nSELECT DISTINCT typed.code FROM typed_staging.typed\n"
 MARTS = {"parted": ("month", "month, code"), "merged": ("", "code")}
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 
 def data_of(edges: dict[str, list[str]]) -> bytes:

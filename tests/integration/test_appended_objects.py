@@ -20,7 +20,7 @@ from tasks.extract import delivery_of, objects_of
 from tasks.load import load_objects
 from tasks.transform import build_schemas
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 GROWING = replace(THINGS, partition=None, prefix="incoming/", key="*.csv", delivery="append")
 

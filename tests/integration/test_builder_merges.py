@@ -24,6 +24,8 @@ from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.locks import locked
 from tasks.engine.warehouse.tables import Connection, connect
 
+pytestmark = pytest.mark.ledger
+
 FILES = {
     "raw/table.sql": """\
 -- sources: none

@@ -23,6 +23,8 @@ from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.tables import Connection, connect
 
+pytestmark = pytest.mark.ledger
+
 FILES = {
     "staging/facts/table.sql": "CREATE TABLE IF NOT EXISTS staging.facts (month date NOT NULL, country text);\n",
     "staging/names/table.sql": "CREATE TABLE IF NOT EXISTS staging.names (country text, name text);\n",

@@ -15,7 +15,7 @@ from tasks.engine.load.rejections import rejected_loads
 from tasks.engine.load.replay import replay_load
 from tasks.engine.warehouse.tables import Connection
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 Span = Literal["plain", "month", "year"]
 SPANS: Sequence[Span] = ("plain", "month", "year")

@@ -14,7 +14,7 @@ from sample_dataset import STRICT, THINGS, load, put, ready_connection
 from tasks.contracts import LINE_NUMBER, LOAD_COLUMNS, LOAD_ID, Column
 from tasks.contracts.types import TEXT
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 SYSTEM = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
 OWN = (LOAD_ID, LINE_NUMBER, *LOAD_COLUMNS, "month", *SYSTEM)

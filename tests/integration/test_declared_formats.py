@@ -17,7 +17,7 @@ from tasks.engine.load.rejections import rejected_loads
 from tasks.engine.load.replay import replay_load
 from tasks.engine.warehouse.tables import Connection
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 SLASHES = Column("seen_date", DATE, "Day.", source="day", derive=lambda text: text and text.replace("/", "-"))
 

@@ -38,7 +38,7 @@ from tasks.plan import ended_plan, planned_loads
 from tasks.run_summary import ended_with
 from tasks.transform import build_schemas
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 PARTS = replace(THINGS, prefix="lake/", key="year={year:04d}/month={month:02d}/part-*.csv")
 MARKED = replace(PARTS, success_marker="_SUCCESS")

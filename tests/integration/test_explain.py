@@ -25,7 +25,7 @@ from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.warehouse.tables import Connection
 from tasks.explain import explanation_text, pairs_of, terminal_text
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 TABLE = """-- sources: none
 -- write disposition: replace partition (month)

@@ -25,7 +25,7 @@ from tasks.engine.settings import LakeSettings
 from tasks.engine.warehouse.locks import locked
 from tasks.engine.warehouse.tables import Connection
 
-pytestmark = [pytest.mark.usefixtures("database", "bucket"), pytest.mark.every_store]
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket"), pytest.mark.every_store]
 
 COUNTS_CSV = "month,name,thing_count\n2021-04-01,Z,1\n2021-04-01,a,2\n2021-04-01,é,3\n"
 

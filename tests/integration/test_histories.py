@@ -29,7 +29,7 @@ from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.schema.rebuilds import rebuild_errors
 from tasks.engine.warehouse.tables import Connection
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 SQL = Path(__file__).parents[1] / "support" / "history_sql"
 CUSTOMERS = Contract(

@@ -15,7 +15,7 @@ from sample_visits import COLUMNS, HEADER, VISITS
 
 from tasks.contracts.formats import Csv, FixedWidth, spelled
 
-pytestmark = [pytest.mark.usefixtures("database", "bucket"), needs_proc]
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket"), needs_proc]
 
 SMALL_MB, DEFAULT_MB = 256, 400
 LONG = (16 << 20) - 500

@@ -16,7 +16,7 @@ from tasks.contracts.types import BIGINT, BOOLEAN, INTEGER, NUMERIC, TEXT, TIMES
 from tasks.engine.errors import ContractError, ShrinkError, UnreadableObjectError
 from tasks.engine.warehouse.tables import Connection
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 ORDERS = Contract(
     dataset="orders",

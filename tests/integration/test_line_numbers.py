@@ -21,7 +21,7 @@ from tasks.engine.load.replay import replay_load
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.warehouse.tables import Connection
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 COLUMNS = (Column("name", TEXT, "Name.", nullable=False), Column("size", INTEGER, "Size."))
 PLAIN = replace(THINGS, columns=COLUMNS, partition=None, keys=("things.csv",))

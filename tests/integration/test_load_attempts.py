@@ -26,7 +26,7 @@ from tasks.engine.settings import RunSettings
 from tasks.engine.warehouse import locks
 from tasks.engine.warehouse.tables import Connection, lock
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 COLUMNS = (
     "status",

@@ -14,7 +14,7 @@ from sample_visits import COLUMNS, HEADER, VISITS, visit_records
 
 from tasks.engine.settings import RunSettings
 
-pytestmark = [pytest.mark.usefixtures("database", "bucket"), needs_proc]
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket"), needs_proc]
 
 SMALL_MB = 256
 """The minimum of the setting. The buffers of this size are full after a few MB."""

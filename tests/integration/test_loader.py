@@ -43,7 +43,7 @@ from tasks.engine.settings import RunSettings
 from tasks.engine.warehouse import locks
 from tasks.engine.warehouse import tables as warehouse
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 A_RUN = "0d9cbbd8-0000-4000-8000-000000000001"
 

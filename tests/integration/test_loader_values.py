@@ -26,6 +26,8 @@ from tasks.engine.warehouse.copy import CopyEncoder, copy_in
 from tasks.engine.warehouse.partitions import Target
 from tasks.engine.warehouse.tables import Connection, connect, staging_ddl
 
+pytestmark = pytest.mark.ledger
+
 VALUES = Contract(
     dataset="values",
     table="values_staging.values",

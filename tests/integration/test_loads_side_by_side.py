@@ -52,7 +52,7 @@ from tasks.extract import delivery_of
 from tasks.load import load_objects
 from tasks.transform import build_schemas
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 PARTS = replace(THINGS, key="{year:04d}/{month:02d}/*.csv")
 YEARLY = replace(PARTS, partition=replace(THINGS.partition, span="year"))  # type: ignore[type-var]

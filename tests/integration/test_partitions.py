@@ -18,7 +18,7 @@ from tasks.engine.warehouse import partitions
 from tasks.engine.warehouse.partitions import ensure_partition, rows_of_partition
 from tasks.engine.warehouse.tables import Connection, staging_ddl
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 APRIL = "things_staging.things_2021_04"
 ROWS = HEADER + b"".join(b"%d,2021-04-01\n" % number for number in range(3000))

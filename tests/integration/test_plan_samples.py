@@ -22,7 +22,7 @@ from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import RunSettings
 from tasks.engine.warehouse.tables import Connection
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 NUMBERED = replace(
     THINGS,

@@ -35,7 +35,7 @@ from tasks.engine.build.build_inputs import Build
 from tasks.engine.build.builder import build_tables
 from tasks.engine.schema.ddl import apply_ddl
 
-pytestmark = [pytest.mark.usefixtures("database", "bucket"), pytest.mark.slow]
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket"), pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "CHANGELOG.md", "prefect.yaml", "pyproject.toml")

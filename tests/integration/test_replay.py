@@ -24,7 +24,7 @@ from tasks.engine.load.replay import replay_load
 from tasks.engine.receipts import ReplayReceipt
 from tasks.engine.warehouse.tables import Connection
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 
 def lenient_date(text: str | None) -> str | None:

@@ -19,7 +19,7 @@ from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.warehouse import busy_tables
 from tasks.engine.warehouse.tables import Connection
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 Span = Literal["plain", "month", "year"]
 SPANS: Sequence[Span] = ("plain", "month", "year")

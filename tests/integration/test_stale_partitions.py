@@ -25,7 +25,7 @@ from tasks.engine.lake.deliveries import Delivery
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.warehouse.tables import Connection
 
-pytestmark = pytest.mark.usefixtures("bucket", "database")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("bucket", "database")]
 
 FACTS = Contract(
     dataset="facts",

@@ -35,6 +35,8 @@ from tasks.contracts.types import (
     ColumnType,
 )
 
+pytestmark = pytest.mark.ledger
+
 MONEY = NUMERIC(14, 2, rounded=True)
 ANY_NUMBER, SHORT = NUMERIC(), VARCHAR(3)
 SENDERS = {

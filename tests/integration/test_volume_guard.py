@@ -12,7 +12,7 @@ from tasks.engine.errors import VolumeError
 from tasks.engine.receipts import LoadReceipt
 from tasks.engine.warehouse.tables import Connection
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 STRICT = replace(THINGS, volume=Volume(on_breach="fail"))
 WHOLE = replace(THINGS, dataset="whole", table="things_staging.whole", partition=None)

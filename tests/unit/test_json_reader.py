@@ -327,7 +327,14 @@ def test_record_without_end_is_refused_early(name: str) -> None:
     assert endless.tell() < 32 << 20
 
 
-@pytest.mark.parametrize("data", [b"[" * (1 << 20), b"[" * (1 << 20) + b"}" * (1 << 20), b'[{"' + b'\\"' * (1 << 20)])
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"[" * (1 << 20), id="open brackets"),
+        pytest.param(b"[" * (1 << 20) + b"}" * (1 << 20), id="brackets of two kinds"),
+        pytest.param(b'[{"' + b'\\"' * (1 << 20), id="escaped quotes"),
+    ],
+)
 @pytest.mark.timeout(60)  # scanned once for each bracket, it takes hours
 def test_hostile_brackets_are_scanned_once(data: bytes) -> None:
     with pytest.raises(UnreadableObjectError):

@@ -1,10 +1,14 @@
 """What every file under `sql/` keeps to; constraint names are held in `tests/integration/test_sql_files.py`."""
 
+import hashlib
+import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlfluff
 from sqlfluff.core import FluffConfig, Linter
 
 from tasks.engine.build.ddl_statements import check_ddl, statements_of
@@ -40,6 +44,8 @@ UNSTABLE = re.compile(
     re.IGNORECASE,
 )
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+PARSED = ROOT.parent / ".sqlfluff_cache" / "parsed"
+CONFIGURATION = (ROOT.parent / "pyproject.toml").read_text(encoding="utf-8")
 PARSER = Linter(config=FluffConfig.from_path(str(ROOT.parent)))
 
 
@@ -48,8 +54,22 @@ def code_of(text: str) -> str:
     return re.sub(r"('(?:[^']|'')*')|--[^\n]*|/\*.*?\*/", r"\1", text, flags=re.DOTALL)
 
 
-def statements(text: str) -> Iterator[tuple[str, set[str]]]:
-    """Kind of each statement, and the kinds of its parts; `unparsable` for invalid SQL."""
+def statements(text: str) -> list[tuple[str, set[str]]]:
+    """Kind of each statement, and the kinds of its parts; `unparsable` for invalid SQL.
+
+    A file keeps the answer for each text and configuration, because sqlfluff is slow.
+    """
+    key = "\0".join([sqlfluff.__version__, CONFIGURATION, text])
+    kept = PARSED / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+    if not kept.exists():
+        PARSED.mkdir(parents=True, exist_ok=True)
+        new = kept.with_suffix(f".{os.getpid()}")
+        new.write_text(json.dumps([(kind, sorted(parts)) for kind, parts in parsed(text)]))
+        new.replace(kept)
+    return [(kind, set(parts)) for kind, parts in json.loads(kept.read_text())]
+
+
+def parsed(text: str) -> Iterator[tuple[str, set[str]]]:
     variant = PARSER.parse_string(text).root_variant()
     if variant is None or variant.tree is None:
         yield "unparsable", set()
@@ -60,7 +80,7 @@ def statements(text: str) -> Iterator[tuple[str, set[str]]]:
 
 
 def select_errors(text: str) -> Iterator[str]:
-    kinds = list(statements(text))
+    kinds = statements(text)
     if len(kinds) != 1 or kinds[0][0] not in SELECTS:
         yield f"expected one SELECT, found {[kind for kind, _ in kinds]}"
     for _, parts in kinds:

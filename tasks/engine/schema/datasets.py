@@ -65,14 +65,15 @@ def write_datasets(
     Returns:
         Whether an entry changed.
     """
-    wanted = {**catalog, **{contract.dataset: contract for contract in used}}
+    is_current = are_current(catalog, recorded)
+    wanted = {**({} if is_current else catalog), **{contract.dataset: contract for contract in used}}
     facts = [{**dataset_facts(contract), "is_active": True} for contract in wanted.values()]
     changed = 0
     if facts:
         cursor = connection.cursor()
         cursor.executemany(_upsert(facts[0]), facts)
         changed += cursor.rowcount
-    if not are_current(catalog, recorded):
+    if not is_current:
         changed += connection.execute(
             "UPDATE ledger.datasets SET is_active = false, changed_at = DEFAULT"
             " WHERE is_active AND NOT dataset = ANY(%s)",

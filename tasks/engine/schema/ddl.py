@@ -99,7 +99,8 @@ def _apply(
             write_applied(connection, each.name, each.digest(connection))
         for migration in pending:
             write_applied(connection, migration.path, migration.digest)
-        changed = write_datasets(connection, all_contracts(), contracts, recorded)
+        kept = recorded if TABLE in existing else {}
+        changed = write_datasets(connection, all_contracts(), contracts, kept)
     applied = [*schemas, *(each.path for each in to_run), *(each.name for each in due)]
     return applied if applied or not changed else [TABLE]
 

@@ -1,0 +1,154 @@
+"""Databases that the tests of a session use one after the other. To empty one costs less than to create one."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic import SecretStr
+
+from deployments.local import embedded
+from tasks.engine.schema.ddl import apply_ddl
+from tasks.engine.settings import WarehouseSettings
+from tasks.engine.warehouse.tables import Connection, connect
+
+_KEPT = {"applied_files": "applied_at", "datasets": "changed_at"}
+"""Tables of which the DDL step writes rows, each with its column of the time. `_LEDGER_STATE` includes these rows."""
+
+_MAX_BYTES = 1_000_000
+"""A ledger with a larger table is created again, so that deleted rows do not pile up."""
+
+_SCHEMA = "(SELECT oid FROM pg_namespace WHERE nspname = 'ledger')"
+_IN_LEDGER = f"IN (SELECT oid FROM pg_class WHERE relnamespace = {_SCHEMA})"
+_LEDGER_STATE = f"""
+SELECT clock_timestamp(), md5(string_agg(entry, ',' ORDER BY entry)) FROM (
+    SELECT concat_ws(' ', 'namespace', oid, xmin) AS entry FROM pg_namespace WHERE nspname = 'ledger'
+    UNION ALL SELECT concat_ws(' ', 'class', oid, xmin) FROM pg_class WHERE oid {_IN_LEDGER}
+    UNION ALL SELECT concat_ws(' ', 'column', attrelid, attnum, xmin) FROM pg_attribute WHERE attrelid {_IN_LEDGER}
+    UNION ALL SELECT concat_ws(' ', 'default', oid, xmin) FROM pg_attrdef WHERE adrelid {_IN_LEDGER}
+    UNION ALL SELECT concat_ws(' ', 'constraint', oid, xmin) FROM pg_constraint WHERE conrelid {_IN_LEDGER}
+    UNION ALL SELECT concat_ws(' ', 'trigger', oid, xmin) FROM pg_trigger WHERE tgrelid {_IN_LEDGER}
+    UNION ALL SELECT concat_ws(' ', 'view', oid, xmin) FROM pg_rewrite WHERE ev_class {_IN_LEDGER}
+    UNION ALL SELECT concat_ws(' ', 'policy', oid, xmin) FROM pg_policy WHERE polrelid {_IN_LEDGER}
+    UNION ALL SELECT concat_ws(' ', 'comment', objoid, objsubid, xmin) FROM pg_description WHERE objoid {_IN_LEDGER}
+    UNION ALL SELECT concat_ws(' ', 'function', oid, xmin) FROM pg_proc
+        WHERE pronamespace = {_SCHEMA}
+    UNION ALL SELECT files::text FROM ledger.applied_files AS files
+    UNION ALL SELECT datasets::text FROM ledger.datasets
+) AS entries
+"""
+"""A digest of the definition of the ledger. It changes with every change of a catalog row."""
+
+
+class OwnDatabases:
+    """The databases of a session, which no two tests use at the same time.
+
+    Args:
+        services: The services with the Postgres server.
+    """
+
+    def __init__(self, services: embedded.Services) -> None:
+        self._services = services
+        self._empty: list[str] = []
+        self._with_ledger: list[str] = []
+        self._made: dict[str, tuple[datetime, str]] = {}
+
+    @contextmanager
+    def opened(self, *, with_ledger: bool = False) -> Iterator[str]:
+        """Yield the DSN of a database that is empty, or that holds only a ledger without rows."""
+        free = self._with_ledger if with_ledger else self._empty
+        name = free.pop() if free else self._created(with_ledger=with_ledger)
+        yield self._dsn(name)
+        with psycopg.connect(self._dsn(name), autocommit=True) as connection:
+            _end_sessions(connection, name)
+            if with_ledger and self._is_cleared(connection, name):
+                self._with_ledger.append(name)
+            else:
+                _drop_schemas(connection)
+                self._empty.append(name)
+
+    def drop(self) -> None:
+        """Drop all databases."""
+        with psycopg.connect(self._services.administration["WAREHOUSE_DSN"], autocommit=True) as connection:
+            for name in (*self._empty, *self._with_ledger):
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _dsn(self, name: str) -> str:
+        # A test may have restarted the server on another port.
+        server = self._services.postgres
+        return make_conninfo(server.dsn if server else self._services.environment["WAREHOUSE_DSN"], dbname=name)
+
+    def _created(self, *, with_ledger: bool) -> str:
+        name = self._empty.pop() if self._empty else create_database(self._services)
+        if with_ledger:
+            with connect(WarehouseSettings(dsn=SecretStr(self._dsn(name))), "tests") as warehouse:
+                apply_ddl(warehouse, [], [])
+                self._made[name] = _ledger(warehouse)
+        return name
+
+    def _is_cleared(self, connection: Connection, name: str) -> bool:
+        """Remove everything except the ledger, and all rows from the ledger, unless a test changed the ledger."""
+        tables = connection.execute(
+            "SELECT relname, relkind::text, pg_relation_size(oid) FROM pg_class"
+            f" WHERE relnamespace = {_SCHEMA} AND relkind IN ('r', 'S')"
+        ).fetchall()
+        if not _KEPT.keys() < {table for table, _, _ in tables} or any(size > _MAX_BYTES for _, _, size in tables):
+            return False
+        _drop_schemas(connection, "ledger")
+        for sequence in (table for table, kind, _ in tables if kind == "S"):
+            connection.execute("SELECT setval(%s, 1, false)", [f"ledger.{sequence}"])
+        made_at, made = self._made[name]
+        deletions = [
+            sql.SQL("{} AS (DELETE FROM ledger.{} WHERE {})").format(
+                sql.Identifier(f"from_{table}"),
+                sql.Identifier(table),
+                sql.SQL("{} > {}").format(sql.Identifier(_KEPT[table]), made_at) if table in _KEPT else True,
+            )
+            for table, kind, _ in tables
+            if kind == "r"
+        ]
+        # Postgres checks the foreign keys at the end of the statement.
+        connection.execute(sql.SQL("WITH {} SELECT").format(sql.SQL(", ").join(deletions)))
+        return made == _ledger(connection)[1]
+
+
+def create_database(services: embedded.Services) -> str:
+    """Create an empty database, which the flows' role owns, and return its name."""
+    name = f"test_{secrets.token_hex(6)}"
+    owner = conninfo_to_dict(services.environment["WAREHOUSE_DSN"]).get("user")
+    role = sql.Identifier(str(owner)) if owner else sql.SQL("CURRENT_USER")
+    administration = (
+        services.postgres.administrator_dsn if services.postgres else services.administration["WAREHOUSE_DSN"]
+    )
+    with psycopg.connect(administration, autocommit=True) as connection:
+        statement = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0")
+        connection.execute(statement.format(sql.Identifier(name), role))
+    return name
+
+
+def _ledger(connection: Connection) -> tuple[datetime, str]:
+    """The time and the digest of the ledger."""
+    row = connection.execute(_LEDGER_STATE).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def _end_sessions(connection: Connection, database: str) -> None:
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
+        " AND pid <> pg_backend_pid()",
+        [database],
+    )
+    connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(database)))
+
+
+def _drop_schemas(connection: Connection, kept: str = "") -> None:
+    schemas = connection.execute(
+        "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', %s)", [kept]
+    )
+    for (schema,) in schemas.fetchall():
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+    connection.execute("CREATE SCHEMA public")
