@@ -28,8 +28,6 @@ from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.partitions import ensure_partition
 from tasks.engine.warehouse.tables import Connection, connect, lock
 
-pytestmark = pytest.mark.ledger
-
 DAY = date(2021, 4, 1)
 ORDERS = """\
 -- sources: none
