@@ -39,6 +39,7 @@ def prefect_server(
     log_folder: Path | None = None,
     has_ui: bool = True,
     is_durable: bool = True,
+    settings: Mapping[str, str] | None = None,
     timeout: float = 120.0,
 ) -> Iterator[str]:
     """Run a Prefect server until the block or this process ends.
@@ -53,6 +54,7 @@ def prefect_server(
         log_folder: An existing folder for the logs; by default `folder`.
         has_ui: Whether the server provides the web interface.
         is_durable: See `Postgres`.
+        settings: More variables of the server.
         timeout: Seconds that the server may need to start. The first start creates the database.
 
     Yields:
@@ -81,6 +83,7 @@ def prefect_server(
             "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),  # site-packages may be read-only
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg:{postgres.dsn.partition(':')[2]}",
             "PREFECT__SERVER_FINAL": "1",
+            **(settings or {}),
         }
         # `prefect server start` runs the same command in a subprocess, which might survive its parent.
         command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]

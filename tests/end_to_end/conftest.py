@@ -34,7 +34,7 @@ def prefect_server() -> Iterator[str]:
     """The API URL of a server for this folder's tests only, which share its blocks, deployments and schedules."""
     from prefect_session import prefect_session  # Prefect is slow to import, and the marker needs none of it
 
-    with prefect_session() as api_url:
+    with prefect_session(has_ui=True) as api_url:
         yield api_url
 
 

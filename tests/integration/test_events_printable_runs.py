@@ -9,6 +9,7 @@ import prefect
 import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect_session import recorded_task_runs
 from sample_dataset import put
 
 from flows.backfill import backfill
@@ -96,9 +97,7 @@ def test_unexpected_error_with_any_text_fails_its_run_with_a_readable_reason(tex
 
     run = run_of(hostile())
     with prefect.get_client(sync_client=True) as client:
-        from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-
-        (task_run,) = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
+        (task_run,) = recorded_task_runs(client, run.id)
     assert task_run.name.isprintable()
     assert run.state is not None
     assert run.state.name == "Completed"

@@ -13,16 +13,10 @@ import prefect
 import psycopg
 import pytest
 from prefect import State
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    FlowRunFilter,
-    FlowRunFilterId,
-    LogFilter,
-    LogFilterFlowRunId,
-)
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.logging.handlers import APILogWorker
+from prefect_session import recorded_task_runs
 from sample_dataset import put
 
 from flows.replay_rejected import replay_rejected
@@ -119,11 +113,7 @@ def texts_of(run: UUID) -> Iterator[str]:
     """Everything that the server holds about a run and its sub-runs: states, logs and artifacts."""
     APILogWorker.drain_all(timeout=60)
     with prefect.get_client(sync_client=True) as client:
-        chosen = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
-        states = [
-            client.read_flow_run(run).state,
-            *(task.state for task in client.read_task_runs(flow_run_filter=chosen)),
-        ]
+        states = [client.read_flow_run(run).state, *(task.state for task in recorded_task_runs(client, run))]
         yield from (state.message or "" for state in states if state)
         logs = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
         for offset in count(0, PAGE):

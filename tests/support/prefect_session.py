@@ -3,13 +3,20 @@
 import inspect
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import certifi
 import pytest
+from prefect import task
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import TaskRun
 from prefect.events.worker import EventsWorker
+from prefect.exceptions import ObjectNotFound
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_SSL_CERT_FILE,
@@ -22,17 +29,26 @@ from prefect.utilities.asyncutils import run_coro_as_sync
 
 from deployments.local import prefect_services
 
+RECORDER = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}
+"""The server writes the changes of task runs once a second, because each write costs as much as several requests."""
+
 
 @contextmanager
-def prefect_session() -> Iterator[str]:
+def prefect_session(*, has_ui: bool = False) -> Iterator[str]:
     """Run a separate server; flows and the `prefect` command use it until the block ends.
+
+    Args:
+        has_ui: Whether the server provides the web interface, whose files it copies at its start.
 
     Yields:
         The URL of its API.
     """
     folder = Path(tempfile.mkdtemp(prefix="tally-test-prefect-"))
     try:
-        server = prefect_services.prefect_server(folder, is_durable=False)
+        server = prefect_services.prefect_server(folder, has_ui=has_ui, is_durable=False, settings=RECORDER)
         with server as api_url, pytest.MonkeyPatch.context() as patch:
             environment = prefect_services.client_environment(folder, api_url)
             environment["PREFECT_API_SSL_CERT_FILE"] = str(_one_authority(folder))
@@ -51,6 +67,32 @@ def prefect_session() -> Iterator[str]:
                 run_coro_as_sync(_drain_workers())
     finally:
         shutil.rmtree(folder)
+
+
+def recorded_task_runs(client: SyncPrefectClient, flow_run: UUID) -> list[TaskRun]:
+    """Return the task runs of a flow run after the server has recorded them.
+
+    The server records changes in their order. This runs one more task, and waits until its end is recorded.
+    """
+    last = _last_task(return_state=True).state_details.task_run_id
+    assert last is not None
+    deadline = time.monotonic() + 60
+    while not _is_recorded(client, last):
+        assert time.monotonic() < deadline, "expected the server to record a task run within 60 s"
+        time.sleep(0.05)
+    return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])))
+
+
+@task(name="last", log_prints=False)
+def _last_task() -> None: ...
+
+
+def _is_recorded(client: SyncPrefectClient, task_run: UUID) -> bool:
+    try:
+        state = client.read_task_run(task_run).state
+    except ObjectNotFound:
+        return False
+    return state is not None and state.is_final()
 
 
 def _one_authority(folder: Path) -> Path:
