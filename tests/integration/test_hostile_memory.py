@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pyarrow
 import pyarrow.parquet
 import pytest
+from backports import zstd
 from peak_memory import needs_proc, printed_by
 from sample_dataset import lake, ready_connection
 from sample_visits import COLUMNS, HEADER, VISITS
@@ -86,6 +87,39 @@ def csv_blank_beginning() -> Iterator[bytes]:
 
 def csv_gz_of_nothing() -> Iterator[bytes]:
     yield from (gzip.compress(HEADER), *[gzip.compress(b"\n" * (32 << 20))] * 16, gzip.compress(row()))
+
+
+def csv_zst_with_large_window() -> Iterator[bytes]:
+    compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 26})
+    yield from (compressor.compress(block) for block in (HEADER, *[b"\n" * (1 << 20)] * 80, row()))
+    yield compressor.flush()
+
+
+def wide(record: Callable[..., bytes]) -> Iterator[bytes]:
+    """Records with 200 more keys of 1 kB, which the contract does not declare."""
+    yield from [record(**{f"key_{number}": "x" * 1000 for number in range(200)})] * 120
+
+
+def ndjson_wide() -> Iterator[bytes]:
+    yield from wide(line)
+
+
+def csv_wide() -> Iterator[bytes]:
+    names = b"".join(b",key_%d" % number for number in range(200))
+    yield HEADER.strip() + names + b"\n"
+    yield from wide(row)
+
+
+def ndjson_long_records() -> Iterator[bytes]:
+    yield from [line(uri="x" * LONG)] * 3
+
+
+def ndjson_long_escapes() -> Iterator[bytes]:
+    yield from [line(uri="\n" * (LONG // 2))] * 3
+
+
+def document_of_long_records() -> Iterator[bytes]:
+    yield b"[" + b",".join([line(uri="x" * LONG)] * 3) + b"]"
 
 
 def csv_distinct_domains() -> Iterator[bytes]:
@@ -231,6 +265,12 @@ CASES = [
     pytest.param(csv_header_of_millions, "csv", SMALL_MB, "UnreadableObjectError", id="csv: 8 million columns"),
     pytest.param(csv_blank_beginning, "csv", SMALL_MB, "1 0", id="csv: 300 MB of blank lines before the header"),
     pytest.param(csv_gz_of_nothing, "csv.gz", SMALL_MB, "1 0", id="csv.gz: 512 MB of blank lines"),
+    pytest.param(csv_zst_with_large_window, "csv.zst", DEFAULT_MB, "1 0", id="csv.zst: a window of 64 MB"),
+    pytest.param(csv_wide, "csv", SMALL_MB, "120 0", id="csv: 200 columns"),
+    pytest.param(ndjson_wide, "ndjson", SMALL_MB, "120 0", id="ndjson: 200 keys"),
+    pytest.param(ndjson_long_records, "ndjson", SMALL_MB, "3 0", id="ndjson: records of 16 MiB"),
+    pytest.param(ndjson_long_escapes, "ndjson", SMALL_MB, "3 0", id="ndjson: escapes of 16 MiB"),
+    pytest.param(document_of_long_records, "json", SMALL_MB, "3 0", id="json: records of 16 MiB"),
     pytest.param(csv_distinct_domains, "csv", SMALL_MB, "300000 0", id="csv: 300,000 domains"),
     pytest.param(utf16_rows, "utf-16.txt", SMALL_MB, "200000 0", id="csv: 40 MB of utf-16"),
     pytest.param(cp1252_undecodable_lines, "cp1252.txt", SMALL_MB, "0 100000", id="csv: undecodable lines"),

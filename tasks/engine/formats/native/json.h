@@ -155,6 +155,8 @@ struct JsonPlan {
     bool *is_named;  /* for each place: a source takes its value */
     bool *is_taken;  /* for each place: a source takes its value, or a value that contains it */
     int32_t *table;  /* hash table of the places, by parent and key */
+    int32_t *next;   /* for each place: the place that was found after it */
+    int32_t latest;  /* the place that was found last */
     int32_t *fresh;  /* hash table of the undeclared keys */
     uint64_t mask, fresh_mask;
     uint8_t *states; /* for each place: enum State */
@@ -170,7 +172,7 @@ struct JsonPlan {
 enum JsonState { STATE_ABSENT, STATE_VALUE, STATE_ENDED, STATE_BLOCKED };
 
 /* Return the place of a key or of an element (`key` is NULL) below a place; -1 if no path leads there. */
-int32_t plan_find(const JsonPlan *plan, int32_t parent, const char *key, int64_t size);
+int32_t plan_find(JsonPlan *plan, int32_t parent, const char *key, int64_t size);
 
 /* Remember an undeclared key. Returns false if memory is exhausted. */
 bool plan_note_unknown(JsonPlan *plan, int32_t place, const char *key, int64_t size);

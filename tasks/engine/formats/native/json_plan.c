@@ -26,11 +26,20 @@ static bool is_place(const JsonPlace *place, int32_t parent, const char *key, in
     return key ? place->size == size && !memcmp(place->key, key, (size_t)size) : place->index == size;
 }
 
-int32_t plan_find(const JsonPlan *plan, int32_t parent, const char *key, int64_t size) {
+static int32_t find_in_table(const JsonPlan *plan, int32_t parent, const char *key, int64_t size) {
     for (uint64_t slot = hash_of(parent, key, size);; slot++) {
         int32_t place = plan->table[slot & plan->mask];
         if (place < 0 || is_place(&plan->places[place], parent, key, size)) return place;
     }
+}
+
+int32_t plan_find(JsonPlan *plan, int32_t parent, const char *key, int64_t size) {
+    /* Most records have the same keys in the same order. */
+    int32_t guess = plan->next[plan->latest];
+    if (guess && is_place(&plan->places[guess], parent, key, size)) return plan->latest = guess;
+    int32_t found = find_in_table(plan, parent, key, size);
+    if (found >= 0) plan->latest = plan->next[plan->latest] = found;
+    return found;
 }
 
 bool plan_note_unknown(JsonPlan *plan, int32_t place, const char *key, int64_t size) {
@@ -74,8 +83,8 @@ static void *copied(const void *items, int32_t count, size_t size) {
 }
 
 static bool has_all(const JsonPlan *plan) {
-    return plan->places && plan->names && plan->is_named && plan->is_taken && plan->table && plan->fresh && plan->states &&
-           plan->blocks && plan->kinds && plan->spans && plan->keys.is_seen && plan->keys.unknown;
+    return plan->places && plan->names && plan->is_named && plan->is_taken && plan->table && plan->next && plan->fresh &&
+           plan->states && plan->blocks && plan->kinds && plan->spans && plan->keys.is_seen && plan->keys.unknown;
 }
 
 static void fill(JsonPlan *plan) {
@@ -106,6 +115,7 @@ JsonPlan *json_plan_new(const JsonPlace *places, int32_t place_count, const Json
     plan->blocks = copied(NULL, place_count, sizeof *plan->blocks);
     plan->kinds = copied(NULL, place_count, sizeof *plan->kinds);
     plan->spans = copied(NULL, place_count, sizeof *plan->spans);
+    plan->next = copied(NULL, place_count, sizeof *plan->next);
     plan->table = copied(NULL, (int32_t)plan->mask, sizeof *plan->table);
     plan->fresh = copied(NULL, (int32_t)plan->fresh_mask, sizeof *plan->fresh);
     plan->keys.is_seen = copied(NULL, name_count, sizeof *plan->keys.is_seen);
@@ -119,8 +129,8 @@ void json_plan_free(JsonPlan *plan) {
     if (!plan) return;
     if (plan->fresh && plan->keys.unknown) plan_forget_unknown(plan, 0);
     free(plan->places), free(plan->names), free(plan->is_named), free(plan->is_taken), free(plan->states);
-    free(plan->blocks), free(plan->kinds), free(plan->spans), free(plan->table), free(plan->fresh);
-    free(plan->keys.is_seen), free(plan->keys.unknown);
+    free(plan->blocks), free(plan->kinds), free(plan->spans), free(plan->table), free(plan->next);
+    free(plan->fresh), free(plan->keys.is_seen), free(plan->keys.unknown);
     free(plan->arena.bytes), free(plan->rest.bytes), free(plan->key.bytes);
     free(plan);
 }

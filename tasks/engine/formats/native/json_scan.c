@@ -53,21 +53,25 @@ static bool scan_escape(Scan *scan) {
     return (code >= 0xdc00 && code <= 0xdfff) || scan_fail(scan, JSON_SURROGATE);
 }
 
-/* Whether none of 8 bytes is a quote, a backslash or a control character. */
-static inline bool are_plain(const char *text) {
+/* The number of bytes before the first quote, backslash or control character among 8 bytes; 8 if there is none. */
+static inline int plain_count(const char *text) {
     const uint64_t ones = 0x0101010101010101, highs = ones << 7;
-    uint64_t bytes;
-    memcpy(&bytes, text, sizeof bytes);
+    uint64_t bytes = 0;
+    for (int i = 0; i < 8; i++) bytes |= (uint64_t)(uint8_t)text[i] << 8 * i; /* the first byte is the lowest */
     uint64_t quotes = bytes ^ ones * '"', escapes = bytes ^ ones * '\\';
-    return !((((bytes - ones * 0x20) & ~bytes) | ((quotes - ones) & ~quotes) | ((escapes - ones) & ~escapes)) & highs);
+    uint64_t found = (((bytes - ones * 0x20) & ~bytes) | ((quotes - ones) & ~quotes) | ((escapes - ones) & ~escapes)) & highs;
+    /* A borrow marks wrong bytes after the first one only. */
+    return found ? __builtin_ctzll(found) / 8 : 8;
 }
 
 bool scan_string(Scan *scan) {
     const char *at = scan->at + 1, *end = scan->end;
     scan->is_escaped = false;
     for (;;) {
-        while (end - at >= 8 && are_plain(at)) at += 8;
-        while (at < end && classes[(uint8_t)*at] == PLAIN) at++;
+        int count = 8;
+        while (end - at >= 8 && (count = plain_count(at)) == 8) at += 8;
+        if (count < 8) at += count;
+        else while (at < end && classes[(uint8_t)*at] == PLAIN) at++;
         if (at == end) return scan->at = at, scan_fail(scan, JSON_TRUNCATED);
         switch (classes[(uint8_t)*at]) {
         case QUOTE: return scan->at = at + 1, true;
