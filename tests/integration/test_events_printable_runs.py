@@ -7,7 +7,8 @@ from uuid import UUID
 
 import prefect
 import pytest
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect_session import recorded_task_runs
 from sample_dataset import put
@@ -46,12 +47,12 @@ def run_of(flow_run_id: str) -> FlowRun:
         return client.read_flow_run(UUID(flow_run_id))
 
 
-def latest_runs(flow: str) -> dict[str, FlowRun]:
-    """The runs of a flow by their names, as the server holds them."""
+def task_runs_of_the_last(flow: str) -> dict[str, TaskRun]:
+    """The task runs of the last run of a flow by their names, as the server holds them."""
     with prefect.get_client(sync_client=True) as client:
-        found = client.read_flow_runs(limit=50, sort=FlowRunSort.START_TIME_DESC)
-        flows = {one.flow_id: client.read_flow(one.flow_id).name for one in found}
-    return {one.name: one for one in found if flows[one.flow_id] == flow}
+        name = FlowFilter(name=FlowFilterName(any_=[flow]))
+        (last,) = client.read_flow_runs(flow_filter=name, limit=1, sort=FlowRunSort.START_TIME_DESC)
+        return {run.name: run for run in recorded_task_runs(client, last.id)}
 
 
 @pytest.mark.usefixtures("prefect_server", "database", "bucket")
@@ -63,9 +64,9 @@ def test_run_of_a_hostile_object_ends_failed_with_a_readable_reason_and_a_backfi
     with pytest.raises(BackfillError) as caught:
         backfill("events-monthly", "2031-01", "2031-12")
     assert str(caught.value).isprintable() or "\n" in str(caught.value)
-    runs = latest_runs("events-monthly")
+    runs = task_runs_of_the_last("backfill")
     for name, month in months.items():
-        run = runs[f"events-monthly-{month}"]
+        run = runs[f"Load events {month}"]
         assert run.state is not None
         assert (name, run.state.name) == (name, "Failed")
         message = run.state.message or ""
@@ -73,7 +74,7 @@ def test_run_of_a_hostile_object_ends_failed_with_a_readable_reason_and_a_backfi
         assert len(message) < MESSAGE_LIMIT + 200
         assert f"{month.replace('-', '/')}/events.csv" in message, name
         assert f"{month}: Failed" in str(caught.value)
-    good = runs["events-monthly-2031-12"].state
+    good = runs["Load events 2031-12"].state
     assert good is not None
     assert good.name == "Completed"
 
