@@ -303,6 +303,15 @@ def _error_code(call: Callable[[], object]) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
+def test_login_with_the_generated_password_takes_one_iteration(services: embedded.Services) -> None:
+    assert services.postgres is not None
+    with psycopg.connect(services.postgres.administrator_dsn) as connection:
+        if connection.info.server_version >= 160000:
+            verifier = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'tally'").fetchone()
+            assert verifier is not None
+            assert verifier[0].startswith("SCRAM-SHA-256$1:")
+
+
 def test_lake_accepts_only_requests_that_a_user_signed_and_may_make(services: embedded.Services, bucket: str) -> None:
     if services.s3 is None:
         pytest.skip("the lake is an external service")
