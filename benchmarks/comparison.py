@@ -81,12 +81,13 @@ def _times(outcome: Outcome, first: Result, second: Result, last: Result) -> flo
     """Return the CPU of a unit among the last rows, in times of a unit among the first rows.
 
     What a run costs without any rows does not count, because it would hide that the time grows faster than the size.
+    If rows are less than a fifth of the cost of the smallest run, their differences are noise, and a fifth counts.
     """
     if outcome.grows != "linear" or second is first:
         return spent(outcome, last) / spent(outcome, first)
     early = (second.all_cpu_seconds - first.all_cpu_seconds) / (second.size - first.size)
     late = (last.all_cpu_seconds - second.all_cpu_seconds) / (last.size - second.size)
-    return late / max(early, spent(outcome, first) / 100)
+    return late / max(early, spent(outcome, first) / 5)
 
 
 def spent(outcome: Outcome, result: Result) -> float:

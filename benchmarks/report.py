@@ -173,11 +173,13 @@ def _growth_chart(outcomes: list[Outcome]) -> bytes:
 def _options(height: int) -> dict[str, Any]:
     from pygal.style import Style
 
-    style = Style(background="#ffffff", plot_background="#ffffff", font_family="sans-serif", value_font_size=11)
+    style = Style(
+        background="#ffffff", plot_background="#ffffff", font_family="sans-serif", value_font_size=11, opacity="1"
+    )
     return {"style": style, "width": 900, "height": height, "js": [], "print_values": height != 480, "show_dots": True}
 
 
 def _rendered(chart: Any) -> bytes:
-    chart.value_formatter = lambda value: f"{value:.2f}"
+    chart.value_formatter = lambda value: f"{value:.2f}" if value else ""  # a stack has a bar for each of its parts
     chart.uuid = "bench"  # the same values give the same bytes
     return bytes(chart.render())

@@ -74,10 +74,16 @@ def test_linear_time_and_flat_memory_are_recognised() -> None:
 
 def test_start_of_a_run_does_not_hide_that_time_grows_faster_than_the_size() -> None:
     sizes = [replace(TALLY, size=size, server_cpu_seconds=0.0) for size in (1000, 4000, 10_000)]
-    start = [replace(one, cpu_seconds=10 + one.size / 1000) for one in sizes]
+    start = [replace(one, cpu_seconds=1 + one.size / 1000) for one in sizes]
     assert grown("linear", *start)[0].endswith("1.00 times: linear")
-    squared = [replace(one, cpu_seconds=10 + (one.size / 1000) ** 2 / 10) for one in sizes]
+    squared = [replace(one, cpu_seconds=1 + (one.size / 1000) ** 2 / 10) for one in sizes]
     assert grown("linear", *squared)[0].endswith("2.80 times: GROWS")
+
+
+def test_noise_of_tiny_sizes_is_no_growth() -> None:
+    noisy = ((1000, 10.0), (4000, 10.01), (10_000, 10.1))
+    tiny = [replace(TALLY, size=size, cpu_seconds=seconds, server_cpu_seconds=0.0) for size, seconds in noisy]
+    assert grown("linear", *tiny)[0].endswith("0.01 times: linear")
 
 
 def test_constant_time_is_judged_by_the_whole_run() -> None:
