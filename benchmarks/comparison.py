@@ -25,6 +25,9 @@ def compared(outcome: Outcome, kept: Mapping[str, Any], *, is_same_machine: bool
         yield f"{outcome.address}: no kept figures"
         return
     earlier = outcome_of(kept[outcome.address])
+    if not {*outcome.sizes} & {*earlier.sizes}:
+        sizes = ", ".join(f"{size:,}" for size in earlier.sizes)
+        yield f"{outcome.address}: not compared, because the kept figures are for {sizes} {outcome.unit}"
     for result in outcome.results:
         then = earlier.find(result.name, result.size)
         if not result.is_own or then is None:
