@@ -104,7 +104,8 @@ def write_events(file: Path, rows: int) -> Path:
     return file
 
 
-def _prepare(bench: "Bench", rows: int, name: str) -> Variables:
+def prepare_events(bench: "Bench", rows: int, name: str) -> Variables:
+    """Put a month of events into the lake, and beside it its rows as Tally copies them."""
     folder = bench.folder / f"events-{rows}"
     folder.mkdir(exist_ok=True)
     file = write_events(folder / name, rows)
@@ -136,7 +137,8 @@ def _write_ready_rows(file: Path, target: Path) -> str:
     return ", line_number bigint" if fields > len(EVENTS.columns) else ""
 
 
-def _before(bench: "Bench", _: Contestant) -> None:
+def renew_tables(bench: "Bench", _: Contestant) -> None:
+    """Create the tables of the contestants again, empty."""
     from tasks.contracts.events import EVENTS
 
     tables = "DROP TABLE IF EXISTS plain, peer, ready"
@@ -157,10 +159,10 @@ def _case(name: str, title: str, base: str, *contestants: Contestant, part: str 
         name,
         f"load of {{size}} events as {title}",
         (rows,),
-        lambda bench, size: _prepare(bench, size, f"events.{name.partition('-')[0]}"),
+        lambda bench, size: prepare_events(bench, size, f"events.{name.partition('-')[0]}"),
         (own, *contestants),
         base,
-        _before,
+        renew_tables,
         _count,
     )
 
