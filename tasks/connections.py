@@ -8,7 +8,6 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any, cast
 
-from botocore.exceptions import ClientError
 from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
 from prefect.runtime import deployment, flow_run
@@ -20,7 +19,8 @@ from tasks.contracts.settings import Setting
 from tasks.contracts.source import Source
 from tasks.contracts.source_table import SourceTable
 from tasks.engine.errors import SettingsError, errors_at, is_transient, s3_code_of
-from tasks.engine.lake.client import Lake, S3Clients
+from tasks.engine.lake.client import Lake
+from tasks.engine.lake.s3_clients import S3Clients
 from tasks.engine.settings import (
     Block,
     LakeSettings,
@@ -232,6 +232,7 @@ def _setting_of(bucket: str) -> str:
 
 
 def _read_secret(source: Source, name: str | None) -> str | bytes:
+    from botocore.exceptions import ClientError  # noqa: PLC0415
     from prefect_aws import AwsCredentials, AwsSecret  # noqa: PLC0415 - slow to import, and seldom needed
     from prefect_aws.client_parameters import AwsClientParameters  # noqa: PLC0415
 

@@ -12,8 +12,7 @@ from typing import Any, Literal
 Compression = Literal["gzip", "zstd"]
 
 ENCODINGS = frozenset(
-    codecs.lookup(name).name
-    for name in (
+    (
         *("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "ascii"),
         *(f"iso8859-{part}" for part in (*range(1, 12), *range(13, 17))),
         *(f"cp{page}" for page in (437, 720, 737, 775, 850, 852, 855, 857, 858, *range(860, 867), 869, 874)),
@@ -22,7 +21,7 @@ ENCODINGS = frozenset(
         *("shift_jis", "shift_jis_2004", "euc_jp", "euc_kr", "gb2312", "gbk", "gb18030", "big5", "big5hkscs"),
     )
 )
-"""Encodings whose text can be decoded piece by piece, starting at any character."""
+"""Python's names of the encodings whose text can be decoded piece by piece, starting at any character."""
 
 
 def _check_character(name: str, value: str) -> None:

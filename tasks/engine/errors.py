@@ -8,15 +8,17 @@ connection.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import psycopg
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
-from botocore.exceptions import ConnectionError as LakeConnectionError
 
 from tasks.engine.lake_hints import LAKE_BUCKET, hint_of_answer, hint_of_client, is_distrusted
 from tasks.engine.masking import detail_of
 from tasks.engine.quoting import printable
 from tasks.engine.sqlstates import diagnose
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 
 class TallyError(Exception):
@@ -180,7 +182,7 @@ RETRIED_S3_CODES = frozenset(
 )
 
 
-def s3_code_of(error: ClientError) -> tuple[str, int]:
+def s3_code_of(error: "ClientError") -> tuple[str, int]:
     """Return the S3 error code and the HTTP status of a refused request."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     return code, int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
@@ -203,7 +205,7 @@ def from_postgres(error: psycopg.Error, where: str, origin: str = "the DSN") -> 
     return WarehouseUnavailableError(text) if diagnosis.is_transient else WarehouseError(text)
 
 
-def _from_s3(error: ClientError, where: str, named_by: str) -> TallyError:
+def _from_s3(error: "ClientError", where: str, named_by: str) -> TallyError:
     code, status = s3_code_of(error)
     text = f"S3 [{code or status}] {error.response.get('Error', {}).get('Message', '')} ({where})"
     if code in {"PreconditionFailed", "412"} or status == 412:
@@ -225,11 +227,20 @@ def translate(error: Exception, where: str, named_by: str = LAKE_BUCKET) -> Tall
         return error
     if isinstance(error, psycopg.Error):
         return from_postgres(error, where)
-    if isinstance(error, ClientError):
+    if any(ancestor.__module__ == "botocore.exceptions" for ancestor in type(error).__mro__):
+        return _from_botocore(error, where, named_by)
+    return None
+
+
+def _from_botocore(error: Exception, where: str, named_by: str) -> TallyError | None:
+    from botocore import exceptions  # noqa: PLC0415 - slow to import, and seldom needed
+
+    if isinstance(error, exceptions.ClientError):
         return _from_s3(error, where, named_by)
-    if isinstance(error, LakeConnectionError | HTTPClientError | IncompleteReadError) and not is_distrusted(error):
+    lost = exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError
+    if isinstance(error, lost) and not is_distrusted(error):
         return LakeUnavailableError(f"S3 did not answer ({where}): {error}{hint_of_client(error)}")
-    if isinstance(error, BotoCoreError):
+    if isinstance(error, exceptions.BotoCoreError):
         return LakeError(f"S3 client refused ({where}): {error}{hint_of_client(error)}")
     return None
 

@@ -1,21 +1,5 @@
 """Hints for errors of S3: the variable, block or permission to check."""
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ConnectionClosedError,
-    CredentialRetrievalError,
-    EndpointConnectionError,
-    InvalidRegionError,
-    NoCredentialsError,
-    NoRegionError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    ProxyConnectionError,
-    SSLError,
-    UnknownRegionError,
-)
-from botocore.exceptions import ConnectionError as LakeConnectionError
-
 LAKE_BUCKET = "LAKE_BUCKET or block `lake`"
 """The settings that name the bucket of the lake."""
 
@@ -56,29 +40,33 @@ def hint_of_answer(code: str, status: int, named_by: str = LAKE_BUCKET) -> str:
 
 def hint_of_client(error: Exception) -> str:
     """Return the next step for a request that did not reach S3. Empty if the error is unknown."""
+    from botocore import exceptions  # noqa: PLC0415 - slow to import, and seldom needed
+
     match error:
-        case NoCredentialsError():
+        case exceptions.NoCredentialsError():
             hint = f"Set {_KEYS}, or give this machine a role"
-        case PartialCredentialsError():
+        case exceptions.PartialCredentialsError():
             hint = f"Set both: {_KEYS}"
-        case CredentialRetrievalError() | ProfileNotFound():
+        case exceptions.CredentialRetrievalError() | exceptions.ProfileNotFound():
             hint = f"Correct the profile or the role of this machine (AWS_PROFILE), or set {_KEYS}"
-        case NoRegionError() | InvalidRegionError() | UnknownRegionError():
+        case exceptions.NoRegionError() | exceptions.InvalidRegionError() | exceptions.UnknownRegionError():
             hint = f"Set {_REGION}"
-        case SSLError():
+        case exceptions.SSLError():
             hint = f"Correct {_ENDPOINT}, or set AWS_CA_BUNDLE to the authority of the server's certificate"
-        case ConnectionClosedError():
+        case exceptions.ConnectionClosedError():
             hint = f"Check http:// or https:// in {_ENDPOINT}"
-        case ProxyConnectionError():
+        case exceptions.ProxyConnectionError():
             hint = "Correct HTTPS_PROXY or HTTP_PROXY"
-        case EndpointConnectionError() | LakeConnectionError():
+        case exceptions.EndpointConnectionError() | exceptions.ConnectionError():
             hint = f"Check that the server is running and reachable. Its address is set by {_ENDPOINT}"
         case _:
             hint = ""
     return f". {hint}" if hint else ""
 
 
-def is_distrusted(error: BotoCoreError | Exception) -> bool:
+def is_distrusted(error: Exception) -> bool:
     """Return whether TLS failed permanently: the certificate is not trusted, or the server does not use TLS."""
+    from botocore.exceptions import SSLError  # noqa: PLC0415 - slow to import, and seldom needed
+
     text = str(error).lower()
     return isinstance(error, SSLError) and ("certificate" in text or "wrong_version_number" in text)

@@ -1,10 +1,11 @@
-"""Plain CSV needs neither polars nor Arrow: no flow but the profile imports them, nor does anything done to CSV."""
+"""A process imports what it uses: plain CSV and JSON need neither polars nor Arrow, an imported flow no S3."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from sample_dataset import HEADER, put, ready_connection
 
 FLOWS = sorted(path.stem for path in (Path(__file__).parents[2] / "flows").glob("[a-z]*.py"))
@@ -13,6 +14,12 @@ PROFILES = {flow for flow in FLOWS if flow.endswith("_profile")}
 
 HEAVY = ("polars", "pyarrow", "pygal", "markdown_it", "prefect_aws", "prefect_docker", "prefect_sqlalchemy")
 """Modules that take a tenth of a second or ten MB."""
+
+CLIENTS = ("boto3", "botocore", "urllib3", "iso4217")
+"""Modules that the first use of a bucket, or of a table of currencies, imports."""
+
+MOST_MB = 103
+"""Memory of a process that imported a flow: 100 MB, of which Prefect takes 83, and some room."""
 
 IMPORT = """
 import importlib, sys
@@ -23,7 +30,7 @@ USE = """
 from tasks.engine.load import plan, rejections, replay
 from tasks.engine.settings import RunSettings
 from sample_dataset import THINGS, connection, lake, load, ref
-source = ref()
+source = ref({key!r})
 with connection() as warehouse:
     print(plan.plan_loads(warehouse, lake(), THINGS, [source], RunSettings()).objects[0].action)
     receipt = load(warehouse, source)
@@ -33,6 +40,14 @@ with connection() as warehouse:
 SHOW = f"""
 print([name for name in {HEAVY} if name in sys.modules])
 """
+
+
+RECORDS = (b'{"name": "a", "day": "2021-04-01"}', b'{"name": "b", "day": "never"}')
+OBJECTS = {
+    "2021/04/things.csv": HEADER + b"a,2021-04-01\nb,never\n",
+    "2021/04/things.json": b"[" + b", ".join(RECORDS) + b"]",
+    "2021/04/things.ndjson": b"\n".join(RECORDS) + b"\n",
+}
 
 
 def output(code: str, *flows: str) -> list[str]:
@@ -47,14 +62,28 @@ def output(code: str, *flows: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_flows_plan_load_and_replay_csv_without_polars_and_arrow(database: str, bucket: str) -> None:
+@pytest.mark.parametrize(("key", "data"), OBJECTS.items())
+def test_flows_plan_load_and_replay_without_polars_and_arrow(database: str, bucket: str, key: str, data: bytes) -> None:
     del database, bucket
     assert {"backfill", "plan"} < set(FLOWS)
-    put(HEADER + b"a,2021-04-01\nb,never\n")
+    put(data, key)
     with ready_connection():
         # All flows in one process: what none of them imports here, none of them imports alone.
-        lines = output(IMPORT + USE + SHOW, *(flow for flow in FLOWS if flow not in PROFILES))
+        lines = output(IMPORT + USE.format(key=key) + SHOW, *(flow for flow in FLOWS if flow not in PROFILES))
     assert lines == ["load", "1 1 1", "[]"]
+
+
+def test_import_of_flows_imports_no_client_of_s3() -> None:
+    show = f"print([name for name in {CLIENTS} if name in sys.modules])"
+    assert output(IMPORT + show, *(flow for flow in FLOWS if flow not in PROFILES)) == ["[]"]
+
+
+@pytest.mark.parametrize("flow", ["events_monthly", "orders_daily", "totesys_sync"])
+def test_import_of_a_flow_takes_little_more_memory_than_prefect(flow: str) -> None:
+    """`VmHWM` is the peak of this program alone; `ru_maxrss` would include the process that started it."""
+    peak = "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
+    [kilobytes] = output(IMPORT + peak, flow)
+    assert int(kilobytes) / 1024 < MOST_MB
 
 
 def test_import_of_polars_would_be_noticed() -> None:

@@ -12,7 +12,7 @@ from sample_dataset import no_block
 
 from tasks import connections
 from tasks.connections import forget_connections, open_lake, open_warehouse, shared_connections
-from tasks.engine.lake.client import S3Clients
+from tasks.engine.lake.s3_clients import S3Clients
 from tasks.engine.settings import WarehouseSettings, read_warehouse
 from tasks.engine.warehouse.session_pool import SessionPool
 from tasks.engine.warehouse.sessions import OWNER_SETTING, Connection, connect

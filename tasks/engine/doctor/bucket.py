@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from botocore.exceptions import ClientError
-
 from tasks.engine.doctor.outcomes import Check, Finding, counted, ok, problem, skipped, warning
 from tasks.engine.doctor.warehouse_server import LOOPBACK
 from tasks.engine.errors import TallyError, s3_code_of, translate
@@ -70,9 +68,9 @@ def _probe(bucket: Bucket) -> Iterator[str]:
 def _remove(bucket: Bucket, key: str) -> None:
     """Remove an object with all its versions; without the right for versions, only the current one."""
     client, name = bucket.lake.client, bucket.lake.bucket
-    with suppress(ClientError):
+    with suppress(client.exceptions.ClientError):
         client.delete_object(Bucket=name, Key=key)
-    with suppress(ClientError):
+    with suppress(client.exceptions.ClientError):
         found = client.list_object_versions(Bucket=name, Prefix=key)
         for version in [*found.get("Versions", []), *found.get("DeleteMarkers", [])]:
             client.delete_object(Bucket=name, Key=version["Key"], VersionId=version["VersionId"])
@@ -92,7 +90,7 @@ def check_rights(bucket: Bucket) -> Iterator[Finding]:
         for verb, right, step in steps:
             try:
                 step()
-            except ClientError as error:
+            except bucket.lake.client.exceptions.ClientError as error:
                 if verb in {"get", "delete"} and "put" not in done:
                     continue  # nothing exists to read or remove
                 yield problem(
@@ -112,8 +110,8 @@ def check_conditions(bucket: Bucket) -> Iterator[Finding]:
     """Reads are pinned to a version, and numbered files never replace others."""
     client, name = bucket.lake.client, bucket.lake.bucket
     with _probe(bucket) as key:
-        is_pinned = _is_refused(lambda: client.get_object(Bucket=name, Key=key, IfMatch='"another"'))
-        is_new = _is_refused(lambda: client.put_object(Bucket=name, Key=key, Body=b"again", IfNoneMatch="*"))
+        is_pinned = _is_refused(bucket, lambda: client.get_object(Bucket=name, Key=key, IfMatch='"another"'))
+        is_new = _is_refused(bucket, lambda: client.put_object(Bucket=name, Key=key, Body=b"again", IfNoneMatch="*"))
     if not is_pinned:
         yield problem(
             "the S3 server ignores If-Match on reads",
@@ -130,10 +128,10 @@ def check_conditions(bucket: Bucket) -> Iterator[Finding]:
         yield ok("the S3 server honours If-Match and If-None-Match")
 
 
-def _is_refused(request: Callable[[], object]) -> bool:
+def _is_refused(bucket: Bucket, request: Callable[[], object]) -> bool:
     try:
         request()
-    except ClientError as error:
+    except bucket.lake.client.exceptions.ClientError as error:
         code, status = s3_code_of(error)
         if status in _REFUSED or code in _REFUSED:
             return True
@@ -145,7 +143,7 @@ def check_versions(bucket: Bucket) -> Iterator[Finding]:
     """A versioned bucket keeps the previous version of an object that somebody replaces or removes."""
     try:
         status = bucket.lake.client.get_bucket_versioning(Bucket=bucket.lake.bucket).get("Status", "off")
-    except ClientError as error:
+    except bucket.lake.client.exceptions.ClientError as error:
         code, http_status = s3_code_of(error)
         if http_status not in {403, 501} and code not in _NOT_IMPLEMENTED:
             raise
@@ -174,7 +172,7 @@ def check_uploads(bucket: Bucket) -> Iterator[Finding]:
             for upload in page.get("Uploads", [])
             if upload["Initiated"].astimezone(UTC) <= limit
         ]
-    except ClientError as error:
+    except bucket.lake.client.exceptions.ClientError as error:
         if s3_code_of(error)[1] != 403:
             raise
         yield skipped("the key may not list unfinished uploads", "Allow s3:ListBucketMultipartUploads")

@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-import msgspec
-
 from tasks.contracts import Contract
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.csv_records import BOM, MAX_RECORD_BYTES
@@ -131,6 +129,8 @@ class JsonDocument:
 
     def members(self) -> Iterator[str]:
         """Yield the keys of an object, starting after its brace. The caller must read each value."""
+        import msgspec  # noqa: PLC0415 - 1 MB, and only JSON needs it
+
         if self.peek() == b"}":
             self._move(self._at + 1)
             return

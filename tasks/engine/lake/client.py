@@ -4,21 +4,12 @@ import functools
 import gc
 import hashlib
 import io
-import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
-
-import boto3
-import botocore.session
-from boto3.s3.transfer import TransferConfig
-from botocore.config import Config
-from botocore.exceptions import ClientError
-from botocore.loaders import Loader, create_loader
 
 from tasks.engine.errors import (
     LakeUnavailableError,
@@ -33,7 +24,10 @@ from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import LakeSettings
 
 if TYPE_CHECKING:
+    from botocore.loaders import Loader
     from mypy_boto3_s3 import S3Client
+
+    from tasks.engine.lake.s3_clients import S3Clients
 
 READ_BYTES = 1 << 20
 BLOCKS_AHEAD = 4
@@ -43,7 +37,6 @@ PART_BYTES = 8 << 20
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 30
 """Seconds without a byte after which a connection counts as lost."""
-
 MOST_CONNECTIONS = 50
 """Maximum number of idle connections of a client: loads side by side share it."""
 
@@ -52,8 +45,10 @@ RESUMES = 5
 
 
 @functools.cache
-def _models() -> Loader:
+def _models() -> "Loader":
     """Load botocore's model of S3 once per process. This takes nine tenths of the time to create a client."""
+    from botocore.loaders import create_loader  # noqa: PLC0415 - slow to import
+
     loader = create_loader()
     # Loading merges files in place, so it must happen before threads share the loader.
     loader.load_service_model("s3", "service-2", api_version=None)
@@ -62,38 +57,13 @@ def _models() -> Loader:
     return loader
 
 
-@dataclass(frozen=True)
-class StoredObject:
-    """The metadata of an object from a listing or a HEAD request. `version` is the ETag without quotes."""
+def new_client(settings: LakeSettings) -> "S3Client":
+    """Create a client."""
+    # These take 18 MB and a quarter of a second, and a flow that only starts other runs needs none of them.
+    import boto3  # noqa: PLC0415
+    import botocore.session  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
 
-    key: str
-    version: str
-    size_bytes: int
-    modified_at: datetime
-
-
-class S3Clients:
-    """The S3 clients that the steps of a run share: one for each service and login, for all buckets and threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[tuple[int, LakeSettings], S3Client] = {}
-
-    def client_for(self, settings: LakeSettings) -> "S3Client":
-        """Return the client for these settings. A forked process gets its own."""
-        key = os.getpid(), settings.model_copy(update={"bucket": "", "named_by": ""})
-        with self._lock:
-            if key not in self._known:
-                self._known[key] = _new_client(settings)
-            return self._known[key]
-
-    def clear(self) -> None:
-        """Forget the clients, which may still be in use."""
-        with self._lock:
-            self._known.clear()
-
-
-def _new_client(settings: LakeSettings) -> "S3Client":
     secret, token = settings.secret_access_key, settings.session_token
     core = botocore.session.Session()
     core.register_component("data_loader", _models())
@@ -118,6 +88,16 @@ def _new_client(settings: LakeSettings) -> "S3Client":
     )
 
 
+@dataclass(frozen=True)
+class StoredObject:
+    """The metadata of an object from a listing or a HEAD request. `version` is the ETag without quotes."""
+
+    key: str
+    version: str
+    size_bytes: int
+    modified_at: datetime
+
+
 class Lake:
     """One bucket. The context manager closes the connections.
 
@@ -126,9 +106,9 @@ class Lake:
         clients: Clients to share with other steps. Without them, the lake has its own client.
     """
 
-    def __init__(self, settings: LakeSettings, clients: S3Clients | None = None) -> None:
+    def __init__(self, settings: LakeSettings, clients: "S3Clients | None" = None) -> None:
         self.bucket, self._named_by = settings.bucket, settings.named_by
-        self._client = clients.client_for(settings) if clients else _new_client(settings)
+        self._client = clients.client_for(settings) if clients else new_client(settings)
         self._is_shared = clients is not None
 
     def __enter__(self) -> Self:
@@ -170,7 +150,7 @@ class Lake:
         with self._errors_at(self.uri(key)):
             try:
                 item = self._client.head_object(Bucket=self.bucket, Key=key)
-            except ClientError as error:
+            except self._client.exceptions.ClientError as error:
                 if s3_code_of(error)[1] == 404:
                     raise MissingObjectError(
                         f"no object {self.uri(key)}: expected an object there. Check {self._named_by} and the key"
@@ -231,7 +211,7 @@ class Lake:
         try:
             is_whole = start == 0 and end is None
             answer = pinned() if is_whole else pinned(Range=f"bytes={start}-{'' if end is None else end - 1}")
-        except ClientError as error:
+        except self._client.exceptions.ClientError as error:
             if s3_code_of(error)[1] == 416:
                 return None
             raise
@@ -269,6 +249,8 @@ class Lake:
         Raises:
             TallyError: Producing the blocks or the upload failed. An existing object is unchanged.
         """
+        from boto3.s3.transfer import TransferConfig  # noqa: PLC0415 - slow to import
+
         config = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=2)
         with self._errors_at(self.uri(key)):
             self._client.upload_fileobj(

@@ -1,7 +1,5 @@
 """The preconditions of a run in S3: a bucket, a prefix, and a marker object that shows that the setup is complete."""
 
-from botocore.exceptions import ClientError
-
 from tasks.engine.errors import LakeError, LakeSetupError, errors_at, s3_code_of
 from tasks.engine.lake.client import Lake
 
@@ -39,7 +37,7 @@ def check_lake_setup(lake: Lake, prefix: str, marker: str) -> None:
             return
         has_prefix = next(lake.list(prefix), None) is not None
     except LakeError as error:
-        if not _is_missing_bucket(error):
+        if not _is_missing_bucket(lake, error):
             raise
         raise LakeSetupError(_without_bucket(lake)) from error
     if not has_prefix:
@@ -54,15 +52,16 @@ def check_lake_setup(lake: Lake, prefix: str, marker: str) -> None:
     )
 
 
-def _is_missing_bucket(error: LakeError) -> bool:
-    return isinstance(error.__cause__, ClientError) and s3_code_of(error.__cause__)[0] == "NoSuchBucket"
+def _is_missing_bucket(lake: Lake, error: LakeError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, lake.client.exceptions.ClientError) and s3_code_of(cause)[0] == "NoSuchBucket"
 
 
 def _without_bucket(lake: Lake) -> str:
     with errors_at("list of buckets"):
         try:
             names = [bucket.get("Name", "") for bucket in lake.client.list_buckets()["Buckets"]]
-        except ClientError as error:
+        except lake.client.exceptions.ClientError as error:
             if s3_code_of(error)[1] != 403:
                 raise
             names = ["others, which these credentials may not list"]

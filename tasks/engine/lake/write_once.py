@@ -8,9 +8,6 @@ import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from boto3.s3.transfer import TransferConfig
-from botocore.exceptions import ClientError
-
 from tasks.engine.errors import BalanceError, MissingObjectError, ObjectExistsError, errors_at, s3_code_of
 from tasks.engine.lake import client as lakes
 from tasks.engine.lake.client import Lake, StoredObject
@@ -45,7 +42,7 @@ def write_new(lake: Lake, key: str, blocks: Iterable[bytes], content_type: str) 
                 )
             else:
                 _write_parts(lake, key, _chained(first, second, parts), content_type)
-        except ClientError as error:
+        except lake.client.exceptions.ClientError as error:
             # If a response was lost, the client repeats a request that had succeeded, and the server refuses it.
             if s3_code_of(error)[1] != 412 and s3_code_of(error)[0] != "NoSuchUpload":
                 raise
@@ -114,6 +111,8 @@ def move_object(lake: Lake, stored: StoredObject, key: str) -> StoredObject:
     with errors_at(lake.uri(stored.key)):
         moved = find_object(lake, key)
         if moved is None:
+            from boto3.s3.transfer import TransferConfig  # noqa: PLC0415 - slow to import
+
             # The copy uses the same part size as the upload, so that both have the same ETag.
             config = TransferConfig(multipart_threshold=lakes.PART_BYTES + 1, multipart_chunksize=lakes.PART_BYTES)
             source = {"Bucket": lake.bucket, "Key": stored.key}
