@@ -7,12 +7,14 @@ from psycopg import sql
 
 from tasks.engine.build.assignments import written_columns
 from tasks.engine.build.composition import equal, names, temporary_name
+from tasks.engine.build.foreign_keys import keys_checked_together
 from tasks.engine.build.histories import history_errors, write_history
 from tasks.engine.build.parallel_results import select_in_parallel
 from tasks.engine.build.snapshots import Snapshot
 from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.errors import SqlFileError, errors_at
 from tasks.engine.warehouse.described_types import described_columns
+from tasks.engine.warehouse.plans import plan_of
 from tasks.engine.warehouse.tables import Connection, table_name
 
 Parameters = Mapping[str, Any]
@@ -79,17 +81,31 @@ def write_query(
             raise SqlFileError(f"{table.address('query.sql')}: {'; '.join(errors)}")
         result = _select(connection, table, "result", table.query, columns, parameters)
         _refuse_keys(connection, table, result)
-        if table.disposition.kind == "history":
-            return write_history(connection, table, columns, result, snapshot) if snapshot else 0
-        if table.disposition.kind == "append":
-            return _insert(connection, table, columns, result, changes=())
-        if table.disposition.kind == "upsert":
-            changes = [column for column in columns if column not in (*table.key, *table.disposition.columns)]
-            return _insert(connection, table, columns, result, changes)
-        _refuse_unaffected(connection, table, result)
-        removed = _remove(connection, table, result)
-        changes = [column for column in columns if column not in table.key]
-        return removed + _insert(connection, table, columns, result, changes)
+        if table.disposition.kind == "merge":
+            _refuse_unaffected(connection, table, result)
+        with keys_checked_together(connection, table, lambda: _count(connection, result)):
+            return _write_result(connection, table, columns, result, snapshot)
+
+
+def _write_result(
+    connection: Connection, table: SqlTable, columns: Sequence[str], result: sql.Identifier, snapshot: Snapshot | None
+) -> int:
+    """Write the rows of a temporary table as the disposition says; returns the number of rows that it wrote."""
+    if table.disposition.kind == "history":
+        return write_history(connection, table, columns, result, snapshot) if snapshot else 0
+    if table.disposition.kind == "append":
+        return _insert(connection, table, columns, result, changes=())
+    if table.disposition.kind == "upsert":
+        changes = [column for column in columns if column not in (*table.key, *table.disposition.columns)]
+        return _insert(connection, table, columns, result, changes)
+    removed = _remove(connection, table, result)
+    changes = [column for column in columns if column not in table.key]
+    return removed + _insert(connection, table, columns, result, changes)
+
+
+def _count(connection: Connection, result: sql.Identifier) -> int:
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(result)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def read_query(connection: Connection, table: SqlTable, parameters: Parameters) -> list[tuple[Any, ...]]:
@@ -99,17 +115,28 @@ def read_query(connection: Connection, table: SqlTable, parameters: Parameters) 
 
 
 def _replace(connection: Connection, table: SqlTable, columns: Sequence[str], parameters: Parameters) -> int:
-    name, column = table_name(table.name), table.replaced_column
-    if column is None:
-        connection.execute(sql.SQL("DELETE FROM {}").format(name))
-        return connection.execute(_insertion(connection, table, columns, parameters), parameters).rowcount
-    own, value = sql.Identifier(column), sql.Placeholder(column)
-    connection.execute(sql.SQL("DELETE FROM {} WHERE {} = {}").format(name, own, value), parameters)
-    insert = _insertion(connection, table, columns, parameters)
-    # Rows of another partition would remain for ever, and each build would add them again.
+    delete = sql.SQL("DELETE FROM {}").format(table_name(table.name))
+    if column := table.replaced_column:
+        delete += sql.SQL(" WHERE {} = {}").format(sql.Identifier(column), sql.Placeholder(column))
+    connection.execute(delete, parameters)
+    with keys_checked_together(connection, table, lambda: plan_of(connection, table.query, parameters).row_count):
+        insert = _insertion(connection, table, columns, parameters)
+        if column is None:
+            return connection.execute(insert, parameters).rowcount
+        return _insert_partition(connection, table, insert, column, parameters)
+
+
+def _insert_partition(
+    connection: Connection, table: SqlTable, insert: sql.Composed, column: str, parameters: Parameters
+) -> int:
+    """Insert the rows of a partition, and refuse rows of another one.
+
+    They would remain for ever, and each build would add them again.
+    """
     counted = sql.SQL(
-        "WITH written AS ({} RETURNING {}) SELECT count(*), count(*) FILTER (WHERE {} IS DISTINCT FROM {}) FROM written"
-    ).format(insert, own, own, value)
+        "WITH written AS ({} RETURNING {column}) SELECT count(*),"
+        " count(*) FILTER (WHERE {column} IS DISTINCT FROM {}) FROM written"
+    ).format(insert, sql.Placeholder(column), column=sql.Identifier(column))
     row_count, foreign = connection.execute(counted, parameters).fetchone() or (0, 0)
     if foreign:
         raise SqlFileError(

@@ -16,10 +16,12 @@ class Plan:
     Attributes:
         cost: The expected cost in Postgres's units; 1 is about one page that is read in order.
         is_parallel: Whether parallel workers run a part of the query.
+        row_count: The expected number of rows.
     """
 
     cost: float
     is_parallel: bool
+    row_count: int
 
 
 def plan_of(connection: Connection, query: sql.Composable, parameters: Mapping[str, Any]) -> Plan:
@@ -31,4 +33,5 @@ def plan_of(connection: Connection, query: sql.Composable, parameters: Mapping[s
         node = waiting.pop()
         types.add(node["Node Type"])
         waiting += node.get("Plans", [])
-    return Plan(float(root["Total Cost"]), not types.isdisjoint({"Gather", "Gather Merge"}))
+    is_parallel = not types.isdisjoint({"Gather", "Gather Merge"})
+    return Plan(float(root["Total Cost"]), is_parallel, int(root["Plan Rows"]))

@@ -1,0 +1,145 @@
+"""Foreign keys of large builds: Postgres validates them once for all rows, not once for each row.
+
+A foreign key runs a trigger for each inserted row and key. One validation of the whole table costs a tenth of that if
+most rows are new. So a build drops the keys of such a table, writes the rows, and adds the keys again, in its
+transaction: the keys exist with the same definition after the commit, and a rollback leaves them as they were.
+
+A dropped key locks both tables until the commit, for readers as well. So the build takes the locks only where no other
+session uses the tables at that moment. In every other case the triggers check each row.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from tasks.engine.build.sql_files import SqlTable
+from tasks.engine.warehouse.tables import Connection, table_name
+
+LARGE_BUILD = 10_000
+"""The number of new rows from which a build validates the keys of the whole table. Fewer rows take less time than the
+changes of the catalog are worth."""
+
+KEY_LOCK_WAIT = "3s"
+"""Maximum wait for the lock of a table. Autovacuum frees a table for which another session waits, after Postgres's
+`deadlock_timeout` of one second."""
+
+_REFERENCES = re.compile(r"\bREFERENCES\b", re.IGNORECASE)
+
+# A key that is not validated, or that Postgres checks at the commit, keeps its triggers. So do all keys of a table with
+# deferrable triggers, because Postgres refuses to change a table with waiting triggers. Of a key between partitioned
+# tables, only the parent's entry counts.
+_KEYS = """
+SELECT k.conname, pg_get_constraintdef(k.oid), obj_description(k.oid, 'pg_constraint'), k.confrelid
+FROM pg_constraint AS k
+JOIN pg_class AS c ON c.oid = k.conrelid
+WHERE c.oid = to_regclass(%s) AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND pg_has_role(c.relowner, 'USAGE')
+    AND k.contype = 'f' AND k.convalidated AND k.conparentid = 0 AND k.conislocal
+    AND has_table_privilege(k.confrelid, 'REFERENCES') AND has_table_privilege(k.confrelid, 'SELECT')
+    AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND t.tgdeferrable)
+ORDER BY k.oid
+"""
+
+# Workers of autovacuum have no user.
+_USERS = """
+SELECT EXISTS (
+    SELECT FROM pg_locks AS l
+    JOIN pg_stat_activity AS a USING (pid)
+    JOIN pg_database AS d ON d.oid = l.database AND d.datname = current_database()
+    WHERE l.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL AND l.relation IN (
+        SELECT coalesce(p.relid, t.oid)
+        FROM unnest(to_regclass(%(table)s)::oid || %(referenced)s::oid[]) AS t (oid)
+        LEFT JOIN LATERAL pg_partition_tree(t.oid) AS p ON true
+    )
+)
+"""
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A foreign key: its name, its definition, its comment and the id of the table to which it refers."""
+
+    name: str
+    definition: str
+    comment: str | None
+    referenced: int
+
+
+@contextmanager
+def keys_checked_together(connection: Connection, table: SqlTable, count_new: Callable[[], int]) -> Iterator[None]:
+    """Write rows in the block; if most rows are new, their foreign keys are checked together at its end.
+
+    Args:
+        connection: In the transaction of the build.
+        table: The table that the block writes.
+        count_new: Returns the number of rows that the block may insert, exactly or as an estimate.
+
+    Raises:
+        psycopg.errors.ForeignKeyViolation: A row refers to a row that does not exist.
+    """
+    dropped: list[_Key] = []
+    if _REFERENCES.search(table.text("table.sql")):
+        new = count_new()
+        if new >= LARGE_BUILD and _has_fewer_rows(connection, table, new):
+            dropped = _drop(connection, table)
+    yield
+    if dropped:
+        _add(connection, table, dropped)
+
+
+def _has_fewer_rows(connection: Connection, table: SqlTable, count: int) -> bool:
+    """Whether a table has fewer rows than a number; the query reads no more rows than that."""
+    found = connection.execute(
+        sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS t").format(
+            table_name(table.name), sql.Literal(count)
+        )
+    ).fetchone()
+    return found is not None and found[0] < count
+
+
+def _drop(connection: Connection, table: SqlTable) -> list[_Key]:
+    """Drop the keys of a table that the role may add again. Returns them; none if another session uses the tables."""
+    name = table_name(table.name).as_string()
+    keys = [_Key(*row) for row in connection.execute(_KEYS, [name])]
+    tables = {"table": name, "referenced": [key.referenced for key in keys]}
+    if not keys or connection.execute(_USERS, tables).fetchone() == (True,):
+        return []
+    try:
+        with connection.transaction():  # a savepoint: its rollback frees the locks
+            connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(KEY_LOCK_WAIT)))
+            _alter(connection, table, [sql.SQL("DROP CONSTRAINT {}").format(sql.Identifier(key.name)) for key in keys])
+            connection.execute("SET LOCAL lock_timeout = 0")
+    except (
+        psycopg.errors.LockNotAvailable,
+        psycopg.errors.ObjectInUse,
+        psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.DependentObjectsStillExist,
+    ):
+        return []
+    return keys
+
+
+def _add(connection: Connection, table: SqlTable, keys: Sequence[_Key]) -> None:
+    """Add dropped keys again, which validates them for all rows.
+
+    Statistics do not know the new rows yet, so Postgres might compare each row with each row of the other table.
+    Without nested loops, it uses hashes.
+    """
+    added = [sql.SQL("ADD CONSTRAINT {} {}").format(sql.Identifier(key.name), sql.SQL(key.definition)) for key in keys]
+    connection.execute("SET LOCAL enable_nestloop = off")
+    _alter(connection, table, added)
+    connection.execute("SET LOCAL enable_nestloop TO DEFAULT")
+    for key in keys:
+        if key.comment is not None:
+            connection.execute(
+                sql.SQL("COMMENT ON CONSTRAINT {} ON {} IS {}").format(
+                    sql.Identifier(key.name), table_name(table.name), sql.Literal(key.comment)
+                )
+            )
+
+
+def _alter(connection: Connection, table: SqlTable, changes: Sequence[sql.Composed]) -> None:
+    connection.execute(sql.SQL("ALTER TABLE {} {}").format(table_name(table.name), sql.SQL(", ").join(changes)))
