@@ -31,10 +31,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class _Step(Task[P, R]):
+class Step(Task[P, R]):
     """A task in whose arguments Prefect looks for no futures. The search would visit all fields of a contract."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the task with each argument marked as opaque."""
         call: Any = super().__call__
         options = {name: kwargs.pop(name) for name in ("return_state", "wait_for") if name in kwargs}
         return call(*map(opaque, args), **{name: opaque(value) for name, value in kwargs.items()}, **options)
@@ -51,7 +52,7 @@ def step(task_run_name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
     """
     settings = _process_settings()
     clean_run_logs(is_json=settings.log_format == "json")
-    return lambda function: _Step(
+    return lambda function: Step(
         _with_printable_errors(function),
         task_run_name=run_name(task_run_name),
         retries=settings.retry_count,

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from prefect import Flow, Task
+from prefect import Flow
 from prefect.logging import disable_run_logger
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -18,6 +18,7 @@ from deployments import grants
 from deployments.local import embedded
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.tables import Connection, connect
+from tasks.policy import Step
 
 LOADER, ANALYST = "tally_loader", "tally_analyst"
 ROLES = (LOADER, ANALYST)
@@ -65,12 +66,12 @@ def as_loader(granted: None, database: str, monkeypatch: pytest.MonkeyPatch) -> 
 def run(flow: Flow[Any, Any], **parameters: Any) -> Any:
     """Run a flow's tasks one after the other, without a Prefect server and without what it would show there."""
 
-    def call(task: Task[Any, Any], *arguments: Any, **named: Any) -> Any:
+    def call(task: Step[Any, Any], *arguments: Any, **named: Any) -> Any:
         is_shown = task.name.startswith("report_") and task.name != "report_finished"
         return [] if is_shown else task.fn(*arguments, **named)
 
     with pytest.MonkeyPatch.context() as patch, disable_run_logger():
-        patch.setattr(Task, "__call__", call)
+        patch.setattr(Step, "__call__", call)
         return flow.fn(**parameters)
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import polars as pl
 import psycopg
 import pytest
-from prefect import Flow, Task
+from prefect import Flow
 from prefect.logging import disable_run_logger
 from sample_dataset import client
 
 from tasks.contracts.totesys_source import SOURCE_TABLES
+from tasks.policy import Step
 
 Rows = dict[tuple[Any, ...], tuple[Any, ...]]
 
@@ -61,11 +62,11 @@ DIMENSIONS = {
 def run_here(flow: Flow[Any, Any], **parameters: Any) -> Any:
     """Run a flow's tasks one after the other, without a Prefect server between them, and without its reports."""
 
-    def call(task: Task[Any, Any], *arguments: Any, **named: Any) -> Any:
+    def call(task: Step[Any, Any], *arguments: Any, **named: Any) -> Any:
         return [] if task.name.startswith("report_") else task.fn(*arguments, **named)
 
     with pytest.MonkeyPatch.context() as patch, disable_run_logger():
-        patch.setattr(Task, "__call__", call)
+        patch.setattr(Step, "__call__", call)
         return flow.fn(**parameters)
 
 
