@@ -47,8 +47,8 @@ OTHERS = [column for column in ORDERS.columns if column.name not in ("id", "upda
 
 def sort_columns(table: SqlTable, file: str = "query.sql") -> list[str]:
     """The columns by which a query sorts."""
-    ordered = table.text(file).rpartition("ORDER BY")[2]
-    return re.findall(r"^    (\w+)", ordered, re.MULTILINE)
+    ordered = table.text(file).rpartition("ORDER BY")[2].partition("LIMIT")[0]
+    return re.findall(r"^ +(\w+)", ordered, re.MULTILINE)
 
 
 @pytest.fixture
