@@ -166,10 +166,14 @@ class PartitionBusyError(Transient):
     """Another run is writing the same partition."""
 
 
-RETRIED_S3_CODES = frozenset(
+MISMATCH_CODES = frozenset({"BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"})
+"""Codes of S3 for bytes that differ from their checksum: they changed on the way, and a retry sends them again."""
+
+RETRIED_S3_CODES = MISMATCH_CODES | frozenset(
     {
         "ConditionalRequestConflict",
         "InternalError",
+        "NoSuchUpload",
         "OperationAborted",
         "RequestTimeout",
         "RequestTimeTooSkewed",

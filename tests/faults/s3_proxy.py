@@ -29,15 +29,19 @@ class Exchange:
     Attributes:
         number: Number of the request among the requests of this method, from 1.
         method: HTTP method of the request.
+        path: Path and query of the request.
+        headers: Headers of the request.
         range: Range header of the request; empty without the header.
+        body: Body of the request. A fault may replace it.
     """
 
     def __init__(self, handler: "_Handler", number: int) -> None:
         self._handler = handler
         self.number = number
         self.method = handler.command
+        self.path, self.headers = handler.path, handler.headers
         self.range = handler.headers.get("Range", "")
-        self._body = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
+        self.body = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
 
     def forward(self) -> Answer:
         """The real server's answer."""
@@ -47,7 +51,7 @@ class Exchange:
         for name, value in self._handler.headers.items():
             if name.lower() not in {"connection", "expect"}:
                 connection.putheader(name, value)
-        connection.endheaders(self._body)
+        connection.endheaders(self.body)
         answer = connection.getresponse()
         body = answer.read()
         connection.close()

@@ -20,6 +20,7 @@ TOOLS = ROOT / ".venv-mutants" / "bin"
 RULES = Path(__file__).with_name("operators.rules")
 NATIVE = Path("tasks/engine/formats/native")
 FILES = {
+    "copy_out.c": "integration/test_copy_out",
     "*.c": "unit/test_types unit/test_numeric_types unit/test_native_edges unit/test_rows unit/test_csv_records",
     "histories.py": "integration/test_histories",
     "dispositions.py": "integration/test_builder_merges integration/test_shared_tables integration/test_assigned_types",

@@ -19,6 +19,7 @@ from tasks.engine.errors import (
     s3_code_of,
 )
 from tasks.engine.lake.streams import BlockFile, SeekableObject, counted
+from tasks.engine.lake.uploads import CHECKSUMS, Checksums, Upload
 from tasks.engine.prefetch import prefetched
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import LakeSettings
@@ -67,7 +68,9 @@ def new_client(settings: LakeSettings) -> "S3Client":
     secret, token = settings.secret_access_key, settings.session_token
     core = botocore.session.Session()
     core.register_component("data_loader", _models())
-    return boto3.session.Session(botocore_session=core).client(
+    checksums = Checksums()
+    core.register("before-sign.s3.UploadPart", checksums.choose_signature)
+    client: S3Client = boto3.session.Session(botocore_session=core).client(
         "s3",
         endpoint_url=settings.endpoint_url,
         region_name=settings.region,
@@ -86,16 +89,28 @@ def new_client(settings: LakeSettings) -> "S3Client":
             response_checksum_validation="when_required",
         ),
     )
+    CHECKSUMS[client] = checksums
+    return client
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """The metadata of an object from a listing or a HEAD request. `version` is the ETag without quotes."""
+    """The metadata of an object from a listing or a HEAD request.
+
+    Attributes:
+        key: The key.
+        version: The ETag without quotes.
+        size_bytes: The size.
+        modified_at: The time of the last write.
+        is_verified: Whether the checksum that S3 computed of the object equals the checksum of the bytes that were
+            sent. False: unknown.
+    """
 
     key: str
     version: str
     size_bytes: int
     modified_at: datetime
+    is_verified: bool = False
 
 
 class Lake:
@@ -141,22 +156,29 @@ class Lake:
                 for item in page.get("Contents", []):
                     yield StoredObject(item["Key"], item["ETag"].strip('"'), item["Size"], item["LastModified"])
 
-    def head(self, key: str) -> StoredObject:
+    def head(self, key: str, checksum: str = "") -> StoredObject:
         """Return the metadata of an object's current version.
+
+        Args:
+            key: The object's key.
+            checksum: The checksum that S3 must have computed of the object, as an upload returns it; empty: unknown.
 
         Raises:
             MissingObjectError: The object does not exist.
         """
         with self._errors_at(self.uri(key)):
             try:
-                item = self._client.head_object(Bucket=self.bucket, Key=key)
+                mode: dict[Any, Any] = {"ChecksumMode": "ENABLED"} if checksum else {}
+                item = self._client.head_object(Bucket=self.bucket, Key=key, **mode)
             except self._client.exceptions.ClientError as error:
                 if s3_code_of(error)[1] == 404:
                     raise MissingObjectError(
                         f"no object {self.uri(key)}: expected an object there. Check {self._named_by} and the key"
                     ) from error
                 raise
-        return StoredObject(key, item["ETag"].strip('"'), item["ContentLength"], item["LastModified"])
+        # S3 writes the checksum of an object of 7 parts as `checksum-7`.
+        is_verified = bool(checksum) and item.get("ChecksumSHA256", "").partition("-")[0] == checksum
+        return StoredObject(key, item["ETag"].strip('"'), item["ContentLength"], item["LastModified"], is_verified)
 
     def latest(self, source: ObjectRef) -> ObjectRef:
         """Return the current version of an object.
@@ -244,23 +266,18 @@ class Lake:
             yield io.BufferedReader(BlockFile(ready), READ_BYTES)
 
     def write(self, key: str, blocks: Iterator[bytes], content_type: str) -> StoredObject:
-        """Write blocks into an object as a multipart upload, which creates or replaces the object atomically.
+        """Write blocks into an object, which appears or is replaced as a whole. Parts are sent while blocks are made.
 
         Raises:
             TallyError: Producing the blocks or the upload failed. An existing object is unchanged.
         """
-        from boto3.s3.transfer import TransferConfig  # noqa: PLC0415 - slow to import
-
-        config = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=2)
         with self._errors_at(self.uri(key)):
-            self._client.upload_fileobj(
-                io.BufferedReader(BlockFile(blocks), READ_BYTES),
-                self.bucket,
-                key,
-                Config=config,
-                ExtraArgs={"ContentType": content_type},
-            )
-        return self.head(key)
+            checksum = self.upload(key, content_type).write(blocks, PART_BYTES)
+        return self.head(key, checksum)
+
+    def upload(self, key: str, content_type: str) -> Upload:
+        """Return an upload, for the modules of this package."""
+        return Upload(self._client, self.bucket, key, content_type)
 
     def abort_uploads(self, prefix: str) -> None:
         """Abort unfinished multipart uploads under a prefix, which killed runs leave.

@@ -4,7 +4,6 @@
 check before the write protects existing objects, because the caller is the only writer.
 """
 
-import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator
 
@@ -33,15 +32,9 @@ def write_new(lake: Lake, key: str, blocks: Iterable[bytes], content_type: str) 
         if find_object(lake, key):
             raise _exists(uri)
         digest = hashlib.sha256()
-        parts = _parts(blocks, digest)
-        first, second = next(parts, b""), next(parts, None)
+        upload = lake.upload(key, content_type)
         try:
-            if second is None:
-                lake.client.put_object(
-                    Bucket=lake.bucket, Key=key, Body=first, ContentType=content_type, IfNoneMatch="*"
-                )
-            else:
-                _write_parts(lake, key, _chained(first, second, parts), content_type)
+            checksum = upload.write(_digested(blocks, digest), lakes.PART_BYTES, is_new=True)
         except lake.client.exceptions.ClientError as error:
             # If a response was lost, the client repeats a request that had succeeded, and the server refuses it.
             if s3_code_of(error)[1] != 412 and s3_code_of(error)[0] != "NoSuchUpload":
@@ -50,7 +43,7 @@ def write_new(lake: Lake, key: str, blocks: Iterable[bytes], content_type: str) 
             if stored is None or lake.sha256(stored) != digest.hexdigest():
                 raise _exists(uri) from error
             return stored
-        return lake.head(key)
+        return lake.head(key, checksum)
 
 
 def _exists(uri: str) -> ObjectExistsError:
@@ -60,43 +53,11 @@ def _exists(uri: str) -> ObjectExistsError:
     )
 
 
-def _parts(blocks: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
-    """Regroup blocks into parts of equal size. The last part may be smaller."""
-    held = bytearray()
+def _digested(blocks: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
+    """Yield the same blocks, and add them to the digest."""
     for block in blocks:
         digest.update(block)
-        held += block
-        while len(held) >= lakes.PART_BYTES:
-            yield bytes(held[: lakes.PART_BYTES])
-            del held[: lakes.PART_BYTES]
-    if held:
-        yield bytes(held)
-
-
-def _chained(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield second
-    yield from rest
-
-
-def _write_parts(lake: Lake, key: str, parts: Iterator[bytes], content_type: str) -> None:
-    upload = lake.client.create_multipart_upload(Bucket=lake.bucket, Key=key, ContentType=content_type)["UploadId"]
-    try:
-        tags = [
-            lake.client.upload_part(Bucket=lake.bucket, Key=key, UploadId=upload, PartNumber=number, Body=part)["ETag"]
-            for number, part in enumerate(parts, 1)
-        ]
-        lake.client.complete_multipart_upload(
-            Bucket=lake.bucket,
-            Key=key,
-            UploadId=upload,
-            MultipartUpload={"Parts": [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]},
-            IfNoneMatch="*",
-        )
-    except BaseException:
-        with contextlib.suppress(Exception):  # the next run aborts unfinished uploads
-            lake.client.abort_multipart_upload(Bucket=lake.bucket, Key=key, UploadId=upload)
-        raise
+        yield block
 
 
 def move_object(lake: Lake, stored: StoredObject, key: str) -> StoredObject:
@@ -114,7 +75,7 @@ def move_object(lake: Lake, stored: StoredObject, key: str) -> StoredObject:
             from boto3.s3.transfer import TransferConfig  # noqa: PLC0415 - slow to import
 
             # The copy uses the same part size as the upload, so that both have the same ETag.
-            config = TransferConfig(multipart_threshold=lakes.PART_BYTES + 1, multipart_chunksize=lakes.PART_BYTES)
+            config = TransferConfig(multipart_threshold=lakes.PART_BYTES, multipart_chunksize=lakes.PART_BYTES)
             source = {"Bucket": lake.bucket, "Key": stored.key}
             is_same = {"CopySourceIfMatch": f'"{stored.version}"'}
             lake.client.copy(source, lake.bucket, key, ExtraArgs=is_same, Config=config)  # type: ignore[arg-type]

@@ -16,9 +16,8 @@ from tasks.contracts.source_table import SourceTable
 from tasks.engine.errors import SourceError, errors_at
 from tasks.engine.settings import SourceSettings
 from tasks.engine.sqlstates import NAMES
+from tasks.engine.warehouse.copy_out import CopyOut
 from tasks.engine.warehouse.tables import LOCK_WAIT, Connection, connect
-
-BLOCK_BYTES = 1 << 20
 
 OLDEST_HORIZON = 1 << 30
 """Maximum age of a watermark in transactions: Postgres can compare the age of transactions only within 2^31."""
@@ -139,18 +138,11 @@ class Snapshot:
         return self._copy(table, (table.key,), sql.SQL("true"))
 
     def _copy(self, table: SourceTable, columns: Sequence[str], condition: sql.Composable) -> Iterator[bytes]:
-        query = sql.SQL("COPY (SELECT {} FROM {} WHERE {} ORDER BY {}) TO STDOUT (FORMAT csv, HEADER)").format(
+        query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {}").format(
             sql.SQL(", ").join(map(sql.Identifier, columns)), _name(table), condition, sql.Identifier(table.key)
         )
-        block = bytearray()
-        with errors_at(_place(table)), self._connection.cursor().copy(query) as rows:
-            for row in rows:
-                block += row
-                if len(block) >= BLOCK_BYTES:
-                    yield bytes(block)
-                    block.clear()
-            if block:
-                yield bytes(block)
+        with errors_at(_place(table)):
+            yield from CopyOut(self._connection, query)
 
 
 @contextmanager

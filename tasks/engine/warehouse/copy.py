@@ -1,12 +1,10 @@
-"""COPY: copies rows into a table in binary format, and copies query results out as CSV."""
+"""COPY FROM STDIN: copies rows into a table in binary format."""
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import date
-from typing import Any
 
-from psycopg import ClientCursor, sql
-from psycopg.sql import Composable
+from psycopg import sql
 
 from tasks.contracts import LINE_NUMBER, Contract
 from tasks.engine.errors import BalanceError
@@ -19,9 +17,6 @@ PIECES_AHEAD, BYTES_AHEAD = 4, 8 << 20
 """Maximum number and maximum total size of the encoded batches that wait for Postgres. A larger batch waits alone."""
 
 _EPOCH = date(2000, 1, 1)
-
-BLOCK_BYTES = 1 << 20
-"""Size of the blocks into which rows from Postgres are grouped."""
 
 HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 """Header of a binary COPY: signature, no flags, no extension."""
@@ -93,31 +88,3 @@ def copy_in(connection: Connection, encoder: CopyEncoder, rows: Iterator[Rows], 
 
 def _size_of(rows: Rows) -> int:
     return len(rows.data)
-
-
-class CopyOut:
-    """The result of a query as blocks of CSV with a header. Null is an empty field, an empty string is quoted.
-
-    Args:
-        connection: To the warehouse.
-        query: The query.
-        parameters: Values for the query. The client inserts them, because COPY does not accept parameters.
-    """
-
-    def __init__(self, connection: Connection, query: Composable, parameters: Mapping[str, Any]) -> None:
-        self._connection, self._parameters = connection, parameters
-        self._statement = sql.SQL("COPY (\n{}\n) TO STDOUT (FORMAT csv, HEADER)").format(query)
-        self.row_count = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Run the query and yield its blocks. `row_count` is set after the last block."""
-        with ClientCursor(self._connection) as cursor:
-            with cursor.copy(self._statement, self._parameters or None) as copy:
-                block = bytearray()
-                for row in copy:
-                    block += row
-                    if len(block) >= BLOCK_BYTES:
-                        yield bytes(block)
-                        block.clear()
-                yield bytes(block)
-            self.row_count = cursor.rowcount

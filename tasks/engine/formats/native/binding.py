@@ -22,6 +22,9 @@ ESCAPES_QUOTED, ESCAPES_ALL, ESCAPES_TEXT = range(3)
 VALID, QUOTE, WIDTH, NUL, UTF8, RETURN = range(6)
 """Errors of a record, as `enum RecordError`."""
 
+COPY_GOING, COPY_DONE, COPY_FAILED = range(3)
+"""States of a COPY TO STDOUT, as `enum CopyState`."""
+
 MOST_CSV_BYTES = 0x3FFFFFFF
 """Maximum number of bytes of CSV in one call: SPAN_SIZE, because offsets and sizes share 32 bits with flags."""
 
@@ -161,6 +164,21 @@ class Encoded(Structure):
     )
 
 
+class CopyOut(Structure):
+    """A connection of libpq in a COPY TO STDOUT, and the functions of that libpq."""
+
+    _fields_ = (
+        ("connection", c_void_p),
+        ("get", c_void_p),
+        ("consume", c_void_p),
+        ("socket", c_void_p),
+        ("free", c_void_p),
+        ("row", c_void_p),
+        ("size", c_int64),
+        ("taken", c_int64),
+    )
+
+
 DeriveCallback = ctypes.CFUNCTYPE(c_bool, c_int32, c_void_p, c_int64)
 """Callback that derives the value of a text in a column."""
 
@@ -175,6 +193,7 @@ STRUCTS = (
     Lines,
     InvalidRow,
     Encoded,
+    CopyOut,
     *json_structs.STRUCTS,
 )
 """The structs in the order of `native_size`."""
@@ -226,6 +245,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "encoder_encode": (POINTER(Encoded), [c_void_p, POINTER(StringColumn), POINTER(Lines), c_int64]),
     "encoder_store_derived": (c_bool, [c_void_p, c_char_p, c_int64]),
     "strings_size": (c_int64, [POINTER(StringColumn), c_int64]),
+    "copy_out_read": (c_int64, [POINTER(CopyOut), c_void_p, c_int64, POINTER(c_int32)]),
+    "copy_out_free": (None, [POINTER(CopyOut)]),
     **json_structs.FUNCTIONS,
     "strings_copy": (None, [POINTER(StringColumn), c_int64, POINTER(c_int64), POINTER(c_uint8), POINTER(c_uint8)]),
 }

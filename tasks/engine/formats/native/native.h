@@ -276,6 +276,27 @@ static inline bool string_at(const StringColumn *texts, int64_t row, const char 
     return true;
 }
 
+/* ---- copy_out.c ---- */
+
+/* A connection of libpq in a COPY TO STDOUT. The functions come from the libpq that opened the connection. */
+typedef struct {
+    void *connection;
+    int (*get)(void *connection, char **row, int is_async); /* PQgetCopyData */
+    int (*consume)(void *connection);                        /* PQconsumeInput */
+    int (*socket)(const void *connection);                   /* PQsocket */
+    void (*free)(void *row);                                 /* PQfreemem */
+    char *row;           /* a row that the previous block had no room for; NULL: there is none */
+    int64_t size, taken; /* its size, and the number of its bytes in earlier blocks */
+} CopyOut;
+
+enum CopyState { COPY_GOING, COPY_DONE, COPY_FAILED };
+
+/* Copy rows into a block until it is full, the COPY ends, or the server sends nothing for a tenth of a second. Returns
+ * the number of bytes. COPY_DONE: the connection holds the result of the COPY. COPY_FAILED: the connection holds the
+ * message of an error. */
+EXPORT int64_t copy_out_read(CopyOut *copy, char *out, int64_t room, int32_t *state);
+EXPORT void copy_out_free(CopyOut *copy); /* frees the row */
+
 /* ---- version.c ---- */
 
 /* Return the digest of the sources from which the library was built. */

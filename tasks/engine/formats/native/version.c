@@ -8,6 +8,7 @@ int64_t native_size(int32_t place) {
     static const int64_t sizes[] = {
         sizeof(StringColumn), sizeof(Record), sizeof(Dialect),    sizeof(CsvInput), sizeof(CsvRecords),
         sizeof(Column),       sizeof(Lines),  sizeof(InvalidRow), sizeof(Encoded),
+        sizeof(CopyOut),
         sizeof(JsonPlace),    sizeof(JsonName), sizeof(JsonUnknown), sizeof(JsonKeys), sizeof(JsonRecord),
         sizeof(JsonInput),    sizeof(JsonRecords),
     };
