@@ -169,21 +169,10 @@ class PartitionBusyError(Transient):
 MISMATCH_CODES = frozenset({"BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"})
 """Codes of S3 for bytes that differ from their checksum: they changed on the way, and a retry sends them again."""
 
-RETRIED_S3_CODES = MISMATCH_CODES | frozenset(
-    {
-        "ConditionalRequestConflict",
-        "InternalError",
-        "NoSuchUpload",
-        "OperationAborted",
-        "RequestTimeout",
-        "RequestTimeTooSkewed",
-        "ServiceUnavailable",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
+_THROTTLED_CODES = frozenset({"SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException"})
+_FAILED_CODES = frozenset({"ConditionalRequestConflict", "InternalError", "NoSuchUpload", "OperationAborted"})
+_LATE_CODES = frozenset({"RequestTimeout", "RequestTimeTooSkewed", "ServiceUnavailable"})
+RETRIED_S3_CODES = MISMATCH_CODES | _THROTTLED_CODES | _FAILED_CODES | _LATE_CODES
 
 
 def s3_code_of(error: "ClientError") -> tuple[str, int]:
