@@ -15,7 +15,7 @@ TEST = "import pytest\n\n@pytest.mark.{marker}\ndef test_engine(): pass\n"
 def test_test_without_the_service_of_its_marker_is_skipped_but_fails_in_ci(
     tmp_path: Path, marker: str, ci: dict[str, str], outcome: str
 ) -> None:
-    support = ("ceph_gateway.py", "packaged_postgres.py", "pgbouncer_pooler.py", "tls.py")
+    support = ("ceph_gateway.py", "own_databases.py", "packaged_postgres.py", "pgbouncer_pooler.py", "tls.py")
     for name in ("conftest.py", *(f"support/{file}" for file in support)):
         shutil.copy(TESTS / name, tmp_path)
     (tmp_path / "test_marked.py").write_text(TEST.format(marker=marker))
