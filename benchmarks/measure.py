@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.case import PEERS, Case, Contestant
+from benchmarks.case import Case, Contestant
 from benchmarks.processes import Measured, run
 from benchmarks.services import Bench
 
@@ -112,7 +112,7 @@ def run_case(bench: Bench, case: Case, rounds: int) -> Outcome:
             missing |= absent
             ready = {one: command for one, command in commands.items() if command}
             measured = _measure(bench, case, ready, variables, rounds, missing)
-        results += [_result(one, wanted, taken) for one, taken in measured.items()]
+        results += [_result(one, wanted, taken, ready[one]) for one, taken in measured.items()]
     named = tuple(f"left out: {name}: {reason}" for name, reason in missing.items())
     title = case.title if bench.scale == 1 else f"{case.title}, at scale {bench.scale:g}"
     return Outcome(case.address, title, case.unit, case.grows, case.base, tuple(results), named)
@@ -166,7 +166,7 @@ def _run(
     return taken
 
 
-def _result(one: Contestant, size: int, taken: list[Measured]) -> Result:
+def _result(one: Contestant, size: int, taken: list[Measured], command: list[str]) -> Result:
     def median(name: str) -> float:
         return round(statistics.median(getattr(each, name) for each in taken), 3)
 
@@ -180,15 +180,15 @@ def _result(one: Contestant, size: int, taken: list[Measured]) -> Result:
         round(max(each.peak_mb for each in taken), 1),
         median("busy"),
         tuple(round(each.seconds, 3) for each in taken),
-        _version(one),
+        _version(one, command),
     )
 
 
-def _version(one: Contestant) -> str | None:
-    """The version of a contestant's package, in this Python or in that of the peers."""
+def _version(one: Contestant, command: list[str]) -> str | None:
+    """The version of a contestant's package, in the environment of the Python that its command starts."""
     if not one.package:
         return None
-    interpreter = Path(sys.executable) if one.is_own else PEERS / "bin" / "python"
+    interpreter = Path(command[0]).parent / "python"
     code = f"import importlib.metadata as m; print(m.version('{one.package}'))"
     done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=False)
     return done.stdout.strip() or None
