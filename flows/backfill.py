@@ -61,6 +61,6 @@ def backfill(
     outcomes = load_partitions(chosen, plan.delivered if force else plan.due, force=force)
     left = list_partitions(chosen, start, end)
     report_backfill(chosen, plan, outcomes, left)
-    if chosen.after and left.partitions and (start or end):
+    if chosen.after and left.loaded and (start or end):
         chosen.after(*left.days)
     return ended_backfill(left, plan, outcomes)

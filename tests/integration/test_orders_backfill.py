@@ -29,3 +29,13 @@ def test_ten_years_of_days_are_listed_in_pages(bucket: str) -> None:
     assert (len(planned.of("new")), len(planned.of("missing"))) == (1_010, 3_653 - 1_010)
     for some in (keys[:1_000], keys[1_000:]):
         client().delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in some]})
+
+
+def test_range_without_a_file_ends_without_an_export_in_a_new_warehouse(bucket: str) -> None:
+    assert [
+        one.state for one in backfill(pipeline="orders-daily", start="2021-04-01", end="2021-04-02").partitions
+    ] == [
+        "missing",
+        "missing",
+    ]
+    assert "Contents" not in client().list_objects_v2(Bucket=bucket)

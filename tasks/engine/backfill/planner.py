@@ -68,6 +68,11 @@ class BackfillPlan:
         return [planned.partition for planned in self.partitions if planned.object_count]
 
     @property
+    def loaded(self) -> list[str]:
+        """Partitions with rows of a load."""
+        return [one.partition for one in self.partitions if one.state not in ("new", "incomplete", "missing")]
+
+    @property
     def changes(self) -> list[str]:
         """Changed inputs of the stale partitions, the most frequent first."""
         counted = Counter(name for planned in self.partitions for name in planned.changes)
