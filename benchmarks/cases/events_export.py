@@ -1,6 +1,7 @@
 """An export of a table to S3, compared with psql's copy of the same query to a local file."""
 
 import hashlib
+import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,16 @@ def tally() -> None:
 
     with engine() as (connection, lake):
         write_exports(connection, lake, [Export("plain", sql.SQL(QUERY))], prefix="out/", export_id="bench")
+
+
+def copy_and_upload() -> None:
+    """Copy the query to a local file with psql, and upload the file to S3."""
+    import boto3
+
+    out = os.environ["BENCH_OUT"]
+    copy = f"\\copy ({QUERY}) to '{out}' with (format csv, header)"
+    subprocess.run([str(psql_program()), os.environ["WAREHOUSE_DSN"], "-qc", copy], check=True)
+    boto3.client("s3").upload_file(out, os.environ["LAKE_BUCKET"], "out/bench/uploaded.csv")
 
 
 def _prepare(bench: "Bench", rows: int) -> Variables:
@@ -55,6 +66,9 @@ CASES = (
         _prepare,
         (
             Contestant("tally", "to S3 in parts, verified by checksum, with ledger and manifest", python(tally)),
+            Contestant(
+                "psql-boto3", r"\copy to a local file, then boto3 sends the file to S3", python(copy_and_upload)
+            ),
             Contestant(
                 "psql",
                 r"\copy of the same query to a local file",
