@@ -266,3 +266,17 @@ def test_answer_without_rows_replaces_an_export_with_rows_only_where_that_is_all
     write_exports(postgres, lake(), [query(empty, "second")], prefix="out/", export_id="default", allow_empty=True)
     assert held("out/default/second.csv") == b"name\n"
     export(postgres, query(empty, "second"))
+
+
+def test_table_without_rows_replaces_an_export_with_rows_only_where_that_is_allowed(
+    postgres: Connection, counts: SqlTable
+) -> None:
+    export(postgres, export_of_table(postgres, counts))
+    postgres.execute("TRUNCATE marts.counts")
+    write_build(postgres, "marts.counts", "2021-04", "emptied", 0, None)
+    emptied = export_of_table(postgres, counts)
+    with pytest.raises(EmptyExportError, match=r"counts.csv holds 3 rows, the new export holds 0"):
+        export(postgres, emptied)
+    assert held() == COUNTS_CSV.encode()
+    write_exports(postgres, lake(), [emptied], prefix="out/", export_id="default", allow_empty=True)
+    assert held() == b"month,name,thing_count\n"
