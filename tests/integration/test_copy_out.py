@@ -166,7 +166,8 @@ def test_interrupt_ends_a_query_that_sends_nothing(database: str, rows: int) -> 
     with pytest.raises(KeyboardInterrupt), connection("interrupted") as own:
         blocks_of(own, query.format(rows))
     thread.join()
-    assert _active_queries(database) == 0
+    while _active_queries(database):  # the server ends a cancelled query a moment later
+        time.sleep(0.01)
 
 
 SLOWER_PSYCOPG = """
