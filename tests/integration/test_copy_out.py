@@ -151,6 +151,15 @@ def _active_queries(dsn: str) -> int:
     return int(count)
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Interrupts raise KeyboardInterrupt. A shell lets its background processes ignore them."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.usefixtures("interrupts")
 @pytest.mark.parametrize("rows", [1, 100])
 def test_interrupt_ends_a_query_that_sends_nothing(database: str, rows: int) -> None:
     query = "SELECT repeat('x', 100000), CASE WHEN n = {0} THEN pg_sleep(600) END FROM generate_series(1, {0}) AS n"
