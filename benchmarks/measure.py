@@ -94,8 +94,8 @@ def run_case(bench: Bench, case: Case, rounds: int) -> Outcome:
     """Run a case, size by size and round by round.
 
     Raises:
-        SystemExit: A contestant failed, or left another state than the first contestant. Tools of others are left out
-            instead, and named.
+        SystemExit: A contestant failed, or its state differs from the state of the first contestant. If another tool
+            fails, the benchmark leaves that tool out and names it.
     """
     results: list[Result] = []
     missing: dict[str, str] = {}
