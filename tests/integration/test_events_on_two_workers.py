@@ -57,6 +57,9 @@ def test_backfill_on_a_process_pool_is_shared_by_two_workers(
         ).fetchall()
     assert [(partition, read, accounted) for partition, read, accounted, _ in loads] == [(m, 500, 500) for m in months]
     runs = [set(re.findall(r"submitting flow run '([0-9a-f-]+)'", log.read_text())) for log in logs]
-    assert all(runs)
     assert not runs[0] & runs[1]
-    assert {str(run) for _, _, _, run in loads} == runs[0] | runs[1]
+    # The workers also run other deployments, whose schedules are due every few minutes.
+    of_loads = {str(run) for _, _, _, run in loads}
+    assert len(of_loads) == len(months)
+    assert of_loads <= runs[0] | runs[1]
+    assert all(of_loads & submitted for submitted in runs)

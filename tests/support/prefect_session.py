@@ -61,6 +61,8 @@ def prefect_session(*, has_ui: bool = False) -> Iterator[str]:
                 # A flow run waits at its end for its heartbeat thread, which sleeps for whole seconds.
                 PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
             }
+            # The process has one worker for events and one for logs. Each keeps the server with which it started.
+            run_coro_as_sync(_drain_workers())
             with temporary_settings(settings):
                 yield api_url
                 # Wait for open requests, which would fail after the end of the server.
