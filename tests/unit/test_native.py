@@ -1,29 +1,25 @@
-"""The native library of the engine: its builds, its checks when it is imported, and its use of memory."""
+"""The native library of the engine: its builds, and its checks when it is imported."""
 
 import ctypes
 import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import native_library
 import pytest
-from copied_rows import batch_of, one_column, parsed
 from native_library import cached_library, compile_library
 
-from tasks.contracts.types import ColumnType
 from tasks.engine.formats.native import binding
 from tasks.engine.formats.native.binding import library
 from tasks.engine.formats.native.sources import sources_digest
-from tasks.engine.formats.rows import RowEncoder
 
 ROOT = Path(__file__).parents[2]
 CONTRACTS = sorted(path.stem for path in Path(__file__).parent.glob("test_*_contract*.py"))
 PROVEN = (
     *("test_csv_records", "test_csv_dialects", "test_json_native", "test_json_paths", "test_unknown_keys"),
-    *("test_types", "test_numeric_types", "test_rows", *CONTRACTS),
+    *("test_types", "test_numeric_types", "test_rows", "test_derive_cache", *CONTRACTS),
 )
 """Tests that reach every line of it, damaged input and all."""
 
@@ -93,72 +89,6 @@ def test_missing_library_says_how_to_make_it(tmp_path: Path) -> None:
     )
     assert "ImportError: expected the native library" in done.stderr
     assert "Compile it: run make install" in done.stderr
-
-
-def test_function_is_asked_once_about_a_text() -> None:
-    asked: list[str] = []
-
-    def shout(text: str) -> str | None:
-        asked.append(text)
-        return None if text == "no" else text.upper()
-
-    loud = ColumnType("text", "any", shout)
-    texts = ["a", "b", None, "a", "no", "", "b", "no", "é" * 3000]
-    assert parsed(loud, *texts) == ["A", "B", None, "A", None, "", "B", None, "É" * 3000]
-    assert sorted(asked) == sorted({text for text in texts if text is not None})
-
-
-def test_many_derived_values_are_not_confused() -> None:
-    numbers = ColumnType("text", "any", lambda text: str(int(text) * 7))
-    texts = [str(number % 40_000) for number in range(60_000)]
-    assert parsed(numbers, *texts) == [str(int(text) * 7) for text in texts]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("size", "kinds", "times"),
-    [
-        pytest.param(20, 1000, 1, id="few: asked once"),
-        pytest.param(64 << 10, 3, 1, id="the longest that is kept"),
-        pytest.param((64 << 10) + 1, 3, 4, id="longer: asked each time"),
-        pytest.param(64 << 10, 400, 4, id="more bytes than are kept: forgotten in between"),
-        pytest.param(20, 200_000, 4, id="more texts than are kept: forgotten in between"),
-    ],
-)
-def test_derive_cache_spans_batches_and_is_bounded(size: int, kinds: int, times: int) -> None:
-    asked: Counter[str] = Counter()
-
-    def keep(text: str) -> str:
-        asked[text] += 1
-        return "<" + text
-
-    encoder = RowEncoder(one_column(ColumnType("text", "any", keep)))
-    texts = [f"{kind:0{size}}" for kind in range(kinds)]
-    for _ in range(2):
-        rows = encoder.encode(batch_of("x", texts * 2))
-        assert rows.count == 2 * kinds
-    assert set(asked.values()) == {times}
-
-
-@pytest.mark.slow
-def test_memory_of_the_derive_cache_is_bounded_including_slots_and_allocator() -> None:
-    code = """
-from copied_rows import batch_of, one_column
-from tasks.contracts.types import ColumnType
-from tasks.engine.formats.rows import RowEncoder
-def resident() -> int:
-    return int(open("/proc/self/status").read().partition("VmRSS:")[2].split()[0])
-encoder = RowEncoder(one_column(ColumnType("text", "any", lambda text: text[::-1])))
-encoder.encode(batch_of("x", ["a"] * 10_000))
-before = resident()
-for first in range(0, 600_000, 10_000):
-    encoder.encode(batch_of("x", [f"{first + place}.co.uk" for place in range(10_000)]))
-print(resident() - before)
-"""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert int(done.stdout) in range(24 << 10), done.stderr
 
 
 def test_hash_of_texts_is_siphash_with_the_key() -> None:

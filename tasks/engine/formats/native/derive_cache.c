@@ -1,37 +1,29 @@
 /* The derive cache: derived values by column and text, in a hash table with open addressing.
  *
- * The cache uses at most MAX_BYTES, including its slots. A full cache is cleared. A text longer than MAX_CACHED_BYTES
- * is not cached: its entry is valid until the next call of cache_find.
+ * Records of text and value fill blocks of a fixed size, one after another. When all blocks are full, the cache forgets
+ * the records of a random block. So it keeps a share of the texts, even if more distinct texts than it holds come in a
+ * cycle: a cache that forgets the oldest records would then forget each text just before the text comes again.
+ * Blocks and slots take at most 16 MB: 10 MB of blocks, and 6 MB of slots while the table grows from 2 to 4 MB.
  */
 #include "native.h"
 
 #include <stdlib.h>
 
-#define MAX_BYTES (16 << 20)
-#define MAX_CACHED_BYTES (64 << 10)
-#define BLOCK_BYTES (64 << 10)
-#define ALLOCATOR_BYTES 16 /* overhead of malloc for each block */
+#define BLOCK_BYTES (256 << 10)
+#define MAX_RECORD_BYTES (64 << 10)
+#define FIRST_SLOTS 1024u
+#define MAX_SLOTS (512u << 10)
+#define UNIT sizeof(Kept) /* records begin at multiples of this size */
 
-typedef struct Block {
-    struct Block *next;
-    int64_t size, used;
-    char bytes[];
-} Block;
+typedef struct {
+    uint32_t hash, text_size;
+    int32_t value_size; /* -1: the text is invalid */
+    int32_t column;
+    char bytes[]; /* the text, then the value */
+} Kept;
 
-/* Copy bytes into memory that lasts until the cache is cleared. */
-static const char *kept(DeriveCache *cache, const char *bytes, int64_t size) {
-    Block *block = cache->blocks;
-    if (!block || block->size - block->used < size) {
-        int64_t room = size > BLOCK_BYTES ? size : BLOCK_BYTES;
-        if (!(block = malloc(sizeof(Block) + (size_t)room))) return NULL;
-        *block = (Block){cache->blocks, room, 0};
-        cache->blocks = block;
-        cache->bytes += room + (int64_t)sizeof(Block) + ALLOCATOR_BYTES;
-    }
-    char *copy = block->bytes + block->used;
-    block->used += size;
-    return memcpy(copy, bytes, (size_t)size);
-}
+/* A slot of the table. The place of a record counts units in all blocks from 1; 0 marks a free slot. */
+struct Slot { uint32_t hash, place; };
 
 static uint64_t rotated(uint64_t x, int bits) { return x << bits | x >> (64 - bits); }
 
@@ -63,75 +55,132 @@ uint64_t text_hash(const uint64_t key[2], const char *text, int64_t size) {
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
+static Kept *kept_at(const DeriveCache *cache, uint32_t place) {
+    size_t offset = (size_t)(place - 1) * UNIT;
+    return (Kept *)(void *)(cache->blocks[offset / BLOCK_BYTES] + offset % BLOCK_BYTES);
+}
+
+static int64_t kept_bytes(int64_t text_size, int64_t value_size) {
+    int64_t size = (int64_t)sizeof(Kept) + text_size + (value_size > 0 ? value_size : 0);
+    return (size + (int64_t)UNIT - 1) / (int64_t)UNIT * (int64_t)UNIT;
+}
+
+/* ---- the table ---- */
+
+/* Return the position of the first slot from the hash on that is free or holds this place. */
+static uint32_t position_of(const Slot *slots, uint32_t mask, uint32_t hash, uint32_t place) {
+    uint32_t position = hash & mask;
+    while (slots[position].place && slots[position].place != place) position = (position + 1) & mask;
+    return position;
+}
+
 static bool widen(DeriveCache *cache) {
-    uint64_t mask = cache->mask ? cache->mask * 2 + 1 : 1023;
-    CacheEntry *slots = calloc(mask + 1, sizeof *slots);
+    uint32_t size = cache->slots ? (cache->mask + 1) * 2 : FIRST_SLOTS;
+    Slot *slots = calloc(size, sizeof *slots);
     if (!slots) return false;
-    for (uint64_t i = 0; cache->slots && i <= cache->mask; i++) {
-        if (cache->slots[i].state == FREE) continue;
-        uint64_t place = cache->slots[i].hash & mask;
-        while (slots[place].state != FREE) place = (place + 1) & mask;
-        slots[place] = cache->slots[i];
-    }
+    for (uint32_t i = 0; cache->slots && i <= cache->mask; i++)
+        if (cache->slots[i].place) slots[position_of(slots, size - 1, cache->slots[i].hash, 0)] = cache->slots[i];
     free(cache->slots);
-    cache->slots = slots, cache->mask = mask;
+    cache->slots = slots, cache->mask = size - 1;
     return true;
 }
 
-/* Make room for one more entry. While the table grows, the old slots and the new slots coexist: together three times
- * the old size. */
-static bool make_room(DeriveCache *cache) {
-    int64_t slots = cache->slots ? (int64_t)((cache->mask + 1) * sizeof(CacheEntry)) : 0;
-    bool is_full = !cache->slots || (uint64_t)cache->count * 2 > cache->mask;
-    if (cache->bytes + (is_full ? 3 : 1) * slots + BLOCK_BYTES + MAX_CACHED_BYTES > MAX_BYTES) {
-        cache_clear(cache);
-        is_full = true;
+/* Free a slot. The records after it move up, so that no search ends at the gap. */
+static void free_slot(DeriveCache *cache, uint32_t gap) {
+    Slot *slots = cache->slots;
+    for (uint32_t next = (gap + 1) & cache->mask; slots[next].place; next = (next + 1) & cache->mask) {
+        uint32_t from_home = (next - slots[next].hash) & cache->mask;
+        if (from_home < ((next - gap) & cache->mask)) continue;
+        slots[gap] = slots[next], gap = next;
     }
-    return !is_full || widen(cache);
+    slots[gap] = (Slot){0};
+    cache->count--;
+}
+
+/* ---- the blocks ---- */
+
+static void forget_block(DeriveCache *cache, uint32_t block) {
+    for (uint32_t at = 0; at < cache->used[block];) {
+        uint32_t place = (uint32_t)(((size_t)block * BLOCK_BYTES + at) / UNIT) + 1;
+        const Kept *record = kept_at(cache, place);
+        free_slot(cache, position_of(cache->slots, cache->mask, record->hash, place));
+        at += (uint32_t)kept_bytes(record->text_size, record->value_size);
+    }
+    cache->used[block] = 0;
+}
+
+/* Open an empty block: a new one, or one that held records. */
+static bool open_block(DeriveCache *cache, bool is_table_full) {
+    if (!is_table_full && cache->block_count < MAX_BLOCKS) {
+        if (!(cache->blocks[cache->block_count] = malloc(BLOCK_BYTES))) return false;
+        cache->used[cache->block_count] = 0;
+        cache->open = cache->block_count++;
+        return true;
+    }
+    if (!cache->random) cache->random = cache->key[1] | 1;
+    cache->random ^= cache->random << 13, cache->random ^= cache->random >> 7, cache->random ^= cache->random << 17;
+    cache->open = (uint32_t)(cache->random % cache->block_count);
+    forget_block(cache, cache->open);
+    return true;
+}
+
+/* Make room for a record of a size. */
+static bool make_room(DeriveCache *cache, int64_t size) {
+    bool is_table_full = cache->slots && cache->count * 2 > cache->mask;
+    if ((!cache->slots || is_table_full) && (!cache->slots || cache->mask + 1 < MAX_SLOTS)) {
+        if (!widen(cache)) return false;
+        is_table_full = false;
+    }
+    bool has_room = cache->block_count && cache->used[cache->open] + size <= BLOCK_BYTES;
+    return (has_room && !is_table_full) || open_block(cache, is_table_full);
 }
 
 CacheEntry *cache_find(DeriveCache *cache, int32_t column, const char *text, int64_t size) {
-    free(cache->uncached_value);
-    cache->uncached_value = NULL;
-    if (size > MAX_CACHED_BYTES) {
-        cache->uncached = (CacheEntry){.column = column, .state = PENDING, .text = text, .text_size = size};
-        return &cache->uncached;
-    }
-    if (!make_room(cache)) return NULL;
     uint64_t key[2] = {cache->key[0] ^ (uint64_t)column, cache->key[1]};
-    uint64_t hash = text_hash(key, text, size), place = hash & cache->mask;
-    CacheEntry *slot = &cache->slots[place];
-    for (; slot->state != FREE; place = (place + 1) & cache->mask, slot = &cache->slots[place])
-        if (slot->hash == hash && slot->column == column && slot->text_size == size && !memcmp(slot->text, text, (size_t)size))
-            return slot;
-    const char *copy = kept(cache, text, size);
-    if (!copy) return NULL;
-    *slot = (CacheEntry){.column = column, .state = PENDING, .hash = hash, .text = copy, .text_size = size};
-    cache->count++;
-    return slot;
+    uint32_t hash = (uint32_t)text_hash(key, text, size);
+    cache->latest = (CacheEntry){.column = column, .state = PENDING, .hash = hash, .text = text, .text_size = size};
+    if (!cache->slots) return &cache->latest;
+    for (uint32_t position = hash & cache->mask; cache->slots[position].place; position = (position + 1) & cache->mask) {
+        if (cache->slots[position].hash != hash) continue;
+        const Kept *record = kept_at(cache, cache->slots[position].place);
+        if (record->column != column || record->text_size != size || memcmp(record->bytes, text, (size_t)size)) continue;
+        cache->latest.state = record->value_size < 0 ? REFUSED : DERIVED;
+        cache->latest.value = record->bytes + size, cache->latest.value_size = record->value_size;
+        break;
+    }
+    return &cache->latest;
 }
 
-/* Copy the value of an uncached text. The copy lasts until the next call of cache_find. */
-static const char *passed(DeriveCache *cache, const char *value, int64_t size) {
-    cache->uncached_value = malloc((size_t)size + 1);
-    return cache->uncached_value ? memcpy(cache->uncached_value, value, (size_t)size) : NULL;
+/* Keep the value of the latest text if the record is too long for the cache. */
+static bool keep_latest(DeriveCache *cache, const char *value, int64_t size) {
+    free(cache->latest_value);
+    cache->latest_value = malloc((size_t)size + 1);
+    if (!cache->latest_value) return false;
+    cache->latest.value = memcpy(cache->latest_value, value, (size_t)size);
+    return true;
 }
 
-bool cache_store(DeriveCache *cache, CacheEntry *entry, const char *value, int64_t size) {
-    if (size < 0) return entry->state = REFUSED, true;
-    bool is_same = size == entry->text_size && !memcmp(value, entry->text, (size_t)size);
-    if (is_same) entry->value = entry->text;
-    else entry->value = (entry == &cache->uncached ? passed : kept)(cache, value, size);
-    if (!entry->value) return false;
-    entry->value_size = size, entry->state = DERIVED;
+bool cache_store(DeriveCache *cache, const char *value, int64_t size) {
+    CacheEntry *entry = &cache->latest;
+    entry->state = size < 0 ? REFUSED : DERIVED, entry->value_size = size;
+    /* The sum of the sizes could exceed an integer, each of the sizes cannot. */
+    bool is_long = entry->text_size > MAX_RECORD_BYTES || size > MAX_RECORD_BYTES;
+    int64_t bytes = is_long ? 0 : kept_bytes(entry->text_size, size);
+    if (is_long || bytes > MAX_RECORD_BYTES) return size < 0 || keep_latest(cache, value, size);
+    if (!make_room(cache, bytes)) return false;
+    uint32_t at = cache->used[cache->open], place = (uint32_t)(((size_t)cache->open * BLOCK_BYTES + at) / UNIT) + 1;
+    Kept *record = kept_at(cache, place);
+    *record = (Kept){entry->hash, (uint32_t)entry->text_size, size < 0 ? -1 : (int32_t)size, entry->column};
+    memcpy(record->bytes, entry->text, (size_t)entry->text_size);
+    if (size > 0) memcpy(record->bytes + entry->text_size, value, (size_t)size);
+    entry->value = record->bytes + entry->text_size;
+    cache->slots[position_of(cache->slots, cache->mask, entry->hash, 0)] = (Slot){entry->hash, place};
+    cache->used[cache->open] = at + (uint32_t)bytes, cache->count++;
     return true;
 }
 
 void cache_clear(DeriveCache *cache) {
-    for (Block *next, *block = cache->blocks; block; block = next) {
-        next = block->next;
-        free(block);
-    }
-    free(cache->slots), free(cache->uncached_value);
+    for (uint32_t block = 0; block < cache->block_count; block++) free(cache->blocks[block]);
+    free(cache->slots), free(cache->latest_value);
     *cache = (DeriveCache){.key = {cache->key[0], cache->key[1]}};
 }

@@ -106,34 +106,40 @@ EXPORT void csv_free(CsvRecords *records);
 typedef struct {
     int32_t column;
     int32_t state; /* enum State */
-    uint64_t hash;
+    uint32_t hash;
     const char *text;
     int64_t text_size;
     const char *value;
     int64_t value_size;
 } CacheEntry;
 
-enum State { FREE, PENDING, DERIVED, REFUSED };
+enum State { PENDING, DERIVED, REFUSED };
+
+#define MAX_BLOCKS 40
+
+typedef struct Slot Slot;
 
 /* A cache of derived values, memoised per column and distinct text. */
 typedef struct {
     uint64_t key[2]; /* random key of the hash function */
-    CacheEntry *slots;
-    uint64_t mask;
-    int64_t count;
-    struct Block *blocks; /* memory of the texts and values */
-    int64_t bytes;        /* total size of the blocks */
-    CacheEntry uncached;  /* the entry of the latest text that is too long for the cache */
-    char *uncached_value; /* the value of that entry */
+    uint64_t random; /* state of the generator that chooses the block to forget; never 0 */
+    Slot *slots;
+    uint32_t mask, count;
+    char *blocks[MAX_BLOCKS];   /* records of texts and values */
+    uint32_t used[MAX_BLOCKS];  /* bytes of each block that are in use */
+    uint32_t block_count, open; /* number of blocks, and the block that gets the next record */
+    CacheEntry latest;          /* the entry of the latest text */
+    char *latest_value;         /* the value of a record that is too long for the cache */
 } DeriveCache;
 
 EXPORT uint64_t text_hash(const uint64_t key[2], const char *text, int64_t size);
 
-/* Return the entry of a text. Its state is PENDING if no value was stored yet. Returns NULL if memory is exhausted.
- * The entry, and a text that is too long for the cache, must not be used after the next call. */
+/* Return the entry of a text. Its state is PENDING if the cache has no value. The entry is valid until the next call,
+ * and only while the text is. */
 CacheEntry *cache_find(DeriveCache *cache, int32_t column, const char *text, int64_t size);
-/* Store the value of an entry. The size -1 marks the text as invalid. Returns false if memory is exhausted. */
-bool cache_store(DeriveCache *cache, CacheEntry *entry, const char *value, int64_t size);
+/* Store the value of the entry that cache_find returned last. The size -1 marks the text as invalid. Returns false if
+ * memory is exhausted. */
+bool cache_store(DeriveCache *cache, const char *value, int64_t size);
 void cache_clear(DeriveCache *cache);
 
 /* ---- columns.c; words.c ---- */

@@ -10,7 +10,6 @@ struct Encoder {
     int64_t head_size;
     DeriveCallback derive;
     DeriveCache cache;
-    CacheEntry *pending;
     Encoded encoded;
     uint8_t *out;
     char *spare;
@@ -116,8 +115,7 @@ static enum Cell derive(Encoder *encoder, int32_t place, Found *found) {
         found->text = encoder->iso, found->size = size;
         return WRITTEN;
     }
-    CacheEntry *entry = encoder->pending = cache_find(&encoder->cache, place, found->text, found->size);
-    if (!entry) return FAILED;
+    CacheEntry *entry = cache_find(&encoder->cache, place, found->text, found->size);
     if (entry->state == PENDING && !encoder->derive(place, entry->text, entry->text_size)) return FAILED;
     if (entry->state == REFUSED) return found->is_given ? INVALID : NOTHING;
     found->text = entry->value, found->size = entry->value_size;
@@ -221,5 +219,5 @@ const Encoded *encoder_encode(Encoder *encoder, const StringColumn *texts, const
 }
 
 bool encoder_store_derived(Encoder *encoder, const char *value, int64_t size) {
-    return cache_store(&encoder->cache, encoder->pending, value, size);
+    return cache_store(&encoder->cache, value, size);
 }
