@@ -1,7 +1,8 @@
 """The peers, each with the settings that its documentation recommends for large data. `.venv-bench` runs this module.
 
-All peers but DuckDB read the object from S3; DuckDB reads the local file, which is faster. Peers that write Arrow types
-cannot write uuid or inet columns. Their tables have text columns, which are less work for the tool and for Postgres.
+All peers read the object from S3. DuckDB reads the local file, too: `duckdb` pays for no S3 server on the same cores,
+`duckdb_s3` reads the object as all others do. Peers that write Arrow types cannot write uuid or inet columns. Their
+tables have text columns, which are less work for the tool and for Postgres.
 This module imports nothing from the project, so that a peer's process contains only the peer.
 """
 
@@ -16,6 +17,12 @@ from typing import Any
 COLUMNS = ("id", "timestamp", "email", "country", "ip", "uri", "action", "tags")
 BLOCK_BYTES = 8 << 20
 CHUNK_ROWS = 50_000
+_DUCKDB_LAKE = """
+CREATE SECRET (
+    TYPE s3, PROVIDER config, KEY_ID '{AWS_ACCESS_KEY_ID}', SECRET '{AWS_SECRET_ACCESS_KEY}', REGION '{AWS_REGION}',
+    ENDPOINT '{}', URL_STYLE 'path', USE_SSL false
+)
+"""
 
 
 def _stream() -> Any:
@@ -80,13 +87,25 @@ def pgpq() -> None:
 
 def duckdb() -> None:
     """Load the local file with DuckDB, whose extension copies in binary format."""
+    _duckdb(os.environ["BENCH_FILE"])
+
+
+def duckdb_s3() -> None:
+    """Load the object from S3 with DuckDB and its httpfs extension."""
+    _duckdb(f"s3://{os.environ['LAKE_BUCKET']}/{os.environ['BENCH_KEY']}", "httpfs")
+
+
+def _duckdb(location: str, *extensions: str) -> None:
     import duckdb as library
     from duckdb_extensions import import_extension
 
     connection = library.connect()
-    import_extension("postgres_scanner", con=connection)
-    connection.execute("LOAD postgres_scanner")
+    for name in ("postgres_scanner", *extensions):
+        import_extension(name, con=connection)
+        connection.execute(f"LOAD {name}")
     connection.execute(f"ATTACH '{os.environ['BENCH_URI']}' AS warehouse (TYPE postgres)")
+    if extensions:
+        connection.execute(_DUCKDB_LAKE.format(os.environ["AWS_ENDPOINT_URL"].rpartition("/")[2], **os.environ))
     name, types = os.environ["BENCH_FORMAT"].partition(".")[0], dict.fromkeys(COLUMNS, "VARCHAR")
     reader = {
         "csv": f"read_csv(?, all_varchar = true, header = true, columns = {types})",
@@ -95,7 +114,7 @@ def duckdb() -> None:
         "parquet": "read_parquet(?)",
     }[name]
     connection.execute("SET preserve_insertion_order = false")
-    connection.execute(f"CREATE TABLE warehouse.public.peer AS SELECT * FROM {reader}", [os.environ["BENCH_FILE"]])
+    connection.execute(f"CREATE TABLE warehouse.public.peer AS SELECT * FROM {reader}", [location])
 
 
 def _polars_frame() -> Any:

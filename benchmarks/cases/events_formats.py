@@ -167,7 +167,10 @@ def _case(name: str, title: str, base: str, *contestants: Contestant, part: str 
     )
 
 
-DUCKDB = Contestant("duckdb", "from a local file into text columns", peer("duckdb"), "duckdb")
+DUCKDB = (
+    Contestant("duckdb", "from a local file into text columns", peer("duckdb"), "duckdb"),
+    Contestant("duckdb-s3", "from S3 into text columns", peer("duckdb_s3"), "duckdb"),
+)
 ADBC = Contestant("adbc", "from S3, pyarrow's stream, text columns", peer("adbc"), "adbc-driver-postgresql")
 POLARS = Contestant("polars-adbc", "from S3, polars in memory and ADBC, text columns", peer("polars_adbc"), "polars")
 PGPQ = Contestant("pgpq", "from S3, pyarrow's stream and a binary COPY, text columns", peer("pgpq"), "pgpq")
@@ -201,15 +204,15 @@ CASES = (
         PSQL,
         Contestant("ready-rows", "psql copies rows that Tally encoded earlier: the server's share", psql(READY)),
         Contestant("psycopg-csv", "from S3, the object's bytes with a CSV COPY", python(psycopg_csv)),
-        DUCKDB,
+        *DUCKDB,
         ADBC,
         POLARS,
         PGPQ,
     ),
-    _case("json", "a JSON document", "duckdb", DUCKDB, POLARS),
-    _case("ndjson", "NDJSON", "duckdb", DUCKDB, ADBC, POLARS, PGPQ),
-    _case("parquet", "parquet", "duckdb", DUCKDB, ADBC, POLARS, PGPQ),
-    _case("csv.gz", "csv.gz", "psql", UNZIPPED, DUCKDB, ADBC, POLARS),
-    _case("csv.zst", "csv.zst", "duckdb", DUCKDB, ADBC, POLARS),
+    _case("json", "a JSON document", "duckdb", *DUCKDB, POLARS),
+    _case("ndjson", "NDJSON", "duckdb", *DUCKDB, ADBC, POLARS, PGPQ),
+    _case("parquet", "parquet", "duckdb", *DUCKDB, ADBC, POLARS, PGPQ),
+    _case("csv.gz", "csv.gz", "psql", UNZIPPED, *DUCKDB, ADBC, POLARS),
+    _case("csv.zst", "csv.zst", "duckdb", *DUCKDB, ADBC, POLARS),
     _case("csv-tools", "CSV by tools that need longer", "psql", PSQL, *SLOW, part="tools", rows=50_000),
 )
