@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cfnlint.decode.cfn_yaml
 import pytest
 from aws_emulator import TEMPLATE, AwsEmulator, deployed_stack
 from botocore.exceptions import ClientError
@@ -256,16 +255,22 @@ def test_worker_starts_a_run_on_the_cluster_with_its_own_rights(stack: tuple[Aws
     assert refused(lambda: ecs.delete_cluster(cluster=outputs["TALLY_ECS_CLUSTER"]))
 
 
-TEMPLATE_CONTENT = cfnlint.decode.cfn_yaml.load(str(TEMPLATE))
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    """The content of the template."""
+    from cfnlint.decode import cfn_yaml  # slow to import
+
+    content: dict[str, Any] = cfn_yaml.load(str(TEMPLATE))
+    return content
 
 
-def test_every_parameter_of_the_template_is_described() -> None:
-    assert [name for name, one in TEMPLATE_CONTENT["Parameters"].items() if not one.get("Description")] == []
+def test_every_parameter_of_the_template_is_described(template: dict[str, Any]) -> None:
+    assert [name for name, one in template["Parameters"].items() if not one.get("Description")] == []
 
 
-def test_buckets_keep_no_unfinished_uploads() -> None:
+def test_buckets_keep_no_unfinished_uploads(template: dict[str, Any]) -> None:
     """The emulator leaves the lifecycle of a bucket out."""
-    buckets = [one for one in TEMPLATE_CONTENT["Resources"].values() if one["Type"] == "AWS::S3::Bucket"]
+    buckets = [one for one in template["Resources"].values() if one["Type"] == "AWS::S3::Bucket"]
     assert len(buckets) == len(BUCKETS)
     for bucket in buckets:
         rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
@@ -274,16 +279,18 @@ def test_buckets_keep_no_unfinished_uploads() -> None:
         assert {rule["Status"] for rule in rules} == {"Enabled"}
 
 
-def test_data_survives_the_removal_of_the_stack() -> None:
+def test_data_survives_the_removal_of_the_stack(template: dict[str, Any]) -> None:
     kept = ("AWS::S3::Bucket", "AWS::SecretsManager::Secret", "AWS::RDS::DBInstance", "AWS::ECR::Repository")
-    for name, resource in TEMPLATE_CONTENT["Resources"].items():
+    for name, resource in template["Resources"].items():
         if resource["Type"] in kept:
             assert {resource["DeletionPolicy"], resource["UpdateReplacePolicy"]} <= {"Retain", "Snapshot"}, name
 
 
-def test_roles_have_no_right_on_everything_but_three_actions_without_a_narrower_resource() -> None:
+def test_roles_have_no_right_on_everything_but_three_actions_without_a_narrower_resource(
+    template: dict[str, Any],
+) -> None:
     wide = set()
-    for resource in TEMPLATE_CONTENT["Resources"].values():
+    for resource in template["Resources"].values():
         properties = resource["Properties"]
         documents = [one["PolicyDocument"] for one in properties.get("Policies", [])]
         if resource["Type"] == "AWS::IAM::ManagedPolicy":

@@ -17,8 +17,6 @@ from prefect.client.schemas.objects import Flow, FlowRun
 from prefect.utilities.templating import apply_values
 from prefect.workers.base import BaseWorker
 from prefect_aws.workers.ecs_worker import ECSJobConfiguration, ECSWorker
-from prefect_kubernetes.settings import KubernetesSettings
-from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 from sample_dataset import THINGS
 
 from deployments import lint, work_pools
@@ -68,6 +66,8 @@ def configured(template: dict[str, Any], **job_variables: Any) -> dict[str, Any]
 
 
 def kubernetes_job(environ: dict[str, str], **job_variables: Any) -> dict[str, Any]:
+    from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration  # slow to import
+
     filled = configured(job_template("kubernetes", environ), image=f"{IMAGE}:1", **job_variables)
     configuration = KubernetesWorkerJobConfiguration.model_validate(filled)
     run = flow_run()
@@ -340,6 +340,8 @@ def test_worker_has_the_locked_version_and_its_pool(worker_manifests: dict[str, 
 def test_worker_passes_the_login_of_the_server_by_reference(
     worker_manifests: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from prefect_kubernetes.settings import KubernetesSettings  # slow to import
+
     [container] = worker_manifests["Deployment/tally-worker"]["spec"]["template"]["spec"]["containers"]
     for variable in container["env"]:
         monkeypatch.setenv(variable["name"], variable.get("value", "tally"))
