@@ -67,7 +67,7 @@ class Case:
         unit: What a size counts.
         is_scaled: Whether `SCALE=...` changes the sizes.
         is_default: Whether `make bench` without a part runs the case.
-        grows: How the time should grow: `linear` with the size, `constant`, or `divided` by the number of workers.
+        grows: How the time should grow: `linear` with the size, or `divided` by the number of workers.
     """
 
     part: str

@@ -1,6 +1,6 @@
 """Compare results with the last kept ones, and judge growth."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.measure import Outcome, Result, outcome_of
@@ -13,6 +13,12 @@ FULL = 0.85
 
 LEAST_CPU, LEAST_MB = 0.1, 20.0
 """Smaller differences count as the same."""
+
+_USERS: dict[str, Callable[[Result], float]] = {
+    "the process": lambda result: result.cpu_seconds,
+    "Postgres": lambda result: result.server_cpu_seconds,
+}
+"""Who uses CPU."""
 
 
 def compared(outcome: Outcome, kept: Mapping[str, Any], *, is_same_machine: bool, tolerance: float) -> Iterator[str]:
@@ -50,22 +56,21 @@ def _change(where: str, what: str, then: float, now: float, unit: str, least: fl
 
 
 def growth(outcome: Outcome, tolerance: float = TOLERANCE) -> Iterator[str]:
-    """Yield a line on the time and one on the memory of each contestant of a case with several sizes."""
+    """Yield two lines on the CPU and one on the memory of each contestant of a case with several sizes."""
     if len(outcome.sizes) < 2:
         return
     if outcome.grows == "divided":
         yield from _shares(outcome)
         return
     for name in dict.fromkeys(result.name for result in outcome.results):
-        first, *others, last = (result for result in outcome.results if result.name == name)
-        times = _times(outcome, first, (others or [first])[0], last)
-        memory = last.peak_mb / first.peak_mb
-        sizes = f"{first.size:,} to {last.size:,} {outcome.unit}"
-        per = f"further {outcome.unit}" if outcome.grows == "linear" else "a run"
-        verdict = outcome.grows if times <= 1 + tolerance else "GROWS"
-        yield f"{outcome.address}: {name}, {sizes}: CPU of {per} {times:.2f} times: {verdict}"
-        flat = "flat" if memory <= 1 + tolerance else "GROWS"
-        yield f"{outcome.address}: {name}, {sizes}: peak memory {memory:.2f} times: {flat}"
+        found = [result for result in outcome.results if result.name == name]
+        where = f"{outcome.address}: {name}, {found[0].size:,} to {found[-1].size:,} {outcome.unit}"
+        for user, seconds_of in _USERS.items():
+            times = _times(found, seconds_of)
+            verdict = "linear" if times <= 1 + tolerance else "GROWS"
+            yield f"{where}: CPU of {user} for further {outcome.unit} {times:.2f} times: {verdict}"
+        memory = found[-1].peak_mb / found[0].peak_mb
+        yield f"{where}: peak memory {memory:.2f} times: {'flat' if memory <= 1 + tolerance else 'GROWS'}"
 
 
 def _shares(outcome: Outcome) -> Iterator[str]:
@@ -80,19 +85,15 @@ def _shares(outcome: Outcome) -> Iterator[str]:
         )
 
 
-def _times(outcome: Outcome, first: Result, second: Result, last: Result) -> float:
-    """Return the CPU of a unit among the last rows, in times of a unit among the first rows.
+def _times(found: Sequence[Result], seconds_of: Callable[[Result], float]) -> float:
+    """Return the CPU of a unit among the last ones, in times of a unit among the first ones.
 
-    What a run costs without any rows does not count, because it would hide that the time grows faster than the size.
-    If rows are less than a fifth of the cost of the smallest run, their differences are noise, and a fifth counts.
+    What a run costs without any units does not count, because it would hide that the time grows faster than the size.
+    A difference of less than a fifth of the smallest run is noise, and a fifth counts.
     """
-    if outcome.grows != "linear" or second is first:
-        return spent(outcome, last) / spent(outcome, first)
-    early = (second.all_cpu_seconds - first.all_cpu_seconds) / (second.size - first.size)
-    late = (last.all_cpu_seconds - second.all_cpu_seconds) / (last.size - second.size)
-    return late / max(early, spent(outcome, first) / 5)
-
-
-def spent(outcome: Outcome, result: Result) -> float:
-    """Return the CPU seconds of a unit of size, or of the whole run if its time should not grow."""
-    return result.all_cpu_seconds / (result.size if outcome.grows == "linear" else 1)
+    first, second, last = found[0], found[1], found[-1]
+    least = first.all_cpu_seconds / 5
+    if second is last:
+        return seconds_of(last) / last.size / (max(seconds_of(first), least) / first.size)
+    early = max(seconds_of(second) - seconds_of(first), least) / (second.size - first.size)
+    return (seconds_of(last) - seconds_of(second)) / (last.size - second.size) / early

@@ -29,6 +29,7 @@ class Result:
         busy: The share of the machine's cores that was busy, whoever used them.
         rounds: The time of each round.
         version: The version of its package.
+        s3_cpu_seconds: The CPU time of the local S3 server meanwhile; None in older results.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Result:
     busy: float
     rounds: tuple[float, ...]
     version: str | None = None
+    s3_cpu_seconds: float | None = None
 
     @property
     def all_cpu_seconds(self) -> float:
@@ -157,7 +159,7 @@ def _run(
     """Run a contestant once, and compare what it left with what the first one left."""
     own = case.before(bench, one) or {}
     bench.settle()
-    taken = run(command, {**variables, **own}, bench.server_cpu)
+    taken = run(command, {**variables, **own}, bench.server_cpu, bench.s3_cpu)
     found = case.outcome(bench, one)
     expected[:] = expected or [(one.name, found)]
     first, wanted = expected[0]
@@ -181,6 +183,7 @@ def _result(one: Contestant, size: int, taken: list[Measured], command: list[str
         median("busy"),
         tuple(round(each.seconds, 3) for each in taken),
         _version(one, command),
+        median("s3_cpu_seconds"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Measure a process: its time, its peak memory, its CPU time, and the CPU time of the Postgres server meanwhile."""
+"""Measure a process: its time, its peak memory, its CPU time, and the CPU time of Postgres and of S3 meanwhile."""
 
 import json
 import os
@@ -32,6 +32,7 @@ class Measured:
         cpu_seconds: The CPU time of the process and of the children that it waited for.
         server_cpu_seconds: The CPU time of all processes of Postgres meanwhile.
         busy: The share of the machine's cores that was busy, whoever used them.
+        s3_cpu_seconds: The CPU time of the local S3 server meanwhile.
     """
 
     seconds: float
@@ -39,23 +40,28 @@ class Measured:
     cpu_seconds: float
     server_cpu_seconds: float
     busy: float
+    s3_cpu_seconds: float
 
 
 def run(
-    command: Sequence[str], environment: Mapping[str, str], server_cpu: Callable[[], float] = lambda: 0.0
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    server_cpu: Callable[[], float] = lambda: 0.0,
+    s3_cpu: Callable[[], float] = lambda: 0.0,
 ) -> Measured:
     """Run a command to its end.
 
     Args:
         command: Its words.
         environment: Its complete environment.
-        server_cpu: Returns the CPU seconds that the server has used so far.
+        server_cpu: Returns the CPU seconds that Postgres has used so far.
+        s3_cpu: Returns the CPU seconds that the local S3 server has used so far.
 
     Raises:
         SystemExit: The command failed. The message contains the end of its output.
     """
     launched = [sys.executable, "-S", "-c", _LAUNCHER, *command]
-    used, idle, started = server_cpu(), _idle_seconds(), time.perf_counter()
+    used, stored, idle, started = server_cpu(), s3_cpu(), _idle_seconds(), time.perf_counter()
     done = subprocess.run(
         launched, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
@@ -63,7 +69,7 @@ def run(
     busy = min(1.0, max(0.0, 1 - (_idle_seconds() - idle) / cores))
     if done.returncode:
         raise SystemExit(f"{' '.join(command[:4])} … ended with status {done.returncode}:\n{done.stdout[-4000:]}")
-    return Measured(*json.loads(done.stdout.splitlines()[-1]), server_cpu() - used, busy)
+    return Measured(*json.loads(done.stdout.splitlines()[-1]), server_cpu() - used, busy, s3_cpu() - stored)
 
 
 def family_cpu_seconds(process_id: int) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.comparison import growth, spent
+from benchmarks.comparison import growth
 from benchmarks.measure import Outcome, Result, outcome_of
 
 PACKAGES = ("polars", "psycopg", "pyarrow", "boto3", "prefect", "ministack")
@@ -24,8 +24,9 @@ _HEAD = """# Benchmark results
 [Performance](performance.md) explains the rules and what follows from the figures.
 
 The contestants of a case take turns. Each run is a process of its own, and all contestants of a case must leave the
-same state. The figures are medians, except the peak memory. CPU is in seconds: of the process, and of all processes of
-Postgres meanwhile. The ratio is the time in times of the contestant with the ratio 1.00; less is better.
+same state. The figures are medians, except the peak memory. CPU is in seconds: of the process, and meanwhile of all
+processes of Postgres and of the local S3 server, which works on the same cores. The ratio is the time in times of the
+contestant with the ratio 1.00; less is better.
 """
 
 
@@ -85,12 +86,13 @@ def _columns(outcome: Outcome, result: Result) -> list[str]:
         f"{ratio:.2f}" if ratio else "",
         f"{result.cpu_seconds:.2f}",
         f"{result.server_cpu_seconds:.2f}",
+        "" if result.s3_cpu_seconds is None else f"{result.s3_cpu_seconds:.2f}",
         f"{result.peak_mb:.0f}",
         f"{result.busy:.0%}",
     ]
 
 
-_NAMES = ["", "seconds", "ratio", "CPU", "CPU of Postgres", "peak MB", "cores busy"]
+_NAMES = ["", "seconds", "ratio", "CPU", "CPU of Postgres", "CPU of S3", "peak MB", "cores busy"]
 
 
 def title_of(outcome: Outcome, size: int) -> str:
@@ -157,13 +159,16 @@ def _growth_chart(outcomes: list[Outcome]) -> bytes:
     """CPU time of a unit and peak memory at each size, in times of the smallest size: a flat line is linear growth."""
     from pygal import Line
 
+    def per_unit(result: Result) -> float:
+        return result.all_cpu_seconds / result.size
+
     most = max(len(outcome.sizes) for outcome in outcomes)
     chart = Line(title="CPU of a unit and peak memory, in times of the smallest size", **_options(480))
     chart.x_labels = ["smallest", *[f"step {number}" for number in range(2, most)], "largest"]
     for outcome in outcomes:
         found = [one for one in outcome.results if one.is_own]
         name = outcome.address.partition("/")[2]
-        chart.add(f"{name}: CPU", [spent(outcome, one) / spent(outcome, found[0]) for one in found])
+        chart.add(f"{name}: CPU", [per_unit(one) / per_unit(found[0]) for one in found])
         dashed = {"dasharray": "4, 4"}
         chart.add(f"{name}: memory", [one.peak_mb / found[0].peak_mb for one in found], stroke_style=dashed)
     chart.range = (0, 2)

@@ -133,6 +133,11 @@ class Bench:
         postgres = self.services.postgres
         return family_cpu_seconds(postgres.process_id) if postgres and postgres.process_id else 0.0
 
+    def s3_cpu(self) -> float:
+        """Return the CPU seconds of the local S3 server so far."""
+        s3 = self.services.s3
+        return family_cpu_seconds(s3.process_id) if s3 and s3.process_id else 0.0
+
     def prefect(self) -> str:
         """Start a Prefect server, once for all cases, and return the URL of its API."""
         if "PREFECT_API_URL" not in self.environment:

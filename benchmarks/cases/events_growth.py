@@ -121,15 +121,14 @@ CASES = (
     Case(
         "growth",
         "companies",
-        f"load of {ROWS_OF_COMPANIES:,} events of {{size}} companies",
-        (1_000, 10_000, 100_000),
+        f"load of {ROWS_OF_COMPANIES:,} events of {{size}} companies in turns",
+        (1_000, 100_000, 1_000_000),
         _companies,
         (LOADED,),
         "tally",
         _empty_staging,
         unit="companies",
         is_default=False,
-        grows="constant",
     ),
     Case(
         "growth",

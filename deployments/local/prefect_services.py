@@ -12,6 +12,18 @@ from deployments.local.child_process import LOOPBACK, free_port, owned_folder, s
 from deployments.local.postgres_server import Postgres
 
 PROJECT = Path(__file__).resolve().parents[2]
+WRITES = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "10",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
+}
+"""The server writes ten changes of task runs together, and 200 events, and what is left once a second.
+
+By default it writes each change of a task run alone, and 20 events. A larger batch of changes saves no more CPU, and if
+Postgres refuses a change, the server drops all changes of its batch.
+"""
+
 WORKER_TIMEOUT = 35.0
 """Seconds that a worker has to stop its runs before it is killed. Prefect gives each run 30 s."""
 
@@ -83,6 +95,7 @@ def prefect_server(
             "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),  # site-packages may be read-only
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg:{postgres.dsn.partition(':')[2]}",
             "PREFECT__SERVER_FINAL": "1",
+            **WRITES,
             **(settings or {}),
         }
         # `prefect server start` runs the same command in a subprocess, which might survive its parent.

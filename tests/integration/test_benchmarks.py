@@ -38,13 +38,16 @@ def bench(services: Services, bucket: str, reachable_tmp_path: Path) -> Iterator
 
 
 def in_this_process(
-    command: Sequence[str], environment: Mapping[str, str], server_cpu: Callable[[], float] = lambda: 0.0
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    server_cpu: Callable[[], float] = lambda: 0.0,
+    s3_cpu: Callable[[], float] = lambda: 0.0,
 ) -> Measured:
     """Run steps and flows of a contestant in this process, which takes a tenth of the time of another one."""
     program, option, *rest = [*command, ""]
     is_step = option == "-m" and rest[:1] == ["benchmarks.step"]
     if program != sys.executable or not (is_step or (option == "-c" and rest[0].endswith(")"))):
-        return processes.run(command, environment, server_cpu)
+        return processes.run(command, environment, server_cpu, s3_cpu)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             if not name.startswith("PREFECT") and os.environ.get(name) != value:
@@ -53,7 +56,7 @@ def in_this_process(
             getattr(importlib.import_module(rest[1]), rest[2])()
         else:
             exec(rest[0], {})  # noqa: S102 - a program of a case
-    return Measured(1.0, 50.0, 0.5, 0.25, 1.0)
+    return Measured(1.0, 50.0, 0.5, 0.25, 1.0, 0.1)
 
 
 def small(case: Case) -> Case:
@@ -105,6 +108,16 @@ def test_contestants_are_measured_with_the_cpu_of_postgres(bench: Bench, tmp_pat
     keep(tmp_path, outcome, machine(bench.environment["WAREHOUSE_DSN"]), 2)
     assert "| psql |" in (tmp_path / "bench.md").read_text()
     assert "<svg" in (tmp_path / "bench-part.svg").read_text()
+
+
+def test_contestants_are_measured_with_the_cpu_of_s3(bench: Bench) -> None:
+    put = "put_object(Bucket=os.environ['LAKE_BUCKET'], Key='x', Body=b'x' * 30_000_000)"
+    upload = f"import boto3, os; boto3.client('s3').{put}"
+    sender = Contestant("psql", "sends an object", program(sys.executable, "-c", upload))
+    own, sent = run_case(bench, of_programs(SLEEPER, sender, outcome=lambda *_: 1), rounds=1).results
+    assert own.s3_cpu_seconds is not None
+    assert sent.s3_cpu_seconds is not None
+    assert sent.s3_cpu_seconds > own.s3_cpu_seconds
 
 
 def test_contestants_must_leave_the_same_state(bench: Bench) -> None:

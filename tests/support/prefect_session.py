@@ -29,12 +29,6 @@ from prefect.utilities.asyncutils import run_coro_as_sync
 
 from deployments.local import prefect_services
 
-RECORDER = {
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-}
-"""The server writes the changes of task runs once a second, because each write costs as much as several requests."""
-
 
 @contextmanager
 def prefect_session(*, has_ui: bool = False) -> Iterator[str]:
@@ -48,7 +42,7 @@ def prefect_session(*, has_ui: bool = False) -> Iterator[str]:
     """
     folder = Path(tempfile.mkdtemp(prefix="tally-test-prefect-"))
     try:
-        server = prefect_services.prefect_server(folder, has_ui=has_ui, is_durable=False, settings=RECORDER)
+        server = prefect_services.prefect_server(folder, has_ui=has_ui, is_durable=False)
         with server as api_url, pytest.MonkeyPatch.context() as patch:
             environment = prefect_services.client_environment(folder, api_url)
             environment["PREFECT_API_SSL_CERT_FILE"] = str(_one_authority(folder))

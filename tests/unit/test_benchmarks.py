@@ -68,32 +68,42 @@ def grown(grows: str, *results: Result) -> list[str]:
 
 def test_linear_time_and_flat_memory_are_recognised() -> None:
     ten_times = replace(TALLY, size=10_000, cpu_seconds=10.0, server_cpu_seconds=10.0, peak_mb=110.0)
-    time, memory = grown("linear", TALLY, ten_times)
-    assert time.endswith("1.00 times: linear")
+    process, postgres, memory = grown("linear", TALLY, ten_times)
+    assert process.endswith("CPU of the process for further rows 1.00 times: linear")
+    assert postgres.endswith("CPU of Postgres for further rows 1.00 times: linear")
     assert memory.endswith("1.10 times: flat")
-    more, growing = grown("linear", TALLY, replace(ten_times, cpu_seconds=20.0, peak_mb=200.0))
-    assert "CPU of further rows" in more
-    assert more.endswith("1.50 times: GROWS")
-    assert growing.endswith("2.00 times: GROWS")
+    process, postgres, memory = grown("linear", TALLY, replace(ten_times, cpu_seconds=20.0, peak_mb=200.0))
+    assert process.endswith("2.00 times: GROWS")
+    assert postgres.endswith("1.00 times: linear")
+    assert memory.endswith("2.00 times: GROWS")
+    assert grown("linear", TALLY, replace(ten_times, server_cpu_seconds=20.0))[1].endswith("2.00 times: GROWS")
 
 
-def test_start_of_a_run_does_not_hide_that_time_grows_faster_than_the_size() -> None:
-    sizes = [replace(TALLY, size=size, server_cpu_seconds=0.0) for size in (1000, 4000, 10_000)]
-    start = [replace(one, cpu_seconds=1 + one.size / 1000) for one in sizes]
-    assert grown("linear", *start)[0].endswith("1.00 times: linear")
-    squared = [replace(one, cpu_seconds=1 + (one.size / 1000) ** 2 / 10) for one in sizes]
-    assert grown("linear", *squared)[0].endswith("2.80 times: GROWS")
+@pytest.mark.parametrize("user", ["cpu_seconds", "server_cpu_seconds"])
+def test_start_of_a_run_does_not_hide_that_time_grows_faster_than_the_size(user: str) -> None:
+    idle = replace(TALLY, cpu_seconds=0.0, server_cpu_seconds=0.0)
+    sizes = [replace(idle, size=size) for size in (1000, 4000, 10_000)]
+    place = ["cpu_seconds", "server_cpu_seconds"].index(user)
+    start = [replace(one, **{user: 1 + one.size / 1000}) for one in sizes]  # type: ignore[arg-type]
+    assert grown("linear", *start)[place].endswith("1.00 times: linear")
+    squared = [replace(one, **{user: 1 + (one.size / 1000) ** 2 / 10}) for one in sizes]  # type: ignore[arg-type]
+    assert grown("linear", *squared)[place].endswith("2.80 times: GROWS")
 
 
 def test_noise_of_tiny_sizes_is_no_growth() -> None:
     noisy = ((1000, 10.0), (4000, 10.01), (10_000, 10.1))
     tiny = [replace(TALLY, size=size, cpu_seconds=seconds, server_cpu_seconds=0.0) for size, seconds in noisy]
-    assert grown("linear", *tiny)[0].endswith("0.01 times: linear")
+    process, postgres, _ = grown("linear", *tiny)
+    assert process.endswith("0.02 times: linear")
+    assert postgres.endswith("0.00 times: linear")
 
 
-def test_constant_time_is_judged_by_the_whole_run() -> None:
-    same, _ = grown("constant", TALLY, replace(TALLY, size=10_000))
-    assert same.endswith("1.00 times: constant")
+def test_start_of_a_run_does_not_hide_the_cost_of_many_units_of_little_cost() -> None:
+    """A company costs 7 microseconds, and the run without any of them as much as 300,000 companies."""
+    runs = [replace(TALLY, size=size, cpu_seconds=2 + size * 7e-6) for size in (1_000, 100_000, 1_000_000)]
+    assert grown("linear", *runs)[0].endswith("1.00 times: linear")
+    dearer = [*runs[:2], replace(runs[2], cpu_seconds=2 * runs[2].cpu_seconds)]
+    assert grown("linear", *dearer)[0].endswith("GROWS")
 
 
 def test_workers_are_judged_by_their_gain_and_by_the_busy_cores() -> None:

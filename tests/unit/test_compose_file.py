@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from deployments import lint
+from deployments.local.prefect_services import WRITES
 from deployments.work_pools import POOLS
 from tasks.contracts import catalog
 from tasks.engine.settings import RunSettings
@@ -34,6 +35,11 @@ def test_worker_uses_the_deployed_image(services: dict[str, Any]) -> None:
     built = step["prefect_docker.deployments.steps.build_docker_image"]
     assert services["worker"]["image"] == f"{built['image_name']}:{built['tag']}"
     assert POOLS["docker"] in services["worker"]["command"]
+
+
+def test_server_writes_as_the_servers_of_make_up_do(services: dict[str, Any]) -> None:
+    environment = services["prefect"]["environment"]
+    assert {name: value for name, value in environment.items() if name in WRITES} == WRITES
 
 
 def test_server_has_the_locked_version(services: dict[str, Any]) -> None:
