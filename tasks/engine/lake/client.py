@@ -1,7 +1,6 @@
 """The S3 client: lists objects, reads pinned versions and writes objects."""
 
 import functools
-import gc
 import hashlib
 import io
 import time
@@ -18,6 +17,7 @@ from tasks.engine.errors import (
     errors_at,
     s3_code_of,
 )
+from tasks.engine.lake.s3_models import s3_models, without_collection
 from tasks.engine.lake.streams import BlockFile, SeekableObject, counted
 from tasks.engine.lake.uploads import CHECKSUMS, Checksums, Upload
 from tasks.engine.prefetch import prefetched
@@ -25,7 +25,6 @@ from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import LakeSettings
 
 if TYPE_CHECKING:
-    from botocore.loaders import Loader
     from mypy_boto3_s3 import S3Client
 
     from tasks.engine.lake.s3_clients import S3Clients
@@ -45,21 +44,14 @@ RESUMES = 5
 """Maximum number of consecutive attempts to resume a read without receiving a byte."""
 
 
-@functools.cache
-def _models() -> "Loader":
-    """Load botocore's model of S3 once per process. This takes nine tenths of the time to create a client."""
-    from botocore.loaders import create_loader  # noqa: PLC0415 - slow to import
-
-    loader = create_loader()
-    # Loading merges files in place, so it must happen before threads share the loader.
-    loader.load_service_model("s3", "service-2", api_version=None)
-    # The model and the modules live as long as the process, so the garbage collector need not scan them again.
-    gc.freeze()
-    return loader
-
-
 def new_client(settings: LakeSettings) -> "S3Client":
     """Create a client."""
+    with without_collection():
+        return _new_client(settings)
+
+
+def _new_client(settings: LakeSettings) -> "S3Client":
+    models = s3_models()
     # These take 18 MB and a quarter of a second, and a flow that only starts other runs needs none of them.
     import boto3  # noqa: PLC0415
     import botocore.session  # noqa: PLC0415
@@ -67,7 +59,7 @@ def new_client(settings: LakeSettings) -> "S3Client":
 
     secret, token = settings.secret_access_key, settings.session_token
     core = botocore.session.Session()
-    core.register_component("data_loader", _models())
+    core.register_component("data_loader", models)
     checksums = Checksums()
     core.register("before-sign.s3.UploadPart", checksums.choose_signature)
     client: S3Client = boto3.session.Session(botocore_session=core).client(
