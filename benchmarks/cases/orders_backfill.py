@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FIRST = date(2021, 4, 1)
 ORDERS_OF_A_DAY = 421
 BACKFILL = "from flows.backfill import backfill; backfill('orders-daily')"
-TABLES = ("latest_orders", "orders_table", "users_table", "order_details")
+TABLES = ("latest_orders", "orders_table", "user_months", "users_table", "order_details")
 
 
 def load_days() -> None:

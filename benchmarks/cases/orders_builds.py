@@ -17,7 +17,7 @@ DAY = date(2021, 4, 1)
 REPEATED = 0.006
 """Share of the orders that the file holds twice, so that only their whole content breaks the tie."""
 
-TABLES = ("latest_orders", "orders_table", "users_table", "order_details")
+TABLES = ("latest_orders", "orders_table", "user_months", "users_table", "order_details")
 
 
 def tally_latest() -> None:

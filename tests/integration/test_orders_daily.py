@@ -36,12 +36,18 @@ pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "orders"
 DAY, NEXT = date(2021, 4, 1), date(2021, 4, 2)
-KEYS = {"orders_table": "transaction_id", "order_details": "transaction_id, position", "users_table": "user_id"}
+KEYS = {
+    "orders_table": "transaction_id",
+    "order_details": "transaction_id, position",
+    "user_months": "user_id, month",
+    "users_table": "user_id",
+}
 COLUMNS = {
     "orders_table": "transaction_id, order_number, checkout_id, location_id, payment_type, is_online_order, product,"
     " created_at, processed_at, updated_at, cancelled_at, cancellation_reason, processing_method, subtotal_price,"
     " total_discounts, total_line_items_price, total_price, total_price_usd, total_tax, total_weight",
     "order_details": "line_item_id, transaction_id, position, product_id, variant_id, quantity",
+    "user_months": "user_id, month, num_orders",
     "users_table": "user_id, email, phone, location_id, buyer_accepts_marketing, first_order_timestamp,"
     " first_order_product, last_order_timestamp, last_order_product, num_orders",
 }
@@ -222,6 +228,29 @@ def test_day_that_is_delivered_again_replaces_its_rows_and_missing_orders_return
     assert held(s3, bucket, DAY) == first
 
 
+def test_upgrade_of_a_deployed_warehouse_counts_the_orders_of_all_days(
+    s3: "S3Client", bucket: str, warehouse: psycopg.Connection
+) -> None:
+    """The earlier release had no table of months and did not record its builds."""
+    sample = sample_orders(DAY, 4, orders=60)
+    for day, content in sample.files.items():
+        put(s3, bucket, day, content)
+    *earlier, last = sample.files
+    for day in earlier:
+        orders_daily(day=day)
+    warehouse.execute("DROP TABLE orders_core.user_months")
+    warehouse.execute("DELETE FROM ledger.builds WHERE table_name = 'orders_core.user_months'")
+    orders_daily(day=last)
+    built, wanted = tables(warehouse), expected(sample.files)
+    users = {row[0] for row in built["user_months"]}
+    assert users >= {order["user_id"] for order in json.loads(sample.files[last])["orders"]} - {None}
+    assert built["user_months"] == [row for row in wanted["user_months"] if row[0] in users]
+    assert built["users_table"] == wanted["users_table"]
+    assert backfill(pipeline="orders-daily", dry_run=True).of("unchanged") == [f"{last}"]
+    backfill(pipeline="orders-daily")
+    assert tables(warehouse) == wanted
+
+
 def test_empty_array_empties_its_day_only_with_force(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection
 ) -> None:
@@ -290,6 +319,7 @@ def test_run_without_a_day_completes_a_run_that_died_after_the_load(
     assert {name: len(rows) for name, rows in tables(warehouse).items()} == {
         "orders_table": 1,
         "order_details": 0,
+        "user_months": 1,
         "users_table": 1,
     }
     assert names_held(s3, bucket) == [f"Output/{yesterday}.csv"]

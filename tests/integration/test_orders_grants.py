@@ -19,6 +19,6 @@ def test_loader_runs_days_of_orders(database: str) -> None:
         put(f"Input/{day}.json", content)
         assert [receipt.status for receipt in run(orders_daily, day=day)] == ["loaded"]
     with as_role(database, ANALYST) as opened:
-        for table in ("latest_orders", "orders_table", "order_details", "users_table"):
+        for table in ("latest_orders", "orders_table", "order_details", "user_months", "users_table"):
             assert opened.execute(f"SELECT count(*) > 0 FROM orders_core.{table}").fetchone() == (True,)
         assert denied(opened, "SELECT * FROM orders_staging.orders_raw")

@@ -23,7 +23,12 @@ from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.partitions import ensure_partition
 from tasks.engine.warehouse.tables import Connection, connect
 
-KEYS = {"orders_table": "transaction_id", "order_details": "transaction_id, position", "users_table": "user_id"}
+KEYS = {
+    "orders_table": "transaction_id",
+    "order_details": "transaction_id, position",
+    "users_table": "user_id",
+    "user_months": "user_id, month",
+}
 # Two files of one year, and one of the year before: another partition in Postgres.
 DAYS = (date(2020, 12, 31), date(2021, 1, 1), date(2021, 1, 2))
 NOON = datetime(2021, 1, 1, 12, tzinfo=UTC)
@@ -31,6 +36,15 @@ NAMES = [column.name for column in ORDERS.columns if column.name not in ("order_
 
 # Few ids, users and instants, so that versions, changes of hands and ties are common.
 instants = st.integers(0, 1).map(lambda hours: (NOON + timedelta(hours=hours)).isoformat())
+# Both sides of midnight in UTC at the end of a month and of a year, and another month.
+created = st.sampled_from(
+    [
+        "2020-12-31T23:59:59.999999+00:00",
+        "2020-12-31T19:00:00-05:00",
+        "2021-01-01T01:00:00+02:00",
+        "2021-02-28T23:30:00-04:00",
+    ]
+)
 items = st.lists(
     st.fixed_dictionaries(
         {
@@ -44,7 +58,7 @@ items = st.lists(
 )
 orders = st.fixed_dictionaries(
     {
-        "created_at": instants,
+        "created_at": created,
         "updated_at": instants,
         "test": st.booleans(),
         "user_id": st.none() | st.integers(1, 2).map(lambda user: 9_000_000_000 + user),
@@ -137,7 +151,30 @@ def test_days_that_were_loaded_before_any_was_built_end_the_same(warehouse: Conn
             assert built(warehouse) == wanted
 
 
+def test_table_of_months_that_is_new_in_a_deployed_warehouse_counts_earlier_days(warehouse: Connection) -> None:
+    base = dict.fromkeys(NAMES) | {"test": False, "line_items": [], "updated_at": NOON.isoformat()}
+    days = {
+        DAYS[0]: [{"id": 1, "created_at": "2020-11-30T12:00:00+00:00"}, {"id": 2, "created_at": NOON.isoformat()}],
+        DAYS[1]: [{"id": 3, "created_at": NOON.isoformat()}, {"id": 4, "created_at": NOON.isoformat(), "user_id": 6}],
+        DAYS[2]: [{"id": 5, "created_at": "2021-02-01T12:00:00+00:00"}],
+    }
+    with warehouse.transaction(force_rollback=True):
+        current: list[Version] = []
+        for load_id, (day, file) in enumerate(days.items(), 1):
+            orders = [base | {"user_id": 5} | order for order in file]
+            current += [Version(day, order) for order in orders]
+            deliver(warehouse, day, load_id, orders)
+            if day != DAYS[2]:
+                build(warehouse, day)
+        warehouse.execute("DELETE FROM orders_core.user_months")
+        build(warehouse, DAYS[2])
+        wanted = orders_oracle.tables(current)
+        assert built(warehouse) == wanted | {"user_months": [row for row in wanted["user_months"] if row[0] == 5]}
+        build(warehouse, DAYS[1])
+        assert built(warehouse) == wanted
+
+
 def test_affected_orders_is_an_input_of_each_table_that_is_built_from_it() -> None:
-    for table in ("latest_orders", "order_details", "orders_table", "users_table"):
+    for table in ("latest_orders", "order_details", "orders_table", "user_months", "users_table"):
         views = sql_files.views_of(sql_files.sql_table(f"orders_core.{table}"))
         assert "orders_core.affected_orders" in [view.name for view in views], table

@@ -4,6 +4,7 @@ It shares no code with the pipeline. An order that cannot be read is left out, a
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -73,13 +74,14 @@ def latest(versions: Iterable[Version]) -> dict[int, Version]:
 
 
 def tables(versions: Iterable[Version]) -> dict[str, list[Row]]:
-    """Rows of the three tables, in the columns of the specification, sorted by their keys."""
+    """Rows of the tables, in their columns, sorted by their keys."""
     counting = latest(versions)
     orders = [counting[key].order for key in sorted(counting)]
     return {
         "orders_table": [orders_row(order) for order in orders if not order["test"]],
         "order_details": [row for order in orders if not order["test"] for row in detail_rows(order)],
         "users_table": list(user_rows(orders)),
+        "user_months": month_rows(orders),
     }
 
 
@@ -112,6 +114,15 @@ def detail_rows(order: Order) -> list[Row]:
         (item["id"], order["id"], position, item["product_id"], item["variant_id"], item["quantity"])
         for position, item in enumerate(order["line_items"] or [], 1)
     ]
+
+
+def month_rows(orders: Iterable[Order]) -> list[Row]:
+    months = Counter(
+        (order["user_id"], instant(order["created_at"]).date().replace(day=1))
+        for order in orders
+        if order["user_id"] is not None
+    )
+    return sorted((*key, count) for key, count in months.items())
 
 
 def user_rows(orders: Iterable[Order]) -> Iterable[Row]:

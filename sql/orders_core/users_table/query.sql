@@ -1,7 +1,7 @@
 -- grain: one staff member who took an order at the till
 -- key: user_id
 -- parameters: day (date of the loaded file)
--- sources: orders_core.latest_orders
+-- sources: orders_core.latest_orders, orders_core.user_months
 -- write disposition: merge by (user_id)
 -- rules: all orders count, including test orders, also as the first and the last order (rejected: leaving test orders
 --   out, which would lose a user whose only order is a test);
@@ -9,6 +9,8 @@
 --   them);
 --   contact fields come from the last order, even if they are null or empty there (rejected: the last values that are
 --   not null);
+--   num_orders adds up the months of orders_core.user_months (rejected: counting all orders of the user, which takes
+--   longer with each year);
 --   an order without user_id belongs to no user
 SELECT
     affected.user_id,
@@ -45,7 +47,8 @@ INNER JOIN LATERAL (
     LIMIT 1
 ) AS last_order ON TRUE
 INNER JOIN LATERAL (
-    SELECT count(*) AS num_orders
-    FROM orders_core.latest_orders AS orders
-    WHERE orders.user_id = affected.user_id
+    SELECT sum(months.num_orders)::bigint AS num_orders
+    FROM orders_core.user_months AS months
+    WHERE months.user_id = affected.user_id
+    HAVING count(*) > 0
 ) AS counted ON TRUE
