@@ -31,6 +31,8 @@ from own_databases import OwnDatabases
 from deployments.local import embedded, postgres_binaries
 from deployments.local.child_process import ServiceError
 from tasks.contracts import catalog
+from tasks.engine.lake.client import Lake
+from tasks.engine.lake.s3_clients import S3Clients
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -49,6 +51,7 @@ LARGE_BUCKET_BYTES = 1_000_000
 """Our own S3 server keeps the objects of a smaller bucket until the session ends."""
 
 _numbers = itertools.count(1)
+_clients = S3Clients()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -281,6 +284,8 @@ def bucket(
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     for variable, value in store.environment.items():
         monkeypatch.setenv(variable, value)
+    # A run shares its clients. Steps outside of a run would each create one, which costs more than many requests.
+    monkeypatch.setattr("tasks.connections.Lake", lambda settings, clients=None: Lake(settings, clients or _clients))
     with _own_bucket(lake_administrator, objects) as name:
         monkeypatch.setenv("LAKE_BUCKET", name)
         yield name

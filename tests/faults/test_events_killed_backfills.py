@@ -9,7 +9,7 @@ from sample_dataset import client
 from flows.backfill import backfill
 
 HEADER = b"id,timestamp,email,country,ip,uri,action,tags\n"
-pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("prefect_server", "database", "bucket")]
 
 
 def test_months_are_complete_when_a_killed_backfill_is_started_again(database: str, bucket: str) -> None:

@@ -14,6 +14,8 @@ from tasks.engine.build.builder import build_tables
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.warehouse.tables import Connection
 
+pytestmark = pytest.mark.ledger
+
 TABLES = {
     "names": "SELECT name FROM things_staging.things",
     "name_counts": "SELECT count(*) AS name_count FROM things_marts.names",

@@ -10,6 +10,8 @@ from tasks.engine.load.delivery import load_delivery
 from tasks.engine.warehouse.tables import Connection
 from tasks.extract import delivery_of
 
+pytestmark = pytest.mark.ledger
+
 DEATHS = {
     "month locked": Death("tasks.engine.load.delivery:lock"),
     "first object opened": Death("tasks.engine.ledger:open_load"),

@@ -12,6 +12,8 @@ from sample_dataset import client
 from tasks.engine.lake import client as lake
 from tasks.engine.warehouse.tables import Connection
 
+pytestmark = pytest.mark.ledger
+
 CALL = "botocore.client:BaseClient._make_api_call"
 DEATHS = {
     "nothing sent": (Death("tasks.engine.lake.client:Lake.write", "before"), False),

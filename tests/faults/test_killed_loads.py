@@ -10,6 +10,8 @@ from sample_dataset import HEADER, load, names, put, state
 from tasks.engine.formats import csv_reader
 from tasks.engine.warehouse.tables import Connection
 
+pytestmark = pytest.mark.ledger
+
 WRITE = "psycopg:Copy.write"
 EXECUTE = "psycopg:Connection.execute"
 SETTINGS = {"tasks.engine.formats.csv_reader:CHUNK_BYTES": CHUNK_BYTES}

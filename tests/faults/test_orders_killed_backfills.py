@@ -14,7 +14,7 @@ from flows.backfill import backfill
 
 FIRST = date(2021, 4, 1)
 LAST = FIRST + timedelta(3)
-pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("prefect_server", "database", "bucket")]
 
 
 def test_orders_are_complete_when_a_killed_backfill_is_started_again(database: str, bucket: str) -> None:

@@ -26,6 +26,8 @@ from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.warehouse import sessions
 from tasks.engine.warehouse.tables import Connection
 
+pytestmark = pytest.mark.ledger
+
 SURPLUS = 300
 """Bytes that a measured load may send more than a real load, for its savepoint and rollback."""
 

@@ -19,7 +19,7 @@ from tasks.engine.receipts import LoadReceipt
 from tasks.engine.warehouse.tables import Connection
 from tasks.policy import step
 
-pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("prefect_server", "database", "bucket")]
 
 
 @pytest.fixture

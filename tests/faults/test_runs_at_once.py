@@ -1,11 +1,14 @@
 """Concurrent runs in several processes: each object is loaded once, and no run waits for ever."""
 
+import pytest
 from faults.aftermath import left_behind, ranked_state
 from faults.conftest import CHUNK_BYTES, Replacement
 from faults.processes import Job, drivers
 from sample_dataset import HEADER, names, put, state
 
 from tasks.engine.warehouse.tables import Connection
+
+pytestmark = pytest.mark.ledger
 
 SETTINGS = {"tasks.engine.formats.csv_reader:CHUNK_BYTES": CHUNK_BYTES}
 

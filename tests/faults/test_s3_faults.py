@@ -24,6 +24,8 @@ from tasks.engine.lake import client as lake_module
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.warehouse.tables import Connection
 
+pytestmark = pytest.mark.ledger
+
 SLOW_DOWN = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>'
 )

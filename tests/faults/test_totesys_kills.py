@@ -8,8 +8,9 @@ import psycopg
 import pytest
 from faults.processes import Death
 from faults.totesys_process import run_until_death
+from runs_here import run_here
 from sample_dataset import connection
-from totesys_direct import Star, Stores, run_here
+from totesys_direct import Star, Stores
 
 from deployments.samples.totesys import OPENED_AT, fill_source
 from flows.totesys_deletions import totesys_deletions
@@ -20,6 +21,8 @@ from tasks.engine.warehouse.tables import Connection
 
 if TYPE_CHECKING:
     from totesys_fixtures import TotesysSource, TotesysStores
+
+pytestmark = pytest.mark.ledger
 
 CALL = "botocore.client:BaseClient._make_api_call"
 WRITE = "tasks.engine.sync.run_store:RunStore.write"

@@ -9,7 +9,7 @@ from faults.driver import die_at
 from faults.processes import Death
 from forks import Fork
 from prefect import Flow
-from totesys_direct import run_here
+from runs_here import run_here
 
 
 def run_until_death(flow: Flow[Any, Any], death: Death) -> None:

@@ -18,6 +18,7 @@ from commerce_oracle import Shop, answers, read_shop
 from prefect.exceptions import ParameterTypeError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
+from runs_here import run_here
 
 from deployments.local import embedded
 from deployments.samples.commerce import SampleShop, sample_shop
@@ -27,7 +28,7 @@ from tasks.engine.errors import CheckError, ContractError, MissingObjectError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "commerce"
 AS_OF = date(2021, 12, 31)
@@ -119,7 +120,7 @@ def assert_exports_say(files: dict[str, bytes], rows: dict[str, dict[str, Any]])
 def test_tables_and_exports_agree_with_the_oracle(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
     sample = put_sample(s3, bucket)
     for as_of in (AS_OF, date(2021, 3, 1)):
-        loads = commerce_analytics(as_of=as_of, export_id=f"{as_of}")
+        loads = run_here(commerce_analytics, as_of=as_of, export_id=f"{as_of}")
         expected = answers(shop_of(sample.files, warehouse), as_of)
         assert expected["best_performing_product"]["product_name"]
         assert tables(warehouse, as_of) == expected
@@ -131,7 +132,7 @@ def test_tables_and_exports_agree_with_the_oracle(s3: "S3Client", bucket: str, w
 
 def test_loaded_files_are_skipped(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
     put_sample(s3, bucket)
-    commerce_analytics(as_of=AS_OF)
+    run_here(commerce_analytics, as_of=AS_OF)
 
     def state() -> object:
         objects = s3.list_objects_v2(Bucket=bucket, Prefix="analytics_export/")["Contents"]
@@ -147,7 +148,7 @@ def test_loaded_files_are_skipped(s3: "S3Client", bucket: str, warehouse: psycop
         return stamps, rows
 
     before = state()
-    assert {load.status for load in commerce_analytics(as_of=AS_OF)} == {"unchanged"}
+    assert {load.status for load in run_here(commerce_analytics, as_of=AS_OF)} == {"unchanged"}
     assert state() == before
 
 
@@ -155,13 +156,13 @@ def test_same_files_and_date_give_the_same_bytes_whatever_ran_before(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection
 ) -> None:
     put_sample(s3, bucket)
-    commerce_analytics(as_of=AS_OF)
+    run_here(commerce_analytics, as_of=AS_OF)
     first = exported(s3, bucket)
     for schema in ("commerce_analytics", "commerce_staging", "if_common", "ledger"):
         warehouse.execute(f"DROP SCHEMA {schema} CASCADE")
-    commerce_analytics(as_of=date(2021, 6, 1))
+    run_here(commerce_analytics, as_of=date(2021, 6, 1))
     assert exported(s3, bucket) != first
-    commerce_analytics(as_of=AS_OF)
+    run_here(commerce_analytics, as_of=AS_OF)
     assert exported(s3, bucket) == first
     rows = warehouse.execute("SELECT ingestion_date FROM commerce_analytics.agg_shipments ORDER BY 1").fetchall()
     assert rows == [(date(2021, 6, 1),), (AS_OF,)]
@@ -169,10 +170,10 @@ def test_same_files_and_date_give_the_same_bytes_whatever_ran_before(
 
 def test_corrected_file_replaces_exactly_itself(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
     before = put_sample(s3, bucket, 300)
-    commerce_analytics(as_of=AS_OF)
+    run_here(commerce_analytics, as_of=AS_OF)
     files = before.files | {"reviews.csv": sample_shop(AS_OF, 200, seed=7).files["reviews.csv"]}
     put(s3, bucket, {"reviews.csv": files["reviews.csv"]})
-    statuses = {load.source_uri.rpartition("/")[2]: load.status for load in commerce_analytics(as_of=AS_OF)}
+    statuses = {load.source_uri.rpartition("/")[2]: load.status for load in run_here(commerce_analytics, as_of=AS_OF)}
     assert statuses == {name: "replaced" if name == "reviews.csv" else "unchanged" for name in files}
     assert tables(warehouse, AS_OF) == answers(shop_of(files, warehouse), AS_OF)
 
@@ -181,17 +182,17 @@ def test_shipments_under_their_other_name_take_the_place_of_the_first(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection
 ) -> None:
     sample = put_sample(s3, bucket, 300)
-    commerce_analytics(as_of=AS_OF)
+    run_here(commerce_analytics, as_of=AS_OF)
     expected = tables(warehouse, AS_OF)
     put(s3, bucket, {"shipments_deliveries.csv": sample.files["shipment_deliveries.csv"]})  # the first object remains
-    loads = {load.table: load for load in commerce_analytics(as_of=AS_OF)}
+    loads = {load.table: load for load in run_here(commerce_analytics, as_of=AS_OF)}
     load = loads["commerce_staging.shipment_deliveries"]
     assert (load.status, load.source_uri) == ("replaced", f"s3://{bucket}/orders_data/shipments_deliveries.csv")
     count = "SELECT count(*), count(DISTINCT load_id) FROM commerce_staging.shipment_deliveries"
     assert warehouse.execute(count).fetchone() == (sample.rows["shipment_deliveries.csv"], 1)
     assert tables(warehouse, AS_OF) == expected
     s3.delete_object(Bucket=bucket, Key="orders_data/shipment_deliveries.csv")
-    assert {load.status for load in commerce_analytics(as_of=AS_OF)} == {"unchanged"}
+    assert {load.status for load in run_here(commerce_analytics, as_of=AS_OF)} == {"unchanged"}
 
 
 @pytest.mark.parametrize("missing", EMPTY)
@@ -201,22 +202,22 @@ def test_missing_file_fails_before_anything_is_loaded(
     put(s3, bucket, {name: content for name, content in EMPTY.items() if name != missing})
     put(s3, bucket, {f"old_{missing}": b""})
     with pytest.raises(MissingObjectError, match=f"s3://{bucket}/orders_data/{missing}") as caught:
-        commerce_analytics(as_of=AS_OF)
+        run_here(commerce_analytics, as_of=AS_OF)
     assert f"orders_data/old_{missing}" in str(caught.value)
     assert warehouse.execute("SELECT count(*) FROM ledger.loads").fetchone() == (0,)
 
 
 def test_renamed_column_is_an_alias_or_an_error_that_names_the_nearest(s3: "S3Client", bucket: str) -> None:
     put(s3, bucket, EMPTY | {"orders.csv": EMPTY["orders.csv"].replace(b"total_price", b"amount")})
-    commerce_analytics(as_of=AS_OF)
+    run_here(commerce_analytics, as_of=AS_OF)
     put(s3, bucket, {"orders.csv": EMPTY["orders.csv"].replace(b"order_date", b"orderdate")})
     with pytest.raises(ContractError, match="order_date may be orderdate"):
-        commerce_analytics(as_of=AS_OF)
+        run_here(commerce_analytics, as_of=AS_OF)
 
 
 def test_empty_files_give_a_row_of_nothing(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
     put(s3, bucket, EMPTY)
-    commerce_analytics(as_of=AS_OF)
+    run_here(commerce_analytics, as_of=AS_OF)
     found = tables(warehouse, AS_OF)
     assert set(found["agg_public_holiday"].values()) == {AS_OF, 0}
     assert set(found["agg_shipments"].values()) == {AS_OF, 0}
@@ -228,11 +229,11 @@ def test_calendar_is_computed_for_the_configured_country(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(s3, bucket, EMPTY)
-    commerce_analytics(as_of=AS_OF)
+    run_here(commerce_analytics, as_of=AS_OF)
     thanksgiving = "SELECT working_day FROM if_common.dim_dates WHERE calendar_dt = '2021-11-25'"
     assert warehouse.execute(thanksgiving).fetchone() == (False,)
     monkeypatch.setenv("COMMERCE_COUNTRY", "DE")
-    commerce_analytics(as_of=AS_OF)
+    run_here(commerce_analytics, as_of=AS_OF)
     assert warehouse.execute(thanksgiving).fetchone() == (True,)
 
 
@@ -247,7 +248,7 @@ def test_delivered_reference_tables_are_used_and_their_corrections_too(
         "dim_dates.csv": dates + b"2021-12-30,2021,12,30,4,False\n",
     }
     put(s3, bucket, files)
-    commerce_analytics(as_of=AS_OF)
+    run_here(commerce_analytics, as_of=AS_OF)
     assert warehouse.execute("SELECT count(*) FROM if_common.dim_dates").fetchone() == (1,)
     found = tables(warehouse, AS_OF)
     assert found["agg_public_holiday"]["tt_order_hol_dec"] == 1
@@ -255,7 +256,7 @@ def test_delivered_reference_tables_are_used_and_their_corrections_too(
     assert (best["product_name"], best["is_public_holiday"]) == ("pen", True)
     corrections = {"dim_products.csv": files["dim_products.csv"].replace(b"pen", b"ink")}
     put(s3, bucket, corrections | {"dim_dates.csv": files["dim_dates.csv"].replace(b"False", b"True")})
-    commerce_analytics(as_of=AS_OF)
+    run_here(commerce_analytics, as_of=AS_OF)
     found = tables(warehouse, AS_OF)
     assert found["agg_public_holiday"]["tt_order_hol_dec"] == 0
     assert found["best_performing_product"]["product_name"] == "ink"
@@ -298,14 +299,14 @@ def test_reference_tables_of_another_owner_are_read_and_never_changed(
             "dim_products.csv": b"product_id,product_category,product_name\n1,tools,ours\n",
         }
         put(s3, bucket, files)
-        commerce_analytics(as_of=AS_OF)
+        run_here(commerce_analytics, as_of=AS_OF)
         assert theirs() == before
         found = tables(warehouse, AS_OF)
         assert found["agg_public_holiday"]["tt_order_hol_dec"] == 1
         assert found["best_performing_product"]["product_name"] == "theirs"
         # What they change, the next run sees.
         owner.execute("UPDATE if_common.dim_products SET product_name = 'new'")
-        commerce_analytics(as_of=AS_OF)
+        run_here(commerce_analytics, as_of=AS_OF)
         assert tables(warehouse, AS_OF)["best_performing_product"]["product_name"] == "new"
         owner.execute("DROP SCHEMA if_common CASCADE")
 
@@ -314,12 +315,12 @@ def test_failed_check_leaves_tables_and_exports_as_they_were(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection
 ) -> None:
     put_sample(s3, bucket, 100)
-    commerce_analytics(as_of=AS_OF)
+    run_here(commerce_analytics, as_of=AS_OF)
     before = tables(warehouse, AS_OF), exported(s3, bucket)
     dates = b"calendar_dt,year_num,month_of_the_year_num,day_of_the_month_num,day_of_the_week_num,working_day\n"
     put(s3, bucket, {"dim_dates.csv": dates + b"2001-01-01,2001,1,1,1,f\n"})
     with pytest.raises(CheckError, match="orders of the year have dates that the calendar lacks"):
-        commerce_analytics(as_of=AS_OF)
+        run_here(commerce_analytics, as_of=AS_OF)
     assert (tables(warehouse, AS_OF), exported(s3, bucket)) == before
 
 
@@ -348,7 +349,7 @@ def test_report_shows_the_figures_in_the_ui_and_on_a_page_of_its_own(
 
 def test_manifest_is_last_and_lists_every_file_with_its_date(s3: "S3Client", bucket: str) -> None:
     put(s3, bucket, EMPTY)
-    commerce_analytics(as_of=AS_OF)
+    run_here(commerce_analytics, as_of=AS_OF)
     objects = s3.list_objects_v2(Bucket=bucket, Prefix="analytics_export/default/")["Contents"]
     stamps = {item["Key"].rpartition("/")[2]: item["LastModified"] for item in objects}
     assert stamps["manifest.json"] == max(stamps.values())
@@ -369,6 +370,7 @@ def test_date_is_that_of_the_scheduled_start(
     assert httpx.post(f"{prefect_server}/flow_runs/filter", json=named).json()
 
 
+@pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize("parameters", [{"export_id": "../other"}, {"export_id": ""}, {"as_of": "2021-02-30"}])
 def test_parameters_that_are_none_are_refused(parameters: dict[str, Any]) -> None:
     with pytest.raises(ParameterTypeError):
@@ -380,7 +382,7 @@ def test_real_files_agree_with_the_oracle(s3: "S3Client", bucket: str, warehouse
     files = {path.name: path.read_bytes() for path in REAL.glob("*.csv")}
     put(s3, bucket, files)
     for as_of in (date(2022, 9, 5), date(2022, 1, 1), date(2021, 2, 28)):
-        loads = commerce_analytics(as_of=as_of)
+        loads = run_here(commerce_analytics, as_of=as_of)
         expected = answers(shop_of(files, warehouse), as_of)
         assert tables(warehouse, as_of) == expected
         assert_exports_say(exported(s3, bucket), expected)

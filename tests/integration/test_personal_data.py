@@ -17,7 +17,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.logging.handlers import APILogWorker
 from prefect_session import recorded_task_runs
-from sample_dataset import put
+from sample_dataset import client
 
 from flows.replay_rejected import replay_rejected
 from tasks.contracts import Contract
@@ -143,6 +143,7 @@ def run_hidden(flow: Callable[..., Any], case: object, **parameters: Any) -> Non
     assert_hidden(newest_run(), case)
 
 
+@pytest.mark.ledger
 @pytest.mark.usefixtures("prefect_server", "database", "bucket")
 @pytest.mark.parametrize("dataset", SENSITIVE)
 def test_malformed_objects_show_no_personal_data_outside_of_the_ledger(
@@ -153,7 +154,7 @@ def test_malformed_objects_show_no_personal_data_outside_of_the_ledger(
     ends = []
 
     def load(number: int, suffix: str, data: bytes) -> State[Any]:
-        put(data, f"{number}{suffix}")
+        client().put_object(Bucket=bucket, Key=f"{number}{suffix}", Body=data)
         source = ObjectRef(f"s3://{bucket}/{number}{suffix}", "", len(data), partition)
         state: State[Any] = load_object(contract, source, return_state=True)
         ends.append(state.name)

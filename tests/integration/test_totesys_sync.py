@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import psycopg
 import pytest
+from runs_here import run_here
 from sample_dataset import client, connection
-from totesys_direct import Star, Stores, run_here
+from totesys_direct import Star, Stores
 
 from deployments.samples.totesys import OPENED_AT, fill_source
 from deployments.samples.totesys_changes import PendingChanges, change_source

@@ -24,7 +24,7 @@ from tasks.engine.errors import WarehouseError
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.sync.deletions import close_deleted
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 CHECKED = datetime(2024, 5, 1, 12, tzinfo=UTC)
 STEPS = 17

@@ -21,11 +21,15 @@ RULES = Path(__file__).with_name("operators.rules")
 NATIVE = Path("tasks/engine/formats/native")
 FILES = {
     "copy_out.c": "integration/test_copy_out",
+    "words.c": "unit/test_native_words unit/test_types unit/test_rows",
     "*.c": "unit/test_types unit/test_numeric_types unit/test_native_edges unit/test_rows unit/test_csv_records",
     "histories.py": "integration/test_histories",
     "dispositions.py": "integration/test_builder_merges integration/test_shared_tables integration/test_assigned_types",
 }
 """The tests that decide, by the name of the mutated file. Tests that are marked `slow` do not run."""
+
+MOST_SECONDS = 300
+"""A test run that takes longer counts as failed: a mutant can loop forever."""
 
 COMPILE = """
 import subprocess, sys
@@ -57,7 +61,9 @@ def copy_project(target: Path) -> None:
 
 def script(file: Path) -> str:
     """Return the shell command that tests one mutant."""
-    test = f'{sys.executable} -m pytest -x -q -p no:cacheprovider -m "not slow" {" ".join(tests_of(file))}'
+    # The tool ends only the shell, so `timeout` ends the tests.
+    end = f"timeout --kill-after=5 {MOST_SECONDS}"
+    test = f'{end} {sys.executable} -m pytest -x -q -p no:cacheprovider -m "not slow" {" ".join(tests_of(file))}'
     return f"{sys.executable} -c {shlex.quote(COMPILE)} {NATIVE} && {test}" if file.suffix == ".c" else test
 
 
@@ -76,7 +82,8 @@ def main(file: Path, limit: str, seconds: str) -> None:
             environment = os.environ | services.administration | {"PYTHONPATH": str(copy)}
             command = script(file)
             subprocess.run(command, cwd=copy, check=True, shell=True, env=environment)  # noqa: S602 - our own text
-            analyze = [TOOLS / "analyze_mutants", file, command, "--mutantDir", mutants, "--timeout", "600"]
+            analyze = [TOOLS / "analyze_mutants", file, command, "--mutantDir", mutants]
+            analyze += ["--timeout", str(2 * MOST_SECONDS)]
             analyze += ["--seed", "1", "--numMutants", str(int(limit) + 1)]  # the tool does not record the last one
             subprocess.run(["timeout", seconds, *analyze], cwd=copy, check=False, env=environment)  # noqa: S607
         survived = (copy / "notkilled.txt").read_text().split()

@@ -1,4 +1,4 @@
-"""Processes for a test to kill. They are forked from one process that has imported all flows.
+"""Processes for a test to kill. They are forked from one process, which has imported all flows and made an S3 client.
 
 A fork has its own process id, memory and connections, and needs no time for imports.
 """
@@ -20,7 +20,7 @@ PATIENCE = 120
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(
-    ["sample_dataset", *(f"flows.{module.stem}" for module in Path(flows.__path__[0]).glob("[!_]*.py"))]
+    ["sample_dataset", "warm_fork", *(f"flows.{module.stem}" for module in Path(flows.__path__[0]).glob("[!_]*.py"))]
 )
 
 

@@ -8,13 +8,9 @@ from typing import Any
 
 import polars as pl
 import psycopg
-import pytest
-from prefect import Flow
-from prefect.logging import disable_run_logger
 from sample_dataset import client
 
 from tasks.contracts.totesys_source import SOURCE_TABLES
-from tasks.policy import Step
 
 Rows = dict[tuple[Any, ...], tuple[Any, ...]]
 
@@ -57,17 +53,6 @@ DIMENSIONS = {
     "dim_payment_type": "SELECT payment_type_id, payment_type_name FROM payment_type",
     "dim_transaction": "SELECT transaction_id, transaction_type, sales_order_id, purchase_order_id FROM transaction",
 }
-
-
-def run_here(flow: Flow[Any, Any], **parameters: Any) -> Any:
-    """Run a flow's tasks one after the other, without a Prefect server between them, and without its reports."""
-
-    def call(task: Step[Any, Any], *arguments: Any, **named: Any) -> Any:
-        return [] if task.name.startswith("report_") else task.fn(*arguments, **named)
-
-    with pytest.MonkeyPatch.context() as patch, disable_run_logger():
-        patch.setattr(Step, "__call__", call)
-        return flow.fn(**parameters)
 
 
 @dataclass

@@ -20,7 +20,7 @@ static const char *put_escape(const char *at, const char *end, uint8_t **out) {
     uint32_t code = 0;
     for (; count; at++, count--) {
         int digit = digit_of(*at);
-        if (digit < 0 || code > 0xfffffff) return NULL;
+        if (digit < 0) return NULL;
         code = code << 4 | (uint32_t)digit;
     }
     if (!code || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff) return NULL;
