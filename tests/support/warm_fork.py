@@ -5,11 +5,7 @@ import importlib
 from tasks.engine.lake.client import new_client
 from tasks.engine.settings import LakeSettings
 
-LATE = (
-    *("boto3.s3.transfer", "iso4217", "msgspec", "polars"),
-    *("tasks.engine.sync.parquet_writer", "tasks.engine.formats.parquet_files", "tasks.engine.formats.json_reader"),
-    *("tasks.engine.export.pages", "tasks.engine.export.charts"),
-)
+LATE = ("boto3.s3.transfer", "msgspec", "tasks.engine.sync.parquet_writer", "tasks.engine.formats.parquet_files")
 
 for name in LATE:
     importlib.import_module(name)
