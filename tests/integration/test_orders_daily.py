@@ -331,6 +331,7 @@ def test_run_without_a_day_completes_a_run_that_died_after_the_load(
     assert len(httpx.post(f"{prefect_server}/flow_runs/filter", json=named).json()) == 1
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_file_of_a_range_has_the_same_bytes_after_its_days_are_loaded_again(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection
 ) -> None:
@@ -358,6 +359,7 @@ def test_file_of_a_range_has_the_same_bytes_after_its_days_are_loaded_again(
     assert (again.status, held(s3, bucket, name)) == ("exported", whole)
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_range_whose_end_precedes_its_start_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a range of days, found 2021-04-02 to 2021-04-01"):
         export_orders_range(NEXT, DAY)
