@@ -2,11 +2,11 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
@@ -232,35 +232,38 @@ def _setting_of(bucket: str) -> str:
 
 
 def _read_secret(source: Source, name: str | None) -> str | bytes:
-    from botocore.exceptions import ClientError  # noqa: PLC0415
-    from prefect_aws import AwsCredentials, AwsSecret  # noqa: PLC0415 - slow to import, and seldom needed
-    from prefect_aws.client_parameters import AwsClientParameters  # noqa: PLC0415
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - slow to import
 
-    if name is None:
-        block = load_block(AwsSecret, source.name, f"{source.secret_variable} or {source.dsn_variable}")
-    else:
-        settings = lake_settings(name)  # the credentials of the lake; the bucket is not asked for
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or os.environ.get("AWS_ENDPOINT_URL")
-        if not endpoint and not os.environ.get("AWS_ENDPOINT_URL_S3"):
-            endpoint = settings.endpoint_url  # of the block, which serves both
-        token = settings.session_token
-        credentials = AwsCredentials(
-            aws_access_key_id=settings.access_key_id,
-            aws_secret_access_key=settings.secret_access_key,
-            aws_session_token=token.get_secret_value() if token else None,
-            region_name=settings.region,
-            aws_client_parameters=AwsClientParameters(endpoint_url=endpoint, verify_cert_path=settings.ca_bundle),
-        )
-        block = AwsSecret(aws_credentials=credentials, secret_name=name)
-    logging.getLogger("botocore.parsers").setLevel(logging.INFO)  # at DEBUG it writes answers down, this one as well
-    with errors_at(f"secret {block.secret_name} in Secrets Manager"):
+    # At DEBUG this logger writes answers, the answer with the secret as well.
+    logging.getLogger("botocore.parsers").setLevel(logging.INFO)
+    name, read = _block_secret(source) if name is None else _named_secret(name)
+    with errors_at(f"secret {name} in Secrets Manager"):
         try:
-            return cast("str | bytes", block.read_secret())
+            return read()
         except ClientError as error:
             if is_transient(error):
                 raise
             raise SettingsError(
                 f"Secrets Manager [{s3_code_of(error)[0]}] {error.response['Error'].get('Message', '')}: expected to"
-                f" read secret {block.secret_name}, JSON with user, password, host, port and database. Create it, allow"
+                f" read secret {name}, JSON with user, password, host, port and database. Create it, allow"
                 f" secretsmanager:GetSecretValue, correct {source.secret_variable}, or set {source.dsn_variable}"
             ) from error
+
+
+def _block_secret(source: Source) -> tuple[str, Callable[[], str | bytes]]:
+    """Return the name of the secret of a block, and the function that reads it."""
+    from prefect_aws import AwsSecret  # noqa: PLC0415 - takes half a second, and only this block needs it
+
+    block = load_block(AwsSecret, source.name, f"{source.secret_variable} or {source.dsn_variable}")
+    return block.secret_name, block.read_secret
+
+
+def _named_secret(name: str) -> tuple[str, Callable[[], str | bytes]]:
+    """Return the name of a secret, and the function that reads it with the login of the lake."""
+    from tasks.engine.lake.secrets_manager import read_secret  # noqa: PLC0415 - slow to import
+
+    settings = lake_settings(name)  # the login of the lake; the bucket is not asked for
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or os.environ.get("AWS_ENDPOINT_URL")
+    if not endpoint and not os.environ.get("AWS_ENDPOINT_URL_S3"):
+        endpoint = settings.endpoint_url  # of the block, which serves both
+    return name, partial(read_secret, settings, endpoint, name)

@@ -20,7 +20,7 @@ def test_the_data_of_botocore_are_equal(name: str) -> None:
     assert s3_models().load_data(name) == create_loader().load_data(name)
 
 
-@pytest.mark.parametrize("service", ["sts", "sso", "sso-oidc"])
+@pytest.mark.parametrize("service", ["sts", "sso", "sso-oidc", "secretsmanager"])
 def test_logins_find_the_models_of_their_services(service: str) -> None:
     assert s3_models().load_service_model(service, "service-2") == create_loader().load_service_model(
         service, "service-2"

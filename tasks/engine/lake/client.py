@@ -17,7 +17,8 @@ from tasks.engine.errors import (
     errors_at,
     s3_code_of,
 )
-from tasks.engine.lake.s3_models import s3_models, without_collection
+from tasks.engine.lake.aws_sessions import login_of, new_session
+from tasks.engine.lake.s3_models import without_collection
 from tasks.engine.lake.streams import BlockFile, SeekableObject, counted
 from tasks.engine.lake.uploads import CHECKSUMS, Checksums, Upload
 from tasks.engine.prefetch import prefetched
@@ -51,25 +52,17 @@ def new_client(settings: LakeSettings) -> "S3Client":
 
 
 def _new_client(settings: LakeSettings) -> "S3Client":
-    models = s3_models()
+    core = new_session()
     # These take 18 MB and a quarter of a second, and a flow that only starts other runs needs none of them.
     import boto3  # noqa: PLC0415
-    import botocore.session  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
-    secret, token = settings.secret_access_key, settings.session_token
-    core = botocore.session.Session()
-    core.register_component("data_loader", models)
     checksums = Checksums()
     core.register("before-sign.s3.UploadPart", checksums.choose_signature)
     client: S3Client = boto3.session.Session(botocore_session=core).client(
         "s3",
         endpoint_url=settings.endpoint_url,
-        region_name=settings.region,
-        aws_access_key_id=settings.access_key_id,
-        aws_secret_access_key=secret.get_secret_value() if secret else None,
-        aws_session_token=token.get_secret_value() if token else None,
-        verify=str(settings.ca_bundle) if settings.ca_bundle else None,  # None: the authorities of the system
+        **login_of(settings),
         config=Config(
             retries={"mode": "standard", "total_max_attempts": 4},
             connect_timeout=CONNECT_TIMEOUT,
