@@ -55,6 +55,7 @@ _clients = S3Clients()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # until all tests are collected: nearly everything that is imported until then stays
     # A test that does not request the server must fail at once, and not start a second server.
     os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
@@ -118,6 +119,7 @@ def pytest_collection_finish() -> None:
     """Keep modules and collected tests out of garbage collections, which took a tenth of the CPU of the tests."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_report_header() -> list[str]:
