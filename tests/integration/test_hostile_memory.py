@@ -128,6 +128,10 @@ def document_of_long_records() -> Iterator[bytes]:
     yield b"[" + b",".join([line(uri="x" * LONG)] * 3) + b"]"
 
 
+def document_of_long_escapes() -> Iterator[bytes]:
+    yield b"[" + b",".join([line(uri="\n" * (LONG // 2))] * 3) + b"]"
+
+
 def csv_distinct_domains() -> Iterator[bytes]:
     yield HEADER
     for first in range(0, 300_000, 10_000):
@@ -277,6 +281,7 @@ CASES = [
     pytest.param(ndjson_long_records, "ndjson", SMALL_MB, "3 0", id="ndjson: records of 16 MiB"),
     pytest.param(ndjson_long_escapes, "ndjson", SMALL_MB, "3 0", id="ndjson: escapes of 16 MiB"),
     pytest.param(document_of_long_records, "json", SMALL_MB, "3 0", id="json: records of 16 MiB"),
+    pytest.param(document_of_long_escapes, "json", SMALL_MB, "3 0", id="json: escapes of 16 MiB"),
     pytest.param(csv_distinct_domains, "csv", SMALL_MB, "300000 0", id="csv: 300,000 domains"),
     pytest.param(utf16_rows, "utf-16.txt", SMALL_MB, "200000 0", id="csv: 40 MB of utf-16"),
     pytest.param(cp1252_undecodable_lines, "cp1252.txt", SMALL_MB, "0 100000", id="csv: undecodable lines"),

@@ -17,7 +17,9 @@ from tasks.engine.formats.json_records import Record, unreadable
 from tasks.engine.masking import HIDDEN, record_of
 from tasks.engine.quoting import listed, quoted, shown
 
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES, MOST_BYTES = 1 << 20, 4 << 20
+"""How much of a document is read at once: a chunk, which stays in the processor's cache; more for a long element."""
+
 SLOW_RECORDS, SLOW_BYTES = 1024, 1 << 20
 """Limits of the consecutive damaged elements that are parsed together."""
 
@@ -111,9 +113,11 @@ class JsonDocument:
             group = parser.elements(self._data, self._at, self._line, expects_value=expects_value)
             self._at, self._line, expects_value = group.end, group.line, group.expects_value
             slow_count = 1 if group.count else min(2 * slow_count, SLOW_RECORDS)
+            is_full = group.is_full
             if group.count:
                 yield group
-            if group.is_full:
+            del group  # frees the memory before more is read
+            if is_full or self._read_on():
                 continue
             # Next comes the end of the array, or an element that is damaged or not yet complete in memory.
             slow: list[Record] = []
@@ -186,9 +190,14 @@ class JsonDocument:
         self._line += self._data.count(b"\n", self._at, end)
         self._at = end
 
+    def _read_on(self) -> bool:
+        """Read a chunk if less than a chunk is left: the next element may be incomplete. Return whether it was read."""
+        return len(self._data) - self._at < CHUNK_BYTES and self._more()
+
     def _more(self) -> bool:
-        chunk = self._file.read(CHUNK_BYTES)
-        self._data, self._at = self._data[self._at :] + chunk, 0
+        rest, self._data = self._data[self._at :], b""  # frees the memory before more is read
+        chunk = self._file.read(min(max(CHUNK_BYTES, len(rest)), MOST_BYTES))  # a long element is scanned a few times
+        self._data, self._at = rest + chunk, 0
         self._is_whole = not chunk
         return bool(chunk)
 

@@ -88,9 +88,9 @@ class JsonGroup:
         given: Sequence[int] = (),
     ) -> None:
         self._paths, self._contract, self._data, self._begin = paths, contract, data, begin
-        address = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+        self._address = (ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0) + begin
         described = json_structs.JsonInput(
-            data=address + begin,
+            data=self._address,
             size=len(data) - begin,
             first_line=first_line,
             given=(ctypes.c_uint32 * len(given))(*given),
@@ -153,7 +153,12 @@ class JsonGroup:
         names = [*self._contract.sources, *([UNKNOWN_KEYS] if self._contract.unknown_keys_column else [])]
         size = 8
         strings = [
-            StringColumn(data=self._found.data, spans=(self._found.spans or 0) + place * size, stride=len(names))
+            StringColumn(
+                data=self._address,
+                spans=(self._found.spans or 0) + place * size,
+                stride=len(names),
+                arena=self._found.arena,
+            )
             for place in range(len(names))
         ]
         first = ctypes.cast(self._found.rows, ctypes.c_void_p).value

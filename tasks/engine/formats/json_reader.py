@@ -17,7 +17,7 @@ from tasks.engine.formats.json_groups import MOST_BYTES, JsonGroup
 from tasks.engine.formats.json_paths import RecordPaths
 from tasks.engine.formats.json_records import Record, unreadable
 from tasks.engine.formats.json_walk import read_elements
-from tasks.engine.formats.native.json_structs import ELEMENTS, LINES
+from tasks.engine.formats.native.json_structs import ELEMENTS, LINES, JsonKeys
 from tasks.engine.masking import record_of
 
 JUDGED_RECORDS = 1000
@@ -45,7 +45,10 @@ def _batches(groups: Iterator[JsonGroup], keys: "RecordKeys") -> Iterator[Batch]
         keys.count(group)
         if keys.record_count >= JUDGED_RECORDS:
             keys.check_any()
-        yield group.batch(keys.columns)
+        batch = group.batch(keys.columns)
+        del group  # frees the memory before the next group is read
+        yield batch
+        del batch
     keys.check_any()
     keys.check_missing()
 
@@ -87,7 +90,7 @@ class RecordKeys:
     def __init__(self, contract: Contract, name: str, *, is_document: bool = False) -> None:
         self._contract, self._name, self._is_document = contract, name, is_document
         self._paths = RecordPaths(contract)
-        self._group: JsonGroup | None = None
+        self._keys: JsonKeys | None = None
         self._has_json = False
         self.record_count = 0
         self._first: Record | None = None
@@ -110,23 +113,23 @@ class RecordKeys:
         """Count the records of a group, and note what its keys are."""
         self.record_count += group.count
         self._first = self._first or group.first()
-        self._group = group
+        self._keys = group.keys
         if not self.has_records and not self._has_json:
             self._has_json = any(row.raw.lstrip().startswith(b"{") for row in group.rejected())
 
     @property
     def has_records(self) -> bool:
         """Whether a record so far is a JSON object."""
-        return bool(self._group and self._group.keys.has_object)
+        return bool(self._keys and self._keys.has_object)
 
     @property
     def found(self) -> list[str]:
         """All keys so far, with their names in the object."""
-        return [*self._paths.found(self._group.keys), *self._unknown] if self._group else []
+        return [*self._paths.found(self._keys), *self._unknown] if self._keys else []
 
     @property
     def _unknown(self) -> list[str]:
-        return self._paths.unknown(self._group.keys) if self._group else []
+        return self._paths.unknown(self._keys) if self._keys else []
 
     @property
     def columns(self) -> ColumnMatch:

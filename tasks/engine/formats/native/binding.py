@@ -42,6 +42,7 @@ class StringColumn(Structure):
         ("lists", c_void_p),
         ("has_list", c_void_p),
         ("list_offset", c_int64),
+        ("arena", c_void_p),
         ("quote", c_uint8),
         ("escape", c_uint8),
         ("style", c_uint8),

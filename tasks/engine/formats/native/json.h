@@ -100,7 +100,7 @@ typedef struct {
     bool expects_value;
     JsonRecord *rows, *rejected;
     Span *spans;         /* row by row, one for each source */
-    char *data;          /* the bytes that the spans refer to */
+    char *arena;         /* the bytes of the spans with SPAN_ARENA; the other spans refer to the input */
     const JsonKeys *keys;
 } JsonRecords;
 

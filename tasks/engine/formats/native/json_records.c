@@ -136,20 +136,12 @@ static bool read_given(Group *group) {
     return true;
 }
 
-/* Copy the bytes of the strings: the consumed bytes, and then the arena. */
-static bool keep_data(Group *group) {
-    JsonRecords *found = group->found;
-    const Buffer *arena = &group->plan->arena;
-    found->data = malloc((size_t)(found->consumed + arena->size) + 1);
-    if (!found->data) return false;
-    memcpy(found->data, group->input->data, (size_t)found->consumed);
-    if (!arena->size) return true;
-    memcpy(found->data + found->consumed, arena->bytes, (size_t)arena->size);
-    for (Span *span = found->spans, *end = span + found->row_count * width_of(group->plan); span < end; span++) {
-        if (!(span->size & SPAN_ARENA)) continue;
-        span->begin += (uint32_t)found->consumed;
-        span->size &= SPAN_SIZE;
-    }
+/* Move the arena from the plan to the group. */
+static bool take_arena(Group *group) {
+    Buffer *arena = &group->plan->arena;
+    if (!buffer_room(arena, 1)) return false;
+    group->found->arena = arena->bytes;
+    *arena = (Buffer){0};
     return true;
 }
 
@@ -160,11 +152,11 @@ JsonRecords *json_read(JsonPlan *plan, const JsonInput *input) {
     found->expects_value = input->expects_value, found->keys = &plan->keys;
     plan->arena.size = 0;
     bool (*read)(Group *) = input->mode == JSON_LINES ? read_lines : input->mode == JSON_ELEMENTS ? read_elements : read_given;
-    if (!read(&group) || !keep_data(&group)) return json_free(found), NULL;
+    if (!read(&group) || !take_arena(&group)) return json_free(found), NULL;
     return found;
 }
 
 void json_free(JsonRecords *records) {
     if (!records) return;
-    free(records->rows), free(records->rejected), free(records->spans), free(records->data), free(records);
+    free(records->rows), free(records->rejected), free(records->spans), free(records->arena), free(records);
 }

@@ -117,7 +117,7 @@ class JsonRecords(Structure):
         ("rows", POINTER(JsonRecord)),
         ("rejected", POINTER(JsonRecord)),
         ("spans", c_void_p),
-        ("data", c_void_p),
+        ("arena", c_void_p),
         ("keys", POINTER(JsonKeys)),
     )
 

@@ -28,10 +28,10 @@ typedef struct {
 #define SPAN_ESCAPED 0xc0000000u /* the string was not in quotes, and contains escapes */
 #define SPAN_SIZE 0x3fffffffu
 
-/* The strings of one column: spans of CSV bytes, an Arrow array of large_string, or an Arrow large_list of it. */
+/* The strings of one column: spans of CSV or JSON bytes, an Arrow array of large_string, or an Arrow large_list of it. */
 typedef struct {
     const char *data;
-    const Span *spans;       /* CSV: one for each row, `stride` apart */
+    const Span *spans;       /* CSV and JSON: one for each row, `stride` apart */
     int64_t stride;
     const int64_t *offsets;  /* Arrow: the start of each string and the end of the last; NULL for CSV */
     const uint8_t *validity; /* bitmap of the strings that are not null; NULL if no string is null */
@@ -39,6 +39,7 @@ typedef struct {
     const int64_t *lists;    /* lists: index of each list's first string; NULL for other columns */
     const uint8_t *has_list; /* bitmap of the lists that are not null; NULL if no list is null */
     int64_t list_offset;     /* index of the first row in the array of lists */
+    const char *arena;       /* JSON: the bytes of the spans with SPAN_DOUBLED; NULL for CSV */
     uint8_t quote, escape;   /* CSV: the dialect's characters, or NUL */
     uint8_t style;           /* CSV: enum EscapeStyle */
 } StringColumn;
@@ -272,7 +273,9 @@ static inline bool string_at(const StringColumn *texts, int64_t row, const char 
         if ((span.size & ~SPAN_SIZE) == SPAN_NULL) return false;
         *text = texts->data + span.begin;
         *size = span.size & SPAN_SIZE;
-        if (span.size & ~SPAN_SIZE) *size = unescape(texts, span, spare), *text = spare;
+        if (!(span.size & ~SPAN_SIZE)) return true;
+        if (texts->arena) *text = texts->arena + span.begin;
+        else *size = unescape(texts, span, spare), *text = spare;
         return true;
     }
     row += texts->offset;

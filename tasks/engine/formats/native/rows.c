@@ -62,9 +62,10 @@ typedef struct {
     bool is_there, is_given;
 } Found;
 
+/* Make room for a string that `string_at` unescapes. */
 static bool room_for_text(Encoder *encoder, const StringColumn *texts, int64_t row) {
-    int64_t size = texts->offsets ? 0 : texts->spans[row * texts->stride].size & SPAN_SIZE;
-    return room_for((void **)&encoder->spare, size, &encoder->spare_room, 1);
+    uint32_t size = texts->offsets || texts->arena ? 0 : texts->spans[row * texts->stride].size;
+    return size <= SPAN_SIZE || room_for((void **)&encoder->spare, size & SPAN_SIZE, &encoder->spare_room, 1);
 }
 
 /* Return the size in bytes of the first characters of a text. */
