@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from pathlib import Path
 
@@ -72,18 +72,21 @@ def register(pool: Pool, environ: Mapping[str, str]) -> list[str]:
         ]
 
 
-def deploy(pool: Pool, environ: Mapping[str, str]) -> None:
+def deploy(pool: Pool, environ: Mapping[str, str], names: Collection[str] = ()) -> None:
     """Deploy everything in prefect.yaml to a work pool, and verify the result on the server.
 
     Args:
         pool: The type of the work pool. A process pool needs no image. The image of a Kubernetes or ECS pool is pushed
             to the registry in `TALLY_IMAGE`.
         environ: The environment for the templates in the file.
+        names: Names of the only deployments to deploy; by default all.
 
     Raises:
         SystemExit: The file has errors, Prefect rejected the file, or a deployment is missing on the server.
     """
     config = lint.load(ROOT / "prefect.yaml")
+    if names:
+        config["deployments"] = [one for one in config["deployments"] if one["name"] in names]
     moved = onto_pool(config, pool, environ)
     if errors := [*lint.errors(config, root=ROOT, environ=environ), *lint.errors(moved, root=ROOT, environ=environ)]:
         raise SystemExit("\n".join(["prefect.yaml cannot be deployed:", *dict.fromkeys(errors)]))

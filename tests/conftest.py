@@ -321,12 +321,21 @@ def _remove_bucket(administrator: "S3Client", name: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[str]:
+def prefect_server(request: pytest.FixtureRequest) -> Iterator[str]:
     """The API URL of the session's own Prefect server, which flows and the `prefect` command then use."""
     from prefect_session import prefect_session  # Prefect is slow to import, and most tests do not need it
 
-    with prefect_session() as api_url:
+    with prefect_session(has_ui=any(_tier_of(item) == "end_to_end" for item in request.session.items)) as api_url:
         yield api_url
+
+
+@pytest.fixture(scope="module")
+def deployments_server(prefect_server: str) -> Iterator[str]:
+    """The API URL of the session's Prefect server, on which only this module registers and deploys anything."""
+    from prefect_session import cleared_server  # see above
+
+    with cleared_server():
+        yield prefect_server
 
 
 @pytest.fixture

@@ -30,12 +30,12 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="package")
-def prefect_server() -> Iterator[str]:
-    """The API URL of a server for this folder's tests only, which share its blocks, deployments and schedules."""
-    from prefect_session import prefect_session  # Prefect is slow to import, and the marker needs none of it
+def prefect_server(prefect_server: str) -> Iterator[str]:
+    """The API URL of the session's server. The tests of this folder share its blocks, deployments and schedules."""
+    from prefect_session import cleared_server  # Prefect is slow to import, and the marker needs none of it
 
-    with prefect_session(has_ui=True) as api_url:
-        yield api_url
+    with cleared_server():
+        yield prefect_server
 
 
 @pytest.fixture(scope="package")

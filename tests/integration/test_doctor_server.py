@@ -13,6 +13,7 @@ from doctor_findings import only, outcome_of
 from prefect.automations import AutomationCore, ChangeFlowRunState, EventTrigger, Posture
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.states import Scheduled
@@ -258,7 +259,9 @@ def test_image_of_another_version_is_a_problem(client: SyncPrefectClient) -> Non
 @pytest.fixture
 def limit(client: SyncPrefectClient) -> Iterator[str]:
     assert "does not exist" in only(check_limits(server(client)), "problem").found
-    for run in client.read_flow_runs():  # runs that other tests left on the server
+    active = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
+    # Other tests left active runs on the server.
+    for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=active))):
         client.delete_flow_run(run.id)
     client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name="warehouse", limit=4))
     yield "warehouse"

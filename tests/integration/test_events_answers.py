@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 from events_oracle import read_events, top
+from runs_here import run_here
 
 from deployments.samples.events import events_csv, object_key
 from flows.events_insights import events_insights
@@ -39,7 +40,7 @@ def test_insights_sum_a_range_of_months_and_never_empty_an_export_silently(s3: "
         data = b"".join(events_csv(month, 400, bad_rows=2))
         s3.put_object(Bucket=bucket, Key=object_key("", month), Body=data)
         files[month] = read_events(data)
-        events_monthly(month=month)
+        run_here(events_monthly, month=month)
     for since, until, chosen in (
         (None, None, MONTHS),
         ("2021-03", None, MONTHS[1:]),
@@ -47,7 +48,7 @@ def test_insights_sum_a_range_of_months_and_never_empty_an_export_silently(s3: "
         ("2021-02", "2021-04", MONTHS),
         ("2021-03", "2021-03", MONTHS[1:2]),
     ):
-        answers = events_insights(since=since, until=until, top=7)
+        answers = run_here(events_insights, since=since, until=until, top=7)
         for question, group in GROUPS.items():
             counts = sum((files[month].counts(group) for month in chosen), Counter())
             assert answers[question] == top(counts, 7), (since, until, question)
@@ -57,11 +58,11 @@ def test_insights_sum_a_range_of_months_and_never_empty_an_export_silently(s3: "
 
     before = exported()
     with pytest.raises(ParameterError, match="since 2021-04 until 2021-03"):
-        events_insights(since="2021-04", until="2021-03")
+        run_here(events_insights, since="2021-04", until="2021-03")
     with pytest.raises(EmptyExportError, match=r"top_users.csv holds \d+ rows, the new export holds 0.*allow_empty"):
-        events_insights(since="2022-01")
+        run_here(events_insights, since="2022-01")
     assert exported() == before
-    assert not any(events_insights(since="2022-01", allow_empty=True).values())
+    assert not any(run_here(events_insights, since="2022-01", allow_empty=True).values())
     body = exported()
     assert list(csv.reader(io.StringIO(body))) == [["email", "event_count"]]
 

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from runs_here import run_here
 from sample_dataset import put
 
 from flows.events_monthly import events_monthly
@@ -63,7 +64,7 @@ def test_replayed_rows_are_counted_by_the_next_run(
     assert "The tables built from 2021-04 lack the loaded rows" in report
     assert "| 2 | 1 | load 1, line 4; load 1, line 3 |" in report
 
-    (again,) = events_monthly(month="2021-04")
+    (again,) = run_here(events_monthly, month="2021-04")
     assert again.status == "unchanged"
     counts = warehouse.execute("SELECT country, event_count FROM events_marts.event_counts_by_country ORDER BY 1")
     assert counts.fetchall() == [("Fiji", 1), ("Palau", 1)]
@@ -77,7 +78,7 @@ def test_plan_says_what_a_run_would_do_and_does_nothing(warehouse: psycopg.Conne
     assert [(one.action, one.unknown) for one in planned.objects] == [("load", ("x",))]
     assert warehouse.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'ledger'").fetchone() == (0,)
     assert "would be loaded" in text_of("plan-events")
-    events_monthly(month="2021-04")
+    run_here(events_monthly, month="2021-04")
     assert plan(dataset="events", partition="2021-04").objects[0].action == "nothing"
 
 

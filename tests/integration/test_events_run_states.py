@@ -6,6 +6,7 @@ import prefect
 import pytest
 from prefect import State
 from prefect.client.schemas.sorting import FlowRunSort
+from runs_here import run_here
 from sample_dataset import put
 
 from flows.backfill import backfill
@@ -88,7 +89,7 @@ def test_operations_say_what_they_did() -> None:
     name, message = ending_of(plan, dataset="events", partition="2021-04")
     assert name == "Completed"
     assert (message or "").startswith("1 object: would be loaded; ")
-    events_monthly(month="2021-04")
+    run_here(events_monthly, month="2021-04")
     assert ending_of(plan, dataset="events", partition="2021-04")[1] == "1 object: already loaded: would be skipped"
     assert ending_of(replay_rejected, dataset="events") == ("Unchanged", "0 rejected rows loaded, 1 rejected again")
     insights = ending_of(events_insights, since="2021-04")
@@ -101,7 +102,7 @@ def test_operations_say_what_they_did() -> None:
 
 def test_replay_without_rejected_rows_is_skipped() -> None:
     put(HEADER + ROW % b"2021-04-01", KEY)
-    events_monthly(month="2021-04")
+    run_here(events_monthly, month="2021-04")
     assert ending_of(replay_rejected, dataset="events")[0] == "Skipped"
 
 

@@ -2,12 +2,10 @@
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect_session import prefect_session
 
 from deployments import lint, register
 from deployments.work_pools import POOLS, Pool
@@ -29,15 +27,8 @@ CLUSTER = {
     "TALLY_ECS_LOG_GROUP": "/tally",
 }
 
-# The tests share one Prefect server. On a busy machine, Prefect needs a minute to deploy all flows.
+# The tests share a Prefect server with deployments. On a busy machine, Prefect needs a minute to deploy all flows.
 pytestmark = [pytest.mark.xdist_group("work_pools"), pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[str]:
-    """A Prefect server for this module only, because deployments would change what other tests' backfills do."""
-    with prefect_session() as api_url:
-        yield api_url
 
 
 def without_services() -> dict[str, str]:
@@ -46,7 +37,7 @@ def without_services() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("pool", ["kubernetes", "ecs"])
-def test_pool_of_a_cluster_is_registered_twice_with_the_same_result(own_server: str, pool: Pool) -> None:
+def test_pool_of_a_cluster_is_registered_twice_with_the_same_result(deployments_server: str, pool: Pool) -> None:
     environ = without_services() | CLUSTER
     assert f"work pool {POOLS[pool]}: created" in register.register(pool, environ)
     with get_client(sync_client=True) as client:
@@ -57,7 +48,7 @@ def test_pool_of_a_cluster_is_registered_twice_with_the_same_result(own_server: 
         assert "hunter2" not in str(template)
 
 
-def test_all_flows_are_deployed_to_the_pool_of_a_cluster(own_server: str) -> None:
+def test_all_flows_are_deployed_to_the_pool_of_a_cluster(deployments_server: str) -> None:
     pool: Pool = "kubernetes"
     environ = without_services() | CLUSTER
     register.register(pool, environ)
@@ -78,7 +69,7 @@ def test_all_flows_are_deployed_to_the_pool_of_a_cluster(own_server: str) -> Non
     ],
 )
 def test_command_names_the_missing_settings_of_a_pool(
-    own_server: str, monkeypatch: pytest.MonkeyPatch, pool: Pool, missing: list[str], expected: str
+    deployments_server: str, monkeypatch: pytest.MonkeyPatch, pool: Pool, missing: list[str], expected: str
 ) -> None:
     for name, value in CLUSTER.items():
         monkeypatch.setenv(name, "" if name in missing else value)

@@ -12,9 +12,14 @@ from uuid import UUID
 import certifi
 import pytest
 from prefect import task
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType, TaskRun
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import ObjectNotFound
 from prefect.logging.handlers import APILogWorker
@@ -29,10 +34,13 @@ from prefect.utilities.asyncutils import run_coro_as_sync
 
 from deployments.local import prefect_services
 
+RECORDED_WITHIN = 240
+"""Seconds until the server must have recorded a task run. It takes one or two on an idle machine."""
+
 
 @contextmanager
-def prefect_session(*, has_ui: bool = False) -> Iterator[str]:
-    """Run a separate server; flows and the `prefect` command use it until the block ends.
+def prefect_session(*, has_ui: bool) -> Iterator[str]:
+    """Run a server; flows and the `prefect` command use it until the block ends.
 
     Args:
         has_ui: Whether the server provides the web interface, whose files it copies at its start.
@@ -65,6 +73,42 @@ def prefect_session(*, has_ui: bool = False) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
+@contextmanager
+def cleared_server() -> Iterator[None]:
+    """Remove all deployments, pools, automations, limits and blocks from the server before and after the block.
+
+    Otherwise, a backfill of another test would run the deployment of its pipeline.
+    """
+    _clear()
+    try:
+        yield
+    finally:
+        _clear()
+
+
+def _clear() -> None:
+    with get_client(sync_client=True) as client:
+        _remove_registered(client)
+
+
+def _remove_registered(client: SyncPrefectClient) -> None:
+    for deployment in client.read_deployments():  # with its limit and its scheduled runs
+        client.delete_deployment(deployment.id)
+    for pool in client.read_work_pools():
+        client.delete_work_pool(pool.name)
+    for automation in client.read_automations():
+        client.delete_automation(automation.id)
+    for limit in client.read_global_concurrency_limits(limit=200):
+        client.delete_global_concurrency_limit_by_name(limit.name)
+    for block in client.read_block_documents():
+        assert block.id is not None
+        client.delete_block_document(block.id)
+    # The scheduler may have made a run while its deployment was deleted.
+    scheduled = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+    for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=scheduled)):
+        client.delete_flow_run(run.id)
+
+
 def recorded_task_runs(client: SyncPrefectClient, flow_run: UUID) -> list[TaskRun]:
     """Return the task runs of a flow run after the server has recorded them.
 
@@ -72,9 +116,9 @@ def recorded_task_runs(client: SyncPrefectClient, flow_run: UUID) -> list[TaskRu
     """
     last = _last_task(return_state=True).state_details.task_run_id
     assert last is not None
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + RECORDED_WITHIN
     while not _is_recorded(client, last):
-        assert time.monotonic() < deadline, "expected the server to record a task run within 60 s"
+        assert time.monotonic() < deadline, f"expected the server to record a task run within {RECORDED_WITHIN} s"
         time.sleep(0.05)
     return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])))
 
