@@ -286,4 +286,4 @@ def test_memory_of_an_export_does_not_grow_with_its_rows(postgres: Connection) -
     few, many = ([float(word) for word in printed_by(MEMORY, rows)[0].split()] for rows in ("200000", "1000000"))
     assert (few[0], many[0]) == (39, 198)
     assert many[1] < few[1] + 4 * (PART_BYTES >> 20)  # the parts that may be in memory; the object has 159 MB more
-    assert many[1] < 220  # the imports of all flows, and the buffers of an upload
+    assert many[1] < 150

@@ -1,13 +1,11 @@
 """The peak memory of a process that runs some code."""
 
-import contextlib
-import io
+import os
+import subprocess
 import sys
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from forks import Fork
 
 STATUS = Path("/proc/self/status")
 
@@ -23,20 +21,13 @@ def peak_mb() -> float:
 
 
 def printed_by(code: str, *arguments: str) -> list[str]:
-    """Run code in a process of its own, which begins with a new peak; return the lines that it prints.
-
-    The process has imported all flows, as the process of a run has.
-    """
-    fork = Fork(_run, code, arguments)
-    try:
-        printed: str = fork.receive()
-    finally:
-        fork.kill()
-    return printed.splitlines()
-
-
-def _run(pipe: Connection, code: str, arguments: tuple[str, ...]) -> None:
-    sys.argv[1:] = arguments
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(code, {"__name__": "__main__"})  # noqa: S102 - the code of a test
-    pipe.send(printed.getvalue())
+    """Run code in a process of its own, which begins with a new peak; return the lines that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=240,
+    )
+    return done.stdout.splitlines()
