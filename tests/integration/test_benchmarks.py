@@ -68,9 +68,9 @@ def small(case: Case) -> Case:
 
 @pytest.mark.parametrize("address", [address for address in CASES if not address.endswith(DEPLOYED)])
 def test_case_runs_at_a_tiny_size(
-    bench: Bench, prefect_server: str, address: str, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, deployments_server: str, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.environment["PREFECT_API_URL"] = prefect_server
+    bench.environment["PREFECT_API_URL"] = deployments_server
     monkeypatch.setattr(measure, "run", in_this_process)
     monkeypatch.setattr("benchmarks.services.run", in_this_process)
     case = small(CASES[address])

@@ -11,4 +11,7 @@ pytestmark = pytest.mark.usefixtures("database", "bucket")
 
 def test_dataset_can_be_reset() -> None:
     with connection() as postgres:
-        assert len(reset(postgres, ORDERS).tables) == 7
+        removed = {table for table, _ in reset(postgres, ORDERS).tables}
+    core = ("affected_orders", "latest_orders", "order_details", "orders_table", "user_months", "users_table")
+    staging = {"orders_staging.orders_raw", "orders_staging.orders_raw_ingested"}
+    assert removed == {*staging, *(f"orders_core.{name}" for name in core)}

@@ -76,8 +76,10 @@ def test_facts_name_failures_gaps_and_rejected_rows(troubled: Connection) -> Non
     assert [each.dataset for each in summary.volumes] == ["things"]
 
 
-def test_flow_writes_the_page_and_the_artifact_without_personal_data(troubled: Connection, prefect_server: str) -> None:
-    del troubled, prefect_server
+def test_flow_writes_the_page_and_the_artifact_without_personal_data(
+    troubled: Connection, deployments_server: str
+) -> None:
+    del troubled, deployments_server
     facts = status()
     assert len(facts.partitions) == 3
     page = page_in_lake()
@@ -94,9 +96,9 @@ def test_flow_writes_the_page_and_the_artifact_without_personal_data(troubled: C
 
 
 def test_command_prints_the_state_and_writes_the_page(
-    troubled: Connection, prefect_server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    troubled: Connection, deployments_server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    del troubled, prefect_server
+    del troubled, deployments_server
     assert command.main(["--html", str(tmp_path / "status.html")]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("3 problems need attention")

@@ -40,7 +40,11 @@ def test_sanitizers_find_no_error() -> None:
     library = cached_library(compiler, *SANITIZERS)
     runtime = subprocess.run([compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", *(f"tests/unit/{n}.py" for n in PROVEN)],
+        # The sanitizers keep freed memory, so they would fail a test of how much memory is in use.
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-k", "not memory_of_the_cache"),
+            *(f"tests/unit/{name}.py" for name in PROVEN),
+        ],
         cwd=ROOT,
         env={
             **os.environ,
