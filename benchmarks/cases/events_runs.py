@@ -1,22 +1,19 @@
 """Deployed runs that find nothing to do, compared with an empty Prefect flow."""
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.case import Case, Contestant, Variables, program
+from benchmarks.case import Case, Contestant, Variables
 from benchmarks.cases.events_formats import MONTH, write_events
+from benchmarks.flow_runs import BRIEF_FLOW, EMPTY_FLOW, ENGINE, FLOWS
 
 if TYPE_CHECKING:
     from benchmarks.services import Bench
 
 MONTHLY = f"from flows.events_monthly import events_monthly; events_monthly('{MONTH}')"
-ENGINE = program(sys.executable, "-m", "prefect.engine")
-"""What a worker starts for a flow run. The run's id is in a variable."""
-
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "tally events-monthly": ("flows.events_monthly.events_monthly", {"month": MONTH}),
     "tally backfill": ("flows.backfill.backfill", {"pipeline": "events-monthly"}),
-    "empty flow": ("benchmarks.empty_flow.empty", {}),
+    **FLOWS,
 }
 
 
@@ -44,9 +41,10 @@ CASES = (
         (
             Contestant("tally events-monthly", "the month is loaded and built", ENGINE),
             Contestant("tally backfill", "all months are loaded and built", ENGINE),
-            Contestant("empty flow", "a flow without a step", ENGINE, "prefect"),
+            BRIEF_FLOW,
+            EMPTY_FLOW,
         ),
-        "empty flow",
+        "brief flow",
         _before,
         lambda bench, _: bench.rows("SELECT count(*) FROM ledger.loads"),
         is_scaled=False,

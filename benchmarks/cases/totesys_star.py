@@ -1,16 +1,16 @@
 """The star of totesys: the insert of the sales facts, and syncs of an operational database."""
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.case import ROOT, Case, Contestant, Variables, program, psql, python
+from benchmarks.flow_runs import BRIEF_FLOW, EMPTY_FLOW, ENGINE, FLOWS
 
 if TYPE_CHECKING:
     from benchmarks.services import Bench
 
 FACT = "totesys_warehouse.fact_sales_order"
 SYNC = "from flows.totesys_sync import totesys_sync; totesys_sync()"
-ENGINE = program(sys.executable, "-m", "prefect.engine")
 CHANGES = 1000
 
 
@@ -97,8 +97,8 @@ def _run(bench: "Bench", one: Contestant) -> Variables:
         with psycopg.connect(str(totesys.owner_dsn(bench.folder)), autocommit=True) as source:
             rng = random.Random("bench")  # noqa: S311 - repeatable, not secret
             change_source(source, rng, bench.scaled(CHANGES), at=datetime.now(UTC).replace(tzinfo=None))
-    entrypoint = "benchmarks.empty_flow.empty" if one.name == "empty flow" else "flows.totesys_sync.totesys_sync"
-    return {"PREFECT__FLOW_RUN_ID": bench.flow_run(entrypoint, {})}
+    sync: tuple[str, dict[str, Any]] = ("flows.totesys_sync.totesys_sync", {})
+    return {"PREFECT__FLOW_RUN_ID": bench.flow_run(*FLOWS.get(one.name, sync))}
 
 
 CASES = (
@@ -125,9 +125,10 @@ CASES = (
         (
             Contestant("tally nothing", "no row changed", ENGINE),
             Contestant("tally changes", f"{CHANGES:,} changes in the source", ENGINE),
-            Contestant("empty flow", "a flow without a step", ENGINE, "prefect"),
+            BRIEF_FLOW,
+            EMPTY_FLOW,
         ),
-        "empty flow",
+        "brief flow",
         _run,
     ),
     Case(

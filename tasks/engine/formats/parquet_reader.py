@@ -33,8 +33,11 @@ from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 PARQUET_ROWS = 131_072
 """Maximum number of rows that are read at once."""
 
-FEW_ROWS, JOINED_BYTES = 32_768, 1 << 20
-"""Batches of fewer rows are joined up to this size before they are converted."""
+DECODED_BYTES = 1 << 20
+"""Maximum size of the rows that are read at once. Larger batches do not stay in the processor's cache."""
+
+FEW_ROWS = 32_768
+"""Batches of fewer rows are joined up to that size before they are converted."""
 
 ROW_BYTES = 128
 """Assumed minimum size of a row, for the size of a batch."""
@@ -105,7 +108,7 @@ def _read(
         at_once = min(_rows_at_once(parquet, group, chunks, name, chunk_bytes), PARQUET_ROWS)
         # Columns are selected by index: several columns may share a name, and a name may be a prefix of another name.
         batches = parquet.file.reader.iter_batches(at_once, row_groups=[group], column_indices=leaves)
-        for batch in batches if at_once >= FEW_ROWS else _joined(batches, min(chunk_bytes, JOINED_BYTES)):
+        for batch in batches if at_once >= FEW_ROWS else _joined(batches, min(chunk_bytes, DECODED_BYTES)):
             batch.validate()
             arrays = [batch.column(order.index(position)) for position in positions]
             del batch  # nothing of a batch is held while the next one is decoded
@@ -134,7 +137,7 @@ def _rows_at_once(parquet: ParquetObject, group: int, chunks: Mapping[int, Chunk
         if chunk.has_lengths and longest > ROW_BYTES:
             longest = longest_text(parquet, group, leaf)
         row_bytes += max(sizes.value, longest) * -(-chunk.value_count // row_count)
-    return max(chunk_bytes // row_bytes, 1)
+    return max(min(chunk_bytes, DECODED_BYTES) // row_bytes, 1)
 
 
 def _too_large(parquet: ParquetObject, name: str, group: int, leaf: int, size: int) -> MemoryLimitError:
