@@ -12,7 +12,7 @@ from deployments.local.child_process import LOOPBACK, free_port, owned_folder, s
 from deployments.local.postgres_server import Postgres
 
 PROJECT = Path(__file__).resolve().parents[2]
-WRITES = {
+BATCHED_WRITES = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "10",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
@@ -95,7 +95,7 @@ def prefect_server(
             "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),  # site-packages may be read-only
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg:{postgres.dsn.partition(':')[2]}",
             "PREFECT__SERVER_FINAL": "1",
-            **WRITES,
+            **BATCHED_WRITES,
             **(settings or {}),
         }
         # `prefect server start` runs the same command in a subprocess, which might survive its parent.

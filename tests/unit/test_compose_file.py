@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from deployments import lint
-from deployments.local.prefect_services import WRITES
+from deployments.local.prefect_services import BATCHED_WRITES
 from deployments.work_pools import POOLS
 from tasks.contracts import catalog
 from tasks.engine.settings import RunSettings
@@ -39,7 +39,7 @@ def test_worker_uses_the_deployed_image(services: dict[str, Any]) -> None:
 
 def test_server_writes_as_the_servers_of_make_up_do(services: dict[str, Any]) -> None:
     environment = services["prefect"]["environment"]
-    assert {name: value for name, value in environment.items() if name in WRITES} == WRITES
+    assert {name: value for name, value in environment.items() if name in BATCHED_WRITES} == BATCHED_WRITES
 
 
 def test_server_has_the_locked_version(services: dict[str, Any]) -> None:
