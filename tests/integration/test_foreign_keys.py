@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 
-from tasks.engine.build import foreign_keys, sql_files
+from tasks.engine.build import foreign_keys, lone_changes, sql_files
 from tasks.engine.build.builder import build_tables
 from tasks.engine.errors import CheckError, WarehouseError
 from tasks.engine.schema.ddl import apply_ddl
@@ -100,7 +100,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _builds_of_four_rows_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign_keys, "LARGE_BUILD", 4)
+    monkeypatch.setattr(lone_changes, "LARGE_BUILD", 4)
 
 
 @pytest.fixture

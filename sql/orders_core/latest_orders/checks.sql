@@ -1,13 +1,24 @@
 -- fail: orders in the files have no row, or rows have no order in the files
-SELECT
-    affected.order_id,
-    count(DISTINCT latest_orders.order_id) AS row_count,
-    count(versions.id) AS version_count
+SELECT affected.order_id
 FROM affected_latest_orders AS affected
-LEFT JOIN orders_core.latest_orders ON affected.order_id = latest_orders.order_id
-LEFT JOIN orders_staging.orders_raw AS versions ON affected.order_id = versions.id
-GROUP BY affected.order_id
-HAVING (count(latest_orders.order_id) > 0) <> (count(versions.id) > 0);
+WHERE
+    EXISTS (
+        SELECT FROM orders_staging.orders_raw AS versions
+        WHERE versions.id = affected.order_id
+    )
+    AND NOT EXISTS (
+        SELECT FROM orders_core.latest_orders AS built
+        WHERE built.order_id = affected.order_id
+    )
+UNION ALL
+SELECT affected.order_id
+FROM affected_latest_orders AS affected
+INNER JOIN orders_core.latest_orders AS built ON affected.order_id = built.order_id
+WHERE
+    NOT EXISTS (
+        SELECT FROM orders_staging.orders_raw AS versions
+        WHERE versions.id = built.order_id
+    );
 
 -- fail: rows equal no version in their file, or a later version exists
 SELECT
@@ -23,8 +34,10 @@ HAVING
         versions.file_date = latest_orders.file_date
         AND versions.load_id = latest_orders.load_id
         AND versions.updated_at = latest_orders.updated_at
-        AND versions.total_price IS NOT DISTINCT FROM latest_orders.total_price
-        AND versions.line_items IS NOT DISTINCT FROM latest_orders.line_items
+        -- The comparison of stored forms, which the build copies, takes a third of the time.
+        AND record_image_eq(
+            row(versions.total_price, versions.line_items), row(latest_orders.total_price, latest_orders.line_items)
+        )
     )
     OR bool_or(
         (versions.updated_at, versions.file_date) > (latest_orders.updated_at, latest_orders.file_date)

@@ -1,13 +1,13 @@
 -- grain: one user and month of an order that the build recomputes: of its current version before the build, or of any
 --   version in the files; also each month of such a user who has no month yet, such as after an upgrade
 -- sources: orders_staging.orders_raw, orders_core.affected_orders, orders_core.latest_orders, orders_core.user_months
-WITH affected AS (
-    SELECT order_id
-    FROM orders_core.affected_orders
-    WHERE file_date = %(day)s
-),
+WITH touched AS (
+    WITH affected AS (
+        SELECT order_id
+        FROM orders_core.affected_orders
+        WHERE file_date = %(day)s
+    )
 
-touched AS (
     SELECT
         latest_orders.user_id,
         date_trunc('month', latest_orders.created_at AT TIME ZONE 'UTC')::date AS month

@@ -18,9 +18,10 @@ from tasks.engine.build.build_inputs import (
     recipes_of,
     wanted_inputs,
 )
-from tasks.engine.build.checks import refuse_failed, run_checks, shared_results
+from tasks.engine.build.checks import queries_of_checks, refuse_failed, run_checks
 from tasks.engine.build.combinations import refuse_combinations
 from tasks.engine.build.dispositions import write_affected_keys, write_query
+from tasks.engine.build.shared_queries import shared_results
 from tasks.engine.build.snapshots import snapshot_of
 from tasks.engine.build.sql_files import ROOT, SqlTable
 from tasks.engine.errors import errors_at
@@ -80,8 +81,10 @@ def build_tables(
             for recipe, inputs in wanted
         }
         due = [(recipe, inputs) for recipe, inputs in wanted if receipts[recipe.table.name] is None]
+        selects = [recipe.table.text("affected_keys.sql") for recipe, _ in due]
+        shared = shared_results(connection, "selected", selects, parameters)
         for recipe, _ in due:
-            write_affected_keys(connection, recipe.table, parameters)
+            write_affected_keys(connection, recipe.table, parameters, shared)
         for recipe, inputs in due:
             table, entry, started = recipe.table, recipe.entry(partition), time.monotonic()
             read = _loads_read(connection, recipe, entry, state)
@@ -107,7 +110,7 @@ def _check_all(
     Raises:
         CheckError: A check marked `fail` found rows.
     """
-    shared = shared_results(connection, tables, parameters)
+    shared = shared_results(connection, "checked", queries_of_checks(tables), parameters)
     for table in tables:
         started = time.monotonic()
         results = run_checks(connection, table, parameters, shared)

@@ -7,9 +7,12 @@ from psycopg import sql
 
 from tasks.engine.build.assignments import written_columns
 from tasks.engine.build.composition import equal, names, temporary_name
+from tasks.engine.build.first_rows import is_first_write, write_first_rows
 from tasks.engine.build.foreign_keys import keys_checked_together
 from tasks.engine.build.histories import history_errors, write_history
-from tasks.engine.build.parallel_results import select_in_parallel
+from tasks.engine.build.refusals import refuse_keys, refuse_unaffected
+from tasks.engine.build.results import Parameters, insertion, select_result, temporary_table
+from tasks.engine.build.shared_queries import with_results
 from tasks.engine.build.snapshots import Snapshot
 from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.errors import SqlFileError, errors_at
@@ -17,21 +20,28 @@ from tasks.engine.warehouse.described_types import described_columns
 from tasks.engine.warehouse.plans import plan_of
 from tasks.engine.warehouse.tables import Connection, table_name
 
-Parameters = Mapping[str, Any]
 
-
-def write_affected_keys(connection: Connection, table: SqlTable, parameters: Parameters) -> None:
+def write_affected_keys(
+    connection: Connection, table: SqlTable, parameters: Parameters, shared: Mapping[str, str] | None = None
+) -> None:
     """Select the keys that a merge recomputes into the temporary table `affected_<table>`; ignore other dispositions.
 
     The call comes before any write to the schema, so the selection sees the earlier rows. The query and the checks may
     join the temporary table, which ends with the transaction.
+
+    Args:
+        connection: In the transaction of the build.
+        table: The table.
+        parameters: Values of the query's parameters.
+        shared: Temporary tables with results of queries, by the text of the query, from `shared_results`.
 
     Raises:
         SqlFileError: `affected_keys.sql` selects columns that the header does not name, or columns of another type.
     """
     if table.disposition.kind != "merge":
         return
-    columns, selected = table.disposition.columns, table.select("affected_keys.sql")
+    columns = table.disposition.columns
+    selected = sql.SQL(with_results(table.select("affected_keys.sql").as_string(), shared or {}))
     with errors_at(table.address("affected_keys.sql")):
         found = [name for name, _ in described_columns(connection, selected, parameters)]
         if sorted(found) != sorted(columns):
@@ -41,7 +51,7 @@ def write_affected_keys(connection: Connection, table: SqlTable, parameters: Par
             )
         written_columns(connection, table, selected, parameters, "affected_keys.sql")
         distinct = sql.SQL("SELECT DISTINCT {} FROM (\n{}\n) AS q").format(names(columns), selected)
-        affected = _select(connection, table, "affected", distinct, columns, parameters)
+        affected = select_result(connection, table, "affected", distinct, columns, parameters)
         for column in columns:
             connection.execute(sql.SQL("ALTER TABLE {} ALTER {} SET NOT NULL").format(affected, sql.Identifier(column)))
 
@@ -49,7 +59,7 @@ def write_affected_keys(connection: Connection, table: SqlTable, parameters: Par
 def empty_affected_keys(connection: Connection, table: SqlTable) -> None:
     """Create the temporary table that the query of a merge joins, without rows; ignore other dispositions."""
     if table.disposition.kind == "merge":
-        _temporary(connection, table, "affected", table.disposition.columns)
+        temporary_table(connection, table, "affected", table.disposition.columns)
 
 
 def write_query(
@@ -79,10 +89,12 @@ def write_query(
             return _replace(connection, table, columns, parameters)
         if table.disposition.kind == "history" and (errors := list(history_errors(connection, table, columns))):
             raise SqlFileError(f"{table.address('query.sql')}: {'; '.join(errors)}")
-        result = _select(connection, table, "result", table.query, columns, parameters)
-        _refuse_keys(connection, table, result)
+        if table.disposition.kind != "history" and is_first_write(connection, table, parameters):
+            return write_first_rows(connection, table, columns, parameters)
+        result = select_result(connection, table, "result", table.query, columns, parameters)
+        refuse_keys(connection, table, result)
         if table.disposition.kind == "merge":
-            _refuse_unaffected(connection, table, result)
+            refuse_unaffected(connection, table, result)
         with keys_checked_together(connection, table, lambda: _count(connection, result)):
             return _write_result(connection, table, columns, result, snapshot)
 
@@ -120,7 +132,7 @@ def _replace(connection: Connection, table: SqlTable, columns: Sequence[str], pa
         delete += sql.SQL(" WHERE {} = {}").format(sql.Identifier(column), sql.Placeholder(column))
     connection.execute(delete, parameters)
     with keys_checked_together(connection, table, lambda: plan_of(connection, table.query, parameters).row_count):
-        insert = _insertion(connection, table, columns, parameters)
+        insert = insertion(connection, table, columns, parameters)
         if column is None:
             return connection.execute(insert, parameters).rowcount
         return _insert_partition(connection, table, insert, column, parameters)
@@ -144,39 +156,6 @@ def _insert_partition(
             f" {parameters[column]}, found {foreign:,} other rows; add a condition on {column} to the query"
         )
     return int(row_count)
-
-
-def _insertion(connection: Connection, table: SqlTable, columns: Sequence[str], parameters: Parameters) -> sql.Composed:
-    """Return the statement that inserts the query's rows; it reads a temporary table if workers filled one."""
-    result = temporary_name(table, "result")
-    rows: sql.Composable = table.query
-    if select_in_parallel(connection, table, result, rows, columns, parameters):
-        rows = sql.SQL("SELECT {} FROM {}").format(names(columns), result)
-    return sql.SQL("INSERT INTO {} ({})\n{}").format(table_name(table.name), names(columns), rows)
-
-
-def _select(
-    connection: Connection,
-    table: SqlTable,
-    kind: str,
-    query: sql.Composable,
-    columns: Sequence[str],
-    parameters: Parameters,
-) -> sql.Identifier:
-    """Select the rows of a query into a temporary table with columns of a table, and analyse its keys.
-
-    Later statements join the keys only. The other columns, such as jsonb, would take a fifth of a build's CPU.
-    """
-    name = temporary_name(table, kind)
-    if not select_in_parallel(connection, table, name, query, columns, parameters):
-        _temporary(connection, table, kind, columns)
-        insert = sql.SQL("INSERT INTO {} ({})\n{}").format(name, names(columns), query)
-        connection.execute(insert, parameters)
-    is_merge = table.disposition.kind == "merge"
-    joined = {*table.key, *table.disposition.columns} if is_merge else set(table.key)
-    keys = [column for column in columns if column in joined] or columns
-    connection.execute(sql.SQL("ANALYZE {} ({})").format(name, names(keys)))
-    return name
 
 
 def _remove(connection: Connection, table: SqlTable, result: sql.Identifier) -> int:
@@ -209,52 +188,3 @@ def _insert(
         table_name(table.name), result, names(table.key), action, names=names(columns)
     )
     return connection.execute(statement).rowcount
-
-
-def _refuse_keys(connection: Connection, table: SqlTable, result: sql.Identifier) -> None:
-    """Refuse a repeated key, which would lose a row, and a null in a key, which each build would insert again."""
-    key = table.disposition.columns if table.disposition.kind == "history" else table.key
-    query = sql.SQL("SELECT {key} FROM {} GROUP BY {key} HAVING count(*) > 1 OR num_nulls({key}) > 0 LIMIT 1").format(
-        result, key=names(key)
-    )
-    if row := connection.execute(query).fetchone():
-        raise SqlFileError(
-            f"{table.address('query.sql')}: expected each ({', '.join(key)}) once and without nulls, found"
-            f" {row}; the query must return one row for each key in its header"
-        )
-
-
-def _refuse_unaffected(connection: Connection, table: SqlTable, result: sql.Identifier) -> None:
-    """Fail if the build would write a key that it does not recompute, in a row's new version or in its old one."""
-    by = table.disposition.columns
-    unaffected = sql.SQL("NOT EXISTS (SELECT FROM {} AS d WHERE {})")
-    affected = temporary_name(table, "affected")
-    rows = {"the query gives": sql.SQL("{} AS o").format(result)}
-    if not set(by) <= set(table.key):
-        rows["it would change"] = sql.SQL("{} AS o INNER JOIN {} AS r ON {}").format(
-            table_name(table.name), result, equal("o", "r", table.key)
-        )
-    for what, relation in rows.items():
-        query = sql.SQL("SELECT count(*) OVER (), {} FROM {} WHERE {} LIMIT 1").format(
-            names(by, "o"), relation, unaffected.format(affected, equal("d", "o", by))
-        )
-        if row := connection.execute(query).fetchone():
-            raise SqlFileError(
-                f"{table.address('query.sql')}: expected only rows with the keys that affected_keys.sql selects, but"
-                f" {what} {row[0]:,} other rows, such as ({', '.join(by)}) = {row[1:]}; select these keys in"
-                f" affected_keys.sql, or join {affected.as_string()} in query.sql"
-            )
-
-
-def _temporary(connection: Connection, table: SqlTable, kind: str, columns: Sequence[str]) -> sql.Identifier:
-    """Create an empty temporary table with some columns of a table."""
-    name = temporary_name(table, kind)
-    connection.execute(
-        sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(name)
-    )  # from an earlier build in this transaction
-    connection.execute(
-        sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
-            name, names(columns), table_name(table.name)
-        )
-    )
-    return name

@@ -4,8 +4,7 @@ A foreign key runs a trigger for each inserted row and key. One validation of th
 most rows are new. So a build drops the keys of such a table, writes the rows, and adds the keys again, in its
 transaction: the keys exist with the same definition after the commit, and a rollback leaves them as they were.
 
-A dropped key locks both tables until the commit, for readers as well. So the build takes the locks only where no other
-session uses the tables at that moment. In every other case the triggers check each row.
+Where another session uses the tables (`lone_changes.py`), the triggers check each row.
 """
 
 import re
@@ -13,19 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import psycopg
 from psycopg import sql
 
+from tasks.engine.build import lone_changes
+from tasks.engine.build.lone_changes import alteration, is_changed
 from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.warehouse.tables import Connection, table_name
-
-LARGE_BUILD = 10_000
-"""The number of new rows from which a build validates the keys of the whole table. Fewer rows take less time than the
-changes of the catalog are worth."""
-
-KEY_LOCK_WAIT = "3s"
-"""Maximum wait for the lock of a table. Autovacuum frees a table for which another session waits, after Postgres's
-`deadlock_timeout` of one second."""
 
 _REFERENCES = re.compile(r"\bREFERENCES\b", re.IGNORECASE)
 
@@ -41,20 +33,6 @@ WHERE c.oid = to_regclass(%s) AND c.relkind IN ('r', 'p') AND NOT c.relispartiti
     AND has_table_privilege(k.confrelid, 'REFERENCES') AND has_table_privilege(k.confrelid, 'SELECT')
     AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND t.tgdeferrable)
 ORDER BY k.oid
-"""
-
-# Workers of autovacuum have no user.
-_USERS = """
-SELECT EXISTS (
-    SELECT FROM pg_locks AS l
-    JOIN pg_stat_activity AS a USING (pid)
-    JOIN pg_database AS d ON d.oid = l.database AND d.datname = current_database()
-    WHERE l.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL AND l.relation IN (
-        SELECT coalesce(p.relid, t.oid)
-        FROM unnest(to_regclass(%(table)s)::oid || %(referenced)s::oid[]) AS t (oid)
-        LEFT JOIN LATERAL pg_partition_tree(t.oid) AS p ON true
-    )
-)
 """
 
 
@@ -83,7 +61,7 @@ def keys_checked_together(connection: Connection, table: SqlTable, count_new: Ca
     dropped: list[_Key] = []
     if _REFERENCES.search(table.text("table.sql")):
         new = count_new()
-        if new >= LARGE_BUILD and _has_fewer_rows(connection, table, new):
+        if new >= lone_changes.LARGE_BUILD and _has_fewer_rows(connection, table, new):
             dropped = _drop(connection, table)
     yield
     if dropped:
@@ -102,24 +80,10 @@ def _has_fewer_rows(connection: Connection, table: SqlTable, count: int) -> bool
 
 def _drop(connection: Connection, table: SqlTable) -> list[_Key]:
     """Drop the keys of a table that the role may add again. Returns them; none if another session uses the tables."""
-    name = table_name(table.name).as_string()
-    keys = [_Key(*row) for row in connection.execute(_KEYS, [name])]
-    tables = {"table": name, "referenced": [key.referenced for key in keys]}
-    if not keys or connection.execute(_USERS, tables).fetchone() == (True,):
-        return []
-    try:
-        with connection.transaction():  # a savepoint: its rollback frees the locks
-            connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(KEY_LOCK_WAIT)))
-            _alter(connection, table, [sql.SQL("DROP CONSTRAINT {}").format(sql.Identifier(key.name)) for key in keys])
-            connection.execute("SET LOCAL lock_timeout = 0")
-    except (
-        psycopg.errors.LockNotAvailable,
-        psycopg.errors.ObjectInUse,
-        psycopg.errors.InsufficientPrivilege,
-        psycopg.errors.DependentObjectsStillExist,
-    ):
-        return []
-    return keys
+    keys = [_Key(*row) for row in connection.execute(_KEYS, [table_name(table.name).as_string()])]
+    drops = [sql.SQL("DROP CONSTRAINT {}").format(sql.Identifier(key.name)) for key in keys]
+    referenced = [key.referenced for key in keys]
+    return keys if keys and is_changed(connection, table, [alteration(table, drops)], referenced) else []
 
 
 def _add(connection: Connection, table: SqlTable, keys: Sequence[_Key]) -> None:
@@ -130,7 +94,7 @@ def _add(connection: Connection, table: SqlTable, keys: Sequence[_Key]) -> None:
     """
     added = [sql.SQL("ADD CONSTRAINT {} {}").format(sql.Identifier(key.name), sql.SQL(key.definition)) for key in keys]
     connection.execute("SET LOCAL enable_nestloop = off")
-    _alter(connection, table, added)
+    connection.execute(alteration(table, added))
     connection.execute("SET LOCAL enable_nestloop TO DEFAULT")
     for key in keys:
         if key.comment is not None:
@@ -139,7 +103,3 @@ def _add(connection: Connection, table: SqlTable, keys: Sequence[_Key]) -> None:
                     sql.Identifier(key.name), table_name(table.name), sql.Literal(key.comment)
                 )
             )
-
-
-def _alter(connection: Connection, table: SqlTable, changes: Sequence[sql.Composed]) -> None:
-    connection.execute(sql.SQL("ALTER TABLE {} {}").format(table_name(table.name), sql.SQL(", ").join(changes)))

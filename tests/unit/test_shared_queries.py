@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.engine.build.checks import named_queries
+from tasks.engine.build.shared_queries import named_queries
 
 
 @pytest.mark.parametrize(
