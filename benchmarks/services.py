@@ -19,7 +19,6 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from benchmarks.case import Variables
 from benchmarks.processes import family_cpu_seconds, run
 from deployments.local.embedded import Services, external, running
 
@@ -46,7 +45,7 @@ class Bench:
     services: Services
     environment: dict[str, str]
     stack: ExitStack
-    variables: Variables = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
     ends: ExitStack = field(default_factory=ExitStack)
 
     def scaled(self, size: int) -> int:

@@ -21,6 +21,7 @@ from sample_dataset import HEADER, client, lake, load, names, put
 from tasks.engine.errors import LakeUnavailableError, ObjectChangedError
 from tasks.engine.formats import csv_reader
 from tasks.engine.lake import client as lake_module
+from tasks.engine.lake import s3_clients
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.warehouse.tables import Connection
 
@@ -94,7 +95,7 @@ def test_connections_cut_at_random_bytes_are_resumed_without_a_restart(
 def test_connection_that_gives_nothing_any_more_ends_by_its_timeout_and_is_resumed(
     postgres: Connection, large: ObjectRef, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lake_module, "READ_TIMEOUT", 1)
+    monkeypatch.setattr(s3_clients, "READ_TIMEOUT", 1)
     fault = StallAfter("server", 2 << 20)
     with through_tcp_proxy(endpoint, monkeypatch, fault):
         assert load(postgres, large).rows_loaded == ROWS
@@ -105,7 +106,7 @@ def test_connection_that_gives_nothing_any_more_ends_by_its_timeout_and_is_resum
 def test_server_that_never_answers_is_a_transient_error_and_leaves_nothing(
     postgres: Connection, replacement: Replacement, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lake_module, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(s3_clients, "READ_TIMEOUT", 0.2)
     monkeypatch.setattr(lake_module, "RESUMES", 0)
     fault = StallAfter("server", 0, connections=1000)
     with through_tcp_proxy(endpoint, monkeypatch, fault), pytest.raises(LakeUnavailableError, match="Read timeout"):

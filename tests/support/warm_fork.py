@@ -2,7 +2,7 @@
 
 import importlib
 
-from tasks.engine.lake.client import new_client
+from tasks.engine.lake.s3_clients import new_client
 from tasks.engine.settings import LakeSettings
 
 LATE = ("boto3.s3.transfer", "msgspec", "tasks.engine.sync.parquet_writer", "tasks.engine.formats.parquet_files")

@@ -17,10 +17,9 @@ from tasks.engine.errors import (
     errors_at,
     s3_code_of,
 )
-from tasks.engine.lake.aws_sessions import login_of, new_session
-from tasks.engine.lake.s3_models import without_collection
+from tasks.engine.lake.s3_clients import S3Clients, new_client
 from tasks.engine.lake.streams import BlockFile, SeekableObject, counted
-from tasks.engine.lake.uploads import CHECKSUMS, Checksums, Upload
+from tasks.engine.lake.uploads import Upload
 from tasks.engine.prefetch import prefetched
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.settings import LakeSettings
@@ -28,54 +27,13 @@ from tasks.engine.settings import LakeSettings
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from tasks.engine.lake.s3_clients import S3Clients
-
 READ_BYTES = 1 << 20
 BLOCKS_AHEAD = 4
 """Number of blocks that are read in advance."""
 
 PART_BYTES = 8 << 20
-CONNECT_TIMEOUT = 10
-READ_TIMEOUT = 30
-"""Seconds without a byte after which a connection counts as lost."""
-MOST_CONNECTIONS = 50
-"""Maximum number of idle connections of a client: loads side by side share it."""
-
 RESUMES = 5
 """Maximum number of consecutive attempts to resume a read without receiving a byte."""
-
-
-def new_client(settings: LakeSettings) -> "S3Client":
-    """Create a client."""
-    with without_collection():
-        return _new_client(settings)
-
-
-def _new_client(settings: LakeSettings) -> "S3Client":
-    core = new_session()
-    # These take 18 MB and a quarter of a second, and a flow that only starts other runs needs none of them.
-    import boto3  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
-
-    checksums = Checksums()
-    core.register("before-sign.s3.UploadPart", checksums.choose_signature)
-    client: S3Client = boto3.session.Session(botocore_session=core).client(
-        "s3",
-        endpoint_url=settings.endpoint_url,
-        **login_of(settings),
-        config=Config(
-            retries={"mode": "standard", "total_max_attempts": 4},
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            max_pool_connections=MOST_CONNECTIONS,
-            # Every S3 server supports path style. AWS supports it for bucket names without dots.
-            s3={"addressing_style": "path"} if settings.endpoint_url else {},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        ),
-    )
-    CHECKSUMS[client] = checksums
-    return client
 
 
 @dataclass(frozen=True)
@@ -106,7 +64,7 @@ class Lake:
         clients: Clients to share with other steps. Without them, the lake has its own client.
     """
 
-    def __init__(self, settings: LakeSettings, clients: "S3Clients | None" = None) -> None:
+    def __init__(self, settings: LakeSettings, clients: S3Clients | None = None) -> None:
         self.bucket, self._named_by = settings.bucket, settings.named_by
         self._client = clients.client_for(settings) if clients else new_client(settings)
         self._is_shared = clients is not None

@@ -1,14 +1,55 @@
-"""The clients of S3 that the steps of a run share."""
+"""The S3 clients of boto3: how one is created, and how the steps of a run share them."""
 
 import os
 import threading
 from typing import TYPE_CHECKING
 
-from tasks.engine.lake.client import new_client
+from tasks.engine.lake.aws_sessions import login_of, new_session
+from tasks.engine.lake.s3_models import without_collection
+from tasks.engine.lake.uploads import CHECKSUMS, Checksums
 from tasks.engine.settings import LakeSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+CONNECT_TIMEOUT = 10
+READ_TIMEOUT = 30
+"""Seconds without a byte after which a connection counts as lost."""
+MOST_CONNECTIONS = 50
+"""Maximum number of idle connections of a client: loads side by side share it."""
+
+
+def new_client(settings: LakeSettings) -> "S3Client":
+    """Create a client."""
+    with without_collection():
+        return _new_client(settings)
+
+
+def _new_client(settings: LakeSettings) -> "S3Client":
+    core = new_session()
+    # These take 18 MB and a quarter of a second, and a flow that only starts other runs needs none of them.
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    checksums = Checksums()
+    core.register("before-sign.s3.UploadPart", checksums.choose_signature)
+    client: S3Client = boto3.session.Session(botocore_session=core).client(
+        "s3",
+        endpoint_url=settings.endpoint_url,
+        **login_of(settings),
+        config=Config(
+            retries={"mode": "standard", "total_max_attempts": 4},
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            max_pool_connections=MOST_CONNECTIONS,
+            # Every S3 server supports path style. AWS supports it for bucket names without dots.
+            s3={"addressing_style": "path"} if settings.endpoint_url else {},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+    CHECKSUMS[client] = checksums
+    return client
 
 
 class S3Clients:
