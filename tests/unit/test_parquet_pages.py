@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.engine.errors import UnreadableObjectError
-from tasks.engine.formats.parquet_files import longest_text, open_parquet
-from tasks.engine.formats.parquet_pages import ChunkSizes, RangeFile, chunks_of, sizes_of
+from tasks.engine.formats.parquet_files import decoded_longest_text, open_parquet
+from tasks.engine.formats.parquet_pages import ChunkSizes, Dictionary, chunks_of, longest_text, sizes_of
 from tasks.engine.formats.thrift_structs import read_struct
 
 
@@ -65,17 +65,39 @@ def test_prefixes_may_make_values_as_long_as_their_page() -> None:
     assert found.value > 10_000
 
 
-@pytest.mark.parametrize("values", [["a", "bc" * 5_000, None, "a"], [["a"], ["bc" * 5_000, "a"], None, []]])
-def test_longest_text_of_a_dictionary_is_known_from_the_dictionary(values: Sequence[object]) -> None:
-    data = written(values)
-    assert sizes(data).dictionary_value >= 10_000
-    parquet = open_parquet(io.BufferedReader(io.BytesIO(data)))
-    assert longest_text(parquet, 0, 1) == 10_000
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "brotli", "zstd", "lz4"])
+@pytest.mark.parametrize("values", [["a", "bc" * 5_000, None, "a"], [["a"], ["bc" * 5_000, "a"], None, []], ["", None]])
+def test_longest_text_of_a_dictionary_is_known_from_its_page(values: Sequence[Any], compression: str) -> None:
+    data = written(values, compression=compression)
+    chunk, longest = chunks_of(footer_of(data))[0][1], 10_000 if len(values) > 2 else 0
+    found = sizes_of(io.BytesIO(data), chunk)
+    assert found.dictionary
+    assert chunk.codec is not None
+    assert found.dictionary_value(chunk) >= longest
+    assert longest_text(io.BytesIO(data), found.dictionary, chunk.codec) == longest
+    assert decoded_longest_text(open_parquet(io.BufferedReader(io.BytesIO(data))), 0, 1) == longest
+
+
+def test_codec_that_arrow_offers_in_files_only_has_no_name() -> None:
+    data = written(["a"], compression="lz4")
+    footer = footer_of(data)
+    assert footer.count(b"\x15\x0e") == 2  # the codec LZ4_RAW of two columns, an integer of Thrift
+    chunks = chunks_of(footer.replace(b"\x15\x0e", b"\x15\x0a"))  # LZ4 as Hadoop frames it
+    assert [chunk.codec for chunk in chunks[0]] == [None, None]
+
+
+@pytest.mark.parametrize("page", [b"\1", b"\1\0\0\0", b"\1\0\0\0ab", b"\1\0\0\0a\xff\xff\xff\xffa"])
+def test_dictionary_that_ends_inside_a_text_is_unreadable(page: bytes) -> None:
+    with pytest.raises(UnreadableObjectError, match="cut off"):
+        longest_text(io.BytesIO(page), Dictionary(0, len(page), len(page), 1), "")
 
 
 def test_numbers_and_columns_without_a_dictionary_need_no_look() -> None:
-    assert sizes(written(list(range(100)))).dictionary_value == 8
-    assert sizes(written(["a"], use_dictionary=False)).dictionary_value == 0
+    data = written(list(range(100)))
+    chunk = chunks_of(footer_of(data))[0][1]
+    found = sizes_of(io.BytesIO(data), chunk)
+    assert (found.dictionary_value(chunk), found.dictionary_mean) == (8, 8)
+    assert sizes(written(["a"], use_dictionary=False)).dictionary is None
 
 
 def test_damaged_headers_are_unreadable_and_end() -> None:
@@ -108,26 +130,3 @@ def test_damaged_headers_are_unreadable_and_end() -> None:
 def test_bytes_that_are_no_struct_are_refused(data: bytes) -> None:
     with pytest.raises(UnreadableObjectError):
         read_struct(data)
-
-
-def test_held_ranges_are_read_once() -> None:
-    class Counted(io.BytesIO):
-        reads = 0
-
-        def read(self, size: int | None = -1, /) -> bytes:
-            Counted.reads += 1
-            return super().read(size)
-
-    file = RangeFile(Counted(bytes(range(100))))  # type: ignore[arg-type]
-    file.hold([(10, 20), (50, 10)])
-    reads = Counted.reads
-    for position, size, found in ((10, 20, range(10, 30)), (15, 5, range(15, 20)), (55, 5, range(55, 60))):
-        file.seek(position)
-        assert file.read(size) == bytes(found)
-        assert file.tell() == position + size
-    assert Counted.reads == reads
-    file.seek(25)
-    assert file.read(10) == bytes(range(25, 35))
-    assert Counted.reads == reads + 1
-    file.seek(-5, io.SEEK_END)
-    assert file.read() == bytes(range(95, 100))

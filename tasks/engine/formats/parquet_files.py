@@ -16,13 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.engine.errors import UnreadableObjectError
-from tasks.engine.formats.parquet_pages import RangeFile
 from tasks.engine.formats.parquet_values import longest_of
+from tasks.engine.formats.range_file import RangeFile
 from tasks.engine.formats.unreadable_bytes import errors_as
 
 MAGIC = b"PAR1"
 _TAIL_BYTES = 8
 """Size of the footer's length and the magic bytes after it."""
+
+_END_BYTES = 1 << 16
+"""The end of the file that is read first. Most footers are in it, so they need no request of their own."""
 
 _BUFFER_BYTES = 1 << 20
 """Arrow reads this many bytes at once. Without a buffer it reads a whole row group."""
@@ -82,8 +85,8 @@ def open_parquet(file: io.BufferedReader) -> ParquetObject:
     return ParquetObject(parquet, written.schema.to_arrow_schema(), leaves, footer, ranges)
 
 
-def longest_text(parquet: ParquetObject, group: int, leaf: int) -> int:
-    """Return the length of the longest text in the dictionary of a column of texts.
+def decoded_longest_text(parquet: ParquetObject, group: int, leaf: int) -> int:
+    """Return the length of the longest text in the dictionary of a column of texts, as Arrow decodes it.
 
     Args:
         parquet: The file.
@@ -142,13 +145,16 @@ def _opened(ranges: RangeFile, metadata: pq.FileMetaData, **options: Any) -> pq.
 def _read_footer(file: io.BufferedReader, size: int) -> bytes:
     if size < _TAIL_BYTES + len(MAGIC):
         raise UnreadableObjectError(f"expected a parquet file, found {size:,} bytes")
-    file.seek(size - _TAIL_BYTES)
-    tail = file.read(_TAIL_BYTES)
+    file.seek(max(size - _END_BYTES, 0))
+    end = file.read(_END_BYTES)
+    tail = end[-_TAIL_BYTES:]
     if tail[4:] != MAGIC:
         raise UnreadableObjectError(f"expected {MAGIC!r} at the end of a parquet file, found {tail[4:]!r}")
     length = int.from_bytes(tail[:4], "little")
     if length > size - _TAIL_BYTES - len(MAGIC):
         raise UnreadableObjectError(f"expected a footer within {size:,} bytes, found one of {length:,} bytes")
+    if length + _TAIL_BYTES <= len(end):
+        return end[-_TAIL_BYTES - length : -_TAIL_BYTES]
     file.seek(size - _TAIL_BYTES - length)
     return file.read(length)
 

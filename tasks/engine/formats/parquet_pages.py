@@ -4,21 +4,28 @@ Arrow decompresses a page as a whole, and expands the values of a dictionary whe
 footer do not show either, and where the footer is damaged Arrow ends the process. So the headers are read here.
 """
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from tasks.engine.errors import UnreadableObjectError
+from tasks.engine.formats.native.binding import library
 from tasks.engine.formats.thrift_structs import Struct, read_struct
 
 _ROW_GROUPS, _CHUNKS, _METADATA = 4, 1, 3
-_PHYSICAL_TYPE, _VALUES, _COMPRESSED, _DATA_OFFSET, _DICTIONARY_OFFSET = 1, 5, 7, 9, 11
+_PHYSICAL_TYPE, _CODEC, _VALUES, _COMPRESSED, _DATA_OFFSET, _DICTIONARY_OFFSET = 1, 4, 5, 7, 9, 11
 _KIND, _SIZE, _COMPRESSED_SIZE, _DATA_HEADER, _DICTIONARY_HEADER, _DATA_HEADER_V2 = 1, 2, 3, 5, 7, 8
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
 _HEADERS = {_DATA: _DATA_HEADER, _DICTIONARY: _DICTIONARY_HEADER, _DATA_V2: _DATA_HEADER_V2}
 _BYTE_ARRAY = 6
 _DELTA_BYTE_ARRAY = 7
+_CODECS = {0: "", 1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
+"""Arrow's names of the codecs that it offers outside of files, by their numbers in the footer."""
+
+_new_codec: Any = pa.Codec  # its type hint takes no variable
+
 _HEADER_BYTES = (1 << 10, 1 << 16, 16 << 20)
 """How much is read for a page's header: statistics may make it long."""
 
@@ -32,12 +39,31 @@ class Chunk:
         size: The bytes of its pages in the file.
         value_count: How many values it has, nulls included.
         has_lengths: Whether its values differ in length.
+        codec: Arrow's name of the codec of its pages; empty: no compression; None: Arrow has it in files only.
     """
 
     start: int
     size: int
     value_count: int
     has_lengths: bool
+    codec: str | None
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """The page with the distinct values of a column of a row group.
+
+    Attributes:
+        start: Where its bytes begin in the file.
+        stored_size: Their number in the file.
+        size: Their number after decompression.
+        count: How many values it has.
+    """
+
+    start: int
+    stored_size: int
+    size: int
+    count: int
 
 
 @dataclass(frozen=True)
@@ -47,12 +73,24 @@ class ChunkSizes:
     Attributes:
         page: Bytes of the largest page, in the file and decompressed.
         value: Bytes of a value in the page with the largest values, on the average.
-        dictionary_value: The most bytes that a value of the dictionary can have; 0 without a dictionary.
+        dictionary: The page of the dictionary; None without a dictionary.
     """
 
     page: int
     value: int
-    dictionary_value: int
+    dictionary: Dictionary | None = None
+
+    @property
+    def dictionary_mean(self) -> int:
+        """Bytes of a value of the dictionary, on the average; 0 without a dictionary."""
+        return -(-self.dictionary.size // self.dictionary.count) if self.dictionary else 0
+
+    def dictionary_value(self, chunk: Chunk) -> int:
+        """Return the most bytes that a value of the dictionary can have; 0 without a dictionary."""
+        if not (page := self.dictionary):
+            return 0
+        # Each value of a text takes 4 bytes for its length.
+        return max(page.size - 4 * page.count if chunk.has_lengths else page.size // page.count, 1)
 
 
 def chunks_of(footer: bytes) -> list[list[Chunk]]:
@@ -71,17 +109,17 @@ def sizes_of(file: Any, chunk: Chunk) -> ChunkSizes:
     Raises:
         UnreadableObjectError: A header is damaged.
     """
-    page = value = dictionary = 0
-    for header in _headers(file, chunk):
-        kind, size = _integer(header, _KIND), _integer(header, _SIZE)
-        page = max(page, size + _integer(header, _COMPRESSED_SIZE))
+    page = value = 0
+    dictionary = None
+    for header, start in _headers(file, chunk):
+        kind, size, stored = _integer(header, _KIND), _integer(header, _SIZE), _integer(header, _COMPRESSED_SIZE)
+        page = max(page, size + stored)
         if kind not in _HEADERS:
             continue
         details = _struct(header, _HEADERS[kind])
         count = max(_integer(details, 1), 1)
         if kind == _DICTIONARY:
-            # Each value of a text takes 4 bytes for its length.
-            dictionary = max(size - 4 * count if chunk.has_lengths else size // count, 1)
+            dictionary = Dictionary(start, stored, size, count)
             continue
         encoding = _integer(details, 2 if kind == _DATA else 4)
         # A value that is a prefix of the one before takes nearly no bytes of its page.
@@ -89,55 +127,20 @@ def sizes_of(file: Any, chunk: Chunk) -> ChunkSizes:
     return ChunkSizes(page, value, dictionary)
 
 
-class RangeFile(io.RawIOBase):
-    """A seekable file that holds some of its ranges in memory.
+def longest_text(file: Any, page: Dictionary, codec: str) -> int:
+    """Return the length of the longest text in a dictionary.
 
-    Args:
-        file: The file. Each read of it may be a request.
+    Raises:
+        UnreadableObjectError: The page is damaged.
+        pyarrow.ArrowException: The codec cannot decompress the page.
     """
-
-    def __init__(self, file: io.BufferedReader) -> None:
-        self._file = file
-        self._size = file.seek(0, io.SEEK_END)
-        self._position = 0
-        self._held: list[tuple[int, bytes]] = []
-
-    def hold(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Read ranges (position and size) into memory instead of those that were held."""
-        self._held = []
-        for position, size in ranges:
-            self._file.seek(position)
-            self._held.append((position, self._file.read(size)))
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """Return where the next read begins."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Set where the next read begins."""
-        self._position = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence] + offset
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        """Read bytes, from memory where it holds them."""
-        end = self._size if size < 0 else min(self._position + size, self._size)
-        for start, data in self._held:
-            if start <= self._position and end <= start + len(data):
-                found = data[self._position - start : end - start]
-                break
-        else:
-            self._file.seek(self._position)
-            found = self._file.read(max(end - self._position, 0))
-        self._position += len(found)
-        return found
+    file.seek(page.start)
+    stored = file.read(page.stored_size)
+    plain = _new_codec(codec).decompress(stored, page.size, asbytes=True) if codec else stored
+    longest = int(library.page_longest(plain, len(plain)))
+    if longest < 0:
+        raise UnreadableObjectError("expected whole texts in the dictionary of a column, found a text that is cut off")
+    return longest
 
 
 def _chunk(column: Struct) -> Chunk:
@@ -147,21 +150,24 @@ def _chunk(column: Struct) -> Chunk:
     size, count = _integer(metadata, _COMPRESSED), _integer(metadata, _VALUES)
     if min(start, size, count) < 0:
         raise UnreadableObjectError(f"expected positions and sizes in the footer, found {(start, size, count)}")
-    return Chunk(start, size, count, _integer(metadata, _PHYSICAL_TYPE) == _BYTE_ARRAY)
+    is_text = _integer(metadata, _PHYSICAL_TYPE) == _BYTE_ARRAY
+    return Chunk(start, size, count, is_text, _CODECS.get(_integer(metadata, _CODEC)))
 
 
-def _headers(file: Any, chunk: Chunk) -> Iterator[Struct]:
+def _headers(file: Any, chunk: Chunk) -> Iterator[tuple[Struct, int]]:
+    """Yield the header of each page, and where the page's bytes begin."""
     position, end = chunk.start, chunk.start + chunk.size
     found = 0
     while position < end and found < chunk.value_count:
         header, length = _header(file, position, end)
         if (compressed := _integer(header, _COMPRESSED_SIZE)) < 0 or _integer(header, _SIZE) < 0:
             raise UnreadableObjectError("expected the size of a page in its header, found a negative number")
-        position += length + compressed
+        position += length
         kind = _integer(header, _KIND)
         if kind in (_DATA, _DATA_V2):
             found += max(_integer(_struct(header, _HEADERS[kind]), 1), 0)
-        yield header
+        yield header, position
+        position += compressed
 
 
 def _header(file: Any, position: int, end: int) -> tuple[Struct, int]:

@@ -6,6 +6,7 @@ Only the contract's columns are read and converted. Other columns may have any t
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
@@ -17,8 +18,14 @@ from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import ColumnMatch, match_columns
 from tasks.engine.formats.csv_records import MAX_RECORD_BYTES
 from tasks.engine.formats.line_numbers import LineNumbers
-from tasks.engine.formats.parquet_files import ParquetObject, check_counts, errors_of_bytes, longest_text, open_parquet
-from tasks.engine.formats.parquet_pages import Chunk, chunks_of, sizes_of
+from tasks.engine.formats.parquet_files import (
+    ParquetObject,
+    check_counts,
+    decoded_longest_text,
+    errors_of_bytes,
+    open_parquet,
+)
+from tasks.engine.formats.parquet_pages import Chunk, Dictionary, chunks_of, longest_text, sizes_of
 from tasks.engine.formats.parquet_values import (
     LIST,
     check_paths,
@@ -28,13 +35,15 @@ from tasks.engine.formats.parquet_values import (
     text_array,
     wanted_of,
 )
+from tasks.engine.formats.range_file import Range, merged, size_of
 from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
 PARQUET_ROWS = 131_072
 """Maximum number of rows that are read at once."""
 
 DECODED_BYTES = 1 << 20
-"""Maximum size of the rows that are read at once. Larger batches do not stay in the processor's cache."""
+"""Usual size of the rows that are read at once. Larger batches do not stay in the processor's cache, and smaller ones
+cost more for each row. Rows that are longer than the mean may take a chunk."""
 
 FEW_ROWS = 32_768
 """Batches of fewer rows are joined up to that size before they are converted."""
@@ -43,7 +52,8 @@ ROW_BYTES = 128
 """Assumed minimum size of a row, for the size of a batch."""
 
 HELD_CHUNKS = 6
-"""A row group is held in memory if its compressed bytes are at most this many chunks: each byte is requested once."""
+"""A row group is held in memory if its compressed bytes are at most this many chunks: each byte is requested once. The
+next row group is read ahead if both have at most this size."""
 
 PAGE_CHUNKS = 24
 """The size limit in chunks of the pages that Arrow holds at the same time, both compressed and decompressed."""
@@ -66,6 +76,13 @@ def _batches(
     file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int, first_group: int
 ) -> Iterator[Batch]:
     parquet = open_parquet(file)
+    with closing(parquet.ranges):
+        yield from _batches_of(parquet, name, contract, chunk_bytes, first_group)
+
+
+def _batches_of(
+    parquet: ParquetObject, name: str, contract: Contract, chunk_bytes: int, first_group: int
+) -> Iterator[Batch]:
     check_paths(contract, parquet.schema, name)
     columns = match_columns(contract, parquet.names, name)
     wanted = wanted_of(contract)
@@ -100,11 +117,15 @@ def _read(
     positions = list(columns.positions.values())
     order = sorted(positions)
     leaves = [leaf for position in order for leaf in parquet.leaves[position]]
-    groups = chunks_of(parquet.footer)
-    for group in range(first_group, parquet.file.num_row_groups):
-        chunks = {leaf: groups[group][leaf] for leaf in leaves if leaf < len(groups[group])}
+    groups = [
+        {leaf: chunks[leaf] for leaf in leaves if leaf < len(chunks)}
+        for chunks in chunks_of(parquet.footer)[first_group : parquet.file.num_row_groups]
+    ]
+    for group, chunks in enumerate(groups, first_group):
         if len(chunks) < len(leaves):
             raise UnreadableObjectError(f"row group {group}: expected {len(leaves)} columns, found {len(chunks)}")
+        held = [_ranges_of(each) for each in groups[group - first_group :][:2]]
+        _hold(parquet, held, chunk_bytes * HELD_CHUNKS)
         at_once = min(_rows_at_once(parquet, group, chunks, name, chunk_bytes), PARQUET_ROWS)
         # Columns are selected by index: several columns may share a name, and a name may be a prefix of another name.
         batches = parquet.file.reader.iter_batches(at_once, row_groups=[group], column_indices=leaves)
@@ -116,28 +137,47 @@ def _read(
             del arrays
 
 
+def _ranges_of(chunks: Mapping[int, Chunk]) -> list[Range]:
+    return merged([(chunk.start, chunk.size) for chunk in chunks.values()])
+
+
+def _hold(parquet: ParquetObject, groups: Sequence[Sequence[Range]], most_bytes: int) -> None:
+    """Hold the first of two row groups, and read the second one ahead, if there is room for them."""
+    sizes = [size_of(ranges) for ranges in groups]
+    parquet.ranges.hold(
+        groups[0] if sizes[0] <= most_bytes else [],
+        groups[1] if len(groups) > 1 and sum(sizes) <= most_bytes else [],
+    )
+
+
 def _rows_at_once(parquet: ParquetObject, group: int, chunks: Mapping[int, Chunk], name: str, chunk_bytes: int) -> int:
-    """Return the number of rows that Arrow decodes at once, by the largest values of the columns.
+    """Return the number of rows that Arrow decodes at once, by the largest and the mean values of the columns.
 
     The page headers give the sizes. Arrow ends the process if it reads damaged column metadata.
 
     Raises:
         MemoryLimitError: The pages are too large for the memory of a load.
     """
-    is_small = sum(chunk.size for chunk in chunks.values()) <= chunk_bytes * HELD_CHUNKS
-    parquet.ranges.hold([(chunk.start, chunk.size) for chunk in chunks.values()] if is_small else [])
     row_count = max(parquet.file.metadata.row_group(group).num_rows, 1)
-    pages, row_bytes = 0, ROW_BYTES
+    pages, longest_row, mean_row = 0, ROW_BYTES, 0
     for leaf, chunk in chunks.items():
         sizes = sizes_of(parquet.ranges, chunk)
         pages += sizes.page
         if pages > max(chunk_bytes * PAGE_CHUNKS, SMALLEST_PAGES):
             raise _too_large(parquet, name, group, leaf, sizes.page)
-        longest = sizes.dictionary_value
-        if chunk.has_lengths and longest > ROW_BYTES:
-            longest = longest_text(parquet, group, leaf)
-        row_bytes += max(sizes.value, longest) * -(-chunk.value_count // row_count)
-    return max(min(chunk_bytes, DECODED_BYTES) // row_bytes, 1)
+        longest = sizes.dictionary_value(chunk)
+        if chunk.has_lengths and sizes.dictionary and longest > ROW_BYTES:
+            longest = _longest_text(parquet, group, leaf, sizes.dictionary, chunk.codec)
+        values = -(-chunk.value_count // row_count)
+        longest_row += max(sizes.value, longest) * values
+        mean_row += max(sizes.value, sizes.dictionary_mean) * values
+    return max(min(chunk_bytes // longest_row, DECODED_BYTES // max(mean_row, ROW_BYTES)), 1)
+
+
+def _longest_text(parquet: ParquetObject, group: int, leaf: int, page: Dictionary, codec: str | None) -> int:
+    if codec is None:
+        return decoded_longest_text(parquet, group, leaf)
+    return longest_text(parquet.ranges, page, codec)
 
 
 def _too_large(parquet: ParquetObject, name: str, group: int, leaf: int, size: int) -> MemoryLimitError:

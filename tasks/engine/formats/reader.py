@@ -5,7 +5,7 @@ memory use does not depend on the object's size.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -21,7 +21,7 @@ from tasks.engine.formats.object_formats import format_of
 
 def read_batches(
     file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int = CHUNK_BYTES
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Read an object in batches.
 
     Args:

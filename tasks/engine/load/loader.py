@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -153,8 +154,8 @@ def load_locked(
         if earlier:
             _delete_superseded(connection, contract, earlier, load_id)
         with open_partition(connection, contract, value, load_id) as target:
-            batches = read_batches(file, source.uri, contract, settings.chunk_bytes)
-            run.copy_all(CopyEncoder(contract, target), batches)
+            with closing(read_batches(file, source.uri, contract, settings.chunk_bytes)) as batches:
+                run.copy_all(CopyEncoder(contract, target), batches)
             run.budget.check()
             check_shrink(contract, source.uri, settings, before=before, after=run.rows_loaded, force=force)
             warnings = check_volume(connection, contract, source, rows=run.rows_read, force=force)

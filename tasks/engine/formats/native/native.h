@@ -259,6 +259,11 @@ EXPORT bool encoder_store_derived(Encoder *encoder, const char *value, int64_t s
 
 /* Return an upper bound of the total size of a column's strings. */
 EXPORT int64_t strings_size(const StringColumn *texts, int64_t row_count);
+/* Return the size of the longest string of an Arrow array. Its offsets have 8 bytes if the array is large, otherwise 4. */
+EXPORT int64_t strings_longest(const void *offsets, int64_t count, bool is_large);
+/* Return the size of the longest text of a plain page of parquet, in which each text follows its size. Returns -1 if the
+ * page ends inside a text. */
+EXPORT int64_t page_longest(const uint8_t *page, int64_t size);
 /* Copy a column: row_count + 1 offsets, the bytes, and the validity bitmap, which the caller initialises with zeros. */
 EXPORT void strings_copy(const StringColumn *texts, int64_t row_count, int64_t *offsets, char *data, uint8_t *validity);
 

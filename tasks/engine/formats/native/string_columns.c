@@ -39,6 +39,30 @@ int64_t strings_size(const StringColumn *texts, int64_t row_count) {
     return total;
 }
 
+int64_t strings_longest(const void *offsets, int64_t count, bool is_large) {
+    int64_t longest = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t *large = offsets;
+        const int32_t *small = offsets;
+        int64_t size = is_large ? large[i + 1] - large[i] : small[i + 1] - small[i];
+        if (size > longest) longest = size;
+    }
+    return longest;
+}
+
+int64_t page_longest(const uint8_t *page, int64_t size) {
+    int64_t longest = 0, at = 0;
+    while (at < size) {
+        if (size - at < 4) return -1;
+        int64_t length = page[at] | page[at + 1] << 8 | page[at + 2] << 16 | (int64_t)page[at + 3] << 24;
+        at += 4;
+        if (length > size - at) return -1;
+        at += length;
+        if (length > longest) longest = length;
+    }
+    return longest;
+}
+
 void strings_copy(const StringColumn *texts, int64_t row_count, int64_t *offsets, char *data, uint8_t *validity) {
     const char *text;
     int64_t size;
