@@ -27,7 +27,7 @@ _TAIL_BYTES = 8
 _END_BYTES = 1 << 16
 """The end of the file that is read first. Most footers are in it, so they need no request of their own."""
 
-_BUFFER_BYTES = 1 << 20
+_BUFFER_BYTES = 1 << 16
 """Arrow reads this many bytes at once. Without a buffer it reads a whole row group."""
 
 _LARGE: dict[str, Any] = {"binary_type": pa.large_binary()}

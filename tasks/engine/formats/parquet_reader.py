@@ -129,7 +129,7 @@ def _read(
         at_once = min(_rows_at_once(parquet, group, chunks, name, chunk_bytes), PARQUET_ROWS)
         # Columns are selected by index: several columns may share a name, and a name may be a prefix of another name.
         batches = parquet.file.reader.iter_batches(at_once, row_groups=[group], column_indices=leaves)
-        for batch in batches if at_once >= FEW_ROWS else _joined(batches, min(chunk_bytes, DECODED_BYTES)):
+        for batch in batches if at_once >= FEW_ROWS else _joined(batches, min(chunk_bytes, DECODED_BYTES) // 2):
             batch.validate()
             arrays = [batch.column(order.index(position)) for position in positions]
             del batch  # nothing of a batch is held while the next one is decoded
@@ -190,7 +190,7 @@ def _too_large(parquet: ParquetObject, name: str, group: int, leaf: int, size: i
 
 
 def _joined(batches: Iterator[pa.RecordBatch], most_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Join consecutive batches up to a size: converting a batch takes longer than decoding few rows."""
+    """Join consecutive batches until they have a size: converting a batch takes longer than decoding few rows."""
     waiting: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
