@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tasks.engine.formats.range_file import GAP_BYTES, RangeFile, merged, size_of
+from tasks.engine.formats.range_file import AHEAD_BYTES, GAP_BYTES, WINDOW_BYTES, RangeFile, merged, size_of
 
-CONTENT = bytes(number % 251 for number in range(200_000))
+CONTENT = bytes(number % 251 for number in range(3_000_000))
 
 
 class Below(io.RawIOBase):
@@ -77,7 +77,7 @@ def test_each_held_range_is_requested_once_and_whole() -> None:
         assert read(file, position, size) == CONTENT[position : position + size]
     assert len(below.reads) == 2
     assert read(file, 1_000, 20) == CONTENT[1_000:1_020]  # partly behind a held range
-    assert len(below.reads) > 2
+    assert len(below.reads) == 3
     assert read(file, len(CONTENT) - 5, 100) == CONTENT[-5:]
     file.seek(-5, io.SEEK_END)
     assert file.read() == CONTENT[-5:]
@@ -119,9 +119,51 @@ def test_error_of_reading_ahead_reaches_the_caller() -> None:
     file.close()
 
 
-@pytest.mark.parametrize("ranges", [[(199_990, 100)], [(200_000, 5)], [(300_000, 5)], [(5, 0)]])
+@pytest.mark.parametrize("ranges", [[(2_999_990, 100)], [(3_000_000, 5)], [(4_000_000, 5)], [(5, 0)]])
 def test_ranges_behind_the_end_hold_what_there_is(ranges: list[tuple[int, int]]) -> None:
     file = opened(Below())
     file.hold(ranges)
     for position, size in ranges:
         assert read(file, position, size) == CONTENT[position : position + size]
+
+
+def test_small_reads_share_a_window_and_large_ones_do_not() -> None:
+    below = Below()
+    file = opened(below)
+    for position in (1_000, 1_500, 1_000 + WINDOW_BYTES - 50):
+        assert read(file, position, 50) == CONTENT[position : position + 50]
+    assert below.reads == [(1_000, WINDOW_BYTES)]
+    assert read(file, 0, 2_000) == CONTENT[:2_000]
+    assert read(file, 500_000, WINDOW_BYTES) == CONTENT[500_000 : 500_000 + WINDOW_BYTES]
+    assert below.reads[1:] == [(0, WINDOW_BYTES), (500_000, WINDOW_BYTES)]
+    assert read(file, 3_000_000, 10) == read(file, 100, 0) == b""
+    assert len(below.reads) == 3
+
+
+def test_thread_reads_ahead_in_each_of_several_ranges_up_to_their_ends() -> None:
+    below, block = Below(), AHEAD_BYTES
+    file = opened(below)
+    ends = {0: 2 * block + 700, 1_000_000: 1_000_000 + block, 2_000_000: 3_000_000}
+    file.stream([(start, end - start) for start, end in ends.items()])
+    for step in range(3):
+        for start, end in ends.items():
+            position = start + step * block
+            size = min(block, end - position)
+            if size > 0:
+                assert read(file, position, size) == CONTENT[position : position + size]
+    file.close()
+    assert sorted(below.reads)[:4] == [(0, block), (block, block), (2 * block, 700), (1_000_000, block)]
+    assert len(below.reads) == len(set(below.reads))
+
+
+@pytest.mark.parametrize("size", [AHEAD_BYTES - 5, AHEAD_BYTES, AHEAD_BYTES + 5, 5 * AHEAD_BYTES])
+def test_reads_of_another_size_than_expected_are_whole(size: int) -> None:
+    file = opened(Below())
+    file.stream([(0, 2_000_000)])
+    assert read(file, 0, AHEAD_BYTES) == CONTENT[:AHEAD_BYTES]
+    assert read(file, AHEAD_BYTES, size) == CONTENT[AHEAD_BYTES : AHEAD_BYTES + size]
+    following = AHEAD_BYTES + size
+    assert read(file, following, AHEAD_BYTES) == CONTENT[following : following + AHEAD_BYTES]
+    file.hold([(100, 10)])
+    assert read(file, 100, 10) == CONTENT[100:110]
+    file.close()

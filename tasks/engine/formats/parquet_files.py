@@ -27,8 +27,9 @@ _TAIL_BYTES = 8
 _END_BYTES = 1 << 16
 """The end of the file that is read first. Most footers are in it, so they need no request of their own."""
 
-_BUFFER_BYTES = 1 << 16
-"""Arrow reads this many bytes at once. Without a buffer it reads a whole row group."""
+_HELD_BUFFER, _STREAM_BUFFER = 1 << 16, 1 << 20
+"""Arrow reads this many bytes at once: of a row group in memory, and at most of another one. Without a buffer, Arrow
+would read a whole row group."""
 
 _LARGE: dict[str, Any] = {"binary_type": pa.large_binary()}
 """Arrow makes large strings, which need no conversion afterwards."""
@@ -79,10 +80,22 @@ def open_parquet(file: io.BufferedReader) -> ParquetObject:
     written = _metadata(footer)
     plain = _metadata(footer.replace(_SCHEMA_KEY, _OTHER_KEY))
     ranges = RangeFile(file)
-    parquet = _opened(ranges, plain, **_LARGE)
+    parquet = _opened(ranges, plain, _HELD_BUFFER, **_LARGE)
     _check_types(parquet.schema_arrow, written)
     leaves = _leaves(parquet.schema_arrow)
     return ParquetObject(parquet, written.schema.to_arrow_schema(), leaves, footer, ranges)
+
+
+def open_stream(parquet: ParquetObject, leaf_count: int, most_bytes: int) -> pq.ParquetFile:
+    """Open a file again to read row groups that are not in memory, with as few reads as the memory allows.
+
+    Args:
+        parquet: The file.
+        leaf_count: Number of leaves to read. Each has a buffer, and the file reads as much ahead.
+        most_bytes: Maximum size of all buffers.
+    """
+    buffer_bytes = min(max(most_bytes // (2 * leaf_count), _HELD_BUFFER), _STREAM_BUFFER)
+    return _opened(parquet.ranges, parquet.file.metadata, buffer_bytes, **_LARGE)
 
 
 def decoded_longest_text(parquet: ParquetObject, group: int, leaf: int) -> int:
@@ -94,7 +107,7 @@ def decoded_longest_text(parquet: ParquetObject, group: int, leaf: int) -> int:
         leaf: The place of the column's leaf.
     """
     path = parquet.file.schema.column(leaf).path
-    encoded = _opened(parquet.ranges, parquet.file.metadata, read_dictionary=[path])
+    encoded = _opened(parquet.ranges, parquet.file.metadata, _HELD_BUFFER, read_dictionary=[path])
     batch = next(encoded.reader.iter_batches(1, row_groups=[group], column_indices=[leaf]), None)
     if batch is None:
         return 0
@@ -130,13 +143,13 @@ def check_counts(parquet: ParquetObject, row_count: int, levels: Mapping[int, in
             )
 
 
-def _opened(ranges: RangeFile, metadata: pq.FileMetaData, **options: Any) -> pq.ParquetFile:
+def _opened(ranges: RangeFile, metadata: pq.FileMetaData, buffer_bytes: int, **options: Any) -> pq.ParquetFile:
     # Pre-buffering is off, because it would read the whole object into memory before the first batch.
     return pq.ParquetFile(
         pa.PythonFile(ranges, "r"),
         metadata=metadata,
         **options,
-        buffer_size=_BUFFER_BYTES,
+        buffer_size=buffer_bytes,
         pre_buffer=False,
         page_checksum_verification=True,
     )

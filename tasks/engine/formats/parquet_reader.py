@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tasks.contracts import Contract
 from tasks.engine.errors import MemoryLimitError, UnreadableObjectError
@@ -24,6 +25,7 @@ from tasks.engine.formats.parquet_files import (
     decoded_longest_text,
     errors_of_bytes,
     open_parquet,
+    open_stream,
 )
 from tasks.engine.formats.parquet_pages import Chunk, Dictionary, chunks_of, longest_text, sizes_of
 from tasks.engine.formats.parquet_values import (
@@ -35,7 +37,7 @@ from tasks.engine.formats.parquet_values import (
     text_array,
     wanted_of,
 )
-from tasks.engine.formats.range_file import Range, merged, size_of
+from tasks.engine.formats.range_file import merged, size_of
 from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
 PARQUET_ROWS = 131_072
@@ -124,11 +126,10 @@ def _read(
     for group, chunks in enumerate(groups, first_group):
         if len(chunks) < len(leaves):
             raise UnreadableObjectError(f"row group {group}: expected {len(leaves)} columns, found {len(chunks)}")
-        held = [_ranges_of(each) for each in groups[group - first_group :][:2]]
-        _hold(parquet, held, chunk_bytes * HELD_CHUNKS)
+        file = _file_of(parquet, groups[group - first_group :][:2], chunk_bytes * HELD_CHUNKS)
         at_once = min(_rows_at_once(parquet, group, chunks, name, chunk_bytes), PARQUET_ROWS)
         # Columns are selected by index: several columns may share a name, and a name may be a prefix of another name.
-        batches = parquet.file.reader.iter_batches(at_once, row_groups=[group], column_indices=leaves)
+        batches = file.reader.iter_batches(at_once, row_groups=[group], column_indices=leaves)
         for batch in batches if at_once >= FEW_ROWS else _joined(batches, min(chunk_bytes, DECODED_BYTES) // 2):
             batch.validate()
             arrays = [batch.column(order.index(position)) for position in positions]
@@ -137,17 +138,19 @@ def _read(
             del arrays
 
 
-def _ranges_of(chunks: Mapping[int, Chunk]) -> list[Range]:
-    return merged([(chunk.start, chunk.size) for chunk in chunks.values()])
+def _file_of(parquet: ParquetObject, groups: Sequence[Mapping[int, Chunk]], most_bytes: int) -> pq.ParquetFile:
+    """Return the file that reads the first of two row groups.
 
-
-def _hold(parquet: ParquetObject, groups: Sequence[Sequence[Range]], most_bytes: int) -> None:
-    """Hold the first of two row groups, and read the second one ahead, if there is room for them."""
-    sizes = [size_of(ranges) for ranges in groups]
-    parquet.ranges.hold(
-        groups[0] if sizes[0] <= most_bytes else [],
-        groups[1] if len(groups) > 1 and sum(sizes) <= most_bytes else [],
-    )
+    The file holds the row group in memory, and reads the next one ahead, if there is room for them.
+    """
+    chunks = [[(chunk.start, chunk.size) for chunk in group.values()] for group in groups]
+    held = [merged(ranges) for ranges in chunks]
+    sizes = [size_of(ranges) for ranges in held]
+    if sizes[0] > most_bytes:
+        parquet.ranges.stream(chunks[0])
+        return open_stream(parquet, len(chunks[0]), most_bytes)
+    parquet.ranges.hold(held[0], held[1] if len(held) > 1 and sum(sizes) <= most_bytes else [])
+    return parquet.file
 
 
 def _rows_at_once(parquet: ParquetObject, group: int, chunks: Mapping[int, Chunk], name: str, chunk_bytes: int) -> int:

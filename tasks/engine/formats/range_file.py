@@ -12,6 +12,13 @@ GAP_BYTES = 1 << 16
 """Two ranges are read with one request if at most this many bytes are between them."""
 
 
+AHEAD_BYTES = 1 << 17
+"""A read of at least this size is one of several: the thread reads as many of the bytes after it ahead."""
+
+WINDOW_BYTES = 1 << 20
+"""A smaller read takes this many bytes, because others follow it, such as the headers of the next pages."""
+
+
 def merged(ranges: Sequence[Range]) -> list[Range]:
     """Join ranges that overlap or that a small gap separates. Each range that remains is a request."""
     joined: list[Range] = []
@@ -43,6 +50,14 @@ class RangeFile(io.RawIOBase):
         self._held: list[tuple[int, memoryview]] = []
         self._thread = ThreadPoolExecutor(1, "read-ahead")
         self._ahead: tuple[Sequence[Range], Future[list[tuple[int, memoryview]]]] | None = None
+        self._streams: Sequence[Range] = ()
+        self._next: dict[int, Future[memoryview]] = {}
+        self._window = (0, memoryview(b""))
+
+    def stream(self, ranges: Sequence[Range]) -> None:
+        """Hold nothing. After each large read in one of the ranges, a thread reads as many of its next bytes ahead."""
+        self.hold([])
+        self._streams = ranges
 
     def hold(self, ranges: Sequence[Range], following: Sequence[Range] = ()) -> None:
         """Hold ranges in memory instead of those that were held.
@@ -51,7 +66,8 @@ class RangeFile(io.RawIOBase):
             ranges: The ranges to hold.
             following: The ranges of the next call. A thread reads them in the meantime.
         """
-        self._held = []
+        self._held, self._streams = [], ()
+        self._next.clear()
         expected, found = self._ahead or ([], None)
         self._ahead = None
         early = found.result() if found else []
@@ -63,6 +79,7 @@ class RangeFile(io.RawIOBase):
         """End the thread. The file below stays open."""
         self._thread.shutdown(cancel_futures=True)
         self._ahead, self._held = None, []
+        self._next.clear()
         super().close()
 
     def readable(self) -> bool:
@@ -85,16 +102,30 @@ class RangeFile(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Read bytes, from memory where it holds them."""
         end = self._size if size < 0 else min(self._position + size, self._size)
-        for start, data in self._held:
+        if end <= self._position:
+            return b""
+        for start, data in (*self._held, self._window):
             if start <= self._position and end <= start + len(data):
                 found = bytes(data[self._position - start : end - start])
                 break
         else:
-            with self._lock:
-                self._file.seek(self._position)
-                found = self._file.read(max(end - self._position, 0))
+            found = self._streamed(self._position, end)
         self._position += len(found)
         return found
+
+    def _streamed(self, position: int, end: int) -> bytes:
+        """Return bytes that are not held, and start to read the bytes after them if they belong to the same range."""
+        size, early = end - position, self._next.pop(position, None)
+        if size < AHEAD_BYTES and not early:
+            self._window = position, self._read_range(position, WINDOW_BYTES)
+            return bytes(self._window[1][:size])
+        data = bytes(early.result()[:size]) if early else b""
+        if len(data) < size:
+            data += self._read_range(position + len(data), size - len(data))
+        ends = [start + length for start, length in self._streams if start <= position < start + length]
+        if ends and size >= AHEAD_BYTES and end < ends[0]:
+            self._next[end] = self._thread.submit(self._read_range, end, min(size, ends[0] - end))
+        return data
 
     def _read_ranges(self, ranges: Sequence[Range]) -> list[tuple[int, memoryview]]:
         return [(position, self._read_range(position, size)) for position, size in ranges]

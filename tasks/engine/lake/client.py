@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 READ_BYTES = 1 << 20
+SEEK_BYTES = 1 << 12
+"""A smaller read of a seekable file requests this many bytes, such as a header of parquet. A larger `readinto` requests
+its own size."""
+
 BLOCKS_AHEAD = 4
 """Number of blocks that are read in advance."""
 
@@ -78,7 +82,7 @@ class Lake:
 
     @property
     def client(self) -> "S3Client":
-        """The client of boto3, for other modules of the engine."""
+        """The client of S3, for other modules of the engine."""
         return self._client
 
     def _errors_at(self, where: str) -> AbstractContextManager[None]:
@@ -202,7 +206,7 @@ class Lake:
         key = source.uri.removeprefix(self.uri(""))
         if is_seekable:
             read = functools.partial(self.read, key, source.version)
-            yield io.BufferedReader(SeekableObject(read, source.size_bytes, on_bytes), READ_BYTES)
+            yield io.BufferedReader(SeekableObject(read, source.size_bytes, on_bytes), SEEK_BYTES)
             return
         blocks = counted(self.read(key, source.version), on_bytes)
         with prefetched(blocks, BLOCKS_AHEAD) if is_ahead else nullcontext(blocks) as ready:

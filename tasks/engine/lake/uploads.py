@@ -67,7 +67,7 @@ class Upload:
     """Writes one object.
 
     Args:
-        client: The client of boto3.
+        client: The client of S3.
         bucket: The bucket.
         key: The key of the object.
         content_type: The content type of the object.

@@ -72,13 +72,14 @@ def move_object(lake: Lake, stored: StoredObject, key: str) -> StoredObject:
     with errors_at(lake.uri(stored.key)):
         moved = find_object(lake, key)
         if moved is None:
-            from boto3.s3.transfer import TransferConfig  # noqa: PLC0415 - slow to import
+            from boto3.s3 import inject  # noqa: PLC0415 - slow to import
+            from boto3.s3.transfer import TransferConfig  # noqa: PLC0415
 
             # The copy uses the same part size as the upload, so that both have the same ETag.
             config = TransferConfig(multipart_threshold=lakes.PART_BYTES, multipart_chunksize=lakes.PART_BYTES)
             source = {"Bucket": lake.bucket, "Key": stored.key}
             is_same = {"CopySourceIfMatch": f'"{stored.version}"'}
-            lake.client.copy(source, lake.bucket, key, ExtraArgs=is_same, Config=config)  # type: ignore[arg-type]
+            inject.copy(lake.client, source, lake.bucket, key, ExtraArgs=is_same, Config=config)
             moved = lake.head(key)
             if not _is_same(lake, moved, stored):
                 raise BalanceError(
