@@ -1,5 +1,5 @@
--- grain: one order that a build for one file date recomputes
--- key: file_date, order_id
+-- grain: one version of an order in one file, or one current version: a build for the file date recomputes the order
+-- key: none; an order may repeat, because each build removes repetitions anyway
 -- sources: orders_staging.orders_raw, orders_core.latest_orders
 -- write disposition: none; a view
 CREATE OR REPLACE VIEW orders_core.affected_orders AS
@@ -7,7 +7,7 @@ SELECT
     orders_raw.file_date,
     orders_raw.id AS order_id
 FROM orders_staging.orders_raw
-UNION
+UNION ALL
 SELECT
     latest_orders.file_date,
     latest_orders.order_id

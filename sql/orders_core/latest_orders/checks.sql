@@ -1,36 +1,27 @@
--- fail: orders in the files have no row, or rows have no order in the files
+-- fail: orders in the files have no row
 SELECT affected.order_id
 FROM affected_latest_orders AS affected
 WHERE
-    EXISTS (
-        SELECT FROM orders_staging.orders_raw AS versions
-        WHERE versions.id = affected.order_id
-    )
-    AND NOT EXISTS (
+    NOT EXISTS (
         SELECT FROM orders_core.latest_orders AS built
         WHERE built.order_id = affected.order_id
     )
-UNION ALL
-SELECT affected.order_id
-FROM affected_latest_orders AS affected
-INNER JOIN orders_core.latest_orders AS built ON affected.order_id = built.order_id
-WHERE
-    NOT EXISTS (
+    AND EXISTS (
         SELECT FROM orders_staging.orders_raw AS versions
-        WHERE versions.id = built.order_id
+        WHERE versions.id = affected.order_id
     );
 
--- fail: rows equal no version in their file, or a later version exists
+-- fail: rows have no order in the files, equal no version in their file, or a later version exists
 SELECT
     latest_orders.order_id,
     latest_orders.file_date,
     latest_orders.updated_at
 FROM affected_latest_orders AS affected
 INNER JOIN orders_core.latest_orders ON affected.order_id = latest_orders.order_id
-INNER JOIN orders_staging.orders_raw AS versions ON latest_orders.order_id = versions.id
+LEFT JOIN orders_staging.orders_raw AS versions ON latest_orders.order_id = versions.id
 GROUP BY latest_orders.order_id
 HAVING
-    NOT bool_or(
+    bool_or(
         versions.file_date = latest_orders.file_date
         AND versions.load_id = latest_orders.load_id
         AND versions.updated_at = latest_orders.updated_at
@@ -38,7 +29,7 @@ HAVING
         AND record_image_eq(
             row(versions.total_price, versions.line_items), row(latest_orders.total_price, latest_orders.line_items)
         )
-    )
+    ) IS NOT TRUE
     OR bool_or(
         (versions.updated_at, versions.file_date) > (latest_orders.updated_at, latest_orders.file_date)
     );
