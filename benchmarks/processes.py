@@ -73,11 +73,23 @@ def run(
 
 
 def family_cpu_seconds(process_id: int) -> float:
-    """Return the CPU seconds of a process, of its children, and of its children that ended. 0 without `/proc`."""
+    """Return the CPU seconds of a process, of its children, and of its children that ended. 0 without `/proc`.
+
+    A child that ends during the reading could be missing in both sums, or be in both. So the function reads until the
+    children before and after a reading are the same.
+    """
+    readings = [_family(process_id)]
+    while len(readings) < 3 or any(one[1].keys() != readings[-1][1].keys() for one in readings[-3:]):
+        readings.append(_family(process_id))
+    own, children = readings[-2]
+    return (own + sum(children.values())) / TICKS
+
+
+def _family(process_id: int) -> tuple[int, dict[str, int]]:
+    """The ticks of a process with its children that ended, and the ticks of each child."""
     stats = [fields for path in Path("/proc").glob("[0-9]*/stat") if (fields := _fields(path))]
     own = sum(sum(map(int, fields[13:17])) for fields in stats if fields[0] == str(process_id))
-    children = sum(sum(map(int, fields[13:15])) for fields in stats if fields[3] == str(process_id))
-    return (own + children) / TICKS
+    return own, {fields[0]: sum(map(int, fields[13:15])) for fields in stats if fields[3] == str(process_id)}
 
 
 def _fields(path: Path) -> list[str]:
