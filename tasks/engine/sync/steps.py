@@ -5,6 +5,7 @@ change of the ledger comes last. The caller holds the pipeline's lock.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import NoReturn
 
@@ -17,6 +18,9 @@ from tasks.engine.sync.run_store import RunStore
 from tasks.engine.sync.runs import SyncRun
 from tasks.engine.sync.source import Snapshot, Watermark
 from tasks.engine.warehouse.tables import Connection
+
+CONVERSIONS = 2
+"""Maximum number of files that are converted side by side: each uses one core and the store."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def export_run(
 def convert_run(
     connection: Connection, csv: RunStore, parquet: RunStore, run: SyncRun, contracts: Sequence[Contract]
 ) -> SyncRun:
-    """Convert the files of an exported run to Parquet, then move the CSV files to the processed files.
+    """Convert the files of an exported run to Parquet, side by side, then move the CSV files to the processed files.
 
     Args:
         connection: To the warehouse.
@@ -126,10 +130,10 @@ def convert_run(
         known = by_table(contracts)
         parquet.abort_uploads(run.run_number)
         current, files = parquet.files(run.run_number), csv.files(run.run_number)
-        for table, row_count in run.row_counts.items():
-            if table not in current:
-                source = _ref(csv, files.get(table) or _missing(csv, run, table))
-                _convert(csv, parquet, run, table, source, known[table], row_count)
+        waiting = [table for table in run.row_counts if table not in current]
+        sources = {table: _ref(csv, files.get(table) or _missing(csv, run, table)) for table in waiting}
+        with ThreadPoolExecutor(CONVERSIONS) as pool:  # the first error cancels the files that wait
+            list(pool.map(lambda table: _convert(csv, parquet, run, table, sources[table], known[table]), waiting))
         sync_runs.confirm_run(connection, run)
         parquet.mark_complete(run.run_number)
         run = sync_runs.advance_run(connection, run, "converted")
@@ -137,12 +141,10 @@ def convert_run(
     return run
 
 
-def _convert(
-    csv: RunStore, parquet: RunStore, run: SyncRun, table: str, source: ObjectRef, contract: Contract, row_count: int
-) -> None:
+def _convert(csv: RunStore, parquet: RunStore, run: SyncRun, table: str, source: ObjectRef, contract: Contract) -> None:
     from tasks.engine.sync.parquet_writer import MisfitError, ParquetBlocks  # noqa: PLC0415 - polars is slow to import
 
-    as_text: frozenset[str] = frozenset()
+    row_count, as_text = run.row_counts[table], frozenset[str]()
     while True:
         try:
             parquet.write(run.run_number, table, ParquetBlocks(csv.lake, source, contract, row_count, as_text))
