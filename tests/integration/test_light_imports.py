@@ -1,4 +1,4 @@
-"""A process imports what it uses: plain CSV and JSON need neither polars nor Arrow, an imported flow no S3."""
+"""A process imports what it uses: CSV and JSON need neither polars nor Arrow, S3 no boto3, an imported flow no S3."""
 
 import os
 import subprocess
@@ -76,6 +76,13 @@ def test_flows_plan_load_and_replay_without_polars_and_arrow(database: str, buck
 def test_import_of_flows_imports_no_client_of_s3() -> None:
     show = f"print([name for name in {CLIENTS} if name in sys.modules])"
     assert output(IMPORT + show, *(flow for flow in FLOWS if flow not in PROFILES)) == ["[]"]
+
+
+def test_client_of_s3_imports_no_boto3() -> None:
+    code = "from tasks.engine.lake.s3_clients import new_client; from tasks.engine.settings import LakeSettings"
+    client = "new_client(LakeSettings(bucket='b', region='eu-west-1')).meta.service_model.service_name"
+    show = "[name for name in ('boto3', 's3transfer') if name in sys.modules]"
+    assert output(f"import sys; {code}; print({client}, {show})") == ["s3 []"]
 
 
 @pytest.mark.parametrize("flow", ["events_monthly", "orders_daily", "totesys_sync"])
