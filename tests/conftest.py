@@ -329,6 +329,16 @@ def prefect_server(request: pytest.FixtureRequest) -> Iterator[str]:
         yield api_url
 
 
+@pytest.fixture
+def prefect_logs(prefect_server: str) -> Iterator[None]:
+    """Send the log lines of runs to the session's Prefect server, which holds no lines of other tests."""
+    from prefect_session import logs_on_the_server  # see above
+
+    del prefect_server
+    with logs_on_the_server():
+        yield
+
+
 @pytest.fixture(scope="module")
 def deployments_server(prefect_server: str) -> Iterator[str]:
     """The API URL of the session's Prefect server, on which only this module registers and deploys anything."""

@@ -55,7 +55,7 @@ def task_runs_of_the_last(flow: str) -> dict[str, TaskRun]:
         return {run.name: run for run in recorded_task_runs(client, last.id)}
 
 
-@pytest.mark.usefixtures("prefect_server", "database", "bucket")
+@pytest.mark.usefixtures("prefect_logs", "database", "bucket")
 def test_run_of_a_hostile_object_ends_failed_with_a_readable_reason_and_a_backfill_goes_on() -> None:
     months = {name: f"2031-{number:02}" for number, name in enumerate(HOSTILE, 1)}
     for name, month in months.items():
@@ -79,7 +79,7 @@ def test_run_of_a_hostile_object_ends_failed_with_a_readable_reason_and_a_backfi
     assert good.name == "Completed"
 
 
-@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.usefixtures("prefect_logs")
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "x" * 9_000_000])
 def test_unexpected_error_with_any_text_fails_its_run_with_a_readable_reason(text: str) -> None:
     @step(task_run_name="read_text {text}")

@@ -118,6 +118,7 @@ def texts_of(run: UUID) -> Iterator[str]:
         logs = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
         for offset in count(0, PAGE):
             found = client.read_logs(log_filter=logs, limit=PAGE, offset=offset)
+            assert found or offset, "expected log lines on the server"
             yield from (log.message for log in found)
             if len(found) < PAGE:
                 break
@@ -144,7 +145,7 @@ def run_hidden(flow: Callable[..., Any], case: object, **parameters: Any) -> Non
 
 
 @pytest.mark.ledger
-@pytest.mark.usefixtures("prefect_server", "database", "bucket")
+@pytest.mark.usefixtures("prefect_logs", "database", "bucket")
 @pytest.mark.parametrize("dataset", SENSITIVE)
 def test_malformed_objects_show_no_personal_data_outside_of_the_ledger(
     dataset: str, monkeypatch: pytest.MonkeyPatch, bucket: str
@@ -178,7 +179,7 @@ def test_malformed_objects_show_no_personal_data_outside_of_the_ledger(
         run_hidden(replay_rejected, dataset, dataset=dataset)
 
 
-@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.usefixtures("prefect_logs")
 @pytest.mark.parametrize(
     "statement",
     [
@@ -207,7 +208,7 @@ def test_errors_of_postgres_show_no_values(database: str, statement: str) -> Non
     run_hidden(people, statement)
 
 
-@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.usefixtures("prefect_logs")
 def test_error_of_a_copy_shows_no_value(database: str) -> None:
     @step(task_run_name="load people")
     def load_people() -> None:

@@ -28,11 +28,21 @@ from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_HOME,
+    PREFECT_LOGGING_TO_API_ENABLED,
     temporary_settings,
 )
 from prefect.utilities.asyncutils import run_coro_as_sync
 
 from deployments.local import prefect_services
+
+UNUSED = {
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # a saved block registers its own type
+    **{
+        f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false"
+        for service in ("CANCELLATION_CLEANUP", "CLEANUP_RECONCILER", "PAUSE_EXPIRATIONS")
+    },
+}
+"""Settings of the server that turn off what no test needs: a quarter of its start, and services that query it."""
 
 RECORDED_WITHIN = 240
 """Seconds until the server must have recorded a task run. It takes one or two on an idle machine."""
@@ -50,10 +60,11 @@ def prefect_session(*, has_ui: bool) -> Iterator[str]:
     """
     folder = Path(tempfile.mkdtemp(prefix="tally-test-prefect-"))
     try:
-        server = prefect_services.prefect_server(folder, has_ui=has_ui, is_durable=False)
+        server = prefect_services.prefect_server(folder, has_ui=has_ui, is_durable=False, settings=UNUSED)
         with server as api_url, pytest.MonkeyPatch.context() as patch:
             environment = prefect_services.client_environment(folder, api_url)
             environment["PREFECT_API_SSL_CERT_FILE"] = str(_one_authority(folder))
+            environment["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
             for variable, value in environment.items():
                 patch.setenv(variable, value)
             settings = {
@@ -62,6 +73,8 @@ def prefect_session(*, has_ui: bool) -> Iterator[str]:
                 PREFECT_API_SSL_CERT_FILE: environment["PREFECT_API_SSL_CERT_FILE"],
                 # A flow run waits at its end for its heartbeat thread, which sleeps for whole seconds.
                 PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+                # Few tests read the log lines on the server, and sending them costs a fifth of a run's CPU.
+                PREFECT_LOGGING_TO_API_ENABLED: False,
             }
             # The process has one worker for events and one for logs. Each keeps the server with which it started.
             run_coro_as_sync(_drain_workers())
@@ -71,6 +84,13 @@ def prefect_session(*, has_ui: bool) -> Iterator[str]:
                 run_coro_as_sync(_drain_workers())
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def logs_on_the_server() -> Iterator[None]:
+    """Send the log lines of this process's runs to the server during the block."""
+    with temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: True}):
+        yield
 
 
 @contextmanager
