@@ -400,8 +400,9 @@ def test_peak_memory_of_loads_side_by_side_stays_within_the_limit(suffix: str) -
         lake().write("first.csv", iter([VISITS_HEADER, visit_records(1)]), "")
         load(postgres, ref("first.csv"), contract=VISITS)
         keys = [f"{number}.{suffix}" for number in range(4)]
+        blocks = list(content(suffix, records, 4))
         for key in keys:
-            lake().write(key, content(suffix, records, 4), "binary/octet-stream")
+            lake().write(key, iter(blocks), "binary/octet-stream")
         [line] = printed_by(LOADS, *keys)
         loaded, peak = line.split()
         assert int(loaded) == len(keys) * 4 * rows

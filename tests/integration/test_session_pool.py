@@ -14,6 +14,7 @@ from tasks import connections
 from tasks.connections import forget_connections, open_lake, open_warehouse, shared_connections
 from tasks.engine.lake.s3_clients import S3Clients
 from tasks.engine.settings import WarehouseSettings, read_warehouse
+from tasks.engine.warehouse import sessions as warehouse_sessions
 from tasks.engine.warehouse.session_pool import SessionPool
 from tasks.engine.warehouse.sessions import OWNER_SETTING, Connection, connect
 from tasks.policy import step
@@ -160,7 +161,10 @@ def test_forked_process_opens_its_own_session_and_leaves_the_parents(
 
 
 @pytest.mark.pooler
-def test_session_of_a_pooler_does_not_stay_open(pool: SessionPool, database: str) -> None:
+def test_session_of_a_pooler_does_not_stay_open(
+    pool: SessionPool, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warehouse_sessions, "PROBE_SECONDS", 0.5)  # the only connection is in use during each probe
     with pooler(database, "session", "max_db_connections = 1") as dsn:
         behind = WarehouseSettings.model_validate({"dsn": dsn})
         use(pool, behind, "SET statement_timeout = '1s'")

@@ -2,6 +2,7 @@
 
 import random
 import uuid
+from functools import lru_cache
 from pathlib import Path
 
 from tasks.contracts import Column, Contract, Partition
@@ -40,6 +41,7 @@ COLUMNS = ("id", "timestamp", "email", "country", "ip", "uri", "action", "tags")
 HEADER = ",".join(COLUMNS).encode() + b"\n"
 
 
+@lru_cache(maxsize=2)
 def visit_records(count: int, *, seed: int = 1) -> bytes:
     """Return valid records of April 2021, about 140 bytes each, without a header."""
     rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
