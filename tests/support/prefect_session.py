@@ -44,6 +44,9 @@ UNUSED = {
 }
 """Settings of the server that turn off what no test needs: a quarter of its start, and services that query it."""
 
+LOGGING = "version: 1\ndisable_existing_loggers: false\nloggers: {prefect: {level: WARNING}}\n"
+"""Prefect's own file is longer, and the server reads its file again for each notification."""
+
 RECORDED_WITHIN = 240
 """Seconds until the server must have recorded a task run. It takes one or two on an idle machine."""
 
@@ -60,7 +63,9 @@ def prefect_session(*, has_ui: bool) -> Iterator[str]:
     """
     folder = Path(tempfile.mkdtemp(prefix="tally-test-prefect-"))
     try:
-        server = prefect_services.prefect_server(folder, has_ui=has_ui, is_durable=False, settings=UNUSED)
+        (folder / "logging.yml").write_text(LOGGING)
+        settings_of_server = {**UNUSED, "PREFECT_LOGGING_CONFIG_PATH": str(folder / "logging.yml")}
+        server = prefect_services.prefect_server(folder, has_ui=has_ui, is_durable=False, settings=settings_of_server)
         with server as api_url, pytest.MonkeyPatch.context() as patch:
             environment = prefect_services.client_environment(folder, api_url)
             environment["PREFECT_API_SSL_CERT_FILE"] = str(_one_authority(folder))
