@@ -28,7 +28,7 @@ def peak_mb() -> float:
 def printed_by(code: str, *arguments: str) -> list[str]:
     """Run code in a process of its own, which begins with a new peak; return the lines that it prints.
 
-    The process is a fork of one that has imported the engine and made an S3 client, which costs a second of CPU.
+    The process is a fork of one that has imported the engine and made an S3 client, which takes up to a second of CPU.
     """
     warm = _warm_process()
     assert warm.stdin
@@ -59,10 +59,10 @@ def fork_for_each_line() -> None:
     """Run the code of each line of standard input in a fork. The fork's output ends with its exit code."""
     import sample_dataset  # noqa: F401 - imports the engine
 
-    from tasks.engine.lake.client import new_client
+    from tasks.engine.lake.s3_clients import new_client
     from tasks.engine.settings import LakeSettings
 
-    new_client(LakeSettings.model_validate({"bucket": "none", "region": "us-east-1"}))  # boto3 caches its model of S3
+    new_client(LakeSettings.model_validate({"bucket": "none", "region": "us-east-1"}))  # its model of S3 stays in memory
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
