@@ -62,7 +62,7 @@ def fork_for_each_line() -> None:
     from tasks.engine.lake.s3_clients import new_client
     from tasks.engine.settings import LakeSettings
 
-    new_client(LakeSettings.model_validate({"bucket": "none", "region": "us-east-1"}))  # its model of S3 stays in memory
+    new_client(LakeSettings.model_validate({"bucket": "none", "region": "us-east-1"}))  # its model of S3 is kept
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
