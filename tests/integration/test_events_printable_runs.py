@@ -7,10 +7,8 @@ from uuid import UUID
 
 import prefect
 import pytest
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import FlowRun, TaskRun
-from prefect.client.schemas.sorting import FlowRunSort
-from prefect_session import recorded_task_runs
+from prefect_session import newest_run, recorded_task_runs
 from sample_dataset import put
 
 from flows.backfill import backfill
@@ -47,12 +45,10 @@ def run_of(flow_run_id: str) -> FlowRun:
         return client.read_flow_run(UUID(flow_run_id))
 
 
-def task_runs_of_the_last(flow: str) -> dict[str, TaskRun]:
-    """The task runs of the last run of a flow by their names, as the server holds them."""
+def task_runs_of_the_newest_run() -> dict[str, TaskRun]:
+    """The task runs of the newest flow run by their names, as the server holds them."""
     with prefect.get_client(sync_client=True) as client:
-        name = FlowFilter(name=FlowFilterName(any_=[flow]))
-        (last,) = client.read_flow_runs(flow_filter=name, limit=1, sort=FlowRunSort.START_TIME_DESC)
-        return {run.name: run for run in recorded_task_runs(client, last.id)}
+        return {run.name: run for run in recorded_task_runs(client, newest_run(client).id)}
 
 
 @pytest.mark.usefixtures("prefect_logs", "database", "bucket")
@@ -64,7 +60,7 @@ def test_run_of_a_hostile_object_ends_failed_with_a_readable_reason_and_a_backfi
     with pytest.raises(BackfillError) as caught:
         backfill("events-monthly", "2031-01", "2031-12")
     assert str(caught.value).isprintable() or "\n" in str(caught.value)
-    runs = task_runs_of_the_last("backfill")
+    runs = task_runs_of_the_newest_run()
     for name, month in months.items():
         run = runs[f"Load events {month}"]
         assert run.state is not None

@@ -5,7 +5,7 @@ from typing import Any
 import prefect
 import pytest
 from prefect import State
-from prefect.client.schemas.sorting import FlowRunSort
+from prefect_session import newest_run
 from runs_here import run_here
 from sample_dataset import put
 
@@ -31,10 +31,9 @@ def last_state(flow: Any, **parameters: object) -> State[Any]:
     """Run a flow in this process, and return the state that the server has of the run."""
     flow(**parameters, return_state=True)
     with prefect.get_client(sync_client=True) as server:
-        runs = server.read_flow_runs(limit=20, sort=FlowRunSort.START_TIME_DESC)
-        [newest] = [run for run in runs if not run.parent_task_run_id][:1]
-    assert newest.state is not None
-    return newest.state
+        state = newest_run(server).state
+    assert state is not None
+    return state
 
 
 def ending_of(flow: Any, **parameters: object) -> tuple[str | None, str | None]:

@@ -14,9 +14,8 @@ import psycopg
 import pytest
 from prefect import State
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, LogFilter, LogFilterFlowRunId
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.logging.handlers import APILogWorker
-from prefect_session import recorded_task_runs
+from prefect_session import newest_run, recorded_task_runs
 from sample_dataset import client
 
 from flows.replay_rejected import replay_rejected
@@ -128,11 +127,6 @@ def texts_of(run: UUID) -> Iterator[str]:
         )
 
 
-def newest_run() -> UUID:
-    with prefect.get_client(sync_client=True) as client:
-        return client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)[0].id
-
-
 def assert_hidden(run: UUID, case: object) -> None:
     shown = list(texts_of(run))
     assert shown
@@ -141,7 +135,9 @@ def assert_hidden(run: UUID, case: object) -> None:
 
 def run_hidden(flow: Callable[..., Any], case: object, **parameters: Any) -> None:
     flow(**parameters, return_state=True)
-    assert_hidden(newest_run(), case)
+    with prefect.get_client(sync_client=True) as server:
+        run = newest_run(server).id
+    assert_hidden(run, case)
 
 
 @pytest.mark.ledger

@@ -16,10 +16,13 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterId,
+    FlowRunFilterParentTaskRunId,
+    FlowRunFilterStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType, TaskRun
+from prefect.client.schemas.objects import FlowRun, StateType, TaskRun
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import ObjectNotFound
 from prefect.logging.handlers import APILogWorker
@@ -132,6 +135,19 @@ def _remove_registered(client: SyncPrefectClient) -> None:
     scheduled = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
     for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=scheduled)):
         client.delete_flow_run(run.id)
+
+
+def newest_run(client: SyncPrefectClient) -> FlowRun:
+    """Return the run that started last and is not a part of another run.
+
+    Without the filter, Postgres puts a run that never started first, such as one that the scheduler made for a
+    deployment of another test.
+    """
+    started = FlowRunFilter(
+        start_time=FlowRunFilterStartTime(is_null_=False),
+        parent_task_run_id=FlowRunFilterParentTaskRunId(is_null_=True),
+    )
+    return client.read_flow_runs(flow_run_filter=started, limit=1, sort=FlowRunSort.START_TIME_DESC)[0]
 
 
 def recorded_task_runs(client: SyncPrefectClient, flow_run: UUID) -> list[TaskRun]:
