@@ -3,12 +3,13 @@
 import gzip
 import io
 import zipfile
-from uuid import UUID
+from typing import Any
 
 import prefect
 import pytest
-from prefect.client.schemas.objects import FlowRun, TaskRun
-from prefect_session import newest_run, recorded_task_runs
+from prefect import State
+from prefect.client.schemas.objects import TaskRun
+from prefect_session import recorded_task_runs, run_of
 from sample_dataset import put
 
 from flows.backfill import backfill
@@ -40,15 +41,10 @@ HOSTILE = {
 }
 
 
-def run_of(flow_run_id: str) -> FlowRun:
+def task_runs_of(state: State[Any]) -> dict[str, TaskRun]:
+    """The task runs of the flow run that ended in a state by their names, as the server holds them."""
     with prefect.get_client(sync_client=True) as client:
-        return client.read_flow_run(UUID(flow_run_id))
-
-
-def task_runs_of_the_newest_run() -> dict[str, TaskRun]:
-    """The task runs of the newest flow run by their names, as the server holds them."""
-    with prefect.get_client(sync_client=True) as client:
-        return {run.name: run for run in recorded_task_runs(client, newest_run(client).id)}
+        return {run.name: run for run in recorded_task_runs(client, run_of(client, state).id)}
 
 
 @pytest.mark.usefixtures("prefect_logs", "database", "bucket")
@@ -57,10 +53,11 @@ def test_run_of_a_hostile_object_ends_failed_with_a_readable_reason_and_a_backfi
     for name, month in months.items():
         put(HOSTILE[name], f"{month.replace('-', '/')}/events.csv")
     put(GOOD.encode(), "2031/12/events.csv")
+    state: State[Any] = backfill("events-monthly", "2031-01", "2031-12", return_state=True)
     with pytest.raises(BackfillError) as caught:
-        backfill("events-monthly", "2031-01", "2031-12")
+        state.result()
     assert str(caught.value).isprintable() or "\n" in str(caught.value)
-    runs = task_runs_of_the_newest_run()
+    runs = task_runs_of(state)
     for name, month in months.items():
         run = runs[f"Load events {month}"]
         assert run.state is not None
@@ -84,16 +81,15 @@ def test_unexpected_error_with_any_text_fails_its_run_with_a_readable_reason(tex
         raise ValueError(text)
 
     @prefect.flow(name="hostile-text")
-    def hostile() -> str:
+    def hostile() -> None:
         future = read_text.submit(text)
         future.wait()
-        flow_run_id = str(prefect.runtime.flow_run.id)
         with pytest.raises(Exception, match="read_text failed unexpectedly: ValueError"):
             future.result()
-        return flow_run_id
 
-    run = run_of(hostile())
+    state: State[Any] = hostile(return_state=True)
     with prefect.get_client(sync_client=True) as client:
+        run = run_of(client, state)
         (task_run,) = recorded_task_runs(client, run.id)
     assert task_run.name.isprintable()
     assert run.state is not None

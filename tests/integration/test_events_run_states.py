@@ -5,7 +5,7 @@ from typing import Any
 import prefect
 import pytest
 from prefect import State
-from prefect_session import newest_run
+from prefect_session import run_of
 from runs_here import run_here
 from sample_dataset import put
 
@@ -29,9 +29,9 @@ APRIL = HEADER + ROW % b"2021-04-01" + ROW % b"2021-04-02" + ROW % b"never"
 
 def last_state(flow: Any, **parameters: object) -> State[Any]:
     """Run a flow in this process, and return the state that the server has of the run."""
-    flow(**parameters, return_state=True)
+    ended = flow(**parameters, return_state=True)
     with prefect.get_client(sync_client=True) as server:
-        state = newest_run(server).state
+        state = run_of(server, ended).state
     assert state is not None
     return state
 

@@ -15,7 +15,7 @@ import pytest
 from prefect import State
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, LogFilter, LogFilterFlowRunId
 from prefect.logging.handlers import APILogWorker
-from prefect_session import newest_run, recorded_task_runs
+from prefect_session import recorded_task_runs, run_of
 from sample_dataset import client
 
 from flows.replay_rejected import replay_rejected
@@ -134,9 +134,9 @@ def assert_hidden(run: UUID, case: object) -> None:
 
 
 def run_hidden(flow: Callable[..., Any], case: object, **parameters: Any) -> None:
-    flow(**parameters, return_state=True)
+    state = flow(**parameters, return_state=True)
     with prefect.get_client(sync_client=True) as server:
-        run = newest_run(server).id
+        run = run_of(server, state).id
     assert_hidden(run, case)
 
 

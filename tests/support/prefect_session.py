@@ -7,22 +7,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import certifi
 import pytest
-from prefect import task
+from prefect import State, task
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterId,
-    FlowRunFilterParentTaskRunId,
-    FlowRunFilterStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType, TaskRun
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import ObjectNotFound
 from prefect.logging.handlers import APILogWorker
@@ -137,17 +135,14 @@ def _remove_registered(client: SyncPrefectClient) -> None:
         client.delete_flow_run(run.id)
 
 
-def newest_run(client: SyncPrefectClient) -> FlowRun:
-    """Return the run that started last and is not a part of another run.
+def run_of(client: SyncPrefectClient, state: State[Any]) -> FlowRun:
+    """Return the flow run that ended in a state, as the server has it.
 
-    Without the filter, Postgres puts a run that never started first, such as one that the scheduler made for a
-    deployment of another test.
+    The newest run of the server may be another one, such as a run of a worker that another test started.
     """
-    started = FlowRunFilter(
-        start_time=FlowRunFilterStartTime(is_null_=False),
-        parent_task_run_id=FlowRunFilterParentTaskRunId(is_null_=True),
-    )
-    return client.read_flow_runs(flow_run_filter=started, limit=1, sort=FlowRunSort.START_TIME_DESC)[0]
+    run = state.state_details.flow_run_id
+    assert run is not None
+    return client.read_flow_run(run)
 
 
 def recorded_task_runs(client: SyncPrefectClient, flow_run: UUID) -> list[TaskRun]:
