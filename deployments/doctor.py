@@ -60,13 +60,23 @@ def stack_variables(folder: Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def silent_libraries() -> Iterator[None]:
+    """Suppress the warnings that libraries log: the output of the command says the same in its own words."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(disabled)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the report; return 1 if a check found a problem or could not run."""
     parser = argparse.ArgumentParser(prog="python -m deployments.doctor", description="Check an installation.")
     parser.add_argument("--all", action="store_true", help="also print what each passed check found")
     asked = parser.parse_args(arguments)
-    logging.disable(logging.WARNING)  # libraries log what the report says
-    with stack_variables(state_folder()):
+    with silent_libraries(), stack_variables(state_folder()):
         results = examine()
     print(terminal_text(results, is_full=asked.all))
     if not asked.all:

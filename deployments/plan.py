@@ -8,11 +8,10 @@ The exit status is 1 if the load would fail.
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 
-from deployments.doctor import stack_variables
+from deployments.doctor import silent_libraries, stack_variables
 from deployments.local.embedded import state_folder
 from tasks.connections import bucket_of, open_lake
 from tasks.engine.errors import TallyError
@@ -43,8 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "partition", nargs="?", help="a month YYYY-MM or a day YYYY-MM-DD, if the dataset has partitions"
     )
     asked = parser.parse_args(arguments)
-    logging.disable(logging.WARNING)  # libraries log what the text says
-    with stack_variables(state_folder()):
+    with silent_libraries(), stack_variables(state_folder()):
         try:
             plan = plan_of(asked.dataset, asked.partition)
         except TallyError as error:

@@ -7,12 +7,11 @@ The command uses the same variables as the other commands. Without `PREFECT_API_
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deployments.doctor import stack_variables
+from deployments.doctor import silent_libraries, stack_variables
 from deployments.local.embedded import state_folder
 from tasks.engine.errors import TallyError
 from tasks.engine.status.page import status_page
@@ -28,8 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write the page into this file")
     asked = parser.parse_args(arguments)
-    logging.disable(logging.WARNING)  # libraries log what the text says
-    with stack_variables(state_folder()):
+    with silent_libraries(), stack_variables(state_folder()):
         try:
             summary = Summary(read_status.fn())
         except TallyError as error:

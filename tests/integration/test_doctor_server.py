@@ -1,5 +1,6 @@
 """The doctor's checks of the Prefect server: each with a sound and a broken object on a real server."""
 
+import logging
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -462,6 +463,7 @@ def test_report_of_the_command_names_problems_first_and_no_secret(
     for secret in (str(conninfo_to_dict(database)["password"]), os.environ["AWS_SECRET_ACCESS_KEY"]):
         assert secret not in text
     assert bucket in text
+    assert logging.root.manager.disable == logging.NOTSET, "expected log lines after the command, as before it"
 
 
 def test_command_uses_the_services_of_make_up(

@@ -1,5 +1,6 @@
 """The flow `status` and the command `make status` with a real warehouse, lake and Prefect server."""
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -103,6 +104,7 @@ def test_command_prints_the_state_and_writes_the_page(
     printed = capsys.readouterr().out
     assert printed.startswith("3 problems need attention")
     assert PERSONAL not in printed + (tmp_path / "status.html").read_text(encoding="utf-8")
+    assert logging.root.manager.disable == logging.NOTSET, "expected log lines after the command, as before it"
 
 
 def test_command_says_why_the_state_cannot_be_read(
