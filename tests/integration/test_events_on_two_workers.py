@@ -50,6 +50,8 @@ def test_backfill_on_a_process_pool_is_shared_by_two_workers(
     ):
         left = backfill("events-monthly", months[0], months[-1])
     assert left.due == []
+    for log, name in zip(logs, ("one", "two"), strict=True):
+        assert f"Worker '{name}' stopped!" in log.read_text()  # else it ignored SIGTERM and was killed
     with psycopg.connect(database) as connection:
         loads = connection.execute(
             "SELECT partition, rows_read, rows_loaded + rows_rejected, flow_run_id FROM ledger.loads ORDER BY 1"

@@ -27,6 +27,18 @@ IGNORES_SIGTERM = [
     "-c",
     "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(600)",
 ]
+PROJECT = Path(__file__).parents[2]
+IN_THE_BACKGROUND = """
+import signal, sys
+from pathlib import Path
+from deployments.local.child_process import spawn
+ends = [signal.SIGINT, signal.SIGQUIT, signal.SIGTERM]
+for number in ends:
+    signal.signal(number, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+shown = "import signal as s; print([int(s.getsignal(n) == s.SIG_IGN) for n in (2, 3, 15)], s.pthread_sigmask(0, []))"
+sys.exit(spawn([sys.executable, "-S", "-c", shown], environment={}, log=Path(sys.argv[1])).wait())
+"""
 
 
 def test_child_survives_the_thread_that_started_it(tmp_path: Path) -> None:
@@ -38,6 +50,13 @@ def test_child_survives_the_thread_that_started_it(tmp_path: Path) -> None:
     assert started[0].poll() is None
     stop(started[0])
     assert started[0].returncode == -signal.SIGTERM
+
+
+def test_child_of_a_process_in_the_background_obeys_the_signals_that_end_a_process(tmp_path: Path) -> None:
+    """A shell without job control starts `make up &` with SIGINT and SIGQUIT ignored, and children inherit that."""
+    done = subprocess.run([sys.executable, "-c", IN_THE_BACKGROUND, tmp_path / "log"], cwd=PROJECT, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "log").read_text() == "[0, 0, 0] set()\n"
 
 
 def test_stop_kills_a_process_that_ignores_sigterm(tmp_path: Path) -> None:
