@@ -294,6 +294,12 @@ def bucket(
 
 
 @pytest.fixture
+def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New S3 clients send a request once. They would wait for seconds between the attempts of one that always fails."""
+    monkeypatch.setattr("tasks.engine.lake.s3_clients.ATTEMPTS", 1)
+
+
+@pytest.fixture
 def new_bucket(
     bucket: str, lake_administrator: "S3Client", objects: Path | None
 ) -> Callable[[], AbstractContextManager[str]]:

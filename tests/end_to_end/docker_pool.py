@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from deployments import lint
 from deployments.register import ROOT
@@ -58,13 +58,31 @@ def wait_for(event: str, check: Callable[[], T | None], seconds: float = TIMEOUT
     while time.monotonic() < deadline:
         if found := check():
             return found
-        time.sleep(0.1)
+        time.sleep(0.2)
     raise AssertionError(f"waited {seconds:.0f} s for {event}")
 
 
-def state_of(run: str) -> tuple[str, int]:
-    """Return the name of a run's state and the number of its attempts."""
+def start_run(deployment: str, **parameters: str) -> str:
+    """Start a run of a deployment without waiting for its end, and return its id."""
     with get_client(sync_client=True) as client:
-        found = client.read_flow_run(UUID(run))
+        found = client.read_deployment_by_name(deployment)
+        return str(client.create_flow_run_from_deployment(found.id, parameters=parameters).id)
+
+
+def wait_for_state(run: str, *names: str, attempts: int = 1) -> None:
+    """Wait until a run is in one of the named states after the given number of attempts."""
+    with get_client(sync_client=True) as client:  # one client, because each one is slow to create
+        wanted = [(name, attempts) for name in names]
+        wait_for(f"run {run} in state {' or '.join(names)}", lambda: _state_of(client, run) in wanted)
+
+
+def state_of(run: str) -> str:
+    """Return the name of a run's state."""
+    with get_client(sync_client=True) as client:
+        return _state_of(client, run)[0]
+
+
+def _state_of(client: SyncPrefectClient, run: str) -> tuple[str, int]:
+    found = client.read_flow_run(UUID(run))
     assert found.state
     return found.state.name or "", found.run_count

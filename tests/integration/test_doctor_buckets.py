@@ -74,6 +74,7 @@ def test_versions_of_the_checks_are_removed_by_a_key_that_may(
     assert keys(lake_administrator, checked.lake.bucket) == []
 
 
+@pytest.mark.usefixtures("one_attempt")
 def test_missing_bucket_and_wrong_key_are_problems(store: "Store", bucket: str) -> None:
     values = {
         "endpoint_url": store.environment["AWS_ENDPOINT_URL"],

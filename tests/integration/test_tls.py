@@ -160,6 +160,7 @@ def test_block_of_the_lake_may_name_an_authority(secure_s3: str, right: Authorit
         assert list(lake.list("")) == []
 
 
+@pytest.mark.usefixtures("one_attempt")
 @pytest.mark.parametrize("bundle", ["wrong", "none"])
 def test_lake_of_another_authority_is_refused_for_good(
     secure_s3: str, wrong: Authority, monkeypatch: pytest.MonkeyPatch, bundle: str
@@ -181,6 +182,7 @@ def test_authority_that_is_no_file_is_a_wrong_setting(secure_s3: str, monkeypatc
         pass
 
 
+@pytest.mark.usefixtures("one_attempt")
 def test_tls_to_a_plain_server_and_plain_to_a_secure_one_name_the_endpoint(
     secure_s3: str, monkeypatch: pytest.MonkeyPatch, services: embedded.Services
 ) -> None:

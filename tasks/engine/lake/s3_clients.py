@@ -12,6 +12,8 @@ from tasks.engine.settings import LakeSettings
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+ATTEMPTS = 4
+"""How often a request is sent until it succeeds, with up to 1, 2 and 4 seconds between the attempts."""
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 30
 """Seconds without a byte after which a connection counts as lost."""
@@ -37,7 +39,7 @@ def _new_client(settings: LakeSettings) -> "S3Client":
         endpoint_url=settings.endpoint_url,
         **login_of(settings),
         config=Config(
-            retries={"mode": "standard", "total_max_attempts": 4},
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             max_pool_connections=MOST_CONNECTIONS,

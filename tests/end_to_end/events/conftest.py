@@ -10,7 +10,7 @@ from end_to_end.docker_pool import docker, wait_for
 from events_oracle import EventsFile, read_events
 from psycopg.conninfo import conninfo_to_dict
 
-from deployments import register
+from deployments.blocks import save_blocks
 from deployments.samples.events import events_csv, object_key
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def month(
     worker_log: Path, database: str, bucket: str, lake_administrator: "S3Client"
 ) -> Iterator[tuple[str, EventsFile]]:
     """A month in the lake and its expected rows from an independent reader. Runs find the services by the blocks."""
-    register.register("docker", os.environ)
+    save_blocks(os.environ)
     data = b"".join(events_csv("2021-02", 3_000, bad_rows=7))
     lake_administrator.put_object(Bucket=bucket, Key=object_key("", "2021-02"), Body=data)
     yield "2021-02", read_events(data)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from end_to_end.docker_pool import docker, prefect, state_of, wait_for
+from end_to_end.docker_pool import docker, start_run, wait_for, wait_for_state
 from end_to_end.events.loaded_month import assert_loaded_once
 from events_oracle import EventsFile
 from prefect.client.orchestration import get_client
@@ -24,12 +24,8 @@ def test_backfill_runs_each_month_in_a_container_and_continues_after_a_failed_mo
 ) -> None:
     name, expected = month
     lake_administrator.put_object(Bucket=bucket, Key=object_key("", "2021-01"), Body=b"id,nonsense\n1,2\n")
-    said = prefect(
-        *("deployment", "run", "backfill/backfill", "-p", "pipeline=events-monthly"),
-        *("-p", "start=2021-01", "-p", "end=2021-03"),
-    )
-    [run] = re.findall(r"UUID: (\S+)", said)
-    wait_for("the end of the backfill", lambda: state_of(run)[0] in {"Completed", "Failed", "Crashed"})
+    run = start_run("backfill/backfill", pipeline="events-monthly", start="2021-01", end="2021-03")
+    wait_for_state(run, "Completed", "Failed", "Crashed")
     assert_loaded_once(database, expected)
     with get_client(sync_client=True) as client:
         state = client.read_flow_run(UUID(run)).state

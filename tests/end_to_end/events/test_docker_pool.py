@@ -1,17 +1,17 @@
 """Runs of a month in the Docker work pool: by command, by schedule, and in containers that stop during the load."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
-from end_to_end.docker_pool import docker, prefect, state_of, wait_for
+from end_to_end.docker_pool import docker, prefect, start_run, state_of, wait_for, wait_for_state
 from end_to_end.events.loaded_month import DEPLOYMENT, assert_loaded_once
 from events_oracle import EventsFile
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+from prefect.exceptions import PrefectHTTPStatusError
 
 from tasks.contracts.events import EVENTS
 from tasks.engine.schema.ddl import apply_ddl
@@ -19,14 +19,6 @@ from tasks.engine.settings import read_warehouse
 from tasks.engine.warehouse.sessions import connect
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
-
-
-def start_run(month: str) -> str:
-    """Start a run without waiting for its end, and return its id."""
-    said = prefect("deployment", "run", DEPLOYMENT, "-p", f"month={month}")
-    found = re.findall(r"UUID: (\S+)", said)
-    assert len(found) == 1, said
-    return str(found[0])
 
 
 def container_of(run: str) -> str:
@@ -77,8 +69,8 @@ def test_deployment_schedules_a_run_on_the_next_first_of_the_month(worker_log: P
 
 
 def test_invalid_month_is_rejected_before_a_container_starts(month: tuple[str, EventsFile]) -> None:
-    with pytest.raises(AssertionError, match="2021-13"):
-        start_run("2021-13")
+    with pytest.raises(PrefectHTTPStatusError, match="2021-13"):
+        start_run(DEPLOYMENT, month="2021-13")
 
 
 def test_run_is_rescheduled_and_completes_after_its_container_was_stopped_during_the_load(
@@ -86,11 +78,11 @@ def test_run_is_rescheduled_and_completes_after_its_container_was_stopped_during
 ) -> None:
     name, expected = month
     prepare(database)
-    run = start_run(name)
+    run = start_run(DEPLOYMENT, month=name)
     with blocked_load(database, run) as container:
         docker("stop", container)  # if Docker had to kill it after ten seconds, the run would stay Crashed
-        assert state_of(run)[0] in {"AwaitingRetry", "Pending", "Submitting", "Running"}
-    wait_for("the end of the second attempt", lambda: state_of(run) == ("Completed", 2))
+        assert state_of(run) in {"AwaitingRetry", "Pending", "Submitting", "Running"}
+    wait_for_state(run, "Completed", attempts=2)
     assert_loaded_once(database, expected)
 
 
@@ -99,13 +91,12 @@ def test_new_run_loads_the_month_once_after_a_container_was_killed_during_the_lo
 ) -> None:
     name, expected = month
     prepare(database)
-    run = start_run(name)
+    run = start_run(DEPLOYMENT, month=name)
     with blocked_load(database, run) as container:
         docker("kill", container)
         wait_for("the container's end", lambda: not container_of(run))
     # The worker marks the run as Crashed, unless Docker has already removed the container. In that case the automation
     # for missing heartbeats does so later.
-    assert state_of(run)[0] in {"Running", "Crashed"}
-    watched = prefect("deployment", "run", DEPLOYMENT, "-p", f"month={name}", "--watch")
-    assert "finished successfully in 'Completed'" in watched
+    assert state_of(run) in {"Running", "Crashed"}
+    wait_for_state(start_run(DEPLOYMENT, month=name), "Completed")
     assert_loaded_once(database, expected)
