@@ -12,6 +12,7 @@
 --   removes it from the quarantine (rejected: removing it before the fact table has it);
 --   if a waiting version arrives again, the new row replaces the old one, keeps its first load and loses its deleted_at
 --   (rejected: keeping the old row)
+-- Most staged versions are complete and have not waited. Their exclusion in `staged` spares them all joins.
 WITH staged AS (
     SELECT
         'sales_order' AS source_table,
@@ -29,6 +30,18 @@ WITH staged AS (
         NULL::totesys_staging.purchase_order AS purchase_order_row,
         NULL::totesys_staging.payment AS payment_row
     FROM totesys_staging.sales_order
+    WHERE
+        EXISTS (
+            SELECT FROM totesys_warehouse.quarantine AS q
+            WHERE
+                q.is_waiting AND q.source_table = 'sales_order' AND q.source_id = sales_order.sales_order_id
+                AND q.last_updated = sales_order.last_updated
+        )
+        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_staff AS d WHERE d.staff_id = sales_order.staff_id)
+        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_counterparty AS d WHERE d.counterparty_id = sales_order.counterparty_id)
+        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_currency AS d WHERE d.currency_id = sales_order.currency_id)
+        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_design AS d WHERE d.design_id = sales_order.design_id)
+        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_location AS d WHERE d.location_id = sales_order.agreed_delivery_location_id)
     UNION ALL
     SELECT
         'purchase_order' AS source_table,
@@ -46,6 +59,17 @@ WITH staged AS (
         purchase_order AS purchase_order_row,
         NULL::totesys_staging.payment AS payment_row
     FROM totesys_staging.purchase_order
+    WHERE
+        EXISTS (
+            SELECT FROM totesys_warehouse.quarantine AS q
+            WHERE
+                q.is_waiting AND q.source_table = 'purchase_order' AND q.source_id = purchase_order.purchase_order_id
+                AND q.last_updated = purchase_order.last_updated
+        )
+        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_staff AS d WHERE d.staff_id = purchase_order.staff_id)
+        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_counterparty AS d WHERE d.counterparty_id = purchase_order.counterparty_id)
+        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_currency AS d WHERE d.currency_id = purchase_order.currency_id)
+        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_location AS d WHERE d.location_id = purchase_order.agreed_delivery_location_id)
     UNION ALL
     SELECT
         'payment' AS source_table,
@@ -63,6 +87,17 @@ WITH staged AS (
         NULL::totesys_staging.purchase_order AS purchase_order_row,
         payment AS payment_row
     FROM totesys_staging.payment
+    WHERE
+        EXISTS (
+            SELECT FROM totesys_warehouse.quarantine AS q
+            WHERE
+                q.is_waiting AND q.source_table = 'payment' AND q.source_id = payment.payment_id
+                AND q.last_updated = payment.last_updated
+        )
+        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_transaction AS d WHERE d.transaction_id = payment.transaction_id)
+        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_counterparty AS d WHERE d.counterparty_id = payment.counterparty_id)
+        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_currency AS d WHERE d.currency_id = payment.currency_id)
+        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_payment_type AS d WHERE d.payment_type_id = payment.payment_type_id)
 ),
 
 waiting AS (
