@@ -37,11 +37,26 @@ WITH staged AS (
                 q.is_waiting AND q.source_table = 'sales_order' AND q.source_id = sales_order.sales_order_id
                 AND q.last_updated = sales_order.last_updated
         )
-        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_staff AS d WHERE d.staff_id = sales_order.staff_id)
-        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_counterparty AS d WHERE d.counterparty_id = sales_order.counterparty_id)
-        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_currency AS d WHERE d.currency_id = sales_order.currency_id)
-        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_design AS d WHERE d.design_id = sales_order.design_id)
-        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_location AS d WHERE d.location_id = sales_order.agreed_delivery_location_id)
+        OR NOT EXISTS (
+            SELECT FROM totesys_warehouse.dim_staff
+            WHERE dim_staff.staff_id = sales_order.staff_id
+        )
+        OR NOT EXISTS (
+            SELECT FROM totesys_warehouse.dim_counterparty
+            WHERE dim_counterparty.counterparty_id = sales_order.counterparty_id
+        )
+        OR NOT EXISTS (
+            SELECT FROM totesys_warehouse.dim_currency
+            WHERE dim_currency.currency_id = sales_order.currency_id
+        )
+        OR NOT EXISTS (
+            SELECT FROM totesys_warehouse.dim_design
+            WHERE dim_design.design_id = sales_order.design_id
+        )
+        OR NOT EXISTS (
+            SELECT FROM totesys_warehouse.dim_location
+            WHERE dim_location.location_id = sales_order.agreed_delivery_location_id
+        )
     UNION ALL
     SELECT
         'purchase_order' AS source_table,
@@ -66,10 +81,22 @@ WITH staged AS (
                 q.is_waiting AND q.source_table = 'purchase_order' AND q.source_id = purchase_order.purchase_order_id
                 AND q.last_updated = purchase_order.last_updated
         )
-        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_staff AS d WHERE d.staff_id = purchase_order.staff_id)
-        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_counterparty AS d WHERE d.counterparty_id = purchase_order.counterparty_id)
-        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_currency AS d WHERE d.currency_id = purchase_order.currency_id)
-        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_location AS d WHERE d.location_id = purchase_order.agreed_delivery_location_id)
+        OR NOT EXISTS (
+            SELECT FROM totesys_warehouse.dim_staff
+            WHERE dim_staff.staff_id = purchase_order.staff_id
+        )
+        OR NOT EXISTS (
+            SELECT FROM totesys_warehouse.dim_counterparty
+            WHERE dim_counterparty.counterparty_id = purchase_order.counterparty_id
+        )
+        OR NOT EXISTS (
+            SELECT FROM totesys_warehouse.dim_currency
+            WHERE dim_currency.currency_id = purchase_order.currency_id
+        )
+        OR NOT EXISTS (
+            SELECT FROM totesys_warehouse.dim_location
+            WHERE dim_location.location_id = purchase_order.agreed_delivery_location_id
+        )
     UNION ALL
     SELECT
         'payment' AS source_table,
@@ -94,10 +121,22 @@ WITH staged AS (
                 q.is_waiting AND q.source_table = 'payment' AND q.source_id = payment.payment_id
                 AND q.last_updated = payment.last_updated
         )
-        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_transaction AS d WHERE d.transaction_id = payment.transaction_id)
-        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_counterparty AS d WHERE d.counterparty_id = payment.counterparty_id)
-        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_currency AS d WHERE d.currency_id = payment.currency_id)
-        OR NOT EXISTS (SELECT FROM totesys_warehouse.dim_payment_type AS d WHERE d.payment_type_id = payment.payment_type_id)
+        OR NOT EXISTS (
+            SELECT FROM totesys_warehouse.dim_transaction
+            WHERE dim_transaction.transaction_id = payment.transaction_id
+        )
+        OR NOT EXISTS (
+            SELECT FROM totesys_warehouse.dim_counterparty
+            WHERE dim_counterparty.counterparty_id = payment.counterparty_id
+        )
+        OR NOT EXISTS (
+            SELECT FROM totesys_warehouse.dim_currency
+            WHERE dim_currency.currency_id = payment.currency_id
+        )
+        OR NOT EXISTS (
+            SELECT FROM totesys_warehouse.dim_payment_type
+            WHERE dim_payment_type.payment_type_id = payment.payment_type_id
+        )
 ),
 
 waiting AS (
