@@ -12,8 +12,8 @@
 --   removes it from the quarantine (rejected: removing it before the fact table has it);
 --   if a waiting version arrives again, the new row replaces the old one, keeps its first load and loses its deleted_at
 --   (rejected: keeping the old row)
--- Most staged versions are complete and have not waited. Their exclusion in `staged` spares them all joins.
 WITH staged AS (
+    -- Most staged versions are complete and do not wait. Their exclusion here saves all joins below.
     SELECT
         'sales_order' AS source_table,
         sales_order.sales_order_id AS source_id,
