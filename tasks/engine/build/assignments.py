@@ -23,7 +23,12 @@ _PROBE = sql.Identifier("tally_probe")
 
 
 def written_columns(
-    connection: Connection, table: SqlTable, query: sql.SQL, parameters: Mapping[str, Any], file: str = "query.sql"
+    connection: Connection,
+    table: SqlTable,
+    query: sql.SQL,
+    parameters: Mapping[str, Any],
+    file: str = "query.sql",
+    described: Sequence[tuple[str, str]] | None = None,
 ) -> list[str]:
     """Names of the columns that a query writes to a table, in order.
 
@@ -33,11 +38,12 @@ def written_columns(
         query: One SELECT.
         parameters: Values of the query's parameters.
         file: File of the query, for messages.
+        described: The columns of the query, if the caller has asked Postgres for them.
 
     Raises:
         SqlFileError: The table has no such column, or the assignment could change a value without an error.
     """
-    given = described_columns(connection, query, parameters)
+    given = described_columns(connection, query, parameters) if described is None else described
     names = [name for name, _ in given]
     target = dict(described_columns(connection, sql.SQL("SELECT * FROM {}").format(table_name(table.name))))
     if unknown := [name for name in names if name not in target]:

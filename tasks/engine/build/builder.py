@@ -15,11 +15,10 @@ from tasks.engine.build.build_inputs import (
     Recipe,
     fingerprint_of,
     read_state,
-    recipes_of,
     wanted_inputs,
 )
 from tasks.engine.build.checks import queries_of_checks, refuse_failed, run_checks
-from tasks.engine.build.combinations import refuse_combinations
+from tasks.engine.build.combinations import sound_recipes
 from tasks.engine.build.dispositions import write_affected_keys, write_query
 from tasks.engine.build.shared_queries import shared_results
 from tasks.engine.build.snapshots import snapshot_of
@@ -68,8 +67,7 @@ def build_tables(
             dispositions of two tables do not fit together.
         ShrinkError: A snapshot without rows would end all rows of a history, and the run has no `force`.
     """
-    recipes = recipes_of(schema, datasets, contracts, root)
-    refuse_combinations(recipes)
+    recipes = sound_recipes(schema, datasets, contracts, root)
     with errors_at(f"build of {schema} {partition}"), _transaction_of(connection, schema, recipes):
         lock(connection, f"{schema} {partition}")
         is_all = not partition or any(recipe.table.is_whole for recipe in recipes)

@@ -1,25 +1,41 @@
 """Combinations of write dispositions: refuse a combination that would leave a table with outdated rows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
 
-from tasks.engine.build.build_inputs import Recipe
-from tasks.engine.build.sql_files import SqlTable, built_sources
+from tasks.contracts import Contract
+from tasks.engine.build.build_inputs import Recipe, recipes_of
+from tasks.engine.build.file_texts import Version, version_of
+from tasks.engine.build.sql_files import ROOT, SqlTable, built_sources
 from tasks.engine.errors import SqlFileError
 
 _KINDS = {"merge": "merged", "history": "a history", "append": "appended to", "upsert": "appended to and changed"}
 
 
-def refuse_combinations(recipes: Iterable[Recipe]) -> None:
-    """Refuse tables that would keep outdated rows after a later partition changed their sources.
+def sound_recipes(
+    schema: str, datasets: Iterable[str] = (), contracts: Iterable[Contract] = (), root: Path = ROOT
+) -> Sequence[Recipe]:
+    """Recipes of the tables of a schema as `recipes_of`, in a combination that leaves no outdated rows.
 
-    Args:
-        recipes: Recipes of the tables of one schema.
+    The next call returns the same recipes, with all that they have read, unless a file under the root changed.
 
     Raises:
         SqlFileError: A table would keep outdated rows; the message names a disposition to use instead.
     """
+    version = version_of(root)
+    find = _sound_recipes.__wrapped__ if version is None else _sound_recipes
+    return find(schema, tuple(datasets), tuple(contracts), root, version)
+
+
+@lru_cache(maxsize=50)
+def _sound_recipes(
+    schema: str, datasets: tuple[str, ...], contracts: tuple[Contract, ...], root: Path, _: Version | None
+) -> Sequence[Recipe]:
+    recipes = recipes_of(schema, datasets, contracts, root)
     if errors := list(combination_errors(recipes)):
         raise SqlFileError("; ".join(errors))
+    return recipes
 
 
 def combination_errors(recipes: Iterable[Recipe]) -> Iterator[str]:

@@ -6,7 +6,6 @@ notice a change. Functions and triggers therefore belong to a migration, rows to
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 
 from tasks.engine.errors import SqlFileError
 from tasks.engine.quoting import quoted
@@ -25,7 +24,6 @@ _TOKENS = re.compile(
 )
 
 
-@lru_cache(maxsize=256)
 def check_ddl(text: str, address: str) -> None:
     """Refuse a statement of a `table.sql` whose effect the DDL step would not compare.
 

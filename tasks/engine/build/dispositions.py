@@ -43,17 +43,18 @@ def write_affected_keys(
     columns = table.disposition.columns
     selected = sql.SQL(with_results(table.select("affected_keys.sql").as_string(), shared or {}))
     with errors_at(table.address("affected_keys.sql")):
-        found = [name for name, _ in described_columns(connection, selected, parameters)]
+        described = described_columns(connection, selected, parameters)
+        found = [name for name, _ in described]
         if sorted(found) != sorted(columns):
             raise SqlFileError(
                 f"{table.address('affected_keys.sql')}: expected the columns {', '.join(columns)}, as the write"
                 f" disposition names them, found {', '.join(found)}"
             )
-        written_columns(connection, table, selected, parameters, "affected_keys.sql")
+        written_columns(connection, table, selected, parameters, "affected_keys.sql", described)
         distinct = sql.SQL("SELECT DISTINCT {} FROM (\n{}\n) AS q").format(names(columns), selected)
         affected = select_result(connection, table, "affected", distinct, columns, parameters)
-        for column in columns:
-            connection.execute(sql.SQL("ALTER TABLE {} ALTER {} SET NOT NULL").format(affected, sql.Identifier(column)))
+        required = sql.SQL(", ").join(sql.SQL("ALTER {} SET NOT NULL").format(sql.Identifier(each)) for each in columns)
+        connection.execute(sql.SQL("ALTER TABLE {} {}").format(affected, required))
 
 
 def empty_affected_keys(connection: Connection, table: SqlTable) -> None:

@@ -35,9 +35,12 @@ def select_result(
     is_merge = table.disposition.kind == "merge"
     joined = {*table.key, *table.disposition.columns} if is_merge else set(table.key)
     keys = [column for column in columns if column in joined] or columns
-    connection.execute(sql.SQL("SET LOCAL default_statistics_target = {}").format(sql.Literal(SAMPLE)))
-    connection.execute(sql.SQL("ANALYZE {} ({})").format(name, names(keys)))
-    connection.execute("SET LOCAL default_statistics_target TO DEFAULT")
+    # Statements without parameters travel together: a small build is mostly round trips.
+    connection.execute(
+        sql.SQL(
+            "SET LOCAL default_statistics_target = {}; ANALYZE {} ({}); SET LOCAL default_statistics_target TO DEFAULT"
+        ).format(sql.Literal(SAMPLE), name, names(keys))
+    )
     return name
 
 
@@ -53,12 +56,11 @@ def insertion(connection: Connection, table: SqlTable, columns: Sequence[str], p
 def temporary_table(connection: Connection, table: SqlTable, kind: str, columns: Sequence[str]) -> sql.Identifier:
     """Create an empty temporary table with some columns of a table."""
     name = temporary_name(table, kind)
+    # An earlier build in this transaction may have left its table.
     connection.execute(
-        sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(name)
-    )  # from an earlier build in this transaction
-    connection.execute(
-        sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
-            name, names(columns), table_name(table.name)
-        )
+        sql.SQL(
+            "DROP TABLE IF EXISTS pg_temp.{name};"
+            " CREATE TEMP TABLE {name} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
+        ).format(names(columns), table_name(table.name), name=name)
     )
     return name

@@ -7,6 +7,7 @@ query is large, the build runs it once and keeps its result in a temporary table
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -75,7 +76,8 @@ def with_results(body: str, shared: Mapping[str, str]) -> str:
     return body
 
 
-def named_queries(select: str) -> list[tuple[int, int]]:
+@lru_cache(maxsize=200)
+def named_queries(select: str) -> tuple[tuple[int, int], ...]:
     """Where the queries in the WITH of a SELECT begin and end, without those that read another one of them.
 
     The result is empty if the SELECT begins otherwise than with `WITH name AS (`.
@@ -91,16 +93,16 @@ def named_queries(select: str) -> list[tuple[int, int]]:
     while (place == 1 or words[place - 1] == ",") and words[place + 1 : place + 3] == ["as", "("]:
         last = _closing(words, place + 2)
         if last == len(words):
-            return []
+            return ()
         found[words[place].strip('"')] = tokens[place + 2][2], tokens[last][1]
         place = last + 2
     if words[:1] != ["with"] or "/*" in select:
-        return []
-    return [
+        return ()
+    return tuple(
         (start, end)
         for start, end in found.values()
         if found.keys().isdisjoint(re.findall(r"\w+", select[start:end].lower()))
-    ]
+    )
 
 
 def _closing(words: list[str], opening: int) -> int:

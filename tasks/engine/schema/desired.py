@@ -7,7 +7,8 @@ back all changes. So Tally does not parse SQL.
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from psycopg import sql
@@ -43,6 +44,7 @@ class WantedObject:
     dataset: str | None = None
     is_shared: bool = False
     is_generated: bool = False
+    _digests: list[str] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def schema(self) -> str:
@@ -55,30 +57,45 @@ class WantedObject:
         return self.dataset is None and bool(_VIEW.search(self.ddl.as_string()))
 
     def digest(self, connection: Connection) -> str:
-        """Digest of the DDL; a changed text has another digest."""
-        return hashlib.sha256(self.ddl.as_bytes(connection)).hexdigest()
+        """Digest of the DDL; a changed text has another digest. All sessions spell the DDL alike."""
+        if not self._digests:
+            self._digests.append(hashlib.sha256(self.ddl.as_bytes(connection)).hexdigest())
+        return self._digests[0]
 
 
 def wanted_objects(contracts: Sequence[Contract], schemas: Sequence[str], root: Path = ROOT) -> list[WantedObject]:
     """The ledger, the staging tables, and the tables of some schemas, each after the tables that it reads.
+
+    The next call returns the same objects, with their digests, for the same contracts and the same texts.
 
     Raises:
         SqlFileError: A `table.sql` contains a statement that the DDL step does not compare.
     """
     wanted = [_of_file(table) for table in tables_of("ledger", root)]
     for contract in contracts:
-        origin = f"contract {contract.dataset}"
-        wanted.append(WantedObject(contract.table, staging_ddl(contract), origin, contract.dataset))
-        wanted.append(WantedObject(contract.ingested, ingested_ddl(contract), origin, is_generated=True))
+        wanted += _of_contract(contract)
     for schema in schemas:
         wanted += [_of_file(table) for table in tables_of(schema, root) if table.text("table.sql")]
     return wanted
 
 
+@lru_cache(maxsize=200)
+def _of_contract(contract: Contract) -> tuple[WantedObject, WantedObject]:
+    origin = f"contract {contract.dataset}"
+    return (
+        WantedObject(contract.table, staging_ddl(contract), origin, contract.dataset),
+        WantedObject(contract.ingested, ingested_ddl(contract), origin, is_generated=True),
+    )
+
+
 def _of_file(table: SqlTable) -> WantedObject:
-    text, address = table.text("table.sql"), table.address("table.sql")
+    return _of_text(table.name, table.text("table.sql"), table.address("table.sql"), is_shared=table.is_shared)
+
+
+@lru_cache(maxsize=500)
+def _of_text(name: str, text: str, address: str, *, is_shared: bool) -> WantedObject:
     check_ddl(text, address)
-    return WantedObject(table.name, sql.SQL(text), address, is_shared=table.is_shared)
+    return WantedObject(name, sql.SQL(text), address, is_shared=is_shared)
 
 
 def desired_relations(connection: Connection, wanted: Iterable[WantedObject]) -> dict[str, Relation]:

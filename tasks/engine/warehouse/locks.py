@@ -60,17 +60,15 @@ def snapshot_transaction(connection: Connection, name: str) -> Iterator[None]:
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         for function in ("pg_try_advisory_xact_lock", "pg_advisory_unlock"):
-            if not _call(connection, function, name):
+            row = connection.execute(_call(function, name)).fetchone()
+            if row != (True,):
                 verify_session(connection, None)
         yield
 
 
-def _call(connection: Connection, function: str, name: str) -> bool | None:
-    """Call a function of advisory locks and return its result."""
-    row = connection.execute(
-        sql.SQL("SELECT {}(hashtextextended({}, 0))").format(sql.Identifier(function), sql.Literal(name))
-    ).fetchone()
-    return row[0] if row else None
+def _call(function: str, name: str) -> sql.Composed:
+    """Return the statement that calls a function of advisory locks."""
+    return sql.SQL("SELECT {}(hashtextextended({}, 0))").format(sql.Identifier(function), sql.Literal(name))
 
 
 def _take(connection: Connection, name: str, function: str) -> None:
@@ -80,8 +78,7 @@ def _take(connection: Connection, name: str, function: str) -> None:
                 "SELECT current_setting(%s, true), set_config('lock_timeout', %s, true)", [OWNER_SETTING, LOCK_WAIT]
             ).fetchone()
             verify_session(connection, row[0] if row else None)
-            _call(connection, function, name)
-            connection.execute("SET LOCAL lock_timeout = 0")
+            connection.execute(_call(function, name) + sql.SQL("; SET LOCAL lock_timeout = 0"))
     except psycopg.errors.LockNotAvailable as error:
         holder = connection.execute(
             # Postgres hides most columns of another role's session.
