@@ -160,6 +160,8 @@ def _run(
     own = case.before(bench, one) or {}
     bench.settle()
     taken = run(command, {**variables, **own}, bench.server_cpu, bench.s3_cpu)
+    if flow_run := own.get("PREFECT__FLOW_RUN_ID"):
+        bench.check_flow_run(flow_run)
     found = case.outcome(bench, one)
     expected[:] = expected or [(one.name, found)]
     first, wanted = expected[0]

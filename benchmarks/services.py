@@ -5,9 +5,10 @@ import os
 import shutil
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -150,11 +151,23 @@ class Bench:
     def flow_run(self, entrypoint: str, parameters: dict[str, Any]) -> str:
         """Create a flow run of a deployed flow, and return its id. `python -m prefect.engine` executes it."""
         name = entrypoint.rpartition(".")[2].replace("_", "-")
+        with suppress(urllib.error.HTTPError):  # it exists since the first run
+            self._post("v2/concurrency_limits/", {"name": "warehouse", "limit": 1})
         flow = self._post("flows/", {"name": name})
         wanted = {"name": "bench", "flow_id": flow["id"], "entrypoint": entrypoint, "path": "."}
         deployment = self._post("deployments/", wanted)
         created = self._post(f"deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
         return str(created["id"])
+
+    def check_flow_run(self, run: str) -> None:
+        """Check that a run completed: the process of a failed run ends with status 0.
+
+        Raises:
+            SystemExit: The run has another state.
+        """
+        state = self._post("flow_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})[0]["state"]
+        if state["type"] != "COMPLETED":
+            raise SystemExit(f"expected flow run {run} to complete, found {state['name']}: {state['message']}")
 
     def _post(self, path: str, content: dict[str, Any]) -> Any:
         request = urllib.request.Request(  # noqa: S310 - a local server

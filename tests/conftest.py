@@ -81,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Apprise, which sends Prefect's notifications, imports imghdr where Python still has it.
     config.addinivalue_line("filterwarnings", "ignore:'imghdr' is deprecated:DeprecationWarning")
     # Prefect's clients leave open sockets to the garbage collector, which warns in an unrelated test.
-    config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
+    config.addinivalue_line("filterwarnings", "ignore:unclosed (<socket|transport):ResourceWarning")
     # Prefect's background threads draw random numbers, even while a strategy is active.
     config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
     for library in ("prefect", "fastapi", "starlette", "pydantic", "botocore", "websockets", "docker"):

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from prefect.flow_engine import load_flow_and_flow_run, run_flow
 
 from benchmarks import measure, processes
 from benchmarks.__main__ import all_cases, chosen_cases
 from benchmarks.case import ROOT, Case, Contestant, program, psql
+from benchmarks.flow_runs import ENGINE
 from benchmarks.measure import run_case
 from benchmarks.processes import Measured
 from benchmarks.report import keep, machine, table
@@ -46,13 +49,17 @@ def in_this_process(
     """Run steps and flows of a contestant in this process, which takes a tenth of the time of another one."""
     program, option, *rest = [*command, ""]
     is_step = option == "-m" and rest[:1] == ["benchmarks.step"]
-    if program != sys.executable or not (is_step or option == "-c"):
+    is_deployed = option == "-m" and rest[:1] == ["prefect.engine"]
+    if program != sys.executable or not (is_step or is_deployed or option == "-c"):
         return processes.run(command, environment, server_cpu, s3_cpu)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             if not name.startswith("PREFECT") and os.environ.get(name) != value:
                 patch.setenv(name, value)
-        if is_step:
+        if is_deployed:
+            run, flow = load_flow_and_flow_run(UUID(environment["PREFECT__FLOW_RUN_ID"]))
+            run_flow(flow, flow_run=run, return_type="state")  # the process of a failed run ends with status 0, too
+        elif is_step:
             getattr(importlib.import_module(rest[1]), rest[2])()
         else:
             exec(rest[0], {})  # noqa: S102 - a program of a case
@@ -137,6 +144,19 @@ def test_a_failure_of_tally_ends_the_benchmark(bench: Bench) -> None:
     broken = replace(BROKEN, name="tally", package="tally")
     with pytest.raises(SystemExit, match="ended with status 3"):
         run_case(bench, of_programs(broken, outcome=lambda *_: 1), rounds=1)
+
+
+def test_a_deployed_run_that_fails_ends_the_benchmark(
+    bench: Bench, deployments_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.environment["PREFECT_API_URL"] = deployments_server
+    monkeypatch.setattr(measure, "run", in_this_process)
+    case = replace(
+        of_programs(replace(SLEEPER, command=ENGINE), outcome=lambda *_: 1),
+        before=lambda bench, _: {"PREFECT__FLOW_RUN_ID": bench.flow_run("flows.plan.plan", {"dataset": "unknown"})},
+    )
+    with pytest.raises(SystemExit, match=r"expected flow run .* to complete, found Failed: .*unknown"):
+        run_case(bench, case, rounds=1)
 
 
 def test_unknown_part_is_refused_with_the_known_ones() -> None:
