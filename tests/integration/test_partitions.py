@@ -62,8 +62,29 @@ def test_first_load_of_a_month_attaches_its_table(postgres: Connection) -> None:
     assert found == [(date(2021, 4, 1), receipt.load_id, 3000)]
     defaults = postgres.execute("SELECT count(*) FROM pg_attrdef WHERE adrelid = %s::regclass", [APRIL])
     assert defaults.fetchone() == (0,)
+    checks = postgres.execute(
+        "SELECT conname FROM pg_constraint WHERE contype = 'c' AND conrelid = %s::regclass", [APRIL]
+    )
+    assert checks.fetchall() == []
     with pytest.raises(psycopg.errors.NotNullViolation):
         postgres.execute("INSERT INTO things_staging.things (month, name) VALUES ('2021-04-01', 'a')")
+
+
+def test_new_month_is_attached_without_a_second_scan_of_its_rows(postgres: Connection) -> None:
+    """The constraint of the new table proves its rows; Postgres says so, as it would say that it scans them."""
+    said: list[str] = []
+    postgres.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+    with postgres.transaction():
+        postgres.execute("SET LOCAL client_min_messages = debug1")
+        april = date(2021, 4, 1)
+        with partitions.open_partition(postgres, THINGS, april, 7) as target:
+            copied = sql.SQL("COPY {} (name) FROM STDIN (FREEZE)").format(sql.Identifier(*target.table.split(".")))
+            with postgres.cursor().copy(copied) as copy:
+                copy.write("a\nb\n")
+        rows = postgres.execute("SELECT month, load_id, name FROM things_staging.things ORDER BY name").fetchall()
+    assert rows == [(april, 7, "a"), (april, 7, "b")]
+    assert any("is implied by existing constraints" in text for text in said)
+    assert not [text for text in said if text.startswith(("verifying table", "validating"))]
 
 
 def test_month_of_several_objects_contains_the_rows_of_each_after_a_replacement(postgres: Connection) -> None:

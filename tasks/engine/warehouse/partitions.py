@@ -8,7 +8,7 @@ from datetime import date
 import psycopg
 from psycopg import sql
 
-from tasks.contracts import Contract, Partition
+from tasks.contracts import LOAD_ID, Contract, Partition
 from tasks.contracts.keys import partition_name, partition_value
 from tasks.engine.errors import errors_at
 from tasks.engine.warehouse.busy_tables import busy_error
@@ -21,6 +21,9 @@ from tasks.engine.warehouse.tables import (
     shared_columns_ddl,
     table_name,
 )
+
+_PROOF = sql.Identifier("tally_rows_of_partition")
+"""The constraint of a new table that proves that its rows belong to the partition."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,9 @@ def open_partition(connection: Connection, contract: Contract, value: date | Non
     """Provide the target table for the rows that the block writes.
 
     If the partition has no table, a new table is created. At the end of the block the table is attached to its parent;
-    readers and other writers can continue. The columns with the same value in all rows are added only then, as
-    defaults that Postgres stores once per table. This makes rows smaller and faster to encode, log and read.
+    readers and other writers can continue. The id of the load is added only then, as a default that Postgres stores once
+    per table. The partition's column has a default and a constraint during the block: Postgres fills and checks each row
+    while it arrives, and need not read all rows again to attach the table.
 
     Args:
         connection: A connection in the transaction of the load, which holds the partition's lock.
@@ -93,29 +97,41 @@ def open_partition(connection: Connection, contract: Contract, value: date | Non
     if contract.partition is None or value is None or has_table(connection, target.table):
         yield target
         return
-    table, ddl, shared = table_name(target.table), shared_columns_ddl(contract), target.shared
-    columns = sql.SQL(", ").join(columns_ddl(contract))
-    connection.execute(sql.SQL("CREATE TABLE {} ({})").format(table, columns))
+    table, column = table_name(target.table), contract.partition.column
+    columns = columns_ddl(contract)
+    # The columns of one width follow the texts, which saves the gap that aligns a bigint.
+    columns.insert(len(contract.columns), _same_in_all(contract, column, value))
+    connection.execute(sql.SQL("CREATE TABLE {} ({})").format(table, sql.SQL(", ").join(columns)))
     _share_owner(connection, contract.table, target.table)
     # With wal_level = minimal the server writes all rows of a new table to disk at the commit. Flush them earlier.
     connection.execute(
         "SELECT set_config('backend_flush_after', '1MB', true) WHERE current_setting('wal_level') = 'minimal'"
     )
     yield Target(target.table, {}, is_new=True)
-    added = [
-        sql.SQL("ADD COLUMN {} DEFAULT {}").format(ddl[key], sql.Literal(of_all)) for key, of_all in shared.items()
+    load = shared_columns_ddl(contract)[LOAD_ID]
+    changes = [
+        sql.SQL("ALTER TABLE {} ADD COLUMN {} DEFAULT {}").format(table, load, sql.Literal(load_id)),
+        attach_partition(contract, contract.partition, value),
+        # The defaults and the proof are for the existing rows only.
+        sql.SQL("ALTER TABLE {} ALTER {} DROP DEFAULT, ALTER {} DROP DEFAULT, DROP CONSTRAINT {}").format(
+            table, sql.Identifier(column), sql.Identifier(LOAD_ID), _PROOF
+        ),
     ]
-    # The defaults are for the existing rows only, so they are dropped again.
-    dropped = [sql.SQL("ALTER COLUMN {} DROP DEFAULT").format(sql.Identifier(key)) for key in shared]
     try:
         with connection.transaction():  # a savepoint: after an error the connection can query the lock's holder
             connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_WAIT)))
-            for changes in (added, dropped):
-                connection.execute(sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(", ").join(changes)))
-            connection.execute(attach_partition(contract, contract.partition, value))
+            for change in changes:
+                connection.execute(change)
     except psycopg.errors.LockNotAvailable as error:
         what = f"Postgres [55P03] {error.diag.message_primary} ({target.table} becomes a partition of {contract.table})"
         raise busy_error(connection, [contract.table], what, LOCK_WAIT) from error
+
+
+def _same_in_all(contract: Contract, column: str, value: date) -> sql.Composed:
+    """Return the definition of the partition's column with this value in all rows, as ATTACH PARTITION accepts it."""
+    return sql.SQL("{ddl} DEFAULT {value} CONSTRAINT {} CHECK ({column} = {value})").format(
+        _PROOF, ddl=shared_columns_ddl(contract)[column], value=sql.Literal(value), column=sql.Identifier(column)
+    )
 
 
 def attach_partition(contract: Contract, partition: Partition, value: date) -> sql.Composed:
