@@ -80,9 +80,9 @@ def open_partition(connection: Connection, contract: Contract, value: date | Non
     """Provide the target table for the rows that the block writes.
 
     If the partition has no table, a new table is created. At the end of the block the table is attached to its parent;
-    readers and other writers can continue. The id of the load is added only then, as a default that Postgres stores once
-    per table. The partition's column has a default and a constraint during the block: Postgres fills and checks each row
-    while it arrives, and need not read all rows again to attach the table.
+    readers and other writers can continue. The id of the load is added only then, as a default that Postgres stores
+    once per table. The partition's column has a default and a constraint during the block: Postgres fills and checks
+    each row while it arrives, and need not read all rows again to attach the table.
 
     Args:
         connection: A connection in the transaction of the load, which holds the partition's lock.

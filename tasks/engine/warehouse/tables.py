@@ -43,7 +43,7 @@ def has_table(connection: Connection, table: str) -> bool:
 
 
 def shared_column_types(contract: Contract) -> dict[str, str]:
-    """Return the columns with the same value in all rows of a load, with their types. The parent table has them first."""
+    """Return the columns with the same value in all rows of a load, with their types."""
     partition = {contract.partition.column: "date"} if contract.partition else {}
     return partition | {LOAD_ID: "bigint"}
 
