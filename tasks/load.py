@@ -1,7 +1,7 @@
 """Load objects into their staging tables."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -107,6 +107,25 @@ def load_objects(contract: Contract, partition: str = "", *, force: bool = False
     return _load(contract, partition, list_objects(contract, partition), force=force)
 
 
+def load_side_by_side(objects: Sequence[tuple[Contract, ObjectRef]]) -> list[LoadReceipt]:
+    """Load one object of each of several datasets, side by side as far as `LOAD_MEMORY_MB` permits.
+
+    Args:
+        objects: The objects, each with the contract of its staging table.
+
+    Returns:
+        The receipts in the order of the objects.
+
+    Raises:
+        FailedLoadsError: Several objects failed. The message names each. If one object failed, its error is raised.
+    """
+    at_once = min(loads_at_once(run_settings()), max(len(objects), 1))
+    found = _load_all(objects, at_once, force=False)
+    errors = {uri: one for uri, one in found.items() if isinstance(one, Exception)}
+    _refuse_failed(", ".join(contract.table for contract, source in objects if source.uri in errors), errors, found)
+    return [one for _, source in objects if not isinstance(one := found[source.uri], Exception)]
+
+
 def _load(contract: Contract, partition: str, sources: Sequence[ObjectRef], *, force: bool) -> list[LoadReceipt]:
     changes = Changes({}, ())
     if sources and (contract.partition or contract.is_appended):
@@ -126,10 +145,7 @@ def _load_each(contract: Contract, sources: Sequence[ObjectRef], changes: Change
         return [changes.known.get(each.uri) or load_object(contract, each, force=force) for each in sources]
     found = _load_new(contract, new, is_new=changes.is_new, force=force)
     errors = {uri: one for uri, one in found.items() if isinstance(one, Exception)}
-    if len(errors) == 1:
-        raise next(iter(errors.values()))
-    if errors:
-        raise _failed(contract, errors, len(sources))
+    _refuse_failed(contract.table, errors, sources)
     return [one for each in sources if not isinstance(one := changes.known.get(each.uri) or found[each.uri], Exception)]
 
 
@@ -138,31 +154,51 @@ def _load_new(
 ) -> dict[str, LoadReceipt | Exception]:
     """Load several objects, and return the receipt or the error of each by its address."""
     found: dict[str, LoadReceipt | Exception] = {}
-
-    def load_some(sources: Sequence[ObjectRef], at_once: int) -> None:
-        calls = [{"contract": contract, "source": each, "force": force, "at_once": at_once} for each in sources]
-        receipts = outcomes(load_object, calls, at_once)
-        found.update(zip((each.uri for each in sources), receipts, strict=True))
-
+    objects = [(contract, source) for source in new]
     # Other loads would only wait until one load has created the table of the partition.
     while is_new and len(found) < len(new):
         source = new[len(found)]
-        load_some([source], 1)
+        found |= _load_all([(contract, source)], 1, force=force)
         is_new = isinstance(found[source.uri], Exception)
-    load_some(new[len(found) :], loads_at_once(run_settings()))
+    return found | _load_all(objects[len(found) :], loads_at_once(run_settings()), force=force)
+
+
+def _load_all(
+    objects: Sequence[tuple[Contract, ObjectRef]], at_once: int, *, force: bool
+) -> dict[str, LoadReceipt | Exception]:
+    """Load objects, and return the receipt or the error of each by its address."""
+
+    def load_some(some: Sequence[tuple[Contract, ObjectRef]], at_once: int) -> dict[str, LoadReceipt | Exception]:
+        calls = [
+            {"contract": contract, "source": source, "force": force, "at_once": at_once} for contract, source in some
+        ]
+        receipts = outcomes(load_object, calls, at_once)
+        return {source.uri: receipt for (_, source), receipt in zip(some, receipts, strict=True)}
+
+    if at_once == 1:
+        return load_some(objects, 1)
+    found = load_some(objects, at_once)
     # An object with parts that are too large for its share of the memory may fit alone.
-    load_some([each for each in new if isinstance(found[each.uri], MemoryLimitError)], 1)
-    return found
+    large = [each for each in objects if isinstance(found[each[1].uri], MemoryLimitError)]
+    return found | load_some(large, 1)
 
 
-def _failed(contract: Contract, errors: Mapping[str, Exception], count: int) -> FailedLoadsError:
-    """Return the error of a run in which several objects failed."""
+def _refuse_failed(tables: str, errors: Mapping[str, Exception], objects: Sized) -> None:
+    """Raise the error of a run in which objects failed.
+
+    Raises:
+        FailedLoadsError: Several objects failed. If one object failed, its error is raised.
+    """
+    if len(errors) == 1:
+        raise next(iter(errors.values()))
+    if not errors:
+        return
     named = list(errors.items())[:LINES]
     lines = [f"  {shown(uri)}: {shown(str(error), FAILURES_LIMIT // len(named))}" for uri, error in named]
     if len(errors) > LINES:
         lines.append(f"  {len(errors) - LINES:,} more, which the task runs name")
-    return FailedLoadsError(
-        f"{contract.table}: expected to load {count:,} objects, found {len(errors):,} that failed. The others are"
+    raise FailedLoadsError(
+        f"{tables}: expected to load {len(objects):,} objects, found {len(errors):,} that failed. The others are"
         " loaded. Correct these objects and run again:\n" + "\n".join(lines)
     )
 

@@ -12,6 +12,7 @@ from tasks.engine.build.build_inputs import Build
 from tasks.engine.receipts import BuildReceipt
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.policy import step
+from tasks.side_by_side import outcomes
 
 Parameters = Mapping[str, str | int | date | list[date]]
 """Values of a query's parameters, by name."""
@@ -24,6 +25,22 @@ def build_schemas(contracts: Sequence[Contract], schemas: Sequence[str]) -> list
         applied = apply_ddl(connection, contracts, schemas)
     get_run_logger().info("Applied the DDL of %s", ", ".join(applied)) if applied else None
     return applied
+
+
+def build_side_by_side(builds: Sequence[Build]) -> list[BuildReceipt]:
+    """Run builds that do not read each other's tables at the same time, each in its own transaction.
+
+    Args:
+        builds: The builds; each is built as a whole.
+
+    Raises:
+        TallyError: A build failed. The others ran nevertheless; the log names the error of each.
+    """
+    found = outcomes(build_tables, [{"build": build, "partition": ""} for build in builds], len(builds))
+    for one in found:
+        if isinstance(one, Exception):
+            raise one
+    return [receipt for receipts in found if not isinstance(receipts, Exception) for receipt in receipts]
 
 
 @step(task_run_name="Build the tables of {build.schema} {partition}")
@@ -46,6 +63,7 @@ def build_tables(build: Build, partition: str = "", *, force: bool = False) -> l
             force=force,
             flow_run_id=flow_run_id(),
             root=build.root,
+            tables=build.tables,
         )
     for receipt in receipts:
         if receipt.status == "unchanged":

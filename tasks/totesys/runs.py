@@ -5,12 +5,12 @@ from tasks.contracts.totesys import HISTORIES, TOTESYS
 from tasks.contracts.totesys_source import TOTESYS_SOURCE
 from tasks.deletions import merge_returned
 from tasks.engine.build.build_inputs import Build
-from tasks.engine.receipts import SyncReceipt
+from tasks.engine.receipts import BuildReceipt, SyncReceipt
 from tasks.engine.sync.runs import SyncRun
-from tasks.load import load_object
+from tasks.load import load_side_by_side
 from tasks.sync import land_parquet, land_processed
 from tasks.totesys.currencies import currency_names
-from tasks.transform import build_tables
+from tasks.transform import build_side_by_side, build_tables
 
 CORE = Build("totesys_core", tuple(TOTESYS), lambda _: {})
 WAREHOUSE = Build("totesys_warehouse", tuple(TOTESYS), lambda _: currency_names())
@@ -22,9 +22,17 @@ def complete_run(run: SyncRun) -> SyncReceipt:
     A run that was interrupted continues from the step that its ledger entry names.
     """
     run, objects = land_parquet(TOTESYS_SOURCE, run, TOTESYS) if run.row_counts else (run, [])
-    loads = [load_object(contract, source) for contract, source in objects]
+    loads = load_side_by_side(objects)
     for (contract, _), load in zip(objects, loads, strict=True):
         check_loads(contract, [load])
-    builds = build_tables(CORE) + build_tables(WAREHOUSE)
+    builds = _build(run)
     reopened = merge_returned(HISTORIES, loads) if loads else []
     return land_processed(TOTESYS_SOURCE, run, loads, builds, reopened)
+
+
+def _build(run: SyncRun) -> list[BuildReceipt]:
+    """Build all tables. Nothing reads the origins, so their build runs beside the build of the star."""
+    if not run.row_counts:
+        return build_tables(CORE) + build_tables(WAREHOUSE)
+    core, origins = CORE.without("totesys_core.origins")
+    return build_tables(core) + build_side_by_side([origins, WAREHOUSE])

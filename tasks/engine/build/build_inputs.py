@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,21 +33,47 @@ class Build:
     """One build step of a pipeline: the tables of a schema, and their inputs.
 
     Attributes:
-        schema: The schema; all its tables are built in one transaction.
+        schema: The schema; all tables of the build are built in one transaction.
         contracts: Contracts of the staging tables that the schema's tables read.
         parameters: Returns the values of the queries' parameters for the name of a partition.
         root: Folder of the SQL.
+        tables: Names of the tables of the build, such as `core.orders`; empty for all tables of the schema.
     """
 
     schema: str
     contracts: tuple[Contract, ...]
     parameters: Callable[[str], Parameters]
     root: Path = ROOT
+    tables: tuple[str, ...] = ()
 
     @property
     def recipes(self) -> "list[Recipe]":
-        """Recipes of the schema's tables, in the order of the build."""
-        return recipes_of(self.schema, (), self.contracts, self.root)
+        """Recipes of the build's tables, in the order of the build."""
+        found = recipes_of(self.schema, (), self.contracts, self.root)
+        return [recipe for recipe in found if not self.tables or recipe.table.name in self.tables]
+
+    def without(self, *names: str) -> "tuple[Build, Build]":
+        """Split the build: the build of all tables but some, and the build of those tables, which comes later.
+
+        Each build has a transaction of its own. A build of another schema may run at the same time as the later one.
+
+        Args:
+            names: Names of the tables of the later build.
+
+        Raises:
+            SqlFileError: The build lacks one of these tables, or another of its tables reads one of them.
+        """
+        recipes = {recipe.table.name: recipe for recipe in self.recipes}
+        first = {name: recipe for name, recipe in recipes.items() if name not in names}
+        if unknown := [name for name in names if name not in recipes]:
+            raise SqlFileError(f"expected tables of {self.schema} ({', '.join(recipes)}), found {', '.join(unknown)}")
+        for name, recipe in first.items():
+            if read := [source.name for source in recipe.sources if source.name in names]:
+                raise SqlFileError(
+                    f"{recipe.table.address('query.sql')}: {name} reads {', '.join(read)}, which the later build"
+                    f" writes: build {name} later, too"
+                )
+        return replace(self, tables=tuple(first)), replace(self, tables=names)
 
 
 @dataclass

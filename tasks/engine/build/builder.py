@@ -40,6 +40,7 @@ def build_tables(
     force: bool = False,
     flow_run_id: str | None = None,
     root: Path = ROOT,
+    tables: Sequence[str] = (),
 ) -> list[BuildReceipt]:
     """Build and check the tables of a schema for one partition, all of them or none.
 
@@ -60,6 +61,7 @@ def build_tables(
         force: Build even if nothing changed.
         flow_run_id: Id of the flow run, for the ledger.
         root: Folder of the SQL.
+        tables: Names of the tables to build; empty for all tables of the schema.
 
     Raises:
         CheckError: A check marked `fail` found rows; the tables did not change.
@@ -68,6 +70,7 @@ def build_tables(
         ShrinkError: A snapshot without rows would end all rows of a history, and the run has no `force`.
     """
     recipes = sound_recipes(schema, datasets, contracts, root)
+    recipes = [recipe for recipe in recipes if not tables or recipe.table.name in tables]
     with errors_at(f"build of {schema} {partition}"), _transaction_of(connection, schema, recipes):
         lock(connection, f"{schema} {partition}")
         is_all = not partition or any(recipe.table.is_whole for recipe in recipes)
