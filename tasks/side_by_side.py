@@ -1,8 +1,9 @@
 """Run one step for several inputs side by side, each in its own task run."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
+from prefect.context import FlowRunContext
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 from prefect.utilities.annotations import opaque
@@ -13,6 +14,8 @@ R = TypeVar("R")
 def outcomes(step: Task[Any, R], calls: Iterable[Mapping[str, Any]], at_once: int) -> list[R | Exception]:
     """Run a step once for each set of arguments, and wait for all runs even if some fail.
 
+    Outside a flow run, such as in a notebook, the steps run one after another.
+
     Args:
         step: The step.
         calls: The arguments of each run, by name.
@@ -21,12 +24,19 @@ def outcomes(step: Task[Any, R], calls: Iterable[Mapping[str, Any]], at_once: in
     Returns:
         The result or the error of each run, in the order of the calls.
     """
-    if at_once == 1:
-        states = [step(**call, return_state=True) for call in calls]
-    else:
-        with ThreadPoolTaskRunner[Any](max_workers=at_once) as runner:
-            futures = [runner.submit(step, {name: opaque(value) for name, value in call.items()}) for call in calls]
-            for future in futures:
-                future.wait()
-            states = [future.state for future in futures]
+    if at_once == 1 or FlowRunContext.get() is None:
+        return [_outcome(cast("Callable[..., R]", step), call) for call in calls]
+    with ThreadPoolTaskRunner[Any](max_workers=at_once) as runner:
+        futures = [runner.submit(step, {name: opaque(value) for name, value in call.items()}) for call in calls]
+        for future in futures:
+            future.wait()
+        states = [future.state for future in futures]
     return [cast("R | Exception", state.result(raise_on_failure=False)) for state in states]
+
+
+def _outcome(step: Callable[..., R], call: Mapping[str, Any]) -> R | Exception:
+    """The result of a step or its error."""
+    try:
+        return step(**call)
+    except Exception as error:  # the caller decides about the errors of all runs together
+        return error

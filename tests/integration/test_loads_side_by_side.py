@@ -49,7 +49,7 @@ from tasks.engine.settings import PROCESS_MB, RunSettings
 from tasks.engine.warehouse import locks
 from tasks.engine.warehouse.tables import Connection
 from tasks.extract import delivery_of
-from tasks.load import load_objects
+from tasks.load import load_objects, load_side_by_side
 from tasks.transform import build_schemas
 
 pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
@@ -302,6 +302,41 @@ def test_objects_that_fail_are_named_and_the_others_are_loaded(
         assert [name for (name,) in postgres.execute(query)] == ["a", "b", "c", "d", "e", "f"]
         ended = postgres.execute("SELECT status, count(*) FROM ledger.load_attempts GROUP BY 1 ORDER BY 1").fetchall()
         assert ended == [("failed", 4), ("loaded", 6)]
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_objects_of_several_datasets_load_side_by_side_and_failed_ones_are_named(
+    database: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del database, bucket
+    monkeypatch.setenv("MAX_REJECTED_ROWS", "0")
+    monkeypatch.setenv("MAX_REJECTED_SHARE", "0")
+    datasets = [replace(PARTS, dataset=f"things_{n}", table=f"things_staging.things_{n}") for n in range(4)]
+
+    @flow
+    def run() -> list[LoadReceipt]:
+        build_schemas(datasets, [])
+        return load_side_by_side([(contract, part(contract.dataset, rows[n])) for n, contract in enumerate(datasets)])
+
+    rows = ["", "b,no date", "c,no date", ""]
+    with pytest.raises(FailedLoadsError, match=r"^things_staging\.things_1, things_staging\.things_2: .* 4 objects"):
+        run()
+    with connection() as postgres:
+        counts = [postgres.execute(f"SELECT count(*) FROM {each.table}".encode()).fetchone() for each in datasets]
+    assert counts == [(1,), (0,), (0,), (1,)]
+    rows[1] = ""
+    with pytest.raises(ErrorBudgetError, match=r"2021/04/things_2\.csv"):
+        run()
+    rows[2] = ""
+    assert [(load.table, load.status) for load in run()] == [
+        (each.table, "loaded" if n == 2 else "unchanged") for n, each in enumerate(datasets)
+    ]
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_no_object_is_no_load(database: str, bucket: str) -> None:
+    del database, bucket
+    assert flow(lambda: load_side_by_side([]), name="none")() == []
 
 
 @pytest.mark.usefixtures("prefect_server", "postgres")

@@ -17,8 +17,9 @@ from deployments.samples.totesys import OPENED_AT, fill_source
 from deployments.samples.totesys_changes import PendingChanges, change_source
 from flows.totesys_deletions import totesys_deletions
 from flows.totesys_sync import totesys_sync
+from tasks.contracts.totesys import TOTESYS
 from tasks.contracts.totesys_source import TOTESYS_SOURCE
-from tasks.engine.errors import BalanceError, LakeSetupError, ObjectExistsError, PartitionBusyError
+from tasks.engine.errors import BalanceError, LakeSetupError, ObjectExistsError, PartitionBusyError, WarehouseError
 from tasks.engine.lake.client import StoredObject
 from tasks.engine.receipts import Freshness, SyncReceipt
 from tasks.engine.schema.ddl import apply_ddl
@@ -100,6 +101,29 @@ def test_star_and_lake_are_those_of_the_source_after_each_run(
     star.assert_stands(warehouse, is_compared=True)
     stores.look()
     stores.assert_complete(warehouse)
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize(("failing", "built"), [("dim_currency", "origins"), ("origins", "dim_currency")])
+def test_next_run_builds_what_failed_beside_another_build(
+    source: Source, stores: Stores, warehouse: Connection, failing: str, built: str
+) -> None:
+    tables = {"dim_currency": "totesys_warehouse.dim_currency", "origins": "totesys_core.origins"}
+    apply_ddl(warehouse, TOTESYS, ["totesys_core", "totesys_warehouse"])
+    warehouse.execute(f"ALTER TABLE {tables[failing]} ADD CONSTRAINT no_row CHECK (false)".encode())
+    star = Star(source)
+    star.see()
+    with pytest.raises(WarehouseError, match="no_row"):
+        run_here(totesys_sync)
+    counts = {name: warehouse.execute(f"SELECT count(*) FROM {tables[name]}".encode()).fetchone() for name in tables}
+    assert counts[failing] == (0,)
+    assert counts[built] != (0,)
+    assert runs(warehouse) == [(1, "converted")]
+    warehouse.execute(f"ALTER TABLE {tables[failing]} DROP CONSTRAINT no_row".encode())
+    sync()
+    star.assert_stands(warehouse, is_compared=False)
+    stores.assert_complete(warehouse)
+    assert runs(warehouse) == [(1, "loaded"), (2, "unchanged")]
 
 
 @pytest.mark.usefixtures("prefect_server")
