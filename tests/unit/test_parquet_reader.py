@@ -16,6 +16,7 @@ from tasks.contracts import Column, Contract
 from tasks.contracts.types import BIGINT, NUMERIC, TEXT, TIMESTAMPTZ, UUID, ColumnType
 from tasks.contracts.words import WORDS
 from tasks.engine.errors import ContractError, TallyError, UnreadableObjectError
+from tasks.engine.formats.parquet_values import invalid_texts
 from tasks.engine.formats.reader import read_batches
 from tasks.engine.rejected_rows import Reason, ReasonCode, RejectedRow
 
@@ -124,6 +125,41 @@ def test_text_that_is_not_utf8_rejects_its_row_alone(type_: "pa.DataType", is_st
         RejectedRow(5, "text", NOT_UTF8, b'{"number":"4","text":"\xed\xa0\x80"}'),
         RejectedRow(7, "text", NOT_UTF8, b'{"number":"6","text":"\xff"}'),
     ]
+
+
+@pytest.mark.parametrize("between", [[], [b""], [None, b"", None]], ids=["next", "empty", "nulls"])
+def test_character_that_two_texts_share_rejects_both(between: list[bytes | None]) -> None:
+    """All texts together are UTF-8, but each of the two holds a part of a character."""
+    for character in ("é", "€", "😀"):
+        whole = character.encode()
+        for place in range(1, len(whole)):
+            texts = pa.array([b"a", whole[:place], *between, whole[place:], whole], pa.binary()).view(pa.string())
+            rows, rejected = load(written(pa.table({"text": texts})), contract_of(text=TEXT))
+            assert [row.line_number for row in rejected] == [2, 3 + len(between)]
+            kept = [None if one is None else one.decode() for one in between]
+            assert [row["text"] for row in rows] == ["a", *kept, character]
+
+
+def test_texts_are_judged_as_python_judges_them() -> None:
+    """Arrays of random bytes, and slices of these arrays, whose offsets do not begin at 0."""
+    rng = random.Random(16)  # noqa: S311 - the same texts in each run
+    pieces = [b"a", b"\x7f", "é".encode(), "€".encode(), "😀".encode(), b"\xc3", b"\xa9", b"\xf0\x9f", b"\xed\xa0\x80"]
+    for size in (0, 1, 2, 9, 40):
+        for sound in (5, 9):  # the first five pieces are UTF-8
+            for _ in range(40):
+                texts = [b"".join(rng.choices(pieces[:sound], k=rng.randrange(4))) for _ in range(size)]
+                first = rng.randrange(size + 1)
+                array = pa.array(texts, pa.large_binary()).view(pa.large_string())[first:]
+                expected = [place for place, text in enumerate(texts[first:]) if not is_utf8(text)]
+                assert invalid_texts(array) == expected
+
+
+def is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("is_large", [False, True])

@@ -247,6 +247,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "encoder_store_derived": (c_bool, [c_void_p, c_char_p, c_int64]),
     "strings_size": (c_int64, [POINTER(StringColumn), c_int64]),
     "strings_longest": (c_int64, [c_void_p, c_int64, c_bool]),
+    "strings_are_utf8": (c_bool, [c_void_p, c_int64, c_void_p, c_int64]),
     "page_longest": (c_int64, [c_char_p, c_int64]),
     "copy_out_read": (c_int64, [POINTER(CopyOut), c_void_p, c_int64, POINTER(c_int32)]),
     "copy_out_free": (None, [POINTER(CopyOut)]),

@@ -261,6 +261,8 @@ EXPORT bool encoder_store_derived(Encoder *encoder, const char *value, int64_t s
 EXPORT int64_t strings_size(const StringColumn *texts, int64_t row_count);
 /* Return the size of the longest string of an Arrow array. Its offsets have 8 bytes if the array is large, otherwise 4. */
 EXPORT int64_t strings_longest(const void *offsets, int64_t count, bool is_large);
+/* Return whether the offsets of an Arrow array of large strings ascend within its data, and all its strings are UTF-8. */
+EXPORT bool strings_are_utf8(const int64_t *offsets, int64_t count, const uint8_t *data, int64_t size);
 /* Return the size of the longest text of a plain page of parquet, in which each text follows its size. Returns -1 if the
  * page ends inside a text. */
 EXPORT int64_t page_longest(const uint8_t *page, int64_t size);

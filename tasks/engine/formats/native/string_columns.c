@@ -50,6 +50,17 @@ int64_t strings_longest(const void *offsets, int64_t count, bool is_large) {
     return longest;
 }
 
+bool strings_are_utf8(const int64_t *offsets, int64_t count, const uint8_t *data, int64_t size) {
+    if (*offsets < 0 || offsets[count] > size) return false;
+    for (int64_t i = 0; i < count; i++)
+        if (offsets[i] > offsets[i + 1]) return false;
+    /* All strings together are UTF-8, and none begins inside a character: then each string is UTF-8. */
+    if (!is_utf8(data + *offsets, data + offsets[count])) return false;
+    for (int64_t i = 0; i < count; i++)
+        if (offsets[i] < offsets[count] && (data[offsets[i]] & 0xc0) == 0x80) return false;
+    return true;
+}
+
 int64_t page_longest(const uint8_t *page, int64_t size) {
     int64_t longest = 0, at = 0;
     while (at < size) {
