@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from deployments.local import embedded, postgres_binaries
-from deployments.local.child_process import free_port, service_account
+from deployments.local.child_process import free_port, owned_folder, service_account
 from deployments.local.s3_service import AccessKey, client
 
 PROJECT = Path(embedded.__file__).parents[2]
@@ -136,16 +136,11 @@ def test_second_start_keeps_data_and_port_after_the_servers_were_killed(reachabl
 
 
 def test_start_on_a_folder_in_use_fails_and_names_the_owner(reachable_tmp_path: Path) -> None:
-    host, pids = _host(reachable_tmp_path)
-    try:
-        with pytest.raises(embedded.ServiceError, match=rf"process {host.pid} .*choose another folder"):
+    with owned_folder(reachable_tmp_path / "postgres"), owned_folder(reachable_tmp_path / "s3"):
+        with pytest.raises(embedded.ServiceError, match=rf"process {os.getpid()} .*choose another folder"):
             embedded.Postgres(reachable_tmp_path / "postgres").start()
-        with pytest.raises(embedded.ServiceError, match=rf"process {host.pid} "):
+        with pytest.raises(embedded.ServiceError, match=rf"process {os.getpid()} "):
             embedded.S3Server(reachable_tmp_path / "s3").start()
-    finally:
-        host.kill()
-        host.communicate()
-        assert _wait_until(lambda: _is_gone(pids["postgres"]) and _is_gone(pids["s3"]))
 
 
 @pytest.mark.skipif(
@@ -362,22 +357,21 @@ def test_servers_listen_on_the_loopback_interface_only(services: embedded.Servic
     assert listening == ["0100007F", "0100007F"]
 
 
-def test_secrets_are_only_in_private_files(reachable_tmp_path: Path) -> None:
-    with embedded.running(reachable_tmp_path / "state", is_durable=False) as services:
-        shown = repr(services)
-        assert services.postgres is not None
-        secrets = [services.environment["AWS_SECRET_ACCESS_KEY"], services.administration["AWS_SECRET_ACCESS_KEY"]]
-        secrets += [
-            str(psycopg.conninfo.conninfo_to_dict(dsn)["password"])
-            for dsn in (services.postgres.dsn, services.postgres.administrator_dsn)
-        ]
-        files = list((reachable_tmp_path / "state").rglob("credentials.json"))
-        assert len(files) == 2
-        assert all(path.stat().st_mode & 0o777 == 0o600 for path in files)
-        logs = "".join(path.read_text() for path in (reachable_tmp_path / "state").rglob("*.log"))
-        command_lines = Path(f"/proc/{services.postgres.process_id}/cmdline").read_text()
-        for secret in secrets:
-            assert secret not in shown + logs + command_lines
+def test_secrets_are_only_in_private_files(services: embedded.Services) -> None:
+    if services.postgres is None or services.s3 is None:
+        pytest.skip("the services are external")
+    shown = repr(services)
+    secrets = [services.environment["AWS_SECRET_ACCESS_KEY"], services.administration["AWS_SECRET_ACCESS_KEY"]]
+    secrets += [
+        str(psycopg.conninfo.conninfo_to_dict(dsn)["password"])
+        for dsn in (services.postgres.dsn, services.postgres.administrator_dsn)
+    ]
+    for folder in (services.postgres.folder, services.s3.folder):
+        assert (folder / "credentials.json").stat().st_mode & 0o777 == 0o600
+    logs = "".join(log.read_text(errors="replace") for log in (services.postgres.log, services.s3.log))
+    command_lines = Path(f"/proc/{services.postgres.process_id}/cmdline").read_text()
+    for secret in secrets:
+        assert secret not in shown + logs + command_lines
 
 
 def test_external_services_replace_the_local_ones(

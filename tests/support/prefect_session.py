@@ -36,14 +36,16 @@ from prefect.utilities.asyncutils import run_coro_as_sync
 
 from deployments.local import prefect_services
 
-UNUSED = {
+SETTINGS = {
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # a saved block registers its own type
+    "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",  # it imports all integrations, to see whether they changed
+    "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS": "5",  # by default, it notices after 15 s that a worker has stopped
     **{
         f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false"
         for service in ("CANCELLATION_CLEANUP", "CLEANUP_RECONCILER", "PAUSE_EXPIRATIONS")
     },
 }
-"""Settings of the server that turn off what no test needs: a quarter of its start, and services that query it."""
+"""Settings of the server that turn off what no test needs: half of its start, and services that query it."""
 
 LOGGING = "version: 1\ndisable_existing_loggers: false\nloggers: {prefect: {level: WARNING}}\n"
 """Prefect's own file is longer, and the server reads its file again for each notification."""
@@ -65,7 +67,7 @@ def prefect_session(*, has_ui: bool) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="tally-test-prefect-"))
     try:
         (folder / "logging.yml").write_text(LOGGING)
-        settings_of_server = {**UNUSED, "PREFECT_LOGGING_CONFIG_PATH": str(folder / "logging.yml")}
+        settings_of_server = {**SETTINGS, "PREFECT_LOGGING_CONFIG_PATH": str(folder / "logging.yml")}
         server = prefect_services.prefect_server(folder, has_ui=has_ui, is_durable=False, settings=settings_of_server)
         with server as api_url, pytest.MonkeyPatch.context() as patch:
             environment = prefect_services.client_environment(folder, api_url)
