@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
@@ -45,11 +45,13 @@ class _Shared:
         sessions: Idle sessions of the warehouse.
         clients: Clients of S3.
         blocks: Values of the blocks that were read, by name.
+        done: What a step of the run has done that the next step need not repeat.
     """
 
     def __init__(self) -> None:
         self.sessions, self.clients = SessionPool(), S3Clients()
         self.blocks: dict[str, Mapping[str, Any]] = {}
+        self.done: set[Hashable] = set()
 
 
 _shared: ContextVar[_Shared | None] = ContextVar("shared connections", default=None)
@@ -72,7 +74,7 @@ def shared_connections() -> Iterator[None]:
 
 
 def forget_connections() -> None:
-    """Close idle sessions, and forget clients and blocks: the next step connects again, with the current logins.
+    """Close idle sessions, and forget clients, blocks and what was done: the next step connects again, as a first step.
 
     A failed step calls this function, and a run that waits for other runs.
     """
@@ -80,6 +82,12 @@ def forget_connections() -> None:
         shared.sessions.close_idle()
         shared.clients.clear()
         shared.blocks.clear()
+        shared.done.clear()
+
+
+def done_in_run() -> set[Hashable]:
+    """What steps of this run have done that later steps need not repeat; empty again after a failed step."""
+    return shared.done if (shared := _shared.get()) else set()
 
 
 def run_settings() -> RunSettings:

@@ -5,10 +5,12 @@ from datetime import date
 
 from prefect.logging import get_run_logger
 
-from tasks.connections import flow_run_id, open_warehouse, warehouse_slot
+from tasks.connections import done_in_run, flow_run_id, open_warehouse, warehouse_slot
 from tasks.contracts import Contract
 from tasks.engine.build import builder
 from tasks.engine.build.build_inputs import Build
+from tasks.engine.build.file_texts import version_of
+from tasks.engine.build.sql_files import ROOT
 from tasks.engine.receipts import BuildReceipt
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.policy import step
@@ -18,8 +20,23 @@ Parameters = Mapping[str, str | int | date | list[date]]
 """Values of a query's parameters, by name."""
 
 
-@step(task_run_name="Create tables")
 def build_schemas(contracts: Sequence[Contract], schemas: Sequence[str]) -> list[str]:
+    """Create the ledger, the contracts' staging tables and the schemas' tables where they do not exist.
+
+    A backfill runs many partitions in one run. Then the first partition creates the tables for all of them. After a
+    failed step, or after a change of an SQL file, the next partition does so again.
+    """
+    version = version_of(ROOT)
+    wanted = (tuple(contracts), tuple(schemas), version)
+    if version is not None and wanted in done_in_run():
+        return []
+    applied = build_missing_tables(contracts, schemas)
+    done_in_run().add(wanted)
+    return applied
+
+
+@step(task_run_name="Create tables")
+def build_missing_tables(contracts: Sequence[Contract], schemas: Sequence[str]) -> list[str]:
     """Create the ledger, the contracts' staging tables and the schemas' tables where they do not exist."""
     with open_warehouse() as connection:
         applied = apply_ddl(connection, contracts, schemas)

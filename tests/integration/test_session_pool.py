@@ -1,17 +1,18 @@
 """The sessions and clients that the steps of a run share: no step finds what another left."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import psycopg
 import pytest
 from pgbouncer_pooler import pooler
 from psycopg.conninfo import make_conninfo
-from sample_dataset import no_block
+from sample_dataset import THINGS, no_block
 
-from tasks import connections
+from tasks import connections, transform
 from tasks.connections import forget_connections, open_lake, open_warehouse, shared_connections
+from tasks.contracts import Contract
 from tasks.engine.lake.s3_clients import S3Clients
 from tasks.engine.settings import WarehouseSettings, read_warehouse
 from tasks.engine.warehouse import sessions as warehouse_sessions
@@ -225,6 +226,33 @@ def test_block_is_read_once_and_again_after_an_error(monkeypatch: pytest.MonkeyP
     with open_warehouse():
         pass
     assert len(reads) == 3
+
+
+def test_tables_are_created_once_in_a_run_and_again_after_an_error_or_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    created: list[tuple[str, ...]] = []
+
+    def create(_: Sequence[Contract], schemas: Sequence[str]) -> list[str]:
+        created.append(tuple(schemas))
+        return list(schemas)
+
+    def version_of(_: object) -> int | None:
+        return version
+
+    monkeypatch.setattr(transform, "build_missing_tables", create)
+    monkeypatch.setattr(transform, "version_of", version_of)
+    version: int | None = 1
+    with shared_connections():
+        assert [transform.build_schemas([THINGS], ["a"]) for _ in range(3)] == [["a"], [], []]
+        assert [transform.build_schemas([THINGS], ["a", "b"]) for _ in range(2)] == [["a", "b"], []]
+        assert [transform.build_schemas([], ["a"]) for _ in range(2)] == [["a"], []]
+        forget_connections()
+        assert [transform.build_schemas([THINGS], ["a"]) for _ in range(2)] == [["a"], []]
+        version = 2
+        assert [transform.build_schemas([THINGS], ["a"]) for _ in range(2)] == [["a"], []]
+        version = None  # a file changed a moment ago
+        assert [transform.build_schemas([THINGS], ["a"]) for _ in range(2)] == [["a"], ["a"]]
+    version = 2
+    assert [transform.build_schemas([THINGS], ["a"]) for _ in range(2)] == [["a"], ["a"]]
 
 
 def test_buckets_of_a_service_share_a_client_and_other_logins_have_their_own(bucket: str) -> None:
