@@ -183,12 +183,14 @@ def loads_between(connection: Connection, dataset: str, first: str, last: str) -
     return [int(row[0]) for row in rows]
 
 
-def find_build(connection: Connection, table: str, partition: str) -> tuple[str, int] | None:
-    """Return the fingerprint and the row count of the current build of a table for a partition."""
-    row = connection.execute(
-        "SELECT fingerprint, row_count FROM ledger.builds WHERE table_name = %s AND partition = %s", [table, partition]
-    ).fetchone()
-    return (str(row[0]), int(row[1])) if row else None
+def find_builds(connection: Connection, entries: Mapping[str, str]) -> dict[str, tuple[str, int]]:
+    """Return the fingerprint and the row count of the current builds of some tables, each for a partition."""
+    rows = connection.execute(
+        "SELECT table_name, fingerprint, row_count FROM ledger.builds"
+        " JOIN unnest(%s::text[], %s::text[]) AS wanted (table_name, partition) USING (table_name, partition)",
+        [list(entries), list(entries.values())],
+    )
+    return {str(name): (str(fingerprint), int(row_count)) for name, fingerprint, row_count in rows}
 
 
 def write_build(

@@ -77,8 +77,11 @@ def build_tables(
         state = read_state(connection, recipes, None if is_all else partition)
         wanted = list(wanted_inputs(recipes, partition, parameters, state))
         loads = state.loads_of(partition)
+        built = ledger.find_builds(connection, {recipe.table.name: recipe.entry(partition) for recipe in recipes})
         receipts = {
-            recipe.table.name: _current(connection, recipe, partition, inputs, loads, force=force)
+            recipe.table.name: _current(
+                connection, recipe, partition, inputs, loads, built.get(recipe.table.name), force=force
+            )
             for recipe, inputs in wanted
         }
         due = [(recipe, inputs) for recipe, inputs in wanted if receipts[recipe.table.name] is None]
@@ -162,14 +165,21 @@ def _transaction_of(connection: Connection, schema: str, recipes: Iterable[Recip
 
 
 def _current(
-    connection: Connection, recipe: Recipe, partition: str, inputs: Inputs, loads: tuple[int, ...], *, force: bool
+    connection: Connection,
+    recipe: Recipe,
+    partition: str,
+    inputs: Inputs,
+    loads: tuple[int, ...],
+    built: tuple[str, int] | None,
+    *,
+    force: bool,
 ) -> BuildReceipt | None:
     """The receipt of a table that needs no build; None for a table that needs one.
 
     A table needs no build if it was built from these inputs, or if it is shared and another owner wrote rows to it.
+    `built` holds the fingerprint and the row count of the current build.
     """
     table, fingerprint = recipe.table, fingerprint_of(inputs)
-    built = ledger.find_build(connection, table.name, recipe.entry(partition))
     if table.is_shared and (row_count := count_rows(connection, table.name)) != (built[1] if built else 0):
         return BuildReceipt(table.name, partition, "kept", row_count, 0.0, (), loads) if row_count else None
     if built and built[0] == fingerprint and not force:
