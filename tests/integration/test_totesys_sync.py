@@ -126,6 +126,30 @@ def test_next_run_builds_what_failed_beside_another_build(
     assert runs(warehouse) == [(1, "loaded"), (2, "unchanged")]
 
 
+def test_error_of_a_store_ends_the_extraction_and_names_the_first_table_that_failed(
+    source: Source, stores: Stores, warehouse: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, failing = RunStore.write, {"design", "staff"}
+
+    def refuse(store: RunStore, run_number: int, table: str, blocks: Iterable[bytes]) -> StoredObject:
+        if table in failing:
+            next(iter(blocks))
+            raise ObjectExistsError(f"{table} exists")
+        return write(store, run_number, table, blocks)
+
+    monkeypatch.setattr(RunStore, "write", refuse)
+    star = Star(source)
+    first = next(table.name for table in TOTESYS_SOURCE.tables if table.name in failing)
+    with pytest.raises(ObjectExistsError, match=f"{first} exists"):
+        run_here(totesys_sync)
+    failing.clear()
+    run_here(totesys_sync)
+    star.see()
+    star.assert_stands(warehouse, is_compared=False)
+    stores.assert_complete(warehouse)
+    assert runs(warehouse) == [(1, "superseded"), (2, "loaded")]
+
+
 @pytest.mark.usefixtures("prefect_server")
 def test_lost_source_connection_causes_a_new_extraction(
     source: Source,

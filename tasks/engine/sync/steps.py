@@ -4,12 +4,15 @@ A step that died can run again. It first looks for existing files, a file is vis
 change of the ledger comes last. The caller holds the pipeline's lock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from threading import Event
 from typing import NoReturn
 
 from tasks.contracts import Contract
+from tasks.contracts.source_table import SourceTable
 from tasks.engine.errors import BalanceError
 from tasks.engine.lake.client import StoredObject
 from tasks.engine.receipts import ObjectRef
@@ -18,6 +21,9 @@ from tasks.engine.sync.run_store import RunStore
 from tasks.engine.sync.runs import SyncRun
 from tasks.engine.sync.source import Snapshot, Watermark
 from tasks.engine.warehouse.tables import Connection
+
+EXPORTS = 2
+"""Maximum number of files that are written at the same time: one receives rows, and the store completes the other."""
 
 CONVERSIONS = 2
 """Maximum number of files that are converted side by side: each uses one core and the store."""
@@ -97,6 +103,8 @@ def export_run(
 ) -> SyncRun:
     """Copy the changed tables of a new run to the CSV store; a table without changes has no file.
 
+    The source sends one table after the other. While the store completes a file, the source sends the next table.
+
     Args:
         connection: To the warehouse.
         snapshot: Snapshot of the run.
@@ -104,12 +112,29 @@ def export_run(
         run: The new run.
         since: Watermark to extract from.
     """
-    for table in snapshot.tables:
-        if table.name in run.row_counts:
-            csv.write(run.run_number, table.name, snapshot.copy_changed(table, since))
+    tables = [table for table in snapshot.tables if table.name in run.row_counts]
+    turns = [Event() for _ in range(len(tables) + 1)]
+    turns[0].set()
+
+    def export(table: SourceTable, turn: Event, next_turn: Event) -> None:
+        try:
+            with closing(_in_turn(snapshot.copy_changed(table, since), turn, next_turn)) as blocks:
+                csv.write(run.run_number, table.name, blocks)
+        finally:
+            next_turn.set()
+
+    with ThreadPoolExecutor(EXPORTS) as pool:  # the first error cancels the tables that wait
+        list(pool.map(export, tables, turns, turns[1:]))
     sync_runs.confirm_run(connection, run)
     csv.mark_complete(run.run_number)
     return sync_runs.advance_run(connection, run, "exported")
+
+
+def _in_turn(blocks: Iterable[bytes], turn: Event, next_turn: Event) -> Generator[bytes]:
+    """Yield blocks from the beginning of a turn, and begin the next turn after the last block."""
+    turn.wait()
+    yield from blocks
+    next_turn.set()
 
 
 def convert_run(
