@@ -30,33 +30,24 @@ WITH staged AS (
         NULL::totesys_staging.purchase_order AS purchase_order_row,
         NULL::totesys_staging.payment AS payment_row
     FROM totesys_staging.sales_order
+    LEFT JOIN totesys_warehouse.quarantine AS earlier
+        ON
+            earlier.is_waiting
+            AND earlier.source_table = 'sales_order'
+            AND sales_order.sales_order_id = earlier.source_id
+            AND sales_order.last_updated = earlier.last_updated
+    LEFT JOIN totesys_warehouse.dim_staff ON sales_order.staff_id = dim_staff.staff_id
+    LEFT JOIN totesys_warehouse.dim_counterparty ON sales_order.counterparty_id = dim_counterparty.counterparty_id
+    LEFT JOIN totesys_warehouse.dim_currency ON sales_order.currency_id = dim_currency.currency_id
+    LEFT JOIN totesys_warehouse.dim_design ON sales_order.design_id = dim_design.design_id
+    LEFT JOIN totesys_warehouse.dim_location ON sales_order.agreed_delivery_location_id = dim_location.location_id
     WHERE
-        EXISTS (
-            SELECT FROM totesys_warehouse.quarantine AS q
-            WHERE
-                q.is_waiting AND q.source_table = 'sales_order' AND q.source_id = sales_order.sales_order_id
-                AND q.last_updated = sales_order.last_updated
-        )
-        OR NOT EXISTS (
-            SELECT FROM totesys_warehouse.dim_staff
-            WHERE dim_staff.staff_id = sales_order.staff_id
-        )
-        OR NOT EXISTS (
-            SELECT FROM totesys_warehouse.dim_counterparty
-            WHERE dim_counterparty.counterparty_id = sales_order.counterparty_id
-        )
-        OR NOT EXISTS (
-            SELECT FROM totesys_warehouse.dim_currency
-            WHERE dim_currency.currency_id = sales_order.currency_id
-        )
-        OR NOT EXISTS (
-            SELECT FROM totesys_warehouse.dim_design
-            WHERE dim_design.design_id = sales_order.design_id
-        )
-        OR NOT EXISTS (
-            SELECT FROM totesys_warehouse.dim_location
-            WHERE dim_location.location_id = sales_order.agreed_delivery_location_id
-        )
+        earlier.source_id IS NOT NULL
+        OR dim_staff.staff_id IS NULL
+        OR dim_counterparty.counterparty_id IS NULL
+        OR dim_currency.currency_id IS NULL
+        OR dim_design.design_id IS NULL
+        OR dim_location.location_id IS NULL
     UNION ALL
     SELECT
         'purchase_order' AS source_table,
@@ -74,29 +65,22 @@ WITH staged AS (
         purchase_order AS purchase_order_row,
         NULL::totesys_staging.payment AS payment_row
     FROM totesys_staging.purchase_order
+    LEFT JOIN totesys_warehouse.quarantine AS earlier
+        ON
+            earlier.is_waiting
+            AND earlier.source_table = 'purchase_order'
+            AND purchase_order.purchase_order_id = earlier.source_id
+            AND purchase_order.last_updated = earlier.last_updated
+    LEFT JOIN totesys_warehouse.dim_staff ON purchase_order.staff_id = dim_staff.staff_id
+    LEFT JOIN totesys_warehouse.dim_counterparty ON purchase_order.counterparty_id = dim_counterparty.counterparty_id
+    LEFT JOIN totesys_warehouse.dim_currency ON purchase_order.currency_id = dim_currency.currency_id
+    LEFT JOIN totesys_warehouse.dim_location ON purchase_order.agreed_delivery_location_id = dim_location.location_id
     WHERE
-        EXISTS (
-            SELECT FROM totesys_warehouse.quarantine AS q
-            WHERE
-                q.is_waiting AND q.source_table = 'purchase_order' AND q.source_id = purchase_order.purchase_order_id
-                AND q.last_updated = purchase_order.last_updated
-        )
-        OR NOT EXISTS (
-            SELECT FROM totesys_warehouse.dim_staff
-            WHERE dim_staff.staff_id = purchase_order.staff_id
-        )
-        OR NOT EXISTS (
-            SELECT FROM totesys_warehouse.dim_counterparty
-            WHERE dim_counterparty.counterparty_id = purchase_order.counterparty_id
-        )
-        OR NOT EXISTS (
-            SELECT FROM totesys_warehouse.dim_currency
-            WHERE dim_currency.currency_id = purchase_order.currency_id
-        )
-        OR NOT EXISTS (
-            SELECT FROM totesys_warehouse.dim_location
-            WHERE dim_location.location_id = purchase_order.agreed_delivery_location_id
-        )
+        earlier.source_id IS NOT NULL
+        OR dim_staff.staff_id IS NULL
+        OR dim_counterparty.counterparty_id IS NULL
+        OR dim_currency.currency_id IS NULL
+        OR dim_location.location_id IS NULL
     UNION ALL
     SELECT
         'payment' AS source_table,
@@ -114,29 +98,22 @@ WITH staged AS (
         NULL::totesys_staging.purchase_order AS purchase_order_row,
         payment AS payment_row
     FROM totesys_staging.payment
+    LEFT JOIN totesys_warehouse.quarantine AS earlier
+        ON
+            earlier.is_waiting
+            AND earlier.source_table = 'payment'
+            AND payment.payment_id = earlier.source_id
+            AND payment.last_updated = earlier.last_updated
+    LEFT JOIN totesys_warehouse.dim_transaction ON payment.transaction_id = dim_transaction.transaction_id
+    LEFT JOIN totesys_warehouse.dim_counterparty ON payment.counterparty_id = dim_counterparty.counterparty_id
+    LEFT JOIN totesys_warehouse.dim_currency ON payment.currency_id = dim_currency.currency_id
+    LEFT JOIN totesys_warehouse.dim_payment_type ON payment.payment_type_id = dim_payment_type.payment_type_id
     WHERE
-        EXISTS (
-            SELECT FROM totesys_warehouse.quarantine AS q
-            WHERE
-                q.is_waiting AND q.source_table = 'payment' AND q.source_id = payment.payment_id
-                AND q.last_updated = payment.last_updated
-        )
-        OR NOT EXISTS (
-            SELECT FROM totesys_warehouse.dim_transaction
-            WHERE dim_transaction.transaction_id = payment.transaction_id
-        )
-        OR NOT EXISTS (
-            SELECT FROM totesys_warehouse.dim_counterparty
-            WHERE dim_counterparty.counterparty_id = payment.counterparty_id
-        )
-        OR NOT EXISTS (
-            SELECT FROM totesys_warehouse.dim_currency
-            WHERE dim_currency.currency_id = payment.currency_id
-        )
-        OR NOT EXISTS (
-            SELECT FROM totesys_warehouse.dim_payment_type
-            WHERE dim_payment_type.payment_type_id = payment.payment_type_id
-        )
+        earlier.source_id IS NOT NULL
+        OR dim_transaction.transaction_id IS NULL
+        OR dim_counterparty.counterparty_id IS NULL
+        OR dim_currency.currency_id IS NULL
+        OR dim_payment_type.payment_type_id IS NULL
 ),
 
 waiting AS (
