@@ -4,6 +4,7 @@ import ast
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -48,9 +49,15 @@ def layer_of(module: str) -> str | None:
     return next((layer for layer in LAYERS if module == layer or module.startswith(f"{layer}.")), None)
 
 
+@lru_cache(maxsize=1)
+def nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """Every node of a module. To walk the tree once for each rule took most of the time of these tests."""
+    return tuple(ast.walk(tree))
+
+
 def imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Line and name of every module or member that a module imports, at its head or within."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -87,7 +94,7 @@ def decorators(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tup
 
 
 def decorated(tree: ast.Module, names: set[str]) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, ast.expr]]:
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield from ((node, decorator) for name, decorator in decorators(node) if name in names)
 
@@ -308,15 +315,14 @@ def is_of_pipeline(module: str, names: Sequence[str] = PIPELINES) -> bool:
     return any(part == name or part.startswith(f"{name}_") for part in module.split(".") for name in names)
 
 
-def shared_modules() -> dict[str, Path]:
-    """The modules that belong to no pipeline."""
-    return {module: path for module, path in (MODULES | SUPPORT).items() if not is_of_pipeline(module)}
+SHARED = {module: path for module, path in (MODULES | SUPPORT).items() if not is_of_pipeline(module)}
+"""The modules that belong to no pipeline."""
 
 
 def named_pipelines(tree: ast.Module, names: Sequence[str] = PIPELINES) -> Iterator[tuple[int, str]]:
     """Line and text of every name and string constant in code that names a pipeline, without docstrings."""
-    texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    texts = {id(node.value) for node in nodes(tree) if isinstance(node, ast.Expr)}
+    for node in nodes(tree):
         found = node.value if isinstance(node, ast.Constant) else getattr(node, "id", getattr(node, "attr", None))
         if isinstance(found, str) and id(node) not in texts:
             words = set(re.split(r"[^a-z]+", found.lower()))
@@ -333,9 +339,9 @@ ANOTHER_MEANING = ("tests.support.aws_emulator",)
 """Modules with a word that is a pipeline's name and means something else: a service of AWS."""
 
 
-@pytest.mark.parametrize("module", [module for module in shared_modules() if module not in ANOTHER_MEANING])
+@pytest.mark.parametrize("module", [module for module in SHARED if module not in ANOTHER_MEANING])
 def test_shared_module_names_no_pipeline(module: str) -> None:
-    tree = ast.parse(shared_modules()[module].read_text(encoding="utf-8"))
+    tree = ast.parse(SHARED[module].read_text(encoding="utf-8"))
     assert imported_pipelines(tree) == []
     assert list(named_pipelines(tree)) == []
 
