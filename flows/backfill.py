@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 import flows
-from tasks.alerts import tell_catch_up
+from tasks.alerts import send_catch_up_alert
 from tasks.backfill import ended_backfill, list_partitions, report_backfill
 from tasks.engine.backfill.planner import BackfillPlan
 from tasks.flow_runs import flow
@@ -57,7 +57,7 @@ def backfill(
     if dry_run:
         return ended_backfill(plan, plan, None)
     if not (start or end):
-        tell_catch_up(chosen.name, plan)
+        send_catch_up_alert(chosen.name, plan)
     outcomes = load_partitions(chosen, plan.delivered if force else plan.due, force=force)
     left = list_partitions(chosen, start, end)
     report_backfill(chosen, plan, outcomes, left)

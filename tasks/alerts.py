@@ -25,7 +25,7 @@ SHOWN = 10
 """Number of partitions that the event of a catch-up names."""
 
 
-def tell(event: str, name: str, finding: str, next_step: str, *, partition: str = "") -> None:
+def send_alert(event: str, name: str, finding: str, next_step: str, *, partition: str = "") -> None:
     """Send one event.
 
     Args:
@@ -46,10 +46,10 @@ def tell(event: str, name: str, finding: str, next_step: str, *, partition: str 
     )
 
 
-def tell_load(contract: Contract, load: LoadReceipt, settings: RunSettings) -> None:
+def send_load_alerts(contract: Contract, load: LoadReceipt, settings: RunSettings) -> None:
     """Send the events of one load: an unusual volume, and an error budget that is nearly used."""
     for warning in load.warnings:
-        tell(
+        send_alert(
             VOLUME_UNUSUAL,
             load.dataset,
             warning,
@@ -58,7 +58,7 @@ def tell_load(contract: Contract, load: LoadReceipt, settings: RunSettings) -> N
         )
     allowed = settings.rejected_allowed(load.rows_read)
     if load.rows_rejected and load.rows_rejected >= BUDGET_SHARE * allowed:
-        tell(
+        send_alert(
             BUDGET_NEARLY_USED,
             load.dataset,
             f"{load.source_uri}: {load.rows_rejected:,} of {load.rows_read:,} rows were rejected, and the error budget"
@@ -69,9 +69,9 @@ def tell_load(contract: Contract, load: LoadReceipt, settings: RunSettings) -> N
         )
 
 
-def tell_unbalanced(load: LoadReceipt, finding: str) -> None:
+def send_balance_alert(load: LoadReceipt, finding: str) -> None:
     """Send the event of a load whose counts differ between the ledger and the table."""
-    tell(
+    send_alert(
         LOAD_UNBALANCED,
         load.dataset,
         finding,
@@ -80,14 +80,14 @@ def tell_unbalanced(load: LoadReceipt, finding: str) -> None:
     )
 
 
-def tell_catch_up(pipeline: str, plan: BackfillPlan) -> None:
+def send_catch_up_alert(pipeline: str, plan: BackfillPlan) -> None:
     """Send the event of a catch-up that found partitions to load; a plan without such partitions sends nothing."""
     due = [planned for planned in plan.partitions if planned.partition in plan.due]
     if not due:
         return
     named = [f"{planned.partition} ({planned.state})" for planned in due[:SHOWN]]
     more = f" and {len(due) - SHOWN:,} more" if len(due) > SHOWN else ""
-    tell(
+    send_alert(
         CATCH_UP_CHANGED,
         pipeline,
         f"The catch-up of {pipeline} loads or builds {len(due):,} partitions: {', '.join(named)}{more}.",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from prefect.logging import get_run_logger
 from psycopg import sql
 
-from tasks.alerts import tell_unbalanced
+from tasks.alerts import send_balance_alert
 from tasks.connections import open_warehouse
 from tasks.contracts import Contract
 from tasks.engine.errors import BalanceError, errors_at
@@ -52,7 +52,7 @@ def check_loads(contract: Contract, loads: Sequence[LoadReceipt]) -> None:
                     f"load {load.load_id} of {load.source_uri}: read {load.rows_read:,}, loaded {load.rows_loaded:,},"
                     f" rejected {load.rows_rejected:,}, but {load.table} holds {found:,} of its rows"
                 )
-                tell_unbalanced(load, finding)
+                send_balance_alert(load, finding)
                 raise BalanceError(f"{finding}. Another writer changed the table: run the partition again with force")
             logger.info("Load %d balances: %s rows in %s", load.load_id, f"{found:,}", load.table)
         for uri in find_orphans(connection, contract, loads):

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from prefect import State
 
-from tasks.alerts import FRESHNESS_MISSED, tell
+from tasks.alerts import FRESHNESS_MISSED, send_alert
 from tasks.connections import bucket_of, open_lake, open_source, open_warehouse
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts, sources
@@ -115,7 +115,7 @@ def report_freshness(found: Sequence[Freshness]) -> None:
     publish_markdown(f"# {title}\n\n{table}", key="freshness", description=title)
     for item in found:
         if item.needs_attention:
-            tell(FRESHNESS_MISSED, item.name, _sentence(item), item.next_step, partition=item.partition)
+            send_alert(FRESHNESS_MISSED, item.name, _sentence(item), item.next_step, partition=item.partition)
 
 
 def ended_freshness(found: Sequence[Freshness]) -> Ended[Sequence[Freshness]]:

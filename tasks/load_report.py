@@ -2,7 +2,7 @@
 
 from prefect.logging import get_run_logger
 
-from tasks.alerts import tell_load
+from tasks.alerts import send_load_alerts
 from tasks.contracts import Contract
 from tasks.engine.quoting import quoted
 from tasks.engine.receipts import LoadReceipt
@@ -44,7 +44,7 @@ def report_load(contract: Contract, receipt: LoadReceipt, settings: RunSettings)
     log_rest(len(receipt.unknown_columns), "unknown columns")
     for warning in receipt.warnings:
         logger.warning(warning)
-    tell_load(contract, receipt, settings)
+    send_load_alerts(contract, receipt, settings)
 
 
 def log_unchanged(receipt: LoadReceipt) -> None:

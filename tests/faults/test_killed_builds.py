@@ -165,7 +165,7 @@ def test_killed_build_of_a_history_changes_no_version_and_the_next_run_writes_th
     assert seen == {("a,b",), ("b,c",)}
 
 
-def test_build_killed_after_its_commit_is_no_work_for_the_next_run(
+def test_build_killed_after_its_commit_is_skipped_by_the_next_run(
     postgres: Connection, database: str, root: Path, stale_marts: list[tuple[Any, ...]]
 ) -> None:
     with watching_query(database, BOTH) as seen:

@@ -58,7 +58,7 @@ def test_killed_export_shows_whole_files_and_the_next_run_clears_up(
 
 
 @pytest.mark.every_store
-def test_export_leaves_the_unfinished_uploads_of_others_alone(postgres: Connection, bucket: str) -> None:
+def test_export_keeps_unfinished_uploads_of_other_keys(postgres: Connection, bucket: str) -> None:
     for key in ("out/x2/numbers.csv", "elsewhere.csv"):
         client().create_multipart_upload(Bucket=bucket, Key=key)
     work("export", OLD, postgres)

@@ -62,7 +62,7 @@ def test_killed_load_does_not_disturb_the_load_of_another_object_of_the_month(po
     assert names(postgres) == ["a", *["b"] * 500, "first"]
 
 
-def test_load_killed_after_its_commit_is_no_work_for_the_next_run(
+def test_load_killed_after_its_commit_is_skipped_by_the_next_run(
     postgres: Connection, replacement: Replacement
 ) -> None:
     with replacement.watching() as seen:

@@ -87,7 +87,7 @@ def test_connection_cut_at_random_bytes_is_a_transient_error_and_a_retry_is_righ
     assert seen == replacement.views
 
 
-def test_commit_whose_answer_was_lost_is_found_by_the_retry(
+def test_commit_whose_response_was_lost_is_found_by_the_retry(
     postgres: Connection, replacement: Replacement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault = LoseAnswer(b"COMMIT")
@@ -192,7 +192,7 @@ def small_tablespace(services: Services) -> Iterator[str]:
         folder.rmdir()
 
 
-def test_full_disk_is_a_permanent_error_that_says_so_and_the_previous_state_stands(
+def test_full_disk_is_a_permanent_error_and_the_previous_state_remains(
     small_tablespace: str, database: str, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del bucket

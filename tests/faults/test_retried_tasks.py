@@ -83,7 +83,7 @@ def test_server_that_comes_back_is_tried_again_until_it_answers(services: Servic
     assert tries == [1, 2, 3]
 
 
-def test_server_that_stays_away_is_tried_five_times(services: Services, tries: list[int]) -> None:
+def test_unreachable_server_is_tried_five_times(services: Services, tries: list[int]) -> None:
     server = services.postgres
     if server is None:
         pytest.skip("WAREHOUSE_DSN names a server that is not ours to stop")

@@ -92,7 +92,7 @@ def test_connections_cut_at_random_bytes_are_resumed_without_a_restart(
     assert is_whole(postgres)
 
 
-def test_connection_that_gives_nothing_any_more_ends_by_its_timeout_and_is_resumed(
+def test_silent_connection_ends_by_its_timeout_and_is_resumed(
     postgres: Connection, large: ObjectRef, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3_clients, "READ_TIMEOUT", 1)
@@ -212,7 +212,7 @@ def test_compressed_object_is_resumed_too(postgres: Connection, endpoint: str, m
 
 
 @pytest.mark.every_store
-def test_export_is_whole_though_its_uploads_are_cut(
+def test_export_is_complete_although_its_uploads_are_interrupted(
     postgres: Connection, bucket: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lake_module, "PART_BYTES", PART_BYTES)

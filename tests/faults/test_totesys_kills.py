@@ -102,13 +102,13 @@ def test_run_after_a_killed_run_has_the_result_of_an_undisturbed_run(
                 star.see()
             run_here(totesys_sync)
             stores.look()
-            star.assert_stands(warehouse, is_compared=False)
+            star.assert_equals_source(warehouse, is_compared=False)
             killed, last = last_runs(warehouse, 2)
             assert killed == (before[0], "superseded" if step in SUPERSEDED else "loaded", True), step
             assert last == (before[0] + 1, "loaded", True), step
             source.execute("UPDATE design SET file_name = 'small' WHERE length(file_name) = %s", [LARGE])
         run_here(totesys_deletions)
-        star.assert_stands(warehouse, is_compared=True)
+        star.assert_equals_source(warehouse, is_compared=True)
         stores.assert_complete(warehouse)
 
 

@@ -55,7 +55,7 @@ def test_missing_bucket_is_named_with_its_setting_and_nothing_is_marked(
     assert keys(lake_administrator, names["OFFICE_CSV_BUCKET"]) == []
 
 
-def test_key_that_may_not_create_buckets_is_told_so(names: Names) -> None:
+def test_error_names_the_missing_right_to_create_buckets(names: Names) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         list(lake_setup.set_up(boto3.client("s3"), names, may_create=True))
 

@@ -189,7 +189,7 @@ delivered = st.dictionaries(
 @pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(st.tuples(st.sampled_from(DAYS), delivered), min_size=3, max_size=8))
-def test_merged_tables_are_what_one_build_of_everything_would_make(
+def test_merged_tables_equal_one_build_of_everything(
     shop: Connection, root: Path, history: list[tuple[date, dict[int, Row]]]
 ) -> None:
     shop.execute("TRUNCATE shop.raw, shop.orders, shop.lines")
@@ -246,7 +246,7 @@ def test_changed_affected_keys_file_causes_a_rebuild(shop: Connection, root: Pat
     assert {table for table, (status, _) in build(shop, root, force=False).items() if status == "built"} == {"lines"}
 
 
-def test_row_that_others_refer_to_stays_and_nothing_is_written(shop: Connection, root: Path) -> None:
+def test_referenced_row_is_kept_and_nothing_is_written(shop: Connection, root: Path) -> None:
     deliver(shop, FIRST, (1, 1, 7, 10, []), (2, 1, 7, 20, []))
     build(shop, root)
     shop.execute("CREATE TABLE shop.notes (order_id bigint REFERENCES shop.orders); INSERT INTO shop.notes VALUES (1)")
@@ -256,7 +256,7 @@ def test_row_that_others_refer_to_stays_and_nothing_is_written(shop: Connection,
     assert orders(shop) == [(1, FIRST, 7, 10), (2, FIRST, 7, 20)]
 
 
-def test_row_that_a_merged_table_still_refers_to_is_refused_in_the_end(shop: Connection, root: Path) -> None:
+def test_removal_of_a_row_that_a_merged_table_refers_to_is_refused_at_the_end(shop: Connection, root: Path) -> None:
     deliver(shop, FIRST, (1, 1, 7, 10, ["a"]))
     build(shop, root)
     put(root, "lines/affected_keys.sql", "-- sources: none\nSELECT 0 AS order_id WHERE false\n")
@@ -329,7 +329,7 @@ def test_query_that_breaks_the_rules_of_merges_is_refused(
         ("orders/query.sql", "key: order_id", "key: order_id, day", r"42P10.*orders/query.sql"),
     ],
 )
-def test_merge_that_postgres_refuses_says_where(
+def test_merge_that_postgres_refuses_names_its_place(
     file: str, old: str, new: str, message: str, shop: Connection, root: Path
 ) -> None:
     change(root, file, old, new)
@@ -399,7 +399,7 @@ def waiting(observer: Connection, count: int) -> None:
     wait_for(lambda: observer.execute(query).fetchone() == (count,), f"{count} sessions at the lock")
 
 
-def test_merges_of_two_partitions_take_turns_and_see_what_came_while_they_waited(
+def test_merges_of_two_partitions_take_turns_and_read_rows_that_arrived_meanwhile(
     shop: Connection, root: Path, open_connection: Connect
 ) -> None:
     def build_beside(day: date) -> dict[str, tuple[str, int]]:

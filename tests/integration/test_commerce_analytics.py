@@ -152,7 +152,7 @@ def test_loaded_files_are_skipped(s3: "S3Client", bucket: str, warehouse: psycop
     assert state() == before
 
 
-def test_same_files_and_date_give_the_same_bytes_whatever_ran_before(
+def test_same_files_and_date_give_the_same_bytes_after_any_earlier_runs(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection
 ) -> None:
     put_sample(s3, bucket)
@@ -178,7 +178,7 @@ def test_corrected_file_replaces_exactly_itself(s3: "S3Client", bucket: str, war
     assert tables(warehouse, AS_OF) == answers(shop_of(files, warehouse), AS_OF)
 
 
-def test_shipments_under_their_other_name_take_the_place_of_the_first(
+def test_shipments_under_their_other_name_replace_the_first(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection
 ) -> None:
     sample = put_sample(s3, bucket, 300)
@@ -215,7 +215,7 @@ def test_renamed_column_is_an_alias_or_an_error_that_names_the_nearest(s3: "S3Cl
         run_here(commerce_analytics, as_of=AS_OF)
 
 
-def test_empty_files_give_a_row_of_nothing(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
+def test_empty_files_give_rows_of_zeros_and_nulls(s3: "S3Client", bucket: str, warehouse: psycopg.Connection) -> None:
     put(s3, bucket, EMPTY)
     run_here(commerce_analytics, as_of=AS_OF)
     found = tables(warehouse, AS_OF)
@@ -372,7 +372,7 @@ def test_date_is_that_of_the_scheduled_start(
 
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize("parameters", [{"export_id": "../other"}, {"export_id": ""}, {"as_of": "2021-02-30"}])
-def test_parameters_that_are_none_are_refused(parameters: dict[str, Any]) -> None:
+def test_invalid_parameters_are_refused(parameters: dict[str, Any]) -> None:
     with pytest.raises(ParameterTypeError):
         commerce_analytics(**parameters)
 

@@ -98,7 +98,7 @@ def test_removed_contract_stays_as_inactive_and_returns(postgres: Connection, mo
     assert rows(postgres, "dataset, is_active") == [("things", True)]
 
 
-def test_contract_outside_the_catalog_stays_active_for_the_runs_of_others(
+def test_contract_outside_the_catalog_stays_active_for_runs_of_other_versions(
     postgres: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deploy_catalog(monkeypatch)

@@ -260,7 +260,7 @@ def test_changed_file_is_a_pending_change(ready: LedgerState, root: Path, postgr
     assert outcome_of(check_drift, schema_of(ready, root)) == "ok"
 
 
-def test_role_without_the_right_to_compare_says_so(
+def test_missing_right_to_compare_is_reported(
     ready: LedgerState, root: Path, postgres: Connection, database: str
 ) -> None:
     name = sql.Identifier(str(conninfo_to_dict(database)["dbname"]))

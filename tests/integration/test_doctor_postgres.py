@@ -321,7 +321,7 @@ def test_long_transaction_is_reported_with_its_session(database: str) -> None:
         assert outcome_of(check_long_transactions, warehouse) == "ok"  # it is not an hour old
 
 
-def test_hidden_sessions_of_other_roles_are_said_so(good_server: Postgres) -> None:
+def test_hidden_sessions_of_other_roles_are_reported(good_server: Postgres) -> None:
     administrator = make_conninfo(good_server.administrator_dsn, dbname="tally")
     with psycopg.connect(administrator), opened(good_server.dsn, timedelta(0)) as warehouse:
         found = only(check_long_transactions(warehouse), "skipped")

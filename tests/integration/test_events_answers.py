@@ -86,7 +86,7 @@ def test_a_profile_answers_from_one_file_without_a_warehouse(
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_profile_of_nothing_says_what_was_expected(bucket: str) -> None:
+def test_profile_of_an_empty_file_names_the_expected_input(bucket: str) -> None:
     with pytest.raises(MissingObjectError, match=f"s3://{bucket}/none.csv"):
         events_profile(source=f"s3://{bucket}/none.csv")
     with pytest.raises(MissingObjectError, match="expected s3://bucket/key or the path"):

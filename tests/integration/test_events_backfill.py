@@ -192,7 +192,7 @@ def test_force_runs_every_delivered_month_of_the_range(
     assert "1 partition was run: 1 succeeded, 0 failed." in artifact("backfill-events-monthly")
 
 
-def test_catch_up_restates_a_corrected_month_and_says_when_there_is_nothing(warehouse: psycopg.Connection) -> None:
+def test_catch_up_loads_a_corrected_month_again_and_reports_when_nothing_is_due(warehouse: psycopg.Connection) -> None:
     for month in ("2021-01", "2021-02"):
         deliver(month)
     fill(None, None)
@@ -218,7 +218,7 @@ def test_catch_up_beside_a_scheduled_run_loads_once(warehouse: psycopg.Connectio
     assert fill(None, None, dry_run=True).due == []
 
 
-def test_empty_lake_is_no_work() -> None:
+def test_empty_lake_causes_no_work() -> None:
     assert fill(None, None).partitions == ()
 
 
@@ -254,6 +254,6 @@ def test_month_that_ran_by_itself_is_finished(warehouse: psycopg.Connection) -> 
         ("events-monthly", "2021-03-01", "2021-04-01", "expected a month, found 2021-03-01"),
     ],
 )
-def test_backfill_of_what_cannot_be_is_refused(pipeline: str, start: str, end: str, message: str) -> None:
+def test_impossible_backfill_is_refused(pipeline: str, start: str, end: str, message: str) -> None:
     with pytest.raises((BackfillError, ContractError), match=message):
         backfill(pipeline=pipeline, start=start, end=end)

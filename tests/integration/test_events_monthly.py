@@ -203,7 +203,7 @@ def test_a_run_that_died_between_load_and_marts_is_completed_by_the_next(
 
 
 @pytest.mark.parametrize("data", [b"", HEADER, b"\xef\xbb\xbf" + HEADER], ids=["empty", "header", "bom and header"])
-def test_an_empty_month_empties_its_partition_with_force_alone(
+def test_empty_month_empties_its_partition_only_with_force(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection, data: bytes
 ) -> None:
     put(s3, bucket, "2021-04", HEADER + ROW)
@@ -226,7 +226,7 @@ def test_a_missing_month_fails_at_once_and_names_the_nearest(s3: "S3Client", buc
     assert "2020-11, 2021-01, 2021-06" in str(caught.value)
 
 
-def test_a_month_that_is_none_is_refused() -> None:
+def test_invalid_month_is_refused() -> None:
     with pytest.raises(ParameterTypeError):
         events_monthly(month="2021-13")
 

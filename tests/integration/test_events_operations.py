@@ -71,7 +71,7 @@ def test_replayed_rows_are_counted_by_the_next_run(
     assert replay_rejected(dataset="events")[0].load_id is None
 
 
-def test_plan_says_what_a_run_would_do_and_does_nothing(warehouse: psycopg.Connection) -> None:
+def test_plan_shows_the_effects_of_a_run_and_changes_nothing(warehouse: psycopg.Connection) -> None:
     put(HEADER.replace(b"tags", b"tags,x") + ROW[:-1] % (b"2021-04-01", b"Palau") + b",1\n", KEY)
     planned = plan(dataset="events", partition="2021-04")
     assert planned.created[0] == "ledger.loads"
@@ -90,7 +90,7 @@ def test_plan_says_what_a_run_would_do_and_does_nothing(warehouse: psycopg.Conne
         ("events", None, "expected a month, found none"),
     ],
 )
-def test_plan_of_what_is_not_there_is_refused(dataset: str, partition: str | None, message: str) -> None:
+def test_plan_of_an_unknown_dataset_or_partition_is_refused(dataset: str, partition: str | None, message: str) -> None:
     with pytest.raises(ContractError, match=message):
         plan(dataset=dataset, partition=partition)
 

@@ -48,7 +48,7 @@ def task_runs_of(state: State[Any]) -> dict[str, TaskRun]:
 
 
 @pytest.mark.usefixtures("prefect_logs", "database", "bucket")
-def test_run_of_a_hostile_object_ends_failed_with_a_readable_reason_and_a_backfill_goes_on() -> None:
+def test_run_of_a_hostile_object_fails_with_a_readable_reason_and_a_backfill_continues() -> None:
     months = {name: f"2031-{number:02}" for number, name in enumerate(HOSTILE, 1)}
     for name, month in months.items():
         put(HOSTILE[name], f"{month.replace('-', '/')}/events.csv")

@@ -41,7 +41,7 @@ def ending_of(flow: Any, **parameters: object) -> tuple[str | None, str | None]:
     return state.name, state.message
 
 
-def test_month_says_what_it_did_and_a_second_run_is_unchanged() -> None:
+def test_run_of_a_month_reports_its_result_and_a_second_run_is_unchanged() -> None:
     put(APRIL, KEY)
     done = "3 read, 2 loaded, 1 rejected; 5 tables built, 5 exported"
     assert ending_of(events_monthly, month="2021-04") == ("Completed", done)
@@ -68,7 +68,7 @@ def test_error_of_unknown_origin_states_its_type() -> None:
     assert ending_of(unexpected) == ("Failed", "KeyError: 'month'")
 
 
-def test_backfill_says_what_its_runs_did() -> None:
+def test_backfill_reports_the_results_of_its_runs() -> None:
     assert ending_of(backfill, pipeline="events-monthly")[0] == "Skipped"
     put(APRIL, KEY)
     assert ending_of(backfill, pipeline="events-monthly", dry_run=True) == (
@@ -82,7 +82,7 @@ def test_backfill_says_what_its_runs_did() -> None:
     assert forced == ("Completed", "1 partition run: 1 Completed; 1 unchanged; 1 missing")
 
 
-def test_operations_say_what_they_did() -> None:
+def test_operations_report_their_results() -> None:
     assert ending_of(reset, dataset="events")[0] == "Skipped"
     put(APRIL, KEY)
     name, message = ending_of(plan, dataset="events", partition="2021-04")

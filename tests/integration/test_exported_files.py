@@ -46,7 +46,7 @@ def test_single_file_is_recorded_under_its_group(postgres: Connection) -> None:
     assert entries == [("days/", "2021-04-01", 1, receipt.sha256)]
 
 
-def test_same_content_is_no_work_until_its_object_is_changed(
+def test_same_content_is_skipped_until_its_object_changes(
     postgres: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(postgres, "SELECT 1 AS a", fingerprint="x")
@@ -76,7 +76,9 @@ def test_parts_that_a_killed_run_left_of_the_file_are_removed_and_no_others(post
     assert [upload["Key"] for upload in uploads] == ["Output/2021-04-02.csv"]
 
 
-def test_one_writer_per_file_and_other_files_go_on(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_writer_per_file_and_writers_of_other_files_continue(
+    postgres: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tasks.engine.warehouse.locks.LOCK_WAIT", "100ms")
     with connection("the other run") as other:
         with locked(other, f"export {lake().uri('Output/2021-04-01.csv')}"):
@@ -87,7 +89,7 @@ def test_one_writer_per_file_and_other_files_go_on(postgres: Connection, monkeyp
     assert list(held()) == ["Output/2021-04-01.csv", "Output/2021-04-02.csv"]
 
 
-def test_files_that_are_written_at_once_all_stand() -> None:
+def test_files_that_are_written_at_the_same_time_all_remain() -> None:
     gate = Barrier(4)
 
     def write_day(day: int) -> int:

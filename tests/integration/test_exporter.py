@@ -97,13 +97,13 @@ def test_query_of_no_rows_is_a_header(postgres: Connection) -> None:
     assert (receipt.row_count, held("out/default/answer.csv")) == (0, b"a\n")
 
 
-def test_parameters_are_values_whatever_they_hold(postgres: Connection, tmp_path: Path) -> None:
+def test_parameters_are_values_with_any_content(postgres: Connection, tmp_path: Path) -> None:
     (tmp_path / "query.sql").write_text("-- parameters: value (text)\nSELECT %(value)s::text AS a, 5 %% 3 AS b\n")
     export(postgres, export_of_query(SqlTable("s.answer", tmp_path), {"value": "'; DROP TABLE marts.counts; --%"}))
     assert held("out/default/answer.csv") == b"a,b\n'; DROP TABLE marts.counts; --%,2\n"
 
 
-def test_export_of_unchanged_content_is_no_work(
+def test_export_of_unchanged_content_is_skipped(
     postgres: Connection, counts: SqlTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (first,) = export(postgres, export_of_table(postgres, counts))
@@ -124,7 +124,7 @@ def test_built_table_is_exported_again(postgres: Connection, counts: SqlTable) -
 
 
 @pytest.mark.parametrize("damage", ["delete", "overwrite"])
-def test_object_that_was_changed_behind_our_back_is_written_again(
+def test_object_that_another_program_changed_is_written_again(
     postgres: Connection, counts: SqlTable, damage: str
 ) -> None:
     export(postgres, export_of_table(postgres, counts))
@@ -174,7 +174,7 @@ def test_failing_query_leaves_the_old_object_and_the_old_manifest(
     assert export(postgres, query("SELECT 2 AS a"))[0].row_count == 1
 
 
-def test_second_file_that_fails_takes_back_the_entry_of_the_first(postgres: Connection) -> None:
+def test_failure_of_the_second_file_rolls_back_the_entry_of_the_first(postgres: Connection) -> None:
     with pytest.raises(WarehouseError, match="22012"):
         export(postgres, query("SELECT 1 AS a", "one", "f"), query("SELECT 1 / 0 AS a", "two", "f"))
     assert entries(postgres) == []
@@ -242,7 +242,7 @@ def test_exports_at_once_end_with_one_whole_state(postgres: Connection, counts: 
     assert held() == COUNTS_CSV.encode()
 
 
-def test_export_waits_for_the_one_that_runs_and_says_who_it_is(
+def test_export_waits_for_the_running_export_and_names_it(
     postgres: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.engine.warehouse.locks.LOCK_WAIT", "200ms")

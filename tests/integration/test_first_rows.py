@@ -243,7 +243,7 @@ def test_index_with_more_properties_than_its_definition_stays(shop: Connection, 
     assert built_again(shop, root) == {"first.sales_item_ix"}
 
 
-def test_index_that_others_need_stays(shop: Connection, root: Path) -> None:
+def test_index_with_dependents_is_kept(shop: Connection, root: Path) -> None:
     create(shop, root)
     shop.execute("CREATE TABLE first.notes (id bigint REFERENCES first.sales, number int, shop text)")
     shop.execute(

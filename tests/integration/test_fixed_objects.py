@@ -68,11 +68,11 @@ def test_missing_object_is_an_error_that_names_where_it_should_be(s3: "S3Client"
 
 
 @pytest.mark.usefixtures("bucket")
-def test_missing_object_that_is_optional_is_none() -> None:
+def test_missing_optional_object_is_no_error() -> None:
     assert found(is_optional=True) == []
 
 
 @pytest.mark.usefixtures("bucket")
-def test_dataset_whose_runs_bring_their_own_objects_has_none_of_a_fixed_name() -> None:
+def test_dataset_without_keys_has_no_objects_with_fixed_names() -> None:
     with open_lake() as lake, pytest.raises(ContractError, match="parcels has no objects with fixed names"):
         objects_of(lake, replace(contract(), keys=()))

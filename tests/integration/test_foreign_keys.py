@@ -227,7 +227,7 @@ def test_reader_that_comes_during_the_build_waits(keyed: Connection, root: Path,
     assert len(found(keyed, KEYS)) == 2
 
 
-def test_key_that_is_not_validated_stays_so(keyed: Connection, root: Path) -> None:
+def test_key_that_is_not_validated_stays_not_validated(keyed: Connection, root: Path) -> None:
     create(keyed, root)
     keyed.execute("INSERT INTO keyed.sales VALUES (100, 1)")
     keyed.execute(

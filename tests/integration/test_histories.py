@@ -178,7 +178,7 @@ histories = st.lists(
 @pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=histories)
-def test_history_is_that_of_its_snapshots_in_whatever_order_they_are_delivered_corrected_and_withdrawn(
+def test_history_does_not_depend_on_the_order_of_deliveries_corrections_and_withdrawals(
     crm: Connection, root: Path, history: list[tuple[date, list[Row] | None]]
 ) -> None:
     crm.execute("TRUNCATE crm_staging.customers, crm_marts.customers, ledger.loads CASCADE; TRUNCATE ledger.builds")
@@ -352,7 +352,7 @@ def test_table_without_the_columns_or_the_key_of_a_history_is_refused(
         run(crm, root, FIRST, row(1))
 
 
-def test_partition_that_is_no_time_is_refused(crm: Connection, root: Path) -> None:
+def test_partition_of_a_history_must_be_a_month_or_a_day(crm: Connection, root: Path) -> None:
     with pytest.raises(SqlFileError, match=r"expected a month or a day as the partition of a history.*found 'all'"):
         build_tables(crm, "crm_marts", {"day": FIRST}, partition="all", contracts=[CUSTOMERS], root=root)
 
@@ -419,7 +419,7 @@ def times(crm: Connection) -> list[datetime]:
     return [time for (time,) in rows]
 
 
-def test_overwritten_snapshot_is_valid_from_its_load_whatever_the_partition_of_the_build(
+def test_overwritten_snapshot_is_valid_from_its_load_in_builds_of_any_partition(
     crm: Connection, members: Member
 ) -> None:
     members(b"a,\nb,\n", THIRD)

@@ -176,7 +176,7 @@ def test_truncated_document_loads_nothing(postgres: Connection) -> None:
     assert len(rows_of(postgres)) == 3
 
 
-def test_empty_array_replaces_by_nothing_with_force(postgres: Connection) -> None:
+def test_empty_array_removes_all_rows_with_force(postgres: Connection) -> None:
     load(postgres, put(json.dumps({"orders": [order(1)]}).encode(), f"{DAY}.json", DAY), contract=ORDERS)
     empty = put(b'{"orders": []}', f"{DAY}.json", DAY)
     with pytest.raises(ShrinkError, match="found 0 rows"):

@@ -76,14 +76,14 @@ def test_head_of_no_object_is_a_missing_object() -> None:
         lake().head("nowhere")
 
 
-def test_object_is_read_whole_whatever_its_key() -> None:
+def test_object_with_any_key_is_read_completely() -> None:
     data = os.urandom(3 << 20)
     with opened(put(data, STRANGE)) as (file, counts):
         assert file.read() == data
     assert sum(counts) == len(data)
 
 
-def test_empty_object_is_read_as_nothing() -> None:
+def test_empty_object_has_no_rows() -> None:
     with opened(put(b"")) as (file, counts):
         assert (file.read(), counts) == (b"", [])
     stored = lake().head(KEY)
@@ -124,7 +124,7 @@ def test_object_that_was_replaced_is_not_read(key: str) -> None:
     assert is_transient(caught.value)
 
 
-def test_read_goes_on_from_its_last_byte_when_the_connection_drops() -> None:
+def test_read_continues_after_its_last_byte_when_the_connection_drops() -> None:
     data = os.urandom(5 << 20)
     version = put(data).version
     blocks = Dropping(Lake(settings_of()), drops=3)
@@ -141,7 +141,7 @@ def test_replaced_object_is_not_mixed_in_when_the_connection_drops() -> None:
         list(blocks)
 
 
-def test_read_without_progress_gives_up_and_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_without_progress_ends_and_names_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
     version = put(os.urandom(5 << 20)).version
     dropping = Dropping(Lake(settings_of()), drops=99, after=0)
@@ -225,7 +225,7 @@ def test_checksum_is_of_what_the_lake_holds() -> None:
         ({"secret_access_key": "wrong-secret"}, "SignatureDoesNotMatch|AccessDenied|403"),
     ],
 )
-def test_refusal_of_the_server_is_permanent_and_says_where(changed: dict[str, str], code: str) -> None:
+def test_refusal_of_the_server_is_permanent_and_names_its_place(changed: dict[str, str], code: str) -> None:
     wrong = Lake(settings_of(**changed))
     version = put(b"x").version
     for attempt in (

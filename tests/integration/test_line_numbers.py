@@ -86,7 +86,7 @@ def test_row_keeps_the_line_where_its_record_begins(postgres: Connection, name: 
     assert lines(postgres) == expected
 
 
-def test_line_numbers_go_on_over_chunks(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_line_numbers_continue_across_chunks(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_reader, "CHUNK_BYTES", 16)
     apply_ddl(postgres, [PLAIN], [])
     data = b"name,size\n" + b"".join(b"n%d,%d\n" % (n, n) for n in range(50))

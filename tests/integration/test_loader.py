@@ -225,7 +225,7 @@ def test_error_budget_is_the_greater_of_count_and_share(
         assert state(postgres) == {"things": [], "loads": [], "rejected": []}
 
 
-def test_load_over_the_budget_leaves_the_previous_state_and_says_why(postgres: warehouse.Connection) -> None:
+def test_load_over_the_budget_keeps_the_previous_state_and_names_the_reason(postgres: warehouse.Connection) -> None:
     load(postgres, put(HEADER + b"a,\nbad\n"))
     before = state(postgres)
     source = put(HEADER + b"x,soon\n" * 5 + b"y\n" + b"z,\n")
@@ -403,7 +403,7 @@ def test_concurrent_loads_of_different_months_all_succeed(postgres: warehouse.Co
     assert [names(postgres, month) for month in months] == [[month] * 500 for month in months]
 
 
-def test_load_of_a_month_goes_on_while_another_one_is_being_loaded(
+def test_load_of_a_month_continues_while_another_month_is_loaded(
     postgres: warehouse.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "LOCK_WAIT", "2s")

@@ -340,7 +340,7 @@ def test_no_object_is_no_load(database: str, bucket: str) -> None:
 
 
 @pytest.mark.usefixtures("prefect_server", "postgres")
-def test_load_that_lost_its_connection_is_retried_while_the_other_loads_go_on(
+def test_load_that_lost_its_connection_is_retried_while_the_other_loads_continue(
     monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
     for text in ("a", "b", "c", "d"):

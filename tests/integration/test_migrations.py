@@ -91,7 +91,7 @@ def test_new_schema_records_migrations_and_runs_none(postgres: Connection, root:
     assert apply_ddl(postgres, [NEW], [], root) == []
 
 
-def test_migration_that_fails_takes_back_the_ones_before_it(postgres: Connection, root: Path) -> None:
+def test_failed_migration_rolls_back_the_earlier_migrations(postgres: Connection, root: Path) -> None:
     deployed(postgres, root)
     migration(root, 1, RENAME)
     migration(root, 2, "op.execute('ALTER TABLE things_staging.things ALTER z TYPE text')")
@@ -101,7 +101,7 @@ def test_migration_that_fails_takes_back_the_ones_before_it(postgres: Connection
     assert rows(postgres, "SELECT path FROM ledger.applied_files WHERE path LIKE 'sql/%'") == []
 
 
-def test_migration_that_leaves_another_table_than_the_contract_is_taken_back(postgres: Connection, root: Path) -> None:
+def test_migration_to_another_table_than_that_of_the_contract_is_rolled_back(postgres: Connection, root: Path) -> None:
     deployed(postgres, root)
     migration(root, 1, RENAME)
     with pytest.raises(SchemaDriftError, match="column y: expected text, found integer"):

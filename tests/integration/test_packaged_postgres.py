@@ -106,7 +106,7 @@ def test_object_is_loaded_and_replaced_over_tls() -> None:
         ),
     ],
 )
-def test_connection_with_other_options_is_refused_for_good(
+def test_connection_with_other_options_is_a_permanent_error(
     secure: str,
     right: Authority,
     wrong: Authority,

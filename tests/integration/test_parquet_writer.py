@@ -65,7 +65,7 @@ def test_empty_text_is_no_null() -> None:
         ("paid", "yes"),
     ],
 )
-def test_column_with_a_value_that_is_none_of_its_type_is_text_in_that_file(column: str, value: str) -> None:
+def test_column_with_an_invalid_value_is_text_in_that_file(column: str, value: str) -> None:
     bad = ",".join(value if name == column else "" for name in COLUMNS).encode() + b"\n"
     with pytest.raises(MisfitError) as caught:
         frame(GOOD + bad, 2)

@@ -31,9 +31,7 @@ def test_pooler_that_shares_sessions_is_refused(
     assert not is_transient(caught.value)
 
 
-def test_pooler_with_a_session_for_each_client_is_as_good_as_none(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pooler_with_a_session_for_each_client_is_accepted(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "LOCK_WAIT", "100ms")
     with pooler(database, "session") as dsn:
         monkeypatch.setenv("WAREHOUSE_DSN", dsn)

@@ -197,13 +197,13 @@ def test_replay_is_of_its_partition_and_changes_what_derives_from_it(postgres: C
     assert after == [before[0], [*before[1], receipt.load_id]]
 
 
-def test_header_of_the_object_says_what_the_fields_are(postgres: Connection) -> None:
+def test_header_of_the_object_names_its_fields(postgres: Connection) -> None:
     load(postgres, put(b"x,day,name\n1,2021/04/01,a\n"))
     replay(postgres)
     assert things(postgres)[0][:2] == ("a", date(2021, 4, 1))
 
 
-def test_contract_that_wants_more_than_the_object_brought_is_refused(postgres: Connection) -> None:
+def test_contract_with_a_column_that_the_object_lacks_is_refused(postgres: Connection) -> None:
     load(postgres, put(DATA))
     before = state(postgres)
     grown = replace(FIXED, columns=(*FIXED.columns, Column("place", TEXT, "Place.")))

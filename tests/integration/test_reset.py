@@ -70,7 +70,7 @@ def entries(postgres: Connection) -> list[tuple[Any, ...]]:
     return postgres.execute("SELECT dataset, status FROM ledger.loads ORDER BY load_id").fetchall()
 
 
-def test_everything_of_a_dataset_goes_and_the_next_run_makes_it_again(postgres: Connection, root: Path) -> None:
+def test_reset_removes_all_of_a_dataset_and_the_next_run_loads_it_again(postgres: Connection, root: Path) -> None:
     before = run(postgres, root)
     planned = plan_reset(postgres, THINGS, [THINGS, OTHER], root)
     assert run(postgres, root) == before  # the plan removed nothing
@@ -125,7 +125,7 @@ def test_reset_after_the_ledger_was_dropped_lets_the_dataset_be_loaded_again(pos
     assert run(postgres, root) == before
 
 
-def test_dataset_that_a_sync_brings_is_refused_with_the_reason() -> None:
+def test_dataset_of_a_sync_is_refused_with_the_reason() -> None:
     synced = replace(THINGS, prefix=None, key=None, partition=None)
     with connection() as opened, pytest.raises(ResetError, match="run the flow with full=true"):
         plan_reset(opened, synced, [synced])

@@ -101,7 +101,7 @@ def test_blocks_that_break_off_leave_nothing(csv: RunStore, bucket: str) -> None
     assert unfinished(bucket) == []
 
 
-def test_store_that_knows_no_conditions_keeps_what_stands(bucket: str) -> None:
+def test_store_without_conditional_writes_keeps_the_existing_object(bucket: str) -> None:
     with Lake(read_lake(os.environ, no_block)) as unconditional:
         unconditional.client.meta.events.register(
             "provide-client-params.s3.*", lambda params, **_: {k: v for k, v in params.items() if k != "IfNoneMatch"}
@@ -116,7 +116,7 @@ ERROR = b'<?xml version="1.0"?><Error><Code>%b</Code><Message>Lost</Message></Er
 
 
 @pytest.mark.parametrize(("sizes", "method", "number"), [([3], "PUT", 1), (SIZES["parts"], "POST", 2)])
-def test_write_whose_answer_was_lost_is_not_taken_for_another_ones(
+def test_write_whose_response_was_lost_is_recognised(
     bucket: str, monkeypatch: pytest.MonkeyPatch, sizes: list[int], method: str, number: int
 ) -> None:
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
@@ -138,7 +138,7 @@ def test_write_whose_answer_was_lost_is_not_taken_for_another_ones(
     assert content(bucket, "a") == b"a" * sum(sizes)
 
 
-def test_move_goes_on_from_a_copy_that_stands(csv: RunStore, bucket: str) -> None:
+def test_move_continues_from_an_existing_copy(csv: RunStore, bucket: str) -> None:
     stored = write_new(csv.lake, "a", blocks([3]), "text/csv")
     client().put_object(Bucket=bucket, Key="b", Body=b"aaa")
     move_object(csv.lake, stored, "b")

@@ -343,7 +343,7 @@ def test_open_transaction_of_an_analyst_is_named_in_time(
     assert shop(sales=changed) == ["shop.sales"]
 
 
-def test_ddl_goes_on_when_the_analyst_ends_the_transaction(
+def test_ddl_continues_when_the_analyst_ends_the_transaction(
     postgres: Connection, shop: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.engine.schema.ddl.DDL_LOCK_WAIT", "100ms")
@@ -386,7 +386,7 @@ def test_dropped_mart_is_built_again(postgres: Connection, root: Path, shop: Dep
     assert rows(postgres, "amount", "shop.sales") == [(7,)]
 
 
-def test_dropped_ledger_is_refused_where_rows_would_be_doubled(postgres: Connection) -> None:
+def test_dropped_ledger_is_refused_if_rows_would_be_loaded_twice(postgres: Connection) -> None:
     contract = contract_of(Column("x", TEXT, "X."), span="month")
     deploy(postgres, contract, b"x\na\n", "month")
     postgres.execute("DROP SCHEMA ledger CASCADE")
@@ -434,7 +434,7 @@ SELECT month, x AS {column}, 5 AS number FROM things_staging.things WHERE month 
 """
 
 
-def test_declared_table_is_made_anew_while_readers_go_on(
+def test_declared_table_is_rebuilt_while_readers_continue(
     postgres: Connection, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contract = contract_of(Column("x", TEXT, "X."), span="month")

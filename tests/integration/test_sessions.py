@@ -124,7 +124,7 @@ def test_every_session_has_the_settings_that_the_engine_relies_on(route: Route) 
     assert shown == {name: (value,) for name, value in _MEANING.items()}
 
 
-def test_text_is_stored_and_exported_as_it_is_whatever_encoding_was_set(route: Route) -> None:
+def test_text_is_stored_and_exported_unchanged_under_any_encoding_setting(route: Route) -> None:
     with ready_connection():
         pass
     route("client_encoding", "LATIN1")
@@ -279,7 +279,7 @@ def binary_copy(opened: Connection, data: bytes) -> None:
         (lambda own: binary_copy(own, b"\0\2\0\0\0\3abc"), r"22P04|08P01"),
     ],
 )
-def test_error_of_data_or_code_is_permanent_and_the_connection_goes_on(
+def test_error_of_data_or_code_is_permanent_and_the_connection_stays_usable(
     postgres: Connection, refused: Callable[[Connection], object], words: str
 ) -> None:
     with pytest.raises(WarehouseError, match=words) as caught, errors_at("here"):

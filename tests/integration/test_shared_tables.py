@@ -101,27 +101,27 @@ def test_shared_table_that_was_emptied_is_filled_again(connection: Connection, f
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_rows_of_others_are_kept(connection: Connection, fill: Fill, force: bool) -> None:
+def test_rows_of_other_owners_are_kept(connection: Connection, fill: Fill, force: bool) -> None:
     connection.execute("INSERT INTO common.names VALUES (7, 'theirs')")
     assert fill("a", force=force) == "kept"
     assert names(connection) == ["theirs"]
     assert connection.execute("SELECT count(*) FROM ledger.builds").fetchone() == (0,)
 
 
-def test_rows_that_others_added_to_ours_are_kept(connection: Connection, fill: Fill) -> None:
+def test_rows_that_other_owners_added_are_kept(connection: Connection, fill: Fill) -> None:
     fill("a")
     connection.execute("INSERT INTO common.names VALUES (7, 'theirs')")
     assert fill("b") == "kept"
     assert names(connection) == ["a", "a", "theirs"]
 
 
-def test_rows_of_others_in_a_table_that_ours_left_empty_are_kept(connection: Connection, fill: Fill) -> None:
+def test_rows_of_other_owners_are_kept_in_a_table_without_rows_of_tally(connection: Connection, fill: Fill) -> None:
     assert [fill("a", 0), fill("a", 0)] == ["built", "unchanged"]
     connection.execute("INSERT INTO common.names VALUES (7, 'theirs')")
     assert fill("b") == "kept"
 
 
-def test_ddl_leaves_a_shared_table_as_others_made_it(connection: Connection, root: Path) -> None:
+def test_ddl_keeps_a_shared_table_of_another_owner_unchanged(connection: Connection, root: Path) -> None:
     connection.execute("DROP TABLE common.names; CREATE VIEW common.names AS SELECT 1 AS number, 'theirs' AS name")
     connection.execute("TRUNCATE ledger.applied_files")
     assert "common.names" not in apply_ddl(connection, [], ["common", "shop"], root)

@@ -275,7 +275,7 @@ def test_tables_are_built_after_those_that_they_read(shop: Connection, root: Pat
     assert rows(shop, "a_totals") == [(DAY, 2)]
 
 
-def test_unchanged_tables_are_no_work(shop: Connection, root: Path) -> None:
+def test_unchanged_tables_are_skipped(shop: Connection, root: Path) -> None:
     build(shop, root)
     shop.execute("UPDATE shop.sales SET product = 'touched'")
     receipts = build(shop, root)
@@ -427,7 +427,7 @@ def test_missing_parameter_is_named(shop: Connection, root: Path) -> None:
         write_query(shop, sql_table("shop.sales", root), {"month": DAY})
 
 
-def test_check_that_is_no_sql_is_named(shop: Connection, root: Path) -> None:
+def test_check_with_invalid_sql_is_named(shop: Connection, root: Path) -> None:
     put(root, "sales/checks.sql", "-- fail: sound\nSELECT 1 WHERE false;\n\n-- warn: broken\nSELCT;\n")
     with pytest.raises(WarehouseError, match=r"syntax error.*\(sql/shop/sales/checks.sql: broken\)"):
         build(shop, root)

@@ -33,7 +33,7 @@ def standby() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def test_standby_is_refused_as_the_warehouse_for_good(standby: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standby_as_the_warehouse_is_a_permanent_error(standby: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAREHOUSE_DSN", standby)
     words = r"warehouse session: .*takes writes, found a standby \(.*\)\. Name the primary in the DSN.*read-write"
     with pytest.raises(WarehouseError, match=words) as caught, connection():

@@ -71,7 +71,7 @@ def test_warehouse_over_tls(secure: str, right: Authority, monkeypatch: pytest.M
         ({"sslmode": "verify-full", "sslrootcert": "system"}, r"TLS.*certificate verify failed.*sslrootcert"),
     ],
 )
-def test_warehouse_with_other_tls_is_refused_for_good(
+def test_warehouse_with_other_tls_is_a_permanent_error(
     secure: str,
     right: Authority,
     wrong: Authority,
@@ -162,7 +162,7 @@ def test_block_of_the_lake_may_name_an_authority(secure_s3: str, right: Authorit
 
 @pytest.mark.usefixtures("one_attempt")
 @pytest.mark.parametrize("bundle", ["wrong", "none"])
-def test_lake_of_another_authority_is_refused_for_good(
+def test_lake_of_another_authority_is_a_permanent_error(
     secure_s3: str, wrong: Authority, monkeypatch: pytest.MonkeyPatch, bundle: str
 ) -> None:
     if bundle == "wrong":
@@ -175,7 +175,7 @@ def test_lake_of_another_authority_is_refused_for_good(
     assert not is_transient(caught.value)
 
 
-def test_authority_that_is_no_file_is_a_wrong_setting(secure_s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_authority_without_a_file_is_an_invalid_setting(secure_s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     del secure_s3
     monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere/ca.pem")
     with pytest.raises(SettingsError, match=r"AWS_CA_BUNDLE.*/nowhere/ca.pem|ca_bundle"), lake_of_environment():

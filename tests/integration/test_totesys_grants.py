@@ -105,7 +105,7 @@ def test_analyst_reads_the_star_and_nothing_else(database: str) -> None:
 
 
 @pytest.mark.usefixtures("granted")
-def test_right_that_was_given_by_hand_is_taken_away(roles_administrator: psycopg.Connection, database: str) -> None:
+def test_manually_granted_right_is_revoked(roles_administrator: psycopg.Connection, database: str) -> None:
     roles_administrator.execute("GRANT SELECT ON totesys_staging.payment TO tally_analyst")
     roles_administrator.execute("GRANT DELETE ON totesys_warehouse.fact_payment TO tally_loader")
     with connection() as owner:

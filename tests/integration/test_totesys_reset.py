@@ -10,6 +10,6 @@ from tasks.engine.schema.reset import plan_reset
 
 
 @pytest.mark.usefixtures("database")
-def test_dataset_that_a_sync_brings_is_refused_with_the_reason() -> None:
+def test_dataset_of_a_sync_is_refused_with_the_reason() -> None:
     with connection() as opened, pytest.raises(ResetError, match="run the flow with full=true"):
         plan_reset(opened, TOTESYS[0], contracts().values())

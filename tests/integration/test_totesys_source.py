@@ -53,7 +53,7 @@ def test_every_table_of_the_source_is_extracted_but_that_of_its_migrations(fille
     assert names - set(BY_NAME) == {"_prisma_migrations"}
 
 
-def test_csv_is_the_same_whatever_role_and_database_set(
+def test_csv_does_not_depend_on_settings_of_the_role_and_the_database(
     filled: "TotesysSource", owner: psycopg.Connection[Any]
 ) -> None:
     def everything() -> list[bytes]:
@@ -255,7 +255,7 @@ def test_structure_cannot_change_under_a_snapshot(filled: "TotesysSource", owner
         assert opened.count_changed(BY_NAME["payment"], None) == 40
 
 
-def test_changes_leave_rows_alone_that_an_open_transaction_holds(
+def test_changes_skip_rows_that_an_open_transaction_locks(
     filled: "TotesysSource", owner: psycopg.Connection[Any]
 ) -> None:
     with psycopg.connect(filled.owner_dsn) as other:
@@ -282,7 +282,7 @@ def test_changes_are_the_same_for_the_same_seed(totesys_source: "TotesysSource",
     assert traded(database) == traded(totesys_source.owner_dsn)
 
 
-def test_unconstrained_source_may_lack_what_its_rows_name(totesys_source: "TotesysSource") -> None:
+def test_rows_of_a_source_without_constraints_may_refer_to_missing_rows(totesys_source: "TotesysSource") -> None:
     with psycopg.connect(totesys_source.owner_dsn, autocommit=True) as connection:
         fill_source(connection, sales_orders=10, is_constrained=False, opened_at=OPENED_AT.replace(hour=23, minute=50))
         connection.execute("UPDATE sales_order SET staff_id = 999")

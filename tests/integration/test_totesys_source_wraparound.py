@@ -48,7 +48,7 @@ def leap(server: Postgres, next_id: int) -> None:
     server.start()
 
 
-def test_rows_are_neither_missed_nor_taken_for_new_where_ids_wrap_around(server: Postgres) -> None:
+def test_no_row_is_missed_or_extracted_twice_when_transaction_ids_wrap_around(server: Postgres) -> None:
     copies, rng, at = Copies(server.dsn), drawing(1), OPENED_AT
     with psycopg.connect(server.dsn, autocommit=True) as connection:
         create_source(connection)

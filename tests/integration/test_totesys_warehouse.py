@@ -96,7 +96,7 @@ def live(warehouse: Warehouse, source: Source, model: Model, random: Random) -> 
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_star_is_what_the_source_says_after_any_changes_and_runs(warehouse: Warehouse, seed: int) -> None:
+def test_star_equals_the_source_after_any_changes_and_runs(warehouse: Warehouse, seed: int) -> None:
     random = Random(seed)  # noqa: S311 - repeatable, not secret
     source, model = Source(random), Model()
     for _ in range(6):
@@ -112,7 +112,7 @@ def test_star_is_what_the_source_says_after_any_changes_and_runs(warehouse: Ware
     assert_star(warehouse, model)
 
 
-def test_run_without_changes_builds_nothing_and_a_change_builds_what_it_touches(
+def test_run_without_changes_builds_nothing_and_a_change_builds_the_affected_tables(
     warehouse: Warehouse, source: Source
 ) -> None:
     model = Model()
@@ -171,7 +171,7 @@ def test_fact_waits_for_its_dimension_with_a_warning_and_is_replayed_by_the_next
     assert_star(warehouse, model)
 
 
-def test_row_that_is_gone_while_it_waits_comes_closed(warehouse: Warehouse, source: Source) -> None:
+def test_row_that_is_deleted_while_it_waits_arrives_closed(warehouse: Warehouse, source: Source) -> None:
     model = Model()
     source.put("payment", 2, payment_type_id=77)
     sync(warehouse, source, model)

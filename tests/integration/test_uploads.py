@@ -166,7 +166,9 @@ def test_store_that_does_not_return_the_checksum_of_the_object_is_read_back(post
 
 @pytest.mark.every_store
 @pytest.mark.parametrize("number", [1, 3])
-def test_part_that_changes_on_its_way_is_refused_and_the_old_object_stays(postgres: Connection, number: int) -> None:
+def test_part_that_changes_during_its_upload_is_refused_and_the_old_object_remains(
+    postgres: Connection, number: int
+) -> None:
     before = put(b"old", KEY).version
 
     def corrupt(exchange: Exchange) -> None:

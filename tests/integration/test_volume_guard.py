@@ -80,7 +80,7 @@ def test_a_usual_object_causes_no_warning(warehouse: Connection, rows: int) -> N
 
 
 @pytest.mark.parametrize("rows", [0, 20, 400])
-def test_a_contract_that_says_fail_stops_an_unusual_object_unless_forced(warehouse: Connection, rows: int) -> None:
+def test_contract_may_refuse_an_unusual_object_unless_forced(warehouse: Connection, rows: int) -> None:
     _earlier(warehouse, "things", _year(2020, 100))
     before = state(warehouse)
     with pytest.raises(VolumeError, match=rf"found {rows} rows.*nothing was loaded.*run again with force"):

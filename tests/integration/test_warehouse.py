@@ -185,7 +185,7 @@ def test_lock_is_released_after_an_error(postgres: Connection, monkeypatch: pyte
         pass
 
 
-def test_holder_of_another_role_is_named_by_what_is_visible_of_it(
+def test_holder_of_another_role_is_named_with_its_visible_properties(
     services: embedded.Services, database: str, postgres: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "LOCK_WAIT", "100ms")

@@ -73,7 +73,7 @@ class Star:
         for table, query in DIMENSIONS.items():
             self.dimensions[table] |= {row[:1]: row for row in self.source.execute(query).fetchall()}
 
-    def assert_stands(self, warehouse: psycopg.Connection[Any], *, is_compared: bool) -> None:
+    def assert_equals_source(self, warehouse: psycopg.Connection[Any], *, is_compared: bool) -> None:
         """Compare the warehouse with the expected versions.
 
         Args:

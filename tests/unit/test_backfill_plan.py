@@ -89,7 +89,7 @@ def test_due_partitions_are_in_order_and_spans_are_unbroken() -> None:
     assert found.days == (JANUARY, date(2021, 8, 1))
 
 
-def test_open_range_is_from_the_first_to_the_last_that_is_delivered_or_stands() -> None:
+def test_open_range_spans_all_delivered_and_loaded_partitions() -> None:
     found = plan([source("2021-03")], {"2021-01": loaded(OLD)}, None, None)
     assert [(one.partition, one.state) for one in found.partitions] == [
         ("2021-01", "orphaned"),
@@ -148,12 +148,12 @@ def test_listing_of_a_range_begins_with_what_its_keys_share(
         ("2021-04-01", "2021-05", "things is divided by month: expected a month, found 2021-04-01"),
     ],
 )
-def test_range_that_is_none_is_refused(start: str, end: str, message: str) -> None:
+def test_invalid_range_is_refused(start: str, end: str, message: str) -> None:
     with pytest.raises((BackfillError, ContractError), match=message):
         range_of(THINGS, start, end)
 
 
-def test_day_that_is_none_is_refused() -> None:
+def test_day_outside_of_the_calendar_is_refused() -> None:
     with pytest.raises(BackfillError, match="2021-02-30 is not a calendar day"):
         range_of(DAILY, "2021-02-30", None)
 

@@ -10,7 +10,7 @@ def test_points_are_from_1_to_5(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "6", "-1", "11", "1.0", " 1", "", "\u0661", "five", "1\n", None])
-def test_other_points_are_none(text: str | None) -> None:
+def test_other_points_are_invalid(text: str | None) -> None:
     assert parsed(POINTS, text) == [None]
 
 

@@ -172,7 +172,7 @@ def test_short_record_lacks_its_last_fields_and_a_long_one_is_rejected() -> None
     assert [outcome for _, _, outcome in found] == [*whole, "expected at most 3 fields, found 4"]
 
 
-def test_lacking_field_is_null_where_an_empty_field_is_a_string() -> None:
+def test_missing_field_is_null_where_an_empty_field_is_a_string() -> None:
     found = outcomes(b"1\t\n1\n", 2, DIALECTS["short records of postgres"], [])
     assert [outcome for _, _, outcome in found] == [("1", ""), ("1", None)]
 

@@ -48,7 +48,7 @@ def asked_about(texts: Iterable[str]) -> Counter[str]:
     return asked
 
 
-def test_function_is_asked_once_about_a_text() -> None:
+def test_function_is_called_once_for_each_text() -> None:
     asked: list[str] = []
 
     def shout(text: str) -> str | None:
@@ -119,7 +119,7 @@ def test_full_cache_keeps_a_share_of_the_texts_in_every_order(name: str) -> None
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_domains_are_asked_about_once() -> None:
+def test_company_of_each_of_a_hundred_thousand_domains_is_computed_once() -> None:
     asked = asked_about(f"company{number % 100_000}.co.uk" for number in range(200_000))
     assert asked.total() == 100_000
 

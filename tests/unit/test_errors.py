@@ -176,7 +176,7 @@ def test_typed_error_passes_as_it_is_with_the_innermost_place() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), OSError("x"), KeyboardInterrupt()])
-def test_error_of_nobody_we_know_passes_as_it_is_and_is_never_retried(error: BaseException) -> None:
+def test_unknown_error_passes_unchanged_and_is_never_retried(error: BaseException) -> None:
     with pytest.raises(type(error)) as caught, errors_at("here"):
         raise error
     assert caught.value is error

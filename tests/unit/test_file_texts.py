@@ -10,7 +10,7 @@ from tasks.engine.build.file_texts import text_of
 LONG_AGO = 1_600_000_000
 
 
-def test_text_is_the_current_one_whatever_was_read_earlier(tmp_path: Path) -> None:
+def test_text_is_current_after_earlier_reads(tmp_path: Path) -> None:
     file = tmp_path / "query.sql"
     assert text_of(file) == ""
     for text in ("SELECT 1", "SELECT 2", "SELECT 33"):

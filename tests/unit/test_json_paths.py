@@ -98,7 +98,7 @@ def test_values_at_paths_keep_their_spelling() -> None:
     "record",
     [{}, {"a": None}, {"a": {}}, {"a": {"b": None}}, {"a": {"b": {}}}, {"a": {"b": {"c": None}}}, {"b": {"c": 1}}],
 )
-def test_nothing_on_the_way_gives_null(record: Any) -> None:
+def test_missing_key_within_a_path_gives_null(record: Any) -> None:
     assert read(record, "a.b.c") == (None,)
 
 
@@ -122,7 +122,7 @@ def test_array_that_ends_early_gives_null(record: Any) -> None:
         ({"a": [[1], 2]}, "a[1][0]", "a[1][0]: expected an array at a[1], found a number"),
     ],
 )  # fmt: skip
-def test_another_type_on_the_way_rejects_the_record(record: Any, source: str, reason: str) -> None:
+def test_another_type_within_a_path_rejects_the_record(record: Any, source: str, reason: str) -> None:
     assert rejection(record, source) == (ReasonCode.WRONG_TYPE_ON_PATH, reason)
 
 
@@ -197,7 +197,7 @@ def test_path_that_no_record_has_is_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b'{"p": null}', b'{"p": {"m": null}}', b'{"p": {}}\n{"p": {"m": 1}}'])
-def test_null_on_the_way_counts_as_present(data: bytes) -> None:
+def test_null_within_a_path_counts_as_present(data: bytes) -> None:
     assert len(rows_of(batches_of(data, contract_of("p.m")))) == data.count(b"\n") + 1
     assert rows_of(batches_of(b'{"p": []}', contract_of("p[0]"))) == [(None,)]
 
@@ -303,7 +303,7 @@ def test_keys_of_personal_data_are_hidden() -> None:
 
 
 @pytest.mark.parametrize("source", ["p.m", "p[0]"])
-def test_path_into_a_parquet_column_is_refused_with_the_way_out(source: str) -> None:
+def test_path_into_a_parquet_column_is_refused_with_the_next_step(source: str) -> None:
     sink = io.BytesIO()
     pq.write_table(pa.table({"p": [{"m": 1}]}), sink)
     message = rf"expected a column {source.replace('[', '.')[:3]}.*found only column p of type struct<m: int64>.*NDJSON"

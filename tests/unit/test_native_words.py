@@ -68,7 +68,7 @@ def test_other_escape_is_left_to_python(escape: str, end: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["['a', \"b\\n\", '\\x41']", "['\\u0041']", '["a",""]'])
-def test_list_that_breaks_off_is_no_list(text: str) -> None:
+def test_truncated_list_is_invalid(text: str) -> None:
     assert words(text) is not None
     assert {length: found for length in range(1, len(text)) if (found := words(text[:length])) is not None} == {}
 

@@ -18,7 +18,7 @@ MONEY, EXACT = NUMERIC(14, 2, rounded=True), NUMERIC(14, 2)
 
 @pytest.mark.parametrize("type_", [INTEGER, BIGINT, BOOLEAN, MONEY, EXACT, JSONB])
 @pytest.mark.parametrize("values", [[], [None], [None, None]])
-def test_nothing_is_parsed_to_nothing(type_: ColumnType, values: list[None]) -> None:
+def test_empty_columns_and_nulls_are_parsed_unchanged(type_: ColumnType, values: list[None]) -> None:
     assert parsed(type_, *values) == values
 
 

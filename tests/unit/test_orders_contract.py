@@ -80,7 +80,7 @@ def test_money_is_what_decimal_makes_of_it(amount: Decimal) -> None:
 
 
 @pytest.mark.parametrize("text", ["1,234.50", "$5", "1 1", "NaN", "999999999999.995"])
-def test_what_is_no_money_rejects_its_order_alone(text: str) -> None:
+def test_invalid_amount_rejects_only_its_order(text: str) -> None:
     found = read(ORDER, ORDER | {"total_price": text}, ORDER)
     assert len(found.rows) == 2
     assert [(row.line_number, row.column_name) for row in found.rejected] == [(2, "total_price")]
@@ -143,13 +143,13 @@ def test_null_and_empty_texts_stay_apart(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["checkout_id", "closed_at", "total_tax", "user_id", "confirmed", "line_items"])
-def test_empty_string_is_nothing_in_what_is_no_text(name: str) -> None:
+def test_empty_string_is_null_in_columns_that_are_not_text(name: str) -> None:
     assert row_of(**{name: ""})[name] is None
 
 
 @pytest.mark.parametrize("name", ["id", "created_at", "updated_at", "test"])
 @pytest.mark.parametrize("value", [None, "", "yesterday", {}, []])
-def test_order_without_what_tables_are_built_from_is_rejected_alone(name: str, value: Any) -> None:
+def test_order_without_a_value_that_tables_need_is_rejected_alone(name: str, value: Any) -> None:
     found = read(ORDER, ORDER | {name: value}, ORDER)
     assert len(found.rows) == 2
     assert [(row.line_number, row.column_name) for row in found.rejected] == [(2, name)]
@@ -187,12 +187,12 @@ def test_line_items_are_kept_as_they_are(items: Any) -> None:
         [{"variant_id": True}],
     ],
 )
-def test_line_items_that_no_table_could_be_built_from_reject_their_order_alone(items: Any) -> None:
+def test_line_items_that_no_table_can_use_reject_only_their_order(items: Any) -> None:
     found = read(ORDER, ORDER | {"line_items": items})
     assert len(found.rows) == 1
     assert [(row.line_number, row.column_name) for row in found.rejected] == [(2, "line_items")]
 
 
 @pytest.mark.parametrize("text", ["[", "[{]", '[{"id": 1}', "[1] [2]", "NaN"])
-def test_line_items_that_are_no_json_are_none(text: str) -> None:
+def test_invalid_line_items_are_rejected(text: str) -> None:
     assert parsed(LINE_ITEMS, text) == [None]

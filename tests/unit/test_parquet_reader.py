@@ -90,7 +90,7 @@ def test_truncated_parquet_is_refused_wherever_it_ends(options: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("rest", [b"\0", b"PAR1", b"x" * 100])
-def test_parquet_with_something_behind_it_is_refused(rest: bytes) -> None:
+def test_parquet_with_trailing_bytes_is_refused(rest: bytes) -> None:
     with pytest.raises(UnreadableObjectError, match=r"x\.parquet cannot be read"):
         load(written(many_rows()) + rest, MANY)
 

@@ -18,7 +18,7 @@ def test_items_come_in_their_order() -> None:
     assert prefetch_threads() == 0
 
 
-def test_nothing_comes_of_nothing() -> None:
+def test_empty_iterator_has_no_items() -> None:
     with prefetched(iter(()), 1) as items:
         assert list(items) == []
 
@@ -51,7 +51,7 @@ def test_number_of_waiting_items_is_bounded_by_the_depth() -> None:
     assert made == [0, 1, 2]  # two wait, one is being put
 
 
-def test_leaving_early_ends_the_thread_and_the_source_goes_on_where_it_was() -> None:
+def test_leaving_early_ends_the_thread_and_the_source_continues_at_its_position() -> None:
     source = iter(range(10))
     with prefetched(source, 1) as items:
         assert next(items) == 0

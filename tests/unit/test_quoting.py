@@ -82,7 +82,7 @@ def test_small_limit_bounds_as_well() -> None:
     assert len(bounded("x" * 100, 10)) == 10
 
 
-def test_every_error_of_ours_is_printable_and_bounded() -> None:
+def test_every_error_of_tally_is_printable_and_bounded() -> None:
     error = ContractError("missing \0\x1b[31m" + "\r" * 100_000 + "\nnext")
     assert len(str(error)) <= MESSAGE_LIMIT
     assert str(error).startswith(r"missing \x00\x1b[31m\r")

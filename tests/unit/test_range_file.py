@@ -120,7 +120,7 @@ def test_error_of_reading_ahead_reaches_the_caller() -> None:
 
 
 @pytest.mark.parametrize("ranges", [[(2_999_990, 100)], [(3_000_000, 5)], [(4_000_000, 5)], [(5, 0)]])
-def test_ranges_behind_the_end_hold_what_there_is(ranges: list[tuple[int, int]]) -> None:
+def test_ranges_past_the_end_hold_the_available_bytes(ranges: list[tuple[int, int]]) -> None:
     file = opened(Below())
     file.hold(ranges)
     for position, size in ranges:

@@ -139,7 +139,7 @@ def test_column_with_an_unsupported_type_is_refused(column: str, values: "pa.Arr
         from_parquet(**{column: values})
 
 
-def test_batch_without_sound_rows_keeps_the_rejected_ones() -> None:
+def test_batch_without_valid_rows_keeps_the_rejected_rows() -> None:
     (result,) = read(HEADER + b"x\n")
     assert (len(result.rows), [row.reason for row in result.rejected]) == (0, ["expected 8 fields, found 1"])
 
@@ -161,7 +161,7 @@ def test_derived_value_is_memoised_per_distinct_text() -> None:
     assert asked == [None, "a", "b", "none", "c"]
 
 
-def test_error_of_a_column_s_function_comes_out_and_the_next_batch_asks_again() -> None:
+def test_error_of_a_columns_function_is_raised_and_the_next_batch_calls_it_again() -> None:
     answers = iter([ZeroDivisionError("odd"), "even"])
 
     def fickle(text: str | None) -> str | None:

@@ -81,7 +81,7 @@ def test_stack_names_the_runs_of_the_deployed_pipelines(
     ]
 
 
-def test_stack_names_no_run_where_no_pipeline_is_deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stack_names_no_run_without_a_deployed_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "prefect.yaml").write_text("deployments: []")
     monkeypatch.setattr(stack, "PROJECT", tmp_path)
     assert list(stack._first_runs()) == []

@@ -28,7 +28,7 @@ def read(secret: object, name: str | None = "office") -> dict[str, object]:
     return {key: value for key, value in conninfo_to_dict(settings.dsn.get_secret_value()).items() if value is not None}
 
 
-def test_dsn_speaks_before_the_secret() -> None:
+def test_dsn_has_precedence_over_the_secret() -> None:
     environ = {"OFFICE_DSN": DSN, "OFFICE_SECRET": "office"}
     assert read_source(OFFICE, environ, never).dsn.get_secret_value() == DSN
 
@@ -57,13 +57,13 @@ def test_usual_spellings_of_a_secret_are_known(secret: dict[str, object], found:
     "secret",
     ["", "hunter2", '"hunter2"', "[1]", b"\xff", {}, *({**LOGIN, key: None} for key in LOGIN), {**LOGIN, "user": ""}],
 )
-def test_secret_that_is_no_login_is_refused_without_a_word_of_it(secret: object) -> None:
+def test_secret_without_a_login_is_refused_and_not_shown(secret: object) -> None:
     with pytest.raises(SettingsError, match="secret office is invalid: expected ") as caught:
         read(secret)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_malformed_dsn_is_refused_without_a_word_of_it() -> None:
+def test_malformed_dsn_is_refused_and_not_shown() -> None:
     with pytest.raises(SettingsError, match="OFFICE_DSN: invalid settings: dsn: ") as caught:
         read_source(OFFICE, {"OFFICE_DSN": DSN.replace("postgresql", "postgresq")}, never)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))

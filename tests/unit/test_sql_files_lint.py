@@ -400,7 +400,7 @@ def test_folder_without_sql_is_an_error(tmp_path: Path) -> None:
         ("from query", "SELECT %(day)s::date AS day, %(top)s AS top", "found top"),
     ],
 )
-def test_table_that_is_made_anew_has_no_parameter_but_its_partition(
+def test_table_of_a_rebuild_has_no_parameter_except_its_partition(
     tmp_path: Path, header: str, query: str, error: str | None
 ) -> None:
     folder = tmp_path / "shop" / "sales"

@@ -253,7 +253,7 @@ def test_page_escapes_hostile_names() -> None:
     assert "\x1b" not in status_text(Summary(replace(facts, schedules=[Schedule("a\x1b[31m\0", NOW)])))
 
 
-def test_unreachable_server_is_said() -> None:
+def test_unreachable_server_is_reported() -> None:
     for text in outputs(facts_of(schedules=None)):
         assert "The Prefect server could not be reached" in text
     for text in outputs(facts_of(schedules=[])):

@@ -36,7 +36,7 @@ def test_timestamp_of_milliseconds_is_read_exactly(text: str, value: str) -> Non
         *("2024-02-29 00:00:00Z", "2024-02-29 00:00:00+00", "infinity", "10000-01-01 00:00:00", "", None),
     ],
 )
-def test_other_timestamps_are_none(text: str | None) -> None:
+def test_other_timestamps_are_invalid(text: str | None) -> None:
     assert parsed(TIMESTAMP_MS, text) == [None]
 
 

@@ -24,7 +24,7 @@ FAST = settings(max_examples=200, deadline=None)
 
 @pytest.mark.parametrize("type_", [TEXT, UUID, DATE, TIMESTAMPTZ, INET, WORDS])
 @pytest.mark.parametrize("values", [[], [None], [None, None]])
-def test_nothing_is_parsed_to_nothing(type_: ColumnType, values: list[None]) -> None:
+def test_empty_columns_and_nulls_are_parsed_unchanged(type_: ColumnType, values: list[None]) -> None:
     assert parsed(type_, *values) == values
 
 

@@ -90,7 +90,7 @@ def _compare(warehouse: Warehouse, role: str, *, is_loader: bool) -> Iterator[Fi
     extra: list[str] = []
     for each in held:
         relation = relations[each.name]
-        if relation.is_shared and not _is_ours(warehouse, each):
+        if relation.is_shared and not _has_the_owner_of_the_ledger(warehouse, each):
             continue  # another owner decides
         wanted = relation.loader if is_loader else ("SELECT",) if relation.is_read else ()
         missing += _missing(each, wanted)
@@ -123,7 +123,7 @@ def _missing_in_database(warehouse: Warehouse, role: str) -> list[str]:
     return [] if may_create else [f"TEMPORARY on the database {database}"]
 
 
-def _is_ours(warehouse: Warehouse, each: _Held) -> bool:
+def _has_the_owner_of_the_ledger(warehouse: Warehouse, each: _Held) -> bool:
     owner = warehouse.one(
         "SELECT pg_get_userbyid(relowner) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
         " WHERE n.nspname = 'ledger' AND c.relname = 'loads'"

@@ -145,7 +145,7 @@ class Upload:
             for number, part in enumerate(parts, 1):
                 if number == 2 and self._checksums.are_verified is None:
                     sent.append(waiting.popleft().result())
-                    self._ask_the_store(sent[0])
+                    self._detect_checksums(sent[0])
                 if len(waiting) == PARTS_AT_ONCE:
                     sent.append(waiting.popleft().result())
                 waiting.append(pool.submit(self._send_part, number, part))
@@ -169,7 +169,7 @@ class Upload:
         known = checksum if answer.get("ChecksumSHA256") else {}
         return {"PartNumber": number, "ETag": answer["ETag"], **known}
 
-    def _ask_the_store(self, first: Part) -> None:
+    def _detect_checksums(self, first: Part) -> None:
         """Find out whether the store verifies checksums, after it stored the first part."""
         self._has_checksums = "ChecksumSHA256" in first
         self._checksums.are_verified = self._has_checksums and self._is_wrong_checksum_refused()

@@ -56,9 +56,9 @@ class RunStore:
 
     def mark_complete(self, run_number: int) -> None:
         """Mark a run as complete: all its files are in the store."""
-        self._say(self._marker, str(run_number))
+        self._write_text(self._marker, str(run_number))
         if self.kind == "csv":
-            self._say(LATEST_RUN, str(run_number))
+            self._write_text(LATEST_RUN, str(run_number))
 
     def is_marked(self, run_number: int) -> bool:
         """Whether this run is the latest complete run."""
@@ -92,13 +92,13 @@ class RunStore:
         before = self._text(log)
         lines = {*before.splitlines(), *(f"{run_number}/{table}.{self.kind}" for table in moved)}
         if (text := "".join(f"{line}\n" for line in sorted(lines, key=_by_run))) != before:
-            self._say(log, text)
+            self._write_text(log, text)
 
     @property
     def _marker(self) -> str:
         return f"input/{self.kind}_export_completed.txt"
 
-    def _say(self, key: str, text: str) -> None:
+    def _write_text(self, key: str, text: str) -> None:
         self.lake.write(key, iter([text.encode()]), "text/plain; charset=utf-8")
 
     def _text(self, key: str) -> str:
