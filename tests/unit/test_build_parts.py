@@ -6,7 +6,6 @@ import pytest
 
 from tasks.engine.build.build_inputs import Build
 from tasks.engine.errors import SqlFileError
-from tasks.totesys.runs import CORE
 
 
 @pytest.fixture
@@ -46,9 +45,3 @@ def test_part_may_be_split_again(build: Build) -> None:
 def test_part_that_would_leave_a_table_outdated_is_refused(build: Build, later: str, message: str) -> None:
     with pytest.raises(SqlFileError, match=message):
         build.without(later)
-
-
-def test_origins_are_built_apart_from_the_tables_of_the_star() -> None:
-    earlier, later = CORE.without("totesys_core.origins")
-    assert sorted(names(earlier)) == ["totesys_core.counterparty", "totesys_core.department", "totesys_core.staff"]
-    assert names(later) == ["totesys_core.origins"]

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sample_dataset import THINGS
 
-from tasks.contracts.orders import ORDERS
 from tasks.engine.build.combinations import sound_recipes
 from tasks.engine.build.file_texts import version_of
 from tasks.engine.errors import SqlFileError
@@ -71,24 +71,24 @@ def test_change_of_another_schema_is_a_change_of_its_readers(tmp_path: Path) -> 
 
 
 def test_recipes_of_other_contracts_are_other_recipes(tmp_path: Path) -> None:
-    write(tmp_path, "a.a", table(1, sources=ORDERS.table))
+    write(tmp_path, "a.a", table(1, sources=THINGS.table))
     (one,), (other,) = (
         sound_recipes("a", (), [contract], tmp_path)
-        for contract in (ORDERS, replace(ORDERS, dataset="other_orders", table="orders_staging.other"))
+        for contract in (THINGS, replace(THINGS, dataset="other_things", table="things_staging.other"))
     )
-    assert (one.read_datasets, other.read_datasets) == (["orders"], [])
+    assert (one.read_datasets, other.read_datasets) == ([THINGS.dataset], [])
 
 
 def test_wanted_objects_are_kept_until_a_text_or_a_contract_changes(tmp_path: Path) -> None:
     write(tmp_path, "ledger.loads", ("CREATE TABLE ledger.loads (n int)", ""))
     write(tmp_path, "a.a", table(1))
-    described = replace(ORDERS, description="Another description.")
-    kept = wanted_objects([ORDERS], ["a"], tmp_path)
-    assert all(one is other for one, other in zip(kept, wanted_objects([ORDERS], ["a"], tmp_path), strict=True))
+    described = replace(THINGS, description="Another description.")
+    kept = wanted_objects([THINGS], ["a"], tmp_path)
+    assert all(one is other for one, other in zip(kept, wanted_objects([THINGS], ["a"], tmp_path), strict=True))
     changed = wanted_objects([described], ["a"], tmp_path)
     assert [one.name for one, other in zip(kept, changed, strict=True) if one.ddl != other.ddl] == [
-        ORDERS.table,
-        ORDERS.ingested,
+        THINGS.table,
+        THINGS.ingested,
     ]
     write(tmp_path, "a.a", ("CREATE TABLE a.a (day date, n bigint)", table(1)[1]))
-    assert wanted_objects([ORDERS], ["a"], tmp_path)[-1].ddl != kept[-1].ddl
+    assert wanted_objects([THINGS], ["a"], tmp_path)[-1].ddl != kept[-1].ddl
