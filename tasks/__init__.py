@@ -18,6 +18,6 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 # twentieth of the start of a load.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-# By default, Python searches for unused cycles of objects after every 700 new objects, which takes a tenth of the start.
+# By default, Python searches for unused cycles of objects after 700 new objects, which takes a tenth of the start.
 # 50,000 objects that wait for the search take little memory. Python frees batches and rows without the search.
 gc.set_threshold(50_000, 10, 10)
