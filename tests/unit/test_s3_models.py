@@ -9,27 +9,30 @@ from botocore.loaders import create_loader
 
 from tasks.engine.lake.s3_models import s3_models, without_collection
 
+# botocore changes the paths in a model when a client sends its first request, so these tests load a model of their own.
+load_models = s3_models.__wrapped__
+
 
 @pytest.mark.parametrize("name", ["service-2", "endpoint-rule-set-1", "waiters-2", "paginators-1"])
 def test_the_models_of_s3_equal_those_of_botocore(name: str) -> None:
-    assert s3_models().load_service_model("s3", name) == create_loader().load_service_model("s3", name)
+    assert load_models().load_service_model("s3", name) == create_loader().load_service_model("s3", name)
 
 
 @pytest.mark.parametrize("name", ["endpoints", "partitions", "sdk-default-configuration", "_retry"])
 def test_the_data_of_botocore_are_equal(name: str) -> None:
-    assert s3_models().load_data(name) == create_loader().load_data(name)
+    assert load_models().load_data(name) == create_loader().load_data(name)
 
 
 @pytest.mark.parametrize("service", ["sts", "sso", "sso-oidc", "secretsmanager"])
 def test_logins_find_the_models_of_their_services(service: str) -> None:
-    assert s3_models().load_service_model(service, "service-2") == create_loader().load_service_model(
+    assert load_models().load_service_model(service, "service-2") == create_loader().load_service_model(
         service, "service-2"
     )
 
 
 def test_an_unknown_service_is_refused() -> None:
     with pytest.raises(UnknownServiceError):
-        s3_models().load_service_model("s4", "service-2")
+        load_models().load_service_model("s4", "service-2")
 
 
 def test_other_packages_can_import_the_adapter_of_pyopenssl() -> None:
