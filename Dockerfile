@@ -19,25 +19,26 @@ LABEL tally.image=true
 # A numeric user id, so that Kubernetes can verify runAsNonRoot. The user can write to /home/tally and /tmp only.
 RUN groupadd --gid 10001 tally && useradd --uid 10001 --gid tally --create-home --shell /usr/sbin/nologin tally
 
-# pip trusts the certificates of the base image. Its own list lacks the certificate authority of a private network.
+# pip and uv trust the certificates of the base image. Their own lists lack the certificate authority of a private network.
 ARG PIP_CERT=/etc/ssl/certs/ca-certificates.crt
+ARG SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 ARG PIP_DISABLE_PIP_VERSION_CHECK=1
 ARG PIP_NO_CACHE_DIR=1
 ARG PIP_NO_INPUT=1
 ARG PIP_ROOT_USER_ACTION=ignore
 
 # Dependencies: this layer is built again only if the lock changes.
-COPY requirements.lock /opt/tally/
-# pip runs in its own environment, so that /opt/venv contains no installer.
-# The options accept only locked versions, verified by hash, and only wheels, so that no package runs a setup script.
-# --no-deps is needed because Debian's pip would look for the newest `sqlalchemy[asyncio]`; pip check verifies the
-# result. Flow runs do not need test suites, C headers, Cython sources, Prefect's web interface, or Arrow's Flight and
+COPY requirements.lock deployments/installer.lock /opt/tally/
+# uv installs the packages with a tenth of pip's CPU time. It runs in an environment of its own, so that /opt/venv
+# contains no installer. The options accept only locked versions, verified by hash, and only wheels, so that no package
+# runs a setup script. Flow runs do not need test suites, C headers, Cython sources, Prefect's web interface, or Arrow's Flight and
 # S3 clients. The import test at the end of this file proves that the rest still works.
 # The user of the image cannot write byte code, so the build compiles it once.
 RUN python3 -m venv /opt/installer && python3 -m venv --without-pip /opt/venv \
-    && /opt/installer/bin/pip --python /opt/venv/bin/python install \
-        --require-hashes --only-binary :all: --no-deps --no-compile -r /opt/tally/requirements.lock \
-    && /opt/installer/bin/pip --python /opt/venv/bin/python check \
+    && /opt/installer/bin/pip install --require-hashes --only-binary :all: -r /opt/tally/installer.lock \
+    && /opt/installer/bin/uv pip install --no-cache --python /opt/venv/bin/python \
+        --require-hashes --only-binary :all: -r /opt/tally/requirements.lock \
+    && /opt/installer/bin/uv pip check --python /opt/venv/bin/python \
     && rm -rf /opt/installer \
     && cd "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && rm -rf pyarrow/include pyarrow/includes pyarrow/src pyarrow/tests \
@@ -51,15 +52,18 @@ RUN python3 -m venv /opt/installer && python3 -m venv --without-pip /opt/venv \
     && echo /opt/tally >tally.pth
 
 # The native library of the engine: this layer is built again only if its C sources change. LDSHARED replaces the linker
-# options of Debian's Python, which this compiler does not know.
-COPY deployments/compiler.lock deployments/build-requirements.lock setup.py /opt/tally/
+# options of Debian's Python, which this compiler does not know. The library needs only libc: without -nostdlib, the
+# compiler first makes a runtime of its own, which takes 20 s.
+COPY deployments/compiler.lock deployments/build-requirements.lock deployments/installer.lock setup.py /opt/tally/
 COPY tasks/engine/formats/native/*.c tasks/engine/formats/native/*.h tasks/engine/formats/native/sources.py /opt/tally/tasks/engine/formats/native/
 RUN python3 -m venv /opt/installer \
-    && /opt/installer/bin/pip install --require-hashes --only-binary :all: \
-        -r /opt/tally/compiler.lock -r /opt/tally/build-requirements.lock \
-    && cd /opt/tally && export CC="/opt/installer/bin/python -m ziglang cc -mcpu=baseline" && export LDSHARED="$CC -shared" \
+    && /opt/installer/bin/pip install --require-hashes --only-binary :all: -r /opt/tally/installer.lock \
+    && /opt/installer/bin/uv pip install --no-cache --python /opt/installer/bin/python \
+        --require-hashes --only-binary :all: -r /opt/tally/compiler.lock -r /opt/tally/build-requirements.lock \
+    && cd /opt/tally && export CC="/opt/installer/bin/python -m ziglang cc -mcpu=baseline" \
+    && export LDSHARED="$CC -shared -nostdlib -lc" \
     && /opt/installer/bin/python setup.py build_ext --inplace --build-temp /tmp/build --build-lib /tmp/build \
-    && rm -rf /opt/installer /root/.cache /tmp/build setup.py compiler.lock build-requirements.lock
+    && rm -rf /opt/installer /root/.cache /tmp/build setup.py compiler.lock build-requirements.lock installer.lock
 
 # The project: only what flow runs need. Registration, sample data and local services stay outside the image.
 COPY sql /opt/tally/sql

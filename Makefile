@@ -40,10 +40,11 @@ install: $(LIBRARY) ## Create .venv with the locked dependencies, verified by ha
 	@touch $@
 
 # Install the project in editable mode, which compiles the library. If CC is not on PATH, use the locked compiler without
-# the linker options of the Python installation, some of which it does not know.
+# the linker options of the Python installation, some of which it does not know. The library needs only libc: without
+# -nostdlib, this compiler first makes a runtime of its own, which takes 20 s.
 $(LIBRARY): .venv/installed pyproject.toml setup.py $(wildcard $(NATIVE)/*.[ch]) $(NATIVE)/sources.py
 	@export CC='$(CC)'; command -v $(firstword $(CC)) >/dev/null || { \
-		export CC="$(CURDIR)/$(BIN)/python -m ziglang cc -mcpu=baseline" LDSHARED="$(CURDIR)/$(BIN)/python -m ziglang cc -shared"; \
+		export CC="$(CURDIR)/$(BIN)/python -m ziglang cc -mcpu=baseline" LDSHARED="$(CURDIR)/$(BIN)/python -m ziglang cc -shared -nostdlib -lc"; \
 		$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirements deployments/compiler.lock; }; \
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --reinstall-package tally --editable .
 	@touch $@
@@ -135,3 +136,4 @@ lock: ## Resolve the dependencies again and write the lock files
 	$(BIN)/$(LOCK) --group bench --output-file requirements-bench.lock
 	$(BIN)/$(LOCK) --group mutants --output-file requirements-mutants.lock
 	echo ziglang | $(BIN)/$(LOCK) - --output-file deployments/compiler.lock
+	echo uv | $(BIN)/$(LOCK) - --constraints requirements-dev.lock --output-file deployments/installer.lock
