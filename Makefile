@@ -24,7 +24,7 @@ SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 # The whole files of integration tests that `make test-fast` runs, besides the unit tests.
 FAST := $(addprefix tests/integration/,test_loader.py test_builder_merges.py test_exporter.py test_migrations.py)
 
-.PHONY: help install demo test test-fast test-random check plan explain dictionary new-pipeline put bench bench-peers mutants up down status doctor deploy worker lock
+.PHONY: help install demo test test-fast test-random check check-types check-style plan explain dictionary new-pipeline put bench bench-peers mutants up down status doctor deploy worker lock
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -64,10 +64,14 @@ test-random: install ## Run the property tests with a random seed; SEED=... repe
 	$(BIN)/python -m pytest -q --numprocesses 2 --hypothesis-profile=random --hypothesis-seed=$(SEED) $$(grep -l '^@given' tests/unit/*.py)
 
 check: install ## Check types, style, spelling, SQL, prefect.yaml, the CloudFormation template and the data dictionary
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync check-types check-style $(LINTED)
+
+check-types:
+	$(BIN)/mypy
+
+check-style:
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	@$(MAKE) --no-print-directory $(LINTED)
 	$(BIN)/codespell
 	$(BIN)/python -m deployments.lint
 	$(BIN)/cfn-lint deployments/aws/*.yaml
@@ -75,7 +79,7 @@ check: install ## Check types, style, spelling, SQL, prefect.yaml, the CloudForm
 
 # sqlfluff takes longer than all other checks, so it reads only the files that changed after its last success.
 $(LINTED): $(shell find sql -name '*.sql') pyproject.toml .venv/installed
-	$(BIN)/sqlfluff lint --disable-progress-bar --processes 0 $(or $(if $(filter-out %.sql,$?),,$?),sql)
+	$(BIN)/sqlfluff lint --disable-progress-bar $(or $(if $(filter-out %.sql,$?),,$?),sql)
 	@mkdir -p $(@D) && touch $@
 
 dictionary: install ## Write the data dictionary, docs/tables.md and docs/tables.html
