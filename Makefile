@@ -63,13 +63,13 @@ test-random: install ## Run the property tests with a random seed; SEED=... repe
 	@echo "SEED=$(SEED)"
 	$(BIN)/python -m pytest -q --numprocesses 2 --hypothesis-profile=random --hypothesis-seed=$(SEED) $$(grep -l '^@given' tests/unit/*.py)
 
-check: install ## Check types, style, spelling, SQL, prefect.yaml, the CloudFormation template and the data dictionary
+check: install ## Check types, style and SQL, at the same time
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync check-types check-style $(LINTED)
 
-check-types:
+check-types: ## Check types
 	$(BIN)/mypy
 
-check-style:
+check-style: ## Check style, spelling, prefect.yaml, the CloudFormation template and the data dictionary
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/codespell
