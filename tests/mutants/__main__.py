@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from deployments.local import embedded
@@ -22,6 +23,11 @@ NATIVE = Path("tasks/engine/formats/native")
 FILES = {
     "copy_out.c": "integration/test_copy_out",
     "words.c": "unit/test_native_words unit/test_types unit/test_rows",
+    "arrays.c": "integration/test_value_spellings unit/test_types unit/test_rows",
+    "csv.c": "unit/test_csv_records unit/test_csv_dialects",
+    "derive_cache.c": "unit/test_derive_cache unit/test_rows",
+    "json_*.c": "unit/test_json_native unit/test_json_paths unit/test_json_reader",
+    "time_formats.c": "unit/test_time_formats unit/test_types",
     "*.c": "unit/test_types unit/test_numeric_types unit/test_native_edges unit/test_rows unit/test_csv_records",
     "histories.py": "integration/test_histories",
     "dispositions.py": "integration/test_builder_merges integration/test_shared_tables integration/test_assigned_types",
@@ -29,7 +35,11 @@ FILES = {
 """The tests that decide, by the name of the mutated file. Tests that are marked `slow` do not run."""
 
 MOST_SECONDS = 300
-"""A test run that takes longer counts as failed: a mutant can loop forever."""
+"""Limit of the test run without a mutant."""
+
+LEAST_SECONDS = 20
+"""Smallest limit of a test run with a mutant. The limit is ten times the run without a mutant, because a mutant can
+loop forever. A run that reaches the limit counts as failed."""
 
 COMPILE = """
 import subprocess, sys
@@ -59,10 +69,10 @@ def copy_project(target: Path) -> None:
     shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(".git", ".venv*", ".tally", ".*_cache", "__pycache__"))
 
 
-def script(file: Path) -> str:
-    """Return the shell command that tests one mutant."""
+def script(file: Path, seconds: float) -> str:
+    """Return the shell command that tests one mutant, within a number of seconds."""
     # The tool ends only the shell, so `timeout` ends the tests.
-    end = f"timeout --kill-after=5 {MOST_SECONDS}"
+    end = f"timeout --kill-after=5 {seconds:.0f}"
     test = f'{end} {sys.executable} -m pytest -x -q -p no:cacheprovider -m "not slow" {" ".join(tests_of(file))}'
     return f"{sys.executable} -c {shlex.quote(COMPILE)} {NATIVE} && {test}" if file.suffix == ".c" else test
 
@@ -80,10 +90,12 @@ def main(file: Path, limit: str, seconds: str) -> None:
         subprocess.run(make, cwd=copy, check=True, stdout=subprocess.DEVNULL)
         with embedded.running(Path(folder, "services"), is_durable=False) as services:
             environment = os.environ | services.administration | {"PYTHONPATH": str(copy)}
-            command = script(file)
+            started = time.monotonic()
+            command = script(file, MOST_SECONDS)
             subprocess.run(command, cwd=copy, check=True, shell=True, env=environment)  # noqa: S602 - our own text
-            analyze = [TOOLS / "analyze_mutants", file, command, "--mutantDir", mutants]
-            analyze += ["--timeout", str(2 * MOST_SECONDS)]
+            most_seconds = max(LEAST_SECONDS, 10 * (time.monotonic() - started))
+            analyze = [TOOLS / "analyze_mutants", file, script(file, most_seconds), "--mutantDir", mutants]
+            analyze += ["--timeout", f"{2 * most_seconds:.0f}"]
             analyze += ["--seed", "1", "--numMutants", str(int(limit) + 1)]  # the tool does not record the last one
             subprocess.run(["timeout", seconds, *analyze], cwd=copy, check=False, env=environment)  # noqa: S607
         survived = (copy / "notkilled.txt").read_text().split()
