@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 from prefect import Flow
 from prefect.cli.deploy._models import (
     ConcurrencyLimitSpec,
@@ -33,7 +32,7 @@ from prefect.utilities.schema_tools.validation import validate
 from prefect.utilities.templating import find_placeholders
 from pydantic import BaseModel, ValidationError
 
-from deployments import work_pools
+from deployments import work_pools, yaml_text
 from deployments.automations import TAG
 from deployments.lint_values import ACTIONS, references, secrets
 from deployments.work_pools import POOLS
@@ -49,7 +48,7 @@ def load(file: Path) -> dict[str, Any]:
     Raises:
         TypeError: The file is not a mapping.
     """
-    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    config = yaml_text.parsed(file.read_text(encoding="utf-8"))
     if not isinstance(config, dict):
         raise TypeError(f"{file}: expected a mapping, found {type(config).__name__}")
     return config

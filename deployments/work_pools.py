@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import jsonschema
-import yaml
 from prefect.utilities.importtools import import_object
 from prefect.utilities.templating import find_placeholders
 
+from deployments import yaml_text
 from deployments.lint_values import secret_values
 from tasks.contracts import catalog
 from tasks.engine.settings import RunSettings
@@ -139,7 +139,7 @@ def _file_of(pool: Pool) -> Path:
 
 
 def _content(pool: Pool) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(_file_of(pool).read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml_text.parsed(_file_of(pool).read_text(encoding="utf-8"))
     return content
 
 

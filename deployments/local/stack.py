@@ -22,9 +22,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import yaml
 from psycopg.conninfo import conninfo_to_dict
 
+from deployments import yaml_text
 from deployments.local.child_process import ServiceError, last_lines, owned_folder, owner_of
 from deployments.local.embedded import STACK_VARIABLE, Services, running, state_folder
 from deployments.local.postgres_server import write_private
@@ -231,7 +231,7 @@ def _print_status(stack: Stack) -> bool:
 def _first_runs() -> Iterator[str]:
     """Arguments of `prefect deployment run` for the pipelines: those of the samples, else the project's own."""
     samples = [sample.command for sample in find_samples()]
-    config = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
+    config = yaml_text.parsed((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
     for deployment in config["deployments"] or []:
         flow = str(deployment["entrypoint"]).rpartition(".")[2].replace("_", "-")
         name = f"{flow}/{deployment['name']}"
