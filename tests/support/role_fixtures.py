@@ -3,12 +3,10 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from prefect import Flow
-from prefect.logging import disable_run_logger
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
@@ -18,7 +16,9 @@ from deployments import grants
 from deployments.local import embedded
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.tables import Connection, connect
-from tasks.policy import Step
+
+if TYPE_CHECKING:
+    from prefect import Flow
 
 LOADER, ANALYST = "tally_loader", "tally_analyst"
 ROLES = (LOADER, ANALYST)
@@ -63,8 +63,11 @@ def as_loader(granted: None, database: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("WAREHOUSE_DSN", make_conninfo(database, user=f"{LOADER}_login", password=PASSWORD))
 
 
-def run(flow: Flow[Any, Any], **parameters: Any) -> Any:
+def run(flow: "Flow[Any, Any]", **parameters: Any) -> Any:
     """Run a flow's tasks one after the other, without a Prefect server and without what it would show there."""
+    from prefect.logging import disable_run_logger  # Prefect is slow to import, and every pytest imports this module
+
+    from tasks.policy import Step
 
     def call(task: Step[Any, Any], *arguments: Any, **named: Any) -> Any:
         is_shown = task.name.startswith("report_") and task.name != "report_finished"
