@@ -45,6 +45,7 @@ TIERS = ("unit", "sql_cases", "integration", "faults", "end_to_end")
 # `make test` always draws the same examples; `make test-random` draws new examples and prints the seed.
 settings.register_profile("repeatable", derandomize=True, database=None)
 settings.register_profile("random", derandomize=False, database=None, print_blob=True)
+settings.register_profile("sanitizers", settings.get_profile("repeatable"), max_examples=20)  # see `example_counts`
 settings.load_profile("repeatable")
 
 LARGE_BUCKET_BYTES = 1_000_000

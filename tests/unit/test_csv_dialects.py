@@ -7,7 +7,8 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import example, given, settings
+from example_counts import examples
+from hypothesis import example, given
 from hypothesis import strategies as st
 from plain_csv import read_plain
 
@@ -58,13 +59,13 @@ def columns_of(width: int) -> ColumnMatch:
     return ColumnMatch({name: place for place, name in enumerate(names)}, names, ())
 
 
-def pieces_of(dialect: Csv) -> st.SearchStrategy[bytes]:
-    """Return bytes that consist mostly of the characters of a dialect."""
+def pieces_of(dialect: Csv) -> list[bytes]:
+    """Return pieces of text, most of which are the characters of a dialect."""
     delimiter, quote, escape = (one.encode() for one in (dialect.delimiter, dialect.quote, dialect.escape))
     special = [delimiter, quote, quote * 2, escape, escape + quote, escape + b"\n", escape + b"\r\n"]
     special += [quote + delimiter + quote, delimiter + quote, quote + b"\n", dialect.comment.encode()]
     special += [dialect.comment[:1].encode(), b"\n" + dialect.comment.encode()]
-    return st.lists(st.sampled_from([*LINES, *filter(None, special * 2)]), max_size=40).map(b"".join)
+    return [*LINES, *filter(None, special * 2)]
 
 
 def outcomes(
@@ -94,19 +95,26 @@ def expected(data: bytes, width: int, dialect: Csv) -> list[tuple[int, bytes, tu
     return [(one.line_number, one.raw, tuple(one.fields) if one.fields else one.reason or "") for one in found]
 
 
+# One byte chooses each piece of the text, and one byte each cut: Hypothesis draws bytes much faster than lists.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DIALECTS)
-@settings(max_examples=300, deadline=None)
-@given(st.data())
-def test_every_record_has_its_outcome_wherever_the_bytes_are_cut(name: str, data: st.DataObject) -> None:
-    dialect, width = DIALECTS[name], data.draw(st.integers(1, 3))
-    text = data.draw(pieces_of(dialect))
-    cuts = data.draw(st.lists(st.integers(0, max(len(text) - 1, 0)), max_size=8))
-    most = {"MOST_RECORDS": data.draw(st.integers(1, 4)), "MOST_BYTES": data.draw(st.integers(1, 40))}
-    with patch.multiple(csv_records, **most):
-        assert outcomes(text, width, dialect, [cut for cut in cuts if cut < len(text)]) == expected(
-            text, width, dialect
-        )
+@examples(300)
+@given(
+    width=st.integers(1, 3),
+    chosen=st.binary(max_size=40) | st.binary(min_size=20, max_size=40),
+    cut_at=st.binary(max_size=8),
+    most_records=st.integers(1, 4),
+    most_bytes=st.integers(1, 40),
+)
+def test_every_record_has_its_outcome_wherever_the_bytes_are_cut(
+    name: str, width: int, chosen: bytes, cut_at: bytes, most_records: int, most_bytes: int
+) -> None:
+    dialect = DIALECTS[name]
+    pieces = pieces_of(dialect)
+    text = b"".join(pieces[number % len(pieces)] for number in chosen)
+    cuts = [number % len(text) for number in cut_at if text]
+    with patch.multiple(csv_records, MOST_RECORDS=most_records, MOST_BYTES=most_bytes):
+        assert outcomes(text, width, dialect, cuts) == expected(text, width, dialect)
 
 
 SAMPLES = {
@@ -198,7 +206,7 @@ texts = st.text(st.sampled_from("ab ,;\t|\x01'\"\\\n^#é😀"), max_size=6)
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(st.tuples(texts, texts), max_size=6))
 @example([("\\", '"'), ("a\\b", "\n"), ("\\\\", "'")])
 def test_rows_that_pythons_csv_module_writes_are_read_unchanged(name: str, rows: list[tuple[str, str]]) -> None:

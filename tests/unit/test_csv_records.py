@@ -5,7 +5,8 @@ import time
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from example_counts import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from plain_csv import read_plain
 
@@ -54,7 +55,7 @@ def outcomes(data: bytes, width: int, cuts: list[int]) -> list[tuple[int, bytes,
 
 
 @pytest.mark.slow
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(anything, st.integers(1, 3), st.lists(st.integers(0, 60), max_size=8), st.integers(1, 4), st.integers(1, 40))
 def test_every_record_has_its_outcome_wherever_the_bytes_are_cut(
     data: bytes, width: int, cuts: list[int], most_records: int, most_bytes: int
@@ -86,14 +87,14 @@ def test_input_beyond_the_maximum_size_is_refused_before_reading() -> None:
         assert not library.csv_read(binding.CsvInput(data=ctypes.addressof(ctypes.c_char()), size=size))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(anything, st.integers(1, 3))
 def test_valid_records_have_the_written_fields(data: bytes, width: int) -> None:
     expected = [tuple(record.fields) for record in read_plain(data, width) if record.fields is not None]
     assert frame_of(CsvRecords(data, columns_of(width)).batch().strings).rows() == expected
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(anything, st.permutations(range(3)), st.integers(1, 3))
 def test_wanted_fields_are_found_in_any_order(data: bytes, order: list[int], wanted: int) -> None:
     positions = {f"c{place}": place for place in order[:wanted]}

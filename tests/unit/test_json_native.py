@@ -6,7 +6,8 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from example_counts import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from json_oracle import Expected, expected_of
 
@@ -33,7 +34,7 @@ CONTRACT = Contract(
     ),
     absent_keys="null",
 )
-LIGHT = settings(max_examples=120, deadline=None)
+LIGHT = examples(120)
 
 names = st.sampled_from(["a", "b", "c", "d", "e", "x", "y", "x.y", "z", "", "é", 'q"', "\\n"])
 scalars = (

@@ -43,6 +43,7 @@ def test_sanitizers_find_no_error() -> None:
         # The sanitizers keep freed memory, so they would fail a test of how much memory is in use.
         [
             *(sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-k", "not memory_of_the_cache"),
+            "--hypothesis-profile=sanitizers",
             *(f"tests/unit/{name}.py" for name in PROVEN),
         ],
         cwd=ROOT,

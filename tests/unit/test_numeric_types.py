@@ -5,14 +5,15 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 import pytest
 from copied_rows import parsed
-from hypothesis import given, settings
+from example_counts import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.contracts.catalog import contracts
 from tasks.contracts.jsonb import JSONB
 from tasks.contracts.types import BIGINT, BOOLEAN, INTEGER, NUMERIC, ColumnType
 
-FAST = settings(max_examples=300, deadline=None)
+FAST = examples(300)
 MONEY, EXACT = NUMERIC(14, 2, rounded=True), NUMERIC(14, 2)
 
 

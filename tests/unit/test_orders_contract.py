@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from copied_rows import Validated, parsed, parsed_by, validated
-from hypothesis import given, settings
+from example_counts import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.contracts.orders import LINE_ITEMS, MONEY, OFFSET, ORDERS
@@ -72,7 +73,7 @@ def test_money_is_rounded_half_away_from_zero_from_its_digits(text: str, value: 
     assert row_of(total_price=text)["total_price"] == Decimal(value)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.decimals(-(10**9), 10**9, places=5) | st.decimals(-(10**6), 10**6, allow_nan=False, places=17))
 def test_money_is_what_decimal_makes_of_it(amount: Decimal) -> None:
     wanted = amount.quantize(Decimal("0.01"), ROUND_HALF_UP)
@@ -92,7 +93,7 @@ def test_order_shortly_before_local_midnight_keeps_its_own_date_and_offset() -> 
     assert (row["order_date"], row["utc_offset"]) == (date(2021, 4, 1), "-05:00")
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.dates(date(1971, 1, 1), date(2999, 1, 1)),
     st.times(),

@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 from copied_rows import parsed, parsed_by
-from hypothesis import given, settings
+from example_counts import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from sample_dataset import words_of
 from words_oracle import parse_words
@@ -19,7 +20,7 @@ from tasks.contracts.types import DATE, INET, TEXT, TIMESTAMPTZ, UUID, ColumnTyp
 from tasks.contracts.words import WORDS
 
 A_UUID = "123e4567-e89b-12d3-a456-426614174000"
-FAST = settings(max_examples=200, deadline=None)
+FAST = examples(200)
 
 
 @pytest.mark.parametrize("type_", [TEXT, UUID, DATE, TIMESTAMPTZ, INET, WORDS])

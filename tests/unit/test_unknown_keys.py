@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import pytest
 from copied_rows import validated
-from hypothesis import given, settings
+from example_counts import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.contracts import UNKNOWN_KEYS, Column, Contract
@@ -60,7 +61,7 @@ def test_unknown_keys_are_kept_and_reported(indent: int | None) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(st.lists(st.dictionaries(names, values, max_size=4), min_size=1, max_size=4))
 def test_unknown_keys_are_stored_unchanged(records: list[dict[str, Any]]) -> None:
     things = [{"name": "a"} | {key: value for key, value in one.items() if key != "title"} for one in records]
