@@ -1,6 +1,7 @@
 """A pipeline can be removed as CONTRIBUTING says: what is left imports, passes its checks and names no removed file."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -24,19 +25,38 @@ IMPORTED_FROM = (ROOT, ROOT / "tests", ROOT / "tests" / "support")
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", ".tally", ".*_cache", "*.pyc.*", "*.egg-info")
 """Compiled modules are copied, so that a copy need not compile them again; unfinished ones are not."""
 
-ONE_PROCESS = """
-import runpy, shlex, sys
-for command in sys.argv[1:]:
-    sys.argv[1:] = shlex.split(command)[1:]
-    try:
-        runpy.run_module(shlex.split(command)[0], run_name="__main__", alter_sys=True)
-    except SystemExit as end:
-        if end.code:
-            raise SystemExit(f"{command}: exit code {end.code}")
+FORKS = """
+import importlib, json, os, runpy, shlex, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+for line in sys.stdin:
+    folder, commands, environment = json.loads(line)
+    child = os.fork()
+    if child:
+        print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])), flush=True)
+        continue
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    for stream, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open("../" + name, os.O_WRONLY | os.O_CREAT), stream)
+    for command in commands:
+        sys.argv[1:] = shlex.split(command)[1:]
+        try:
+            runpy.run_module(shlex.split(command)[0], run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            if end.code:
+                raise SystemExit(f"{command}: exit code {end.code}")
+    raise SystemExit
 """
-"""Run several modules as `python -m` does, in one process, because the import of Prefect takes seconds.
+"""Run several modules as `python -m` does, in a fork for each copy of the project, because imports take seconds.
 
-Pytest must be the first: it cannot import a `conftest.py` after other modules installed import hooks of an old kind."""
+Pytest must be the first module: it cannot import a `conftest.py` after other modules installed import hooks of an old
+kind."""
+
+IMPORTED = ("pytest", "_pytest.doctest", "hypothesis", "boto3", "jsonschema", "markdown_it", "psycopg", "yaml")
+IMPORTED += ("polars", "prefect.cli.deploy", "prefect.main", "sqlalchemy.dialects.postgresql")
+"""Modules of other packages that the checks need. The modules of the project come from the copy."""
 
 
 def removed_files(names: list[str]) -> list[Path]:
@@ -154,31 +174,41 @@ def project(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return copy
 
 
-def run(project: Path, *commands: str) -> None:
+@pytest.fixture(scope="module")
+def forks() -> Iterator[subprocess.Popen[str]]:
+    """The process that forks."""
+    command = [sys.executable, "-c", FORKS, *IMPORTED]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as process:
+        yield process
+        assert process.stdin
+        process.stdin.close()
+
+
+def run(forks: subprocess.Popen[str], project: Path, *commands: str) -> None:
     """Run `python -m` with each command."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
-    done = subprocess.run(
-        [sys.executable, "-c", ONE_PROCESS, *commands],
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
+    assert forks.stdin
+    assert forks.stdout
+    print(json.dumps([str(project), commands, environment]), file=forks.stdin, flush=True)
+    code = json.loads(forks.stdout.readline())
+    printed = [(project.parent / name).read_text()[-6000:] for name in ("stdout", "stderr")]
+    assert code == 0, "\n".join(printed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("project", [[name] for name in PIPELINES], ids="-".join, indirect=True)
-def test_deployments_and_documents_without_a_pipeline_have_no_error(project: Path) -> None:
-    run(project, "pytest -q -p no:cacheprovider tests/unit/test_docs.py", "deployments.lint")
+def test_deployments_and_documents_without_a_pipeline_have_no_error(
+    forks: subprocess.Popen[str], project: Path
+) -> None:
+    run(forks, project, "pytest -q -p no:cacheprovider tests/unit/test_docs.py", "deployments.lint")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("project", [PIPELINES], ids=["all"], indirect=True)
-def test_project_without_any_pipeline_passes_its_checks(project: Path) -> None:
+def test_project_without_any_pipeline_passes_its_checks(forks: subprocess.Popen[str], project: Path) -> None:
     checks = ("test_structure", "test_docs", "test_prefect_yaml", "test_samples", "test_settings")
     run(
+        forks,
         project,
         f"pytest -q -p no:cacheprovider -k '{' or '.join(checks)}' tests",  # this collects all tests
         "deployments.lint",
