@@ -3,7 +3,7 @@
 import gzip
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ from benchmarks.case import Case, Contestant, Variables, peer, psql, python
 if TYPE_CHECKING:
     from benchmarks.services import Bench
     from tasks.contracts import Contract
+    from tasks.contracts.types import ColumnType
 
 MONTH = "2021-04"
 COLUMNS = ("id", "timestamp", "email", "country", "ip", "uri", "action", "tags")
 ROWS = 1_000_000
 TABLES = {"tally": "events_staging.events", "tally-plain": "events_staging.plain_events", "ready-rows": "ready"}
-TABLES |= {"psql": "plain", "psycopg-csv": "plain"}
+TABLES |= {"tally-text": "events_staging.text_events", "psql": "plain", "psycopg-csv": "plain"}
 """The table that a contestant writes. All others write `peer`."""
 
 PLAIN = """
@@ -50,6 +51,13 @@ def tally_plain() -> None:
     load(plain_contract(), [os.environ["BENCH_KEY"]], [MONTH])
 
 
+def tally_text() -> None:
+    """Load the object with Tally, into text columns like those of the other tools."""
+    from benchmarks.step import load
+
+    load(text_contract(), [os.environ["BENCH_KEY"]], [MONTH])
+
+
 def psycopg_csv() -> None:
     """Copy the object's bytes unchanged from S3 with a CSV COPY. Only Postgres checks types."""
     import boto3
@@ -64,13 +72,23 @@ def psycopg_csv() -> None:
 
 def plain_contract() -> "Contract":
     """Return a contract without derived columns, and with tags as text."""
+    from tasks.contracts.types import INET, TIMESTAMPTZ, UUID
+
+    return _contract("plain_events", {"id": UUID, "timestamp": TIMESTAMPTZ, "ip": INET})
+
+
+def text_contract() -> "Contract":
+    """Return a contract of text columns, without derived columns."""
+    return _contract("text_events", {})
+
+
+def _contract(name: str, types: "Mapping[str, ColumnType]") -> "Contract":
     from tasks.contracts import Column
     from tasks.contracts.events import EVENTS
-    from tasks.contracts.types import INET, TEXT, TIMESTAMPTZ, UUID
+    from tasks.contracts.types import TEXT
 
-    types = {"id": UUID, "timestamp": TIMESTAMPTZ, "ip": INET}
-    columns = tuple(Column(name, types.get(name, TEXT), "As delivered.") for name in COLUMNS)
-    return replace(EVENTS, dataset="plain_events", table="events_staging.plain_events", columns=columns)
+    columns = tuple(Column(column, types.get(column, TEXT), "As delivered.") for column in COLUMNS)
+    return replace(EVENTS, dataset=name, table=f"events_staging.{name}", columns=columns)
 
 
 def write_events(file: Path, rows: int) -> Path:
@@ -144,7 +162,7 @@ def renew_tables(bench: "Bench", _: Contestant) -> None:
     tables = "DROP TABLE IF EXISTS plain, peer, ready"
     schemas = "DROP SCHEMA IF EXISTS events_staging, ledger, bench, bench_staging CASCADE"
     bench.execute(schemas, tables, "CREATE SCHEMA bench", PLAIN)
-    bench.create_tables([EVENTS, plain_contract()], [])
+    bench.create_tables([EVENTS, plain_contract(), text_contract()], [])
 
 
 def _count(bench: "Bench", one: Contestant) -> object:
@@ -153,14 +171,17 @@ def _count(bench: "Bench", one: Contestant) -> object:
 
 
 def _case(name: str, title: str, base: str, *contestants: Contestant, part: str = "formats", rows: int = ROWS) -> Case:
-    own = Contestant("tally", "from S3, types and validates, keeps rejected rows, writes the ledger", python(tally))
+    own = (
+        Contestant("tally", "from S3, types and validates, keeps rejected rows, writes the ledger", python(tally)),
+        Contestant("tally-text", "like tally, into text columns as the other tools write them", python(tally_text)),
+    )
     return Case(
         part,
         name,
         f"load of {{size}} events as {title}",
         (rows,),
         lambda bench, size: prepare_events(bench, size, f"events.{name.partition('-')[0]}"),
-        (own, *contestants),
+        (*own, *contestants),
         base,
         renew_tables,
         _count,
