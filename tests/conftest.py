@@ -193,6 +193,7 @@ def services() -> Iterator[embedded.Services]:
 def own_databases(services: embedded.Services) -> Iterator[OwnDatabases]:
     databases = OwnDatabases(services)
     yield databases
+    databases.close()
     if services.postgres is None:  # the folder of our own server is removed as a whole
         databases.drop()
 

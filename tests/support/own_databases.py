@@ -1,5 +1,6 @@
 """Databases that the tests of a session use one after the other. To empty one costs less than to create one."""
 
+import contextlib
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ _MAX_BYTES = 1_000_000
 """A ledger with a larger table is created again, so that deleted rows do not pile up."""
 
 _SCHEMA = "(SELECT oid FROM pg_namespace WHERE nspname = 'ledger')"
-_IN_LEDGER = f"IN (SELECT oid FROM pg_class WHERE relnamespace = {_SCHEMA})"
+_IN_LEDGER = f"= ANY (ARRAY (SELECT oid FROM pg_class WHERE relnamespace = {_SCHEMA}))"
 _LEDGER_STATE = f"""
 SELECT clock_timestamp(), md5(string_agg(entry, ',' ORDER BY entry)) FROM (
     SELECT concat_ws(' ', 'namespace', oid, xmin) AS entry FROM pg_namespace WHERE nspname = 'ledger'
@@ -33,7 +34,10 @@ SELECT clock_timestamp(), md5(string_agg(entry, ',' ORDER BY entry)) FROM (
     UNION ALL SELECT concat_ws(' ', 'trigger', oid, xmin) FROM pg_trigger WHERE tgrelid {_IN_LEDGER}
     UNION ALL SELECT concat_ws(' ', 'view', oid, xmin) FROM pg_rewrite WHERE ev_class {_IN_LEDGER}
     UNION ALL SELECT concat_ws(' ', 'policy', oid, xmin) FROM pg_policy WHERE polrelid {_IN_LEDGER}
-    UNION ALL SELECT concat_ws(' ', 'comment', objoid, objsubid, xmin) FROM pg_description WHERE objoid {_IN_LEDGER}
+    UNION ALL SELECT concat_ws(' ', 'comment', objoid, objsubid, xmin) FROM pg_description
+        WHERE objoid {_IN_LEDGER} OR objoid = {_SCHEMA}
+    UNION ALL SELECT concat_ws(' ', 'object', classid, objid) FROM pg_depend
+        WHERE refclassid = 'pg_namespace'::regclass AND refobjid = {_SCHEMA}
     UNION ALL SELECT concat_ws(' ', 'function', oid, xmin) FROM pg_proc
         WHERE pronamespace = {_SCHEMA}
     UNION ALL SELECT files::text FROM ledger.applied_files AS files
@@ -41,6 +45,16 @@ SELECT clock_timestamp(), md5(string_agg(entry, ',' ORDER BY entry)) FROM (
 ) AS entries
 """
 """A digest of the definition of the ledger. It changes with every change of a catalog row."""
+
+_SCHEMAS = """
+SELECT
+    nspname,
+    nspname = 'public' AND nspacl IS NULL AND nspowner = CURRENT_USER::regrole
+    AND obj_description(oid, 'pg_namespace') IS NULL
+    AND NOT EXISTS (SELECT FROM pg_depend WHERE refclassid = 'pg_namespace'::regclass AND refobjid = pg_namespace.oid)
+FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', %s)
+"""
+"""Each schema, and whether it is a `public` without objects, rights of others and a comment."""
 
 
 class OwnDatabases:
@@ -55,6 +69,7 @@ class OwnDatabases:
         self._empty: list[str] = []
         self._with_ledger: list[str] = []
         self._made: dict[str, tuple[datetime, str]] = {}
+        self._connections: dict[str, Connection] = {}
 
     @contextmanager
     def opened(self, *, with_ledger: bool = False) -> Iterator[str]:
@@ -62,13 +77,18 @@ class OwnDatabases:
         free = self._with_ledger if with_ledger else self._empty
         name = free.pop() if free else self._created(with_ledger=with_ledger)
         yield self._dsn(name)
-        with psycopg.connect(self._dsn(name), autocommit=True) as connection:
-            _end_sessions(connection, name)
-            if with_ledger and self._is_cleared(connection, name):
-                self._with_ledger.append(name)
-            else:
-                _drop_schemas(connection)
-                self._empty.append(name)
+        connection = self._connected(name)
+        _end_sessions(connection, name)
+        if with_ledger and self._is_cleared(connection, name):
+            self._with_ledger.append(name)
+        else:
+            _drop_schemas(connection)
+            self._empty.append(name)
+
+    def close(self) -> None:
+        """End the sessions that clear the databases."""
+        for kept in self._connections.values():
+            kept.close()
 
     def drop(self) -> None:
         """Drop all databases."""
@@ -81,12 +101,23 @@ class OwnDatabases:
         server = self._services.postgres
         return make_conninfo(server.dsn if server else self._services.environment["WAREHOUSE_DSN"], dbname=name)
 
+    def _connected(self, name: str) -> Connection:
+        """Return the session that clears a database. It is kept, because a new one costs more than the statements."""
+        if name in self._connections:
+            with contextlib.suppress(psycopg.OperationalError):  # a test ended the session, or restarted the server
+                self._connections[name].execute("")
+                return self._connections[name]
+            self._connections[name].close()
+        # Tests of faults wait for the end of all sessions with another name.
+        self._connections[name] = psycopg.connect(self._dsn(name), application_name="test", autocommit=True)
+        return self._connections[name]
+
     def _created(self, *, with_ledger: bool) -> str:
         name = self._empty.pop() if self._empty else create_database(self._services)
         if with_ledger:
             with connect(WarehouseSettings(dsn=SecretStr(self._dsn(name))), "tests") as warehouse:
                 apply_ddl(warehouse, [], [])
-                self._made[name] = _ledger(warehouse)
+                self._made[name] = ledger_state(warehouse)
         return name
 
     def _is_cleared(self, connection: Connection, name: str) -> bool:
@@ -98,8 +129,9 @@ class OwnDatabases:
         if not _KEPT.keys() < {table for table, _, _ in tables} or any(size > _MAX_BYTES for _, _, size in tables):
             return False
         _drop_schemas(connection, "ledger")
-        for sequence in (table for table, kind, _ in tables if kind == "S"):
-            connection.execute("SELECT setval(%s, 1, false)", [f"ledger.{sequence}"])
+        connection.execute(
+            f"SELECT setval(oid, 1, false) FROM pg_class WHERE relnamespace = {_SCHEMA} AND relkind = 'S'"
+        )
         made_at, made = self._made[name]
         deletions = [
             sql.SQL("{} AS (DELETE FROM ledger.{} WHERE {})").format(
@@ -112,7 +144,7 @@ class OwnDatabases:
         ]
         # Postgres checks the foreign keys at the end of the statement.
         connection.execute(sql.SQL("WITH {} SELECT").format(sql.SQL(", ").join(deletions)))
-        return made == _ledger(connection)[1]
+        return made == ledger_state(connection)[1]
 
 
 def create_database(services: embedded.Services) -> str:
@@ -129,8 +161,8 @@ def create_database(services: embedded.Services) -> str:
     return name
 
 
-def _ledger(connection: Connection) -> tuple[datetime, str]:
-    """The time and the digest of the ledger."""
+def ledger_state(connection: Connection) -> tuple[datetime, str]:
+    """Return the time, and a digest of the definition of the ledger."""
     row = connection.execute(_LEDGER_STATE).fetchone()
     assert row is not None
     return row[0], row[1]
@@ -142,13 +174,19 @@ def _end_sessions(connection: Connection, database: str) -> None:
         " AND pid <> pg_backend_pid()",
         [database],
     )
-    connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(database)))
+    has_settings = connection.execute(
+        "SELECT FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = %s)",
+        [database],
+    )
+    if has_settings.rowcount:
+        connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(database)))
 
 
 def _drop_schemas(connection: Connection, kept: str = "") -> None:
-    schemas = connection.execute(
-        "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', %s)", [kept]
-    )
-    for (schema,) in schemas.fetchall():
-        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
-    connection.execute("CREATE SCHEMA public")
+    """Drop all schemas except one, and create `public` again, unless `public` is as it was created."""
+    schemas = connection.execute(_SCHEMAS, [kept]).fetchall()
+    if changed := [schema for schema, is_new in schemas if not is_new]:
+        names = sql.SQL(", ").join(map(sql.Identifier, changed))
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(names))
+    if ("public", True) not in schemas:
+        connection.execute("CREATE SCHEMA public")
