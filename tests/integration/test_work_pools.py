@@ -2,10 +2,12 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect_session import cleared_server
 
 from deployments import lint, register
 from deployments.work_pools import POOLS, Pool
@@ -36,8 +38,17 @@ def without_services() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(names)}
 
 
+@pytest.fixture
+def empty_server(prefect_server: str) -> Iterator[None]:
+    """The session's Prefect server without pools and deployments of another test."""
+    del prefect_server
+    with cleared_server():
+        yield
+
+
+@pytest.mark.usefixtures("empty_server")
 @pytest.mark.parametrize("pool", ["kubernetes", "ecs"])
-def test_pool_of_a_cluster_is_registered_twice_with_the_same_result(deployments_server: str, pool: Pool) -> None:
+def test_pool_of_a_cluster_is_registered_twice_with_the_same_result(pool: Pool) -> None:
     environ = without_services() | CLUSTER
     assert f"work pool {POOLS[pool]}: created" in register.register(pool, environ)
     with get_client(sync_client=True) as client:
@@ -48,7 +59,8 @@ def test_pool_of_a_cluster_is_registered_twice_with_the_same_result(deployments_
         assert "hunter2" not in str(template)
 
 
-def test_all_flows_are_deployed_to_the_pool_of_a_cluster(deployments_server: str) -> None:
+@pytest.mark.usefixtures("empty_server")
+def test_all_flows_are_deployed_to_the_pool_of_a_cluster() -> None:
     pool: Pool = "kubernetes"
     environ = without_services() | CLUSTER
     register.register(pool, environ)
@@ -61,6 +73,7 @@ def test_all_flows_are_deployed_to_the_pool_of_a_cluster(deployments_server: str
     assert sum(len(one.schedules) for one in found) == sum(len(one.get("schedules", [])) for one in wanted)
 
 
+@pytest.mark.usefixtures("empty_server")
 @pytest.mark.parametrize(
     ("pool", "missing", "expected"),
     [
@@ -69,7 +82,7 @@ def test_all_flows_are_deployed_to_the_pool_of_a_cluster(deployments_server: str
     ],
 )
 def test_command_names_the_missing_settings_of_a_pool(
-    deployments_server: str, monkeypatch: pytest.MonkeyPatch, pool: Pool, missing: list[str], expected: str
+    monkeypatch: pytest.MonkeyPatch, pool: Pool, missing: list[str], expected: str
 ) -> None:
     for name, value in CLUSTER.items():
         monkeypatch.setenv(name, "" if name in missing else value)
