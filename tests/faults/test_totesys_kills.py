@@ -8,6 +8,9 @@ import psycopg
 import pytest
 from faults.processes import Death
 from faults.totesys_process import run_until_death
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import StateType
 from runs_here import run_here
 from sample_dataset import connection
 from totesys_direct import Star, Stores
@@ -63,6 +66,14 @@ DEATHS = {
         "parquet files moved": Death(MOVE, count=2),
     },
 }
+DEATHS_SIDE_BY_SIDE = {
+    "a file copied": Death("tasks.engine.load.loader:copy_in", count=2),
+    "a file loaded": Death(LOAD),
+    "second build to begin": Death(BUILD, "before", count=3),
+    "one build committed": Death(BUILD, count=2),
+}
+"""Steps at which loads or builds of other threads are in progress."""
+
 SUPERSEDED = {"number drawn", "first part of a large table sent", "first table exported", "all tables exported"}
 
 
@@ -110,6 +121,35 @@ def test_run_after_a_killed_run_has_the_result_of_an_undisturbed_run(
         run_here(totesys_deletions)
         star.assert_equals_source(warehouse, is_compared=True)
         stores.assert_complete(warehouse)
+
+
+@pytest.fixture
+def killed_runs(prefect_server: str) -> Iterator[None]:
+    """Delete the runs that a kill leaves in the state Running, so that no other test finds them."""
+    del prefect_server
+    yield
+    running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=running)):
+            client.delete_flow_run(run.id)
+
+
+@pytest.mark.usefixtures("database", "stores", "killed_runs")
+def test_run_after_a_kill_during_work_side_by_side_has_the_result_of_an_undisturbed_run(
+    source: psycopg.Connection[Any],
+) -> None:
+    star, at = Star(source), OPENED_AT + timedelta(hours=1)
+    run_here(totesys_sync)
+    star.see()
+    with connection() as warehouse:
+        for step, death in DEATHS_SIDE_BY_SIDE.items():
+            change(source, at, "staff", "payment", "design", "purchase_order")
+            at += timedelta(hours=1)
+            run_until_death(totesys_sync, death, has_server=True)
+            star.see()
+            run_here(totesys_sync)
+            star.assert_equals_source(warehouse, is_compared=False)
+            assert [status for _, status, _ in last_runs(warehouse, 2)] == ["loaded", "unchanged"], step
 
 
 def change(source: psycopg.Connection[Any], at: datetime, *tables: str) -> None:
