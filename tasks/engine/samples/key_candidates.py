@@ -14,6 +14,9 @@ MOST = 8
 LARGEST = 3
 """Maximum number of columns of a key."""
 
+FIRST_ROWS = 10_000
+"""Number of rows that are compared first. Most groups of columns have equal values among them."""
+
 _MOMENTS = ("date", "timestamp", "timestamptz")
 _KEY_TYPES = ("smallint", "integer", "bigint", "text", "uuid", *_MOMENTS, "inet")
 _NAMES = re.compile(r"(^|_)(id|key|code|uuid|guid|number|no|nr|symbol|iata|icao|isbn|sku|hash|url|faa|slug)(_|$)|_?id$")
@@ -61,7 +64,8 @@ def is_certain(columns: Sequence[ColumnProfile]) -> bool:
 
 def is_key(frame: pl.DataFrame, places: Sequence[int]) -> bool:
     """Whether the values of some columns differ in all rows."""
-    return frame.select(pl.nth(*places)).n_unique() == len(frame)
+    values = frame.select(pl.nth(*places))
+    return all(rows.n_unique() == len(rows) for rows in (values.head(FIRST_ROWS), values))
 
 
 def may_identify(column: ColumnProfile) -> bool:
