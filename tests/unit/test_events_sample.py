@@ -5,6 +5,7 @@ import itertools
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,12 @@ pytestmark = pytest.mark.slow
 ROWS = 2000
 
 
+@cache
 def sample(month: str, rows: int = ROWS, **options: int) -> bytes:
     return b"".join(events_csv(month, rows, **options))
 
 
+@cache
 def rows_of(month: str) -> list[EventRow]:
     return read_events(sample(month)).rows
 
