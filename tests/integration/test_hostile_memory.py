@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Iterator
+from datetime import date
 
 import pyarrow
 import pyarrow.parquet
@@ -16,6 +17,8 @@ from sample_dataset import lake, ready_connection
 from sample_visits import COLUMNS, HEADER, VISITS
 
 from tasks.contracts.formats import Csv, FixedWidth, spelled
+from tasks.engine.warehouse.partitions import ensure_partition
+from tasks.engine.warehouse.tables import Connection
 
 pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket"), needs_proc]
 
@@ -62,7 +65,7 @@ def csv_open_quote() -> Iterator[bytes]:
 
 
 def csv_long_records() -> Iterator[bytes]:
-    yield from (HEADER, *[row(uri="x" * LONG)] * 4)
+    yield from (HEADER, *[row(uri="x" * LONG)] * 3)
 
 
 def csv_long_rejected_records() -> Iterator[bytes]:
@@ -87,7 +90,7 @@ def csv_blank_beginning() -> Iterator[bytes]:
 
 
 def csv_gz_of_nothing() -> Iterator[bytes]:
-    yield from (gzip.compress(HEADER), *[gzip.compress(b"\n" * (32 << 20))] * 8, gzip.compress(row()))
+    yield from (gzip.compress(HEADER), *[gzip.compress(b"\n" * (32 << 20))] * 6, gzip.compress(row()))
 
 
 def csv_zst_with_large_window() -> Iterator[bytes]:
@@ -148,7 +151,7 @@ def cp1252_endless_line() -> Iterator[bytes]:
 
 
 def csv_comments() -> Iterator[bytes]:
-    yield from (*[b"#\n" * (1 << 19)] * 60, HEADER, *[b"#\n" * (1 << 19)] * 60, row())
+    yield from (*[b"#\n" * (1 << 19)] * 50, HEADER, *[b"#\n" * (1 << 19)] * 50, row())
 
 
 def fixed_width_short_lines() -> Iterator[bytes]:
@@ -156,7 +159,7 @@ def fixed_width_short_lines() -> Iterator[bytes]:
 
 
 def ndjson_short_lines() -> Iterator[bytes]:
-    yield from (line(), b"12\n" * 500_000)
+    yield from (line(), b"12\n" * 250_000)
 
 
 def ndjson_million_keys() -> Iterator[bytes]:
@@ -164,11 +167,15 @@ def ndjson_million_keys() -> Iterator[bytes]:
     yield b"{" + ",".join(f'"{number:x}":1' for number in range(1_300_000)).encode() + b"}\n"
 
 
+WRITTEN = {"use_dictionary": False, "compression": "zstd", "write_statistics": False}
+"""Options of parquet files. Statistics of long values cost more than the values."""
+
+
 def parquet(count: int, size: int) -> bytes:
     """Rows in one row group, each with a long value."""
     names = {name: pyarrow.array([value] * count, pyarrow.string()) for name, value in record(uri="x" * size).items()}
     file = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table(names), file, use_dictionary=False, compression="zstd")
+    pyarrow.parquet.write_table(pyarrow.table(names), file, **WRITTEN)
     return file.getvalue()
 
 
@@ -181,7 +188,7 @@ def parquet_of(values: "pyarrow.Array", **options: object) -> bytes:
     columns = {name: pyarrow.array([value] * len(values), pyarrow.string()) for name, value in record().items()}
     file = io.BytesIO()
     table = pyarrow.table(columns | {"uri": values})
-    pyarrow.parquet.write_table(table, file, **{"use_dictionary": False, "compression": "zstd", **options})
+    pyarrow.parquet.write_table(table, file, **{**WRITTEN, **options})
     return file.getvalue()
 
 
@@ -210,22 +217,22 @@ def parquet_value_of_17_mb() -> Iterator[bytes]:
 
 def parquet_dictionary() -> Iterator[bytes]:
     values = texts(*[100_000] * 8)
-    yield parquet_of(values.take(pyarrow.array([place % 8 for place in range(4_000)])), use_dictionary=True)
+    yield parquet_of(values.take(pyarrow.array([place % 8 for place in range(2_000)])), use_dictionary=True)
 
 
 def parquet_dictionary_of_a_long_word() -> Iterator[bytes]:
     values = texts(*[8 << 20, *[10] * 20_000])
-    yield parquet_of(values.take(pyarrow.array([0] * 60)), use_dictionary=True, dictionary_pagesize_limit=32 << 20)
+    yield parquet_of(values.take(pyarrow.array([0] * 30)), use_dictionary=True, dictionary_pagesize_limit=32 << 20)
 
 
 def parquet_prefixes() -> Iterator[bytes]:
     encoding = {"uri": "DELTA_BYTE_ARRAY"}
-    values = ["x" * 100_000 + f"{place:06}" for place in range(4_000)]
+    values = ["x" * 100_000 + f"{place:06}" for place in range(2_000)]
     yield parquet_of(pyarrow.array(values, pyarrow.large_string()), column_encoding=encoding)
 
 
 def parquet_long_values_after_short_ones() -> Iterator[bytes]:
-    yield parquet_of(texts(*[5] * 300_000, *[100_000] * 600))
+    yield parquet_of(texts(*[5] * 100_000, *[100_000] * 600))
 
 
 def parquet_bytes_that_do_not_compress() -> Iterator[bytes]:
@@ -248,16 +255,16 @@ CASES = [
     ),
     pytest.param(parquet_values_of_16_mb, "parquet", DEFAULT_MB, "MemoryLimitError", id="parquet: 160 MB in a page"),
     pytest.param(parquet_values_of_16_mb_in_pages, "parquet", DEFAULT_MB, "10 0", id="parquet: values of 16 MiB"),
-    pytest.param(parquet_dictionary, "parquet", DEFAULT_MB, "4000 0", id="parquet: a dictionary of long values"),
+    pytest.param(parquet_dictionary, "parquet", DEFAULT_MB, "2000 0", id="parquet: a dictionary of long values"),
     pytest.param(
-        parquet_dictionary_of_a_long_word, "parquet", DEFAULT_MB, "60 0", id="parquet: a value of 8 MiB again and again"
+        parquet_dictionary_of_a_long_word, "parquet", DEFAULT_MB, "30 0", id="parquet: a value of 8 MiB again and again"
     ),
-    pytest.param(parquet_prefixes, "parquet", DEFAULT_MB, "4000 0", id="parquet: long values that share a beginning"),
+    pytest.param(parquet_prefixes, "parquet", DEFAULT_MB, "2000 0", id="parquet: long values that share a beginning"),
     pytest.param(
         parquet_long_values_after_short_ones,
         "parquet",
         DEFAULT_MB,
-        "300600 0",
+        "100600 0",
         id="parquet: long values after short ones",
     ),
     pytest.param(
@@ -265,13 +272,13 @@ CASES = [
     ),
     pytest.param(parquet_wide_rows, "parquet", DEFAULT_MB, "3000 0", id="parquet: a row group of 300 MB"),
     pytest.param(csv_open_quote, "csv", SMALL_MB, "0 600001", id="csv: one open quote and short lines"),
-    pytest.param(csv_long_records, "csv", SMALL_MB, "4 0", id="csv: records of 16 MiB"),
+    pytest.param(csv_long_records, "csv", SMALL_MB, "3 0", id="csv: records of 16 MiB"),
     pytest.param(csv_long_rejected_records, "csv", SMALL_MB, "0 4", id="csv: rejected records of 16 MiB"),
     pytest.param(csv_long_domains, "csv", DEFAULT_MB, "3 0", id="csv: domains of 16 MiB"),
     pytest.param(csv_long_lists, "csv", SMALL_MB, "0 1", id="csv: lists of millions of words"),
     pytest.param(csv_header_of_millions, "csv", SMALL_MB, "UnreadableObjectError", id="csv: 8 million columns"),
     pytest.param(csv_blank_beginning, "csv", SMALL_MB, "1 0", id="csv: 200 MB of blank lines before the header"),
-    pytest.param(csv_gz_of_nothing, "csv.gz", SMALL_MB, "1 0", id="csv.gz: 256 MB of blank lines"),
+    pytest.param(csv_gz_of_nothing, "csv.gz", SMALL_MB, "1 0", id="csv.gz: 192 MB of blank lines"),
     pytest.param(csv_zst_with_large_window, "csv.zst", DEFAULT_MB, "1 0", id="csv.zst: a window of 64 MB"),
     pytest.param(csv_wide, "csv", SMALL_MB, "120 0", id="csv: 200 columns"),
     pytest.param(ndjson_wide, "ndjson", SMALL_MB, "120 0", id="ndjson: 200 keys"),
@@ -285,11 +292,18 @@ CASES = [
     pytest.param(
         cp1252_endless_line, "cp1252.txt", SMALL_MB, "UnreadableObjectError", id="csv: an encoded line of 40 MB"
     ),
-    pytest.param(csv_comments, "comments.txt", SMALL_MB, "1 0", id="csv: 120 MB of comments"),
+    pytest.param(csv_comments, "comments.txt", SMALL_MB, "1 0", id="csv: 100 MB of comments"),
     pytest.param(fixed_width_short_lines, "fixed.txt", SMALL_MB, "0 100000", id="fixed width: lines of two bytes"),
-    pytest.param(ndjson_short_lines, "ndjson", SMALL_MB, "1 500000", id="ndjson: lines of two bytes"),
+    pytest.param(ndjson_short_lines, "ndjson", SMALL_MB, "1 250000", id="ndjson: lines of two bytes"),
     pytest.param(ndjson_million_keys, "ndjson", DEFAULT_MB, "1 1", id="ndjson: a record of a million keys"),
 ]
+
+
+def keep_values_uncompressed(warehouse: Connection) -> None:
+    """Let Postgres store long values as they are. To compress them costs it more than all the rest of a load."""
+    table = ensure_partition(warehouse, VISITS, date(2021, 4, 1))
+    for column in ("uri", "email", "domain"):
+        warehouse.execute(f"ALTER TABLE {table} ALTER {column} SET STORAGE EXTERNAL".encode())
 
 
 @pytest.mark.parametrize(("content", "suffix", "limit_mb", "outcome"), CASES)
@@ -297,7 +311,8 @@ def test_peak_memory_of_a_hostile_object_stays_within_the_limit(
     content: Callable[[], Iterator[bytes]], suffix: str, limit_mb: int, outcome: str
 ) -> None:
     key = f"hostile/visits.{suffix}"
-    with ready_connection(VISITS):
+    with ready_connection(VISITS) as warehouse:
+        keep_values_uncompressed(warehouse)
         lake().write(key, content(), "binary/octet-stream")
         found, peak = printed_by(LOAD, key, str(limit_mb), DECLARED.get(suffix, "None"))
     assert found == outcome

@@ -435,10 +435,10 @@ def test_peak_memory_of_loads_side_by_side_stays_within_the_limit(suffix: str) -
         lake().write("first.csv", iter([VISITS_HEADER, visit_records(1)]), "")
         load(postgres, ref("first.csv"), contract=VISITS)
         keys = [f"{number}.{suffix}" for number in range(4)]
-        blocks = list(content(suffix, records, 4))
+        blocks = list(content(suffix, records, 2))
         for key in keys:
             lake().write(key, iter(blocks), "binary/octet-stream")
         [line] = printed_by(LOADS, *keys)
         loaded, peak = line.split()
-        assert int(loaded) == len(keys) * 4 * rows
+        assert int(loaded) == len(keys) * 2 * rows
         assert float(peak) < RunSettings().load_memory_mb
