@@ -1,8 +1,10 @@
 """A process imports what it uses: CSV and JSON need neither polars nor Arrow, S3 no boto3, an imported flow no S3."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,19 @@ import importlib, sys
 for flow in sys.argv[1].split():
     importlib.import_module("flows." + flow)
 """
+FORKS = """
+import json, os
+for line in sys.stdin:
+    environment, code = json.loads(line)
+    child = os.fork()
+    if not child:
+        os.environ.update(environment)
+        exec(code)
+        sys.exit()
+    print("status", os.waitpid(child, 0)[1], flush=True)
+"""
+"""Run each code that the input contains in a fork, which has the modules of this process."""
+
 USE = """
 from tasks.engine.load import plan, rejections, replay
 from tasks.engine.settings import RunSettings
@@ -62,20 +77,50 @@ def output(code: str, *flows: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+Run = Callable[[str], list[str]]
+
+
+@pytest.fixture(scope="module")
+def run_after_import() -> Iterator[Run]:
+    """Run code in a fork of a process that has imported all flows, and return the lines that it prints.
+
+    All flows are in one process: what none of them imports here, none of them imports alone.
+    """
+    command = [sys.executable, "-c", IMPORT + FORKS, " ".join(flow for flow in FLOWS if flow not in PROFILES)]
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        command, env=path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
+
+        def run(code: str) -> list[str]:
+            assert process.stdin
+            assert process.stdout
+            print(json.dumps([dict(os.environ), code]), file=process.stdin)
+            lines = [process.stdout.readline().rstrip("\n")]
+            while lines[-1] and not lines[-1].startswith("status "):
+                lines.append(process.stdout.readline().rstrip("\n"))
+            assert lines.pop() == "status 0"
+            return lines
+
+        yield run
+        assert process.stdin
+        process.stdin.close()
+
+
 @pytest.mark.parametrize(("key", "data"), OBJECTS.items())
-def test_flows_plan_load_and_replay_without_polars_and_arrow(database: str, bucket: str, key: str, data: bytes) -> None:
+def test_flows_plan_load_and_replay_without_polars_and_arrow(
+    run_after_import: Run, database: str, bucket: str, key: str, data: bytes
+) -> None:
     del database, bucket
     assert {"backfill", "plan"} < set(FLOWS)
     put(data, key)
     with ready_connection():
-        # All flows in one process: what none of them imports here, none of them imports alone.
-        lines = output(IMPORT + USE.format(key=key) + SHOW, *(flow for flow in FLOWS if flow not in PROFILES))
+        lines = run_after_import("import sys\n" + USE.format(key=key) + SHOW)
     assert lines == ["load", "1 1 1", "[]"]
 
 
-def test_import_of_flows_imports_no_client_of_s3() -> None:
-    show = f"print([name for name in {CLIENTS} if name in sys.modules])"
-    assert output(IMPORT + show, *(flow for flow in FLOWS if flow not in PROFILES)) == ["[]"]
+def test_import_of_flows_imports_no_client_of_s3(run_after_import: Run) -> None:
+    assert run_after_import(f"import sys; print([name for name in {CLIENTS} if name in sys.modules])") == ["[]"]
 
 
 def test_client_of_s3_imports_no_boto3() -> None:
