@@ -4,12 +4,10 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import httpx
 import polars as pl
 import psycopg
@@ -19,6 +17,7 @@ from prefect.exceptions import ParameterTypeError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 from runs_here import run_here
+from sample_dataset import client
 
 from deployments.local import embedded
 from deployments.samples.commerce import SampleShop, sample_shop
@@ -51,10 +50,9 @@ EMPTY = {
 
 
 @pytest.fixture
-def s3(bucket: str) -> Iterator["S3Client"]:
+def s3(bucket: str) -> "S3Client":
     del bucket  # its variables say where S3 is
-    with closing(boto3.Session().client("s3")) as client:
-        yield client
+    return client()
 
 
 @pytest.fixture

@@ -3,15 +3,13 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 from events_oracle import read_events, top
 from runs_here import run_here
+from sample_dataset import client
 
 from deployments.samples.events import events_csv, object_key
 from flows.events_insights import events_insights
@@ -27,10 +25,9 @@ MONTHS = ("2021-02", "2021-03", "2021-04")
 
 
 @pytest.fixture
-def s3(bucket: str) -> Iterator["S3Client"]:
+def s3(bucket: str) -> "S3Client":
     del bucket  # its variables say where S3 is
-    with closing(boto3.Session().client("s3")) as client:
-        yield client
+    return client()
 
 
 @pytest.mark.usefixtures("prefect_server", "database")

@@ -6,11 +6,9 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import date
 from typing import TYPE_CHECKING
 
-import boto3
 import httpx
 import psycopg
 import pyarrow as pa
@@ -20,6 +18,7 @@ import pytest
 from events_oracle import EventsFile, read_events, top
 from prefect.exceptions import ParameterTypeError
 from runs_here import run_here
+from sample_dataset import client
 
 from deployments.samples.events import events_csv, object_key
 from flows.events_monthly import events_monthly
@@ -42,10 +41,9 @@ ROW = b"d24173d9-0c1e-4b1f-9d0a-1f6f2a3b4c5d,2021-03-31,a@acme.com,Palau,192.0.2
 
 
 @pytest.fixture
-def s3(bucket: str) -> Iterator["S3Client"]:
+def s3(bucket: str) -> "S3Client":
     del bucket  # its variables say where S3 is
-    with closing(boto3.Session().client("s3")) as client:
-        yield client
+    return client()
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """Listing a dataset without partitions: one object with a fixed name, or one of several."""
 
 import time
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
+from sample_dataset import client
 
 from tasks.connections import open_lake
 from tasks.contracts import Column, Contract
@@ -29,10 +27,9 @@ def contract(*, is_optional: bool = False) -> Contract:
 
 
 @pytest.fixture
-def s3(bucket: str) -> Iterator["S3Client"]:
+def s3(bucket: str) -> "S3Client":
     del bucket  # its variables say where S3 is
-    with closing(boto3.Session().client("s3")) as client:
-        yield client
+    return client()
 
 
 def found(*, is_optional: bool = False) -> list[str]:

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import boto3
 import psycopg
 import pytest
 from prefect import flow
-from sample_dataset import HEADER, THINGS
+from sample_dataset import HEADER, THINGS, client
 
 from tasks.engine.lake.client import Lake
 from tasks.engine.receipts import LoadReceipt
@@ -19,7 +18,7 @@ ROW = b"a,2021-04-01\n"
 
 @pytest.mark.usefixtures("prefect_server", "database")
 def test_object_replaced_between_listing_and_loading_is_loaded_in_its_new_version(bucket: str, database: str) -> None:
-    s3 = boto3.Session().client("s3")
+    s3 = client()
     s3.put_object(Bucket=bucket, Key="2021/04/things.csv", Body=HEADER + ROW)
 
     @flow
@@ -30,14 +29,13 @@ def test_object_replaced_between_listing_and_loading_is_loaded_in_its_new_versio
         return load_object(THINGS, source)
 
     assert replaced_in_between().rows_loaded == 2
-    s3.close()
 
 
 @pytest.mark.usefixtures("prefect_server", "database")
 def test_retry_loads_an_object_that_was_replaced_during_the_read(
     bucket: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    s3 = boto3.Session().client("s3")
+    s3 = client()
     s3.put_object(Bucket=bucket, Key="2021/04/things.csv", Body=HEADER + ROW)
     tries = []
     opened = Lake.open
@@ -61,4 +59,3 @@ def test_retry_loads_an_object_that_was_replaced_during_the_read(
     assert len(tries) == 2
     with psycopg.connect(database) as connection:
         assert connection.execute("SELECT count(*) FROM things_staging.things").fetchone() == (3,)
-    s3.close()

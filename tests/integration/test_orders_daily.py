@@ -4,19 +4,17 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import httpx
 import orders_oracle
 import psycopg
 import pytest
 from runs_here import run_here
-from sample_dataset import connection, lake
+from sample_dataset import client, connection, lake
 
 from deployments.samples.orders import MISSING_DAY, Order, sample_orders
 from flows.backfill import backfill
@@ -63,10 +61,9 @@ ORDER: Order = {
 
 
 @pytest.fixture
-def s3(bucket: str) -> Iterator["S3Client"]:
+def s3(bucket: str) -> "S3Client":
     del bucket  # its variables say where S3 is
-    with closing(boto3.Session().client("s3")) as client:
-        yield client
+    return client()
 
 
 @pytest.fixture
