@@ -42,7 +42,8 @@ def run_checks(p: NewPipeline, file: SampleFile, root: Path = ROOT) -> list[str]
     """
     own = ["tests/sql_cases", f"tests/integration/test_{p.flow}.py"]
     rules = ["test_docs", "test_structure"]
-    tests = [*own, *(f"tests/unit/{name}.py" for name in rules)]
+    # Of the lint of SQL files, the tests of this pipeline's tables run.
+    tests = [*own, *(f"tests/unit/{name}.py" for name in [*rules, "test_sql_files_lint"])]
     python = [sys.executable, "-m"]
     partition = [p.example] if p.unit else []
     with _services(p, file) as services:

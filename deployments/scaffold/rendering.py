@@ -13,7 +13,7 @@ from deployments.scaffold.pipeline import NewPipeline, code_of, comment_of
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_LINE = 120
 _PARAMETERS = {"month": "month (date, first day of the file month)", "day": "day (date, day of the file)", "": "none"}
-_PARAMETERS = {"month": ', month="{}"', "day": ', day=date.fromisoformat("{}")', "": ""}
+_ARGUMENTS = {"month": ', month="{}"', "day": ', day=date.fromisoformat("{}")', "": ""}
 
 
 def rendered(p: NewPipeline, sample_rows: int) -> dict[str, str]:
@@ -91,5 +91,5 @@ def _context(p: NewPipeline, code: ContractCode) -> dict[str, Any]:
         "disposition": f"replace partition ({p.unit})" if p.unit else "replace table",
         "parameters": _PARAMETERS[p.unit],
         "schedule": "2nd of the month, 10:00 UTC" if p.unit == "month" else "daily, 10:00 UTC",
-        "call": f"run_here({p.flow}{_PARAMETERS[p.unit].format(p.example)})",
+        "call": f"run_here({p.flow}{_ARGUMENTS[p.unit].format(p.example)})",
     }
