@@ -291,6 +291,8 @@ def test_command_writes_a_pipeline_whose_own_test_and_cases_pass(tmp_path: Path,
     copy = tmp_path / "project"
     shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
     (copy / ".venv").symlink_to(Path(sys.prefix))
+    for name in ("requirements-dev.lock", "deployments/build-requirements.lock"):
+        os.utime(copy / name, (0, 0))  # after a change of a lock file, make would install the shared `.venv` again
     data = _semicolons()
     (tmp_path / "lodgings_2021-04.csv").write_bytes(data)
     own = ("PYTEST_", "COV_", "WAREHOUSE_", "LAKE_", "AWS_", "PREFECT_", "TALLY_", "MAKE", "MFLAGS")

@@ -121,6 +121,8 @@ def project(tmp_path: Path, database: str, bucket: str, prefect_server: str) -> 
     copy = tmp_path / "project"
     shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
     (copy / ".venv").symlink_to(Path(sys.prefix))
+    for name in ("requirements-dev.lock", "deployments/build-requirements.lock"):
+        os.utime(copy / name, (0, 0))  # after a change of a lock file, make would install the shared `.venv` again
     (copy / ".tally").mkdir()
     variables = [f"export {name}={shlex.quote(value)}" for name, value in os.environ.items() if VARIABLES.match(name)]
     (copy / ".tally" / "env").write_text("\n".join(variables) + "\n")  # as `make up` writes it
