@@ -33,7 +33,7 @@ from tasks.extract import objects_of
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-pytestmark = pytest.mark.usefixtures("prefect_server", "database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("prefect_server", "database", "bucket")]
 
 COLUMNS = {"country": "country", "user": "email", "company": "company", "date": "event_date", "tag": "tag"}
 HEADER = b"id,timestamp,email,country,ip,uri,action,tags\n"

@@ -18,7 +18,7 @@ from tasks.engine.receipts import ExportReceipt
 from tasks.engine.warehouse.locks import locked
 from tasks.engine.warehouse.tables import Connection
 
-pytestmark = [pytest.mark.usefixtures("database", "bucket"), pytest.mark.every_store]
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket"), pytest.mark.every_store]
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.tables import Connection, connect
 
+pytestmark = pytest.mark.ledger
+
 RAW = """\
 -- sources: none
 CREATE TABLE IF NOT EXISTS keyed.raw (number int, product int, day date);

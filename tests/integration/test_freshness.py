@@ -19,7 +19,7 @@ from tasks.engine.receipts import Freshness
 from tasks.engine.warehouse.tables import Connection
 from tasks.extract import delivery_of
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 MONTHLY = replace(THINGS, expected=Expected(days=2))
 WHOLE = replace(

@@ -22,7 +22,7 @@ from tasks.engine.load.replay import replay_load
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.warehouse.tables import Connection
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 PURCHASES = Contract(
     dataset="purchases",

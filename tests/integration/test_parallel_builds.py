@@ -20,6 +20,8 @@ from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.tables import Connection, connect
 
+pytestmark = pytest.mark.ledger
+
 DAY = date(2021, 4, 1)
 PARALLEL = """
 SET min_parallel_table_scan_size = 0;

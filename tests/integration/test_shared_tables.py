@@ -16,6 +16,8 @@ from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.tables import Connection, connect
 
+pytestmark = pytest.mark.ledger
+
 FILES = {
     "common/names/table.sql": """\
 -- sources: none

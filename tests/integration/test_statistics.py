@@ -8,7 +8,7 @@ from sample_dataset import HEADER, load, put, ready_connection
 from tasks.engine.warehouse.statistics import FEW_ROWS, refresh_statistics
 from tasks.engine.warehouse.tables import Connection
 
-pytestmark = pytest.mark.usefixtures("database", "bucket")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 APRIL = "things_staging.things_2021_04"
 COLUMNS = "month, load_id, line_number, name, seen_date"

@@ -32,7 +32,7 @@ from tasks.freshness import check_source
 if TYPE_CHECKING:
     from totesys_fixtures import TotesysSource, TotesysStores
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database")]
 
 Source = psycopg.Connection[Any]
 HOUR = timedelta(hours=1)
@@ -351,6 +351,7 @@ def test_run_that_lost_its_lock_and_was_not_overtaken_completes(
 @pytest.mark.usefixtures("source")
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_store_that_was_not_set_up_fails_before_any_work(stores: Stores, warehouse: Connection, kind: str) -> None:
+    warehouse.execute("DROP SCHEMA ledger CASCADE")
     client().delete_object(Bucket=dict(stores.buckets())[kind], Key=f"input/setup_success_{kind}_input.txt")
     client().put_object(Bucket=dict(stores.buckets())[kind], Key="input/else.txt")
     with pytest.raises(LakeSetupError, match="Terraform deployment unsuccessful"):
