@@ -6,6 +6,7 @@ It says `ready` when it has connected, waits for an answer, and sends the status
 import importlib
 import os
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial, wraps
@@ -26,6 +27,9 @@ from tasks.extract import delivery_of
 PARTS = replace(THINGS, key="{year:04d}/{month:02d}/*.csv")
 """A dataset with many files in a month."""
 
+PATIENCE = 60
+"""Seconds until a thread stops waiting for another one."""
+
 COMMIT = "psycopg:Transaction.__exit__"
 """Counts as a call only if it ends a transaction, not a savepoint."""
 
@@ -40,6 +44,32 @@ def resolved(path: str) -> tuple[Any, str]:
 
 def die_at(path: str, when: str, count: int, containing: str) -> None:
     """Kill this process, as kill -9 does, before or after a call."""
+    _act_at(_die, path, when, count, containing)
+
+
+def die_beside(death: dict[str, Any], held: dict[str, Any]) -> None:
+    """Kill this process at a call of one thread, while another thread stays at another call."""
+    is_held = threading.Event()
+
+    def hold() -> None:
+        is_held.set()
+        threading.Event().wait(PATIENCE)
+        raise AssertionError(f"no other thread came to {death}")
+
+    def die() -> None:
+        assert is_held.wait(PATIENCE), f"no other thread came to {held}"
+        _die()
+
+    _act_at(hold, **held)
+    _act_at(die, **death)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _act_at(act: Callable[[], None], path: str, when: str, count: int, containing: str) -> None:
+    """Call a function before or after a call."""
     owner, name = resolved(path)
     original: Callable[..., Any] = getattr(owner, name)
     calls = 0
@@ -52,10 +82,10 @@ def die_at(path: str, when: str, count: int, containing: str) -> None:
         calls += is_counted
         is_due = is_counted and calls == count
         if is_due and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
+            act()
         answer = original(*arguments, **named)
-        if is_due:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if is_due and when != "before":
+            act()
         return answer
 
     setattr(owner, name, counted)

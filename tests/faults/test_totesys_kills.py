@@ -66,13 +66,20 @@ DEATHS = {
         "parquet files moved": Death(MOVE, count=2),
     },
 }
+COPY = "tasks.engine.load.loader:copy_in"
+OPEN_LOAD = "tasks.engine.ledger:open_load"
+WRITE_BUILD = "tasks.engine.ledger:write_build"
+ORIGINS, STAR = "'totesys_core.origins'", "'totesys_warehouse"
+
 DEATHS_SIDE_BY_SIDE = {
-    "a file copied": Death("tasks.engine.load.loader:copy_in", count=2),
-    "a file loaded": Death(LOAD),
-    "second build to begin": Death(BUILD, "before", count=3),
-    "one build committed": Death(BUILD, count=2),
+    "a file copied": (Death(COPY, containing="staff"), Death(OPEN_LOAD, containing="payment")),
+    "a file loaded": (Death(LOAD, containing="staff"), Death(OPEN_LOAD, containing="payment")),
+    "second build to begin": (Death(BUILD, "before", containing=ORIGINS), Death(WRITE_BUILD, containing=STAR)),
+    "both builds open": (Death(WRITE_BUILD, containing=ORIGINS), Death(WRITE_BUILD, containing=STAR)),
+    "origins committed": (Death(BUILD, containing=ORIGINS), Death(WRITE_BUILD, containing=STAR)),
+    "star committed": (Death(BUILD, containing=STAR), Death(WRITE_BUILD, containing=ORIGINS)),
 }
-"""Steps at which loads or builds of other threads are in progress."""
+"""The step at which one thread kills the process, and the step of its open transaction at which another one stays."""
 
 SUPERSEDED = {"number drawn", "first part of a large table sent", "first table exported", "all tables exported"}
 
@@ -142,11 +149,12 @@ def test_run_after_a_kill_during_work_side_by_side_has_the_result_of_an_undistur
     run_here(totesys_sync)
     star.see()
     with connection() as warehouse:
-        for step, death in DEATHS_SIDE_BY_SIDE.items():
+        for step, (death, held) in DEATHS_SIDE_BY_SIDE.items():
             change(source, at, "staff", "payment", "design", "purchase_order")
             at += timedelta(hours=1)
-            run_until_death(totesys_sync, death, has_server=True)
+            run_until_death(totesys_sync, death, held)
             star.see()
+            assert last_runs(warehouse, 1)[0][2] is False, step
             run_here(totesys_sync)
             star.assert_equals_source(warehouse, is_compared=False)
             assert [status for _, status, _ in last_runs(warehouse, 2)] == ["loaded", "unchanged"], step

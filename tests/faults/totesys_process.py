@@ -5,32 +5,34 @@ from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
 
-from faults.driver import die_at
+from faults.driver import die_at, die_beside
 from faults.processes import Death
 from forks import Fork
 from prefect import Flow
 from runs_here import run_here
 
 
-def run_until_death(flow: Flow[Any, Any], death: Death, *, has_server: bool = False) -> None:
+def run_until_death(flow: Flow[Any, Any], death: Death, held: Death | None = None) -> None:
     """Run a flow until it dies at the chosen step.
 
     Args:
         flow: The flow.
         death: The step.
-        has_server: Run the flow on the Prefect server of the session, so that steps run side by side in threads.
+        held: A step at which another thread stays. The flow then runs on the Prefect server of the session, so that
+            steps run side by side in threads.
     """
-    process = Fork(_run, flow.fn.__module__, flow.fn.__name__, asdict(death), has_server)
+    process = Fork(_run, flow.fn.__module__, flow.fn.__name__, asdict(death), asdict(held) if held else None)
     try:
         process.wait_until_dead()
     finally:
         process.kill()
 
 
-def _run(_pipe: Connection, module: str, flow: str, death: dict[str, Any], has_server: bool) -> None:
-    die_at(**death)
+def _run(_pipe: Connection, module: str, flow: str, death: dict[str, Any], held: dict[str, Any] | None) -> None:
     found: Flow[Any, Any] = getattr(importlib.import_module(module), flow)
-    if has_server:
+    if held:
+        die_beside(death, held)
         found()
     else:
+        die_at(**death)
         run_here(found)
