@@ -29,10 +29,10 @@ ARG PIP_ROOT_USER_ACTION=ignore
 
 # Dependencies: this layer is built again only if the lock changes.
 COPY requirements.lock deployments/installer.lock /opt/tally/
-# uv installs the packages with a tenth of pip's CPU time. It runs in an environment of its own, so that /opt/venv
-# contains no installer. The options accept only locked versions, verified by hash, and only wheels, so that no package
-# runs a setup script. Flow runs do not need test suites, C headers, Cython sources, Prefect's web interface, or Arrow's Flight and
-# S3 clients. The import test at the end of this file proves that the rest still works.
+# uv installs the packages with about a quarter of pip's CPU time. It runs in an environment of its own, so that
+# /opt/venv contains no installer. The options accept only locked versions, verified by hash, and only wheels, so that no
+# package runs a setup script. Flow runs do not need test suites, C headers, Cython sources, Prefect's web interface, or
+# Arrow's Flight and S3 clients. The import test at the end of this file proves that the rest still works.
 # The user of the image cannot write byte code, so the build compiles it once.
 RUN python3 -m venv /opt/installer && python3 -m venv --without-pip /opt/venv \
     && /opt/installer/bin/pip install --require-hashes --only-binary :all: -r /opt/tally/installer.lock \

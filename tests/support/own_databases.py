@@ -54,7 +54,7 @@ SELECT
     AND NOT EXISTS (SELECT FROM pg_depend WHERE refclassid = 'pg_namespace'::regclass AND refobjid = pg_namespace.oid)
 FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', %s)
 """
-"""Each schema, and whether it is a `public` without objects, rights of others and a comment."""
+"""Each schema, and whether it is the schema `public` as it was created: no objects, no further rights, no comment."""
 
 
 class OwnDatabases:
