@@ -1,6 +1,7 @@
-"""Run one step for several inputs side by side, each in its own task run."""
+"""Run steps side by side, each in its own task run."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 from prefect.context import FlowRunContext
@@ -32,6 +33,30 @@ def outcomes(step: Task[Any, R], calls: Iterable[Mapping[str, Any]], at_once: in
             future.wait()
         states = [future.state for future in futures]
     return [cast("R | Exception", state.result(raise_on_failure=False)) for state in states]
+
+
+@contextmanager
+def beside(step: Task[Any, Any], **call: Any) -> Iterator[None]:
+    """Run a step while the body of the `with` statement runs, and wait for both, even if one fails.
+
+    Outside a flow run, such as in a notebook, the step runs first.
+
+    Args:
+        step: The step.
+        call: The arguments of its run, by name.
+
+    Raises:
+        Exception: The error of the body; without one, the error of the step.
+    """
+    if FlowRunContext.get() is None:
+        cast("Callable[..., Any]", step)(**call)
+        yield
+        return
+    with ThreadPoolTaskRunner[Any](max_workers=1) as runner:
+        future = runner.submit(step, {name: opaque(value) for name, value in call.items()})
+        yield
+        future.wait()
+    future.state.result()
 
 
 def _outcome(step: Callable[..., R], call: Mapping[str, Any]) -> R | Exception:

@@ -132,7 +132,7 @@ def _settled(connection: Connection, source: Source) -> SyncRun | None:
 def land_parquet(
     source: Source, run: SyncRun, contracts: Sequence[Contract]
 ) -> tuple[SyncRun, list[tuple[Contract, ObjectRef]]]:
-    """Convert a run's remaining CSV files to Parquet, then move them to the processed files.
+    """Convert a run's remaining CSV files to Parquet.
 
     Returns:
         The run with its new status, and the Parquet files to load, with their contracts.
@@ -143,6 +143,13 @@ def land_parquet(
     for _, landed in objects:
         get_run_logger().info("Landed %s, %s bytes", landed.uri, f"{landed.size_bytes:,}")
     return run, objects
+
+
+@step(task_run_name="Move the CSV files of run {run.run_number}")
+def move_csv(source: Source, run: SyncRun) -> None:
+    """Move the CSV files of a converted run to the processed files."""
+    with csv_store(source) as csv:
+        csv.move_processed(run.run_number, run.row_counts)
 
 
 @step(task_run_name="Close run {run.run_number}")

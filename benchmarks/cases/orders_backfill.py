@@ -160,7 +160,7 @@ CASES = (
         "backfill",
         "days",
         f"backfill of {{size}} days of {ORDERS_OF_A_DAY} orders",
-        (20,),
+        (60,),
         _prepare,
         (
             Contestant(

@@ -8,7 +8,8 @@ from tasks.engine.build.build_inputs import Build
 from tasks.engine.receipts import BuildReceipt, SyncReceipt
 from tasks.engine.sync.runs import SyncRun
 from tasks.load import load_side_by_side
-from tasks.sync import land_parquet, land_processed
+from tasks.side_by_side import beside
+from tasks.sync import land_parquet, land_processed, move_csv
 from tasks.totesys.currencies import currency_names
 from tasks.transform import build_side_by_side, build_tables
 
@@ -21,18 +22,19 @@ def complete_run(run: SyncRun) -> SyncReceipt:
 
     A run that was interrupted continues from the step that its ledger entry names.
     """
-    run, objects = land_parquet(TOTESYS_SOURCE, run, TOTESYS) if run.row_counts else (run, [])
-    loads = load_side_by_side(objects)
-    for (contract, _), load in zip(objects, loads, strict=True):
-        check_loads(contract, [load])
-    builds = _build(run)
+    if not run.row_counts:
+        return land_processed(TOTESYS_SOURCE, run, [], build_tables(CORE) + build_tables(WAREHOUSE), [])
+    run, objects = land_parquet(TOTESYS_SOURCE, run, TOTESYS)
+    with beside(move_csv, source=TOTESYS_SOURCE, run=run):
+        loads = load_side_by_side(objects)
+        for (contract, _), load in zip(objects, loads, strict=True):
+            check_loads(contract, [load])
+        builds = _build()
     reopened = merge_returned(HISTORIES, loads) if loads else []
     return land_processed(TOTESYS_SOURCE, run, loads, builds, reopened)
 
 
-def _build(run: SyncRun) -> list[BuildReceipt]:
+def _build() -> list[BuildReceipt]:
     """Build all tables. Nothing reads the origins, so their build runs beside the build of the star."""
-    if not run.row_counts:
-        return build_tables(CORE) + build_tables(WAREHOUSE)
     core, origins = CORE.without("totesys_core.origins")
     return build_tables(core) + build_side_by_side([origins, WAREHOUSE])

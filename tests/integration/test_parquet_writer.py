@@ -13,6 +13,7 @@ from tasks.contracts import Column, Contract
 from tasks.contracts.types import BOOLEAN, DATE, INTEGER, NUMERIC, TEXT, TIMESTAMP_MS
 from tasks.engine.errors import BalanceError
 from tasks.engine.formats import csv_reader
+from tasks.engine.sync import parquet_writer
 from tasks.engine.sync.parquet_writer import MisfitError, ParquetBlocks
 
 pytestmark = pytest.mark.usefixtures("bucket")
@@ -83,6 +84,7 @@ def test_object_that_is_not_what_was_exported_is_refused(rows: bytes, row_count:
 
 def test_rows_are_streamed_in_groups_and_the_same_rows_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_reader, "CHUNK_BYTES", 10_000)
+    monkeypatch.setattr(parquet_writer, "GROUP_BYTES", 10_000)
     rows = b"".join(b"%d,%d.00,,,,\n" % (number, number) for number in range(5000))
     source = put(HEADER + rows, "input/1/sold.csv", "")
     blocks = list(ParquetBlocks(lake(), source, CONTRACT, 5000))

@@ -12,6 +12,7 @@ from tasks.contracts.spelling import AS_POSTGRES
 from tasks.contracts.spelt_types import CLOCKS, decimal_of
 from tasks.engine.errors import ContractError
 from tasks.engine.formats.native.binding import library
+from tasks.engine.formats.parquet_clocks import clock_texts
 
 _TEXT = pa.large_string()
 LIST = pa.large_list(_TEXT)
@@ -114,6 +115,8 @@ def text_array(values: Any, written: pa.DataType, column: str, wanted: Wanted) -
             f"{column}: expected text{lists}, a time or a number, found {written}."
             " Write the object with one of these types"
         )
+    if (texts := clock_texts(values)) is not None:
+        return texts
     is_whole = pa.types.is_integer(values.type) or pa.types.is_boolean(values.type)
     texts = (values if is_whole else _spelling().spelt(values, written, column)).cast(_TEXT)
     return _with_decimal(texts, wanted) if pa.types.is_floating(values.type) else texts
@@ -125,7 +128,7 @@ def _compute() -> Any:
 
 
 def _spelling() -> Any:
-    """Return the module that imports polars, which files with texts, whole numbers and decimals do not need."""
+    """Return the module that imports polars, which most files do not need."""
     return import_module("tasks.engine.formats.parquet_spelling")
 
 

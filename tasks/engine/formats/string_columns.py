@@ -34,6 +34,11 @@ class StringColumns:
         column = StringColumn(data=ctypes.addressof(data), offsets=ctypes.addressof(offsets))
         return cls([name], [column], len(encoded), data, offsets)
 
+    def select(self, names: Sequence[str]) -> "StringColumns":
+        """Return some columns, in the same memory."""
+        places = [self.names.index(name) for name in names]
+        return StringColumns(names, [self.columns[place] for place in places], self.row_count, self)
+
     def texts_of(self, name: str, rows: Sequence[int]) -> list[str | None]:
         """Return the texts of some rows of a column that holds no lists."""
         column, count = self.columns[self.names.index(name)], self.row_count

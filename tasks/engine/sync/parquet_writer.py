@@ -8,25 +8,31 @@ import io
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from typing import Any
 
-import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.contracts import Column, Contract
 from tasks.engine.errors import BalanceError, ContractError
+from tasks.engine.formats.arrow_columns import arrays_of
 from tasks.engine.formats.batches import Batch
-from tasks.engine.formats.frames import frame_of, string_columns_of
 from tasks.engine.formats.reader import read_batches
 from tasks.engine.formats.rows import RowEncoder
+from tasks.engine.formats.string_columns import StringColumns
 from tasks.engine.lake.client import Lake
 from tasks.engine.receipts import ObjectRef
 
-_BOOLEANS = {"t": "true", "f": "false"}
-"""Booleans in the output of COPY, and in a contract."""
+_BOOLEANS = pa.array(["f", "t"], pa.large_string())
+"""Booleans in the output of COPY, in the order of their values."""
 
 
 _TYPED = re.compile(r"boolean|integer|bigint|numeric\(.*|timestamp\(3\)")
 """Types of columns that get a type in Parquet."""
+
+GROUP_BYTES = 8 << 20
+"""Size from which rows in memory are written as a row group. Each row group costs the load a request."""
 
 
 class MisfitError(Exception):
@@ -51,18 +57,19 @@ class ParquetBlocks:
     def __init__(
         self, lake: Lake, source: ObjectRef, contract: Contract, row_count: int, as_text: Collection[str] = ()
     ) -> None:
-        self._lake, self._source, self._contract = lake, source, contract
-        self._row_count, self._as_text = row_count, as_text
+        self._lake, self._source, self._contract, self._row_count = lake, source, contract, row_count
         # Columns of other types stay text, which loses nothing.
         # Date columns stay text in all files, because they may hold any text and all files of a table have one schema.
-        self._columns = [
-            column
+        self._typed = {
+            column.source_name: column
             for column in contract.columns
             if column.source_name not in as_text and _TYPED.fullmatch(column.type.postgres)
-        ]
+        }
+        # The contract accepts other spellings of booleans than COPY writes.
         self._checks = {
-            column.name: RowEncoder(replace(contract, columns=(replace(column, nullable=True),)))
-            for column in self._columns
+            name: RowEncoder(replace(contract, columns=(replace(column, nullable=True),)))
+            for name, column in self._typed.items()
+            if column.type.postgres != "boolean"
         }
 
     def __iter__(self) -> Iterator[bytes]:
@@ -74,10 +81,8 @@ class ParquetBlocks:
         """
         sink, writer, found = io.BytesIO(), None, 0
         with self._lake.open(self._source, lambda _: None) as file:
-            for batch in read_batches(file, self._source.uri, self._contract):
-                self._refuse_damaged(batch)
-                rows = self._typed(frame_of(batch.strings)).to_arrow()
-                writer = writer or pq.ParquetWriter(sink, rows.schema, compression="zstd", write_page_checksum=True)
+            for rows in self._groups(file):
+                writer = writer or self._writer(sink, rows.schema)
                 writer.write_table(rows)
                 found += len(rows)
                 yield _taken(sink)
@@ -89,23 +94,37 @@ class ParquetBlocks:
         writer.close()
         yield _taken(sink)
 
-    def _typed(self, given: pl.DataFrame) -> pl.DataFrame:
-        """Convert texts to their types. A text that the contract rejects is invalid, even if polars accepts it."""
-        given = given.with_columns(
-            pl.col(column.source_name).replace(_BOOLEANS)
-            for column in self._columns
-            if column.type.postgres == "boolean"
-        )
-        typed = given.with_columns(_value(column) for column in self._columns)
-        misfits = {
-            column.source_name
-            for column in self._columns
-            if (typed[column.source_name].is_null() & given[column.source_name].is_not_null()).any()
-            or self._checks[column.name].invalid_rows(string_columns_of(given.select(column.source_name)))
-        }
+    def _groups(self, file: io.BufferedReader) -> Iterator[pa.Table]:
+        """Read the rows in groups of at least `GROUP_BYTES`; the last group may be smaller."""
+        batches: list[pa.RecordBatch] = []
+        size = 0
+        for batch in read_batches(file, self._source.uri, self._contract):
+            self._refuse_damaged(batch)
+            batches.append(self._with_types(batch.strings))
+            size += batches[-1].nbytes
+            if size >= GROUP_BYTES:
+                yield pa.Table.from_batches(batches)
+                batches, size = [], 0
+        if batches:
+            yield pa.Table.from_batches(batches)
+
+    def _writer(self, sink: io.BytesIO, schema: pa.Schema) -> pq.ParquetWriter:
+        # Most values of typed columns occur once. A dictionary of these values takes twice the time and more space.
+        texts = [name for name in schema.names if name not in self._typed]
+        return pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=texts, write_page_checksum=True)
+
+    def _with_types(self, strings: StringColumns) -> pa.RecordBatch:
+        """Convert texts to their types. A text that the contract rejects is invalid, even if Arrow accepts it."""
+        misfits = {name for name, check in self._checks.items() if check.invalid_rows(strings.select([name]))}
+        arrays = []
+        for name, texts in zip(strings.names, arrays_of(strings), strict=True):
+            try:
+                arrays.append(_values(texts, self._typed[name]) if name in self._typed else texts)
+            except pa.ArrowInvalid:
+                misfits.add(name)
         if misfits:
             raise MisfitError(misfits)
-        return typed
+        return pa.RecordBatch.from_arrays(arrays, names=list(strings.names))
 
     def _refuse_damaged(self, batch: Batch) -> None:
         if batch.rejected:
@@ -116,23 +135,33 @@ class ParquetBlocks:
             )
 
 
-def _value(column: Column) -> pl.Expr:
-    given = pl.col(column.source_name)
+def _values(texts: Any, column: Column) -> Any:
+    """Convert texts to values of a column's type.
+
+    Raises:
+        pyarrow.ArrowInvalid: A text is invalid.
+    """
     match column.type.postgres.partition("(")[0]:
         case "boolean":
-            return given.replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+            return _booleans(texts)
         case "integer":
-            return given.cast(pl.Int32, strict=False)
+            return texts.cast(pa.int32())
         case "bigint":
-            return given.cast(pl.Int64, strict=False)
+            return texts.cast(pa.int64())
         case "numeric":
             precision, scale = map(int, re.findall("[0-9]+", column.type.postgres))
-            return given.cast(pl.Decimal(precision, scale), strict=False)
+            return texts.cast(pa.decimal128(precision, scale))
         case "timestamp":
-            iso = given.str.replace(" ", "T", literal=True)
-            return iso.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="ms", strict=False)
+            return texts.cast(pa.timestamp("ms"))
         case other:
             raise ContractError(f"column {column.name}: the Parquet writer does not support type {other}")
+
+
+def _booleans(texts: Any) -> Any:
+    places = pc.index_in(texts, _BOOLEANS)
+    if places.null_count != texts.null_count:
+        raise pa.ArrowInvalid("expected t or f")
+    return places.cast(pa.bool_())
 
 
 def _taken(sink: io.BytesIO) -> bytes:

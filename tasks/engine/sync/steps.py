@@ -140,7 +140,7 @@ def _in_turn(blocks: Iterable[bytes], turn: Event, next_turn: Event) -> Generato
 def convert_run(
     connection: Connection, csv: RunStore, parquet: RunStore, run: SyncRun, contracts: Sequence[Contract]
 ) -> SyncRun:
-    """Convert the files of an exported run to Parquet, side by side, then move the CSV files to the processed files.
+    """Convert the files of an exported run to Parquet, side by side.
 
     Args:
         connection: To the warehouse.
@@ -149,25 +149,22 @@ def convert_run(
         run: A run with the status `exported` or later.
         contracts: Contracts of the source's tables.
     """
-    if run.status == "unchanged":
+    if run.status != "exported":
         return run
-    if run.status == "exported":
-        known = by_table(contracts)
-        parquet.abort_uploads(run.run_number)
-        current, files = parquet.files(run.run_number), csv.files(run.run_number)
-        waiting = [table for table in run.row_counts if table not in current]
-        sources = {table: _ref(csv, files.get(table) or _missing(csv, run, table)) for table in waiting}
-        with ThreadPoolExecutor(CONVERSIONS) as pool:  # the first error cancels the files that wait
-            list(pool.map(lambda table: _convert(csv, parquet, run, table, sources[table], known[table]), waiting))
-        sync_runs.confirm_run(connection, run)
-        parquet.mark_complete(run.run_number)
-        run = sync_runs.advance_run(connection, run, "converted")
-    csv.move_processed(run.run_number, run.row_counts)
-    return run
+    known = by_table(contracts)
+    parquet.abort_uploads(run.run_number)
+    current, files = parquet.files(run.run_number), csv.files(run.run_number)
+    waiting = [table for table in run.row_counts if table not in current]
+    sources = {table: _ref(csv, files.get(table) or _missing(csv, run, table)) for table in waiting}
+    with ThreadPoolExecutor(CONVERSIONS) as pool:  # the first error cancels the files that wait
+        list(pool.map(lambda table: _convert(csv, parquet, run, table, sources[table], known[table]), waiting))
+    sync_runs.confirm_run(connection, run)
+    parquet.mark_complete(run.run_number)
+    return sync_runs.advance_run(connection, run, "converted")
 
 
 def _convert(csv: RunStore, parquet: RunStore, run: SyncRun, table: str, source: ObjectRef, contract: Contract) -> None:
-    from tasks.engine.sync.parquet_writer import MisfitError, ParquetBlocks  # noqa: PLC0415 - polars is slow to import
+    from tasks.engine.sync.parquet_writer import MisfitError, ParquetBlocks  # noqa: PLC0415 - Arrow is slow to import
 
     row_count, as_text = run.row_counts[table], frozenset[str]()
     while True:
