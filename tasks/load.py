@@ -110,6 +110,8 @@ def load_objects(contract: Contract, partition: str = "", *, force: bool = False
 def load_side_by_side(objects: Sequence[tuple[Contract, ObjectRef]]) -> list[LoadReceipt]:
     """Load one object of each of several datasets, side by side as far as `LOAD_MEMORY_MB` permits.
 
+    The largest object is loaded first, so that no large load runs alone at the end.
+
     Args:
         objects: The objects, each with the contract of its staging table.
 
@@ -120,10 +122,14 @@ def load_side_by_side(objects: Sequence[tuple[Contract, ObjectRef]]) -> list[Loa
         FailedLoadsError: Several objects failed. The message names each. If one object failed, its error is raised.
     """
     at_once = min(loads_at_once(run_settings()), max(len(objects), 1))
-    found = _load_all(objects, at_once, force=False)
+    found = _load_all(sorted(objects, key=_size, reverse=True), at_once, force=False)
     errors = {uri: one for uri, one in found.items() if isinstance(one, Exception)}
     _refuse_failed(", ".join(contract.table for contract, source in objects if source.uri in errors), errors, found)
     return [one for _, source in objects if not isinstance(one := found[source.uri], Exception)]
+
+
+def _size(one: tuple[Contract, ObjectRef]) -> int:
+    return one[1].size_bytes
 
 
 def _load(contract: Contract, partition: str, sources: Sequence[ObjectRef], *, force: bool) -> list[LoadReceipt]:

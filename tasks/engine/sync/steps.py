@@ -140,7 +140,7 @@ def _in_turn(blocks: Iterable[bytes], turn: Event, next_turn: Event) -> Generato
 def convert_run(
     connection: Connection, csv: RunStore, parquet: RunStore, run: SyncRun, contracts: Sequence[Contract]
 ) -> SyncRun:
-    """Convert the files of an exported run to Parquet, side by side.
+    """Convert the files of an exported run to Parquet, side by side, the largest first.
 
     Args:
         connection: To the warehouse.
@@ -156,6 +156,7 @@ def convert_run(
     current, files = parquet.files(run.run_number), csv.files(run.run_number)
     waiting = [table for table in run.row_counts if table not in current]
     sources = {table: _ref(csv, files.get(table) or _missing(csv, run, table)) for table in waiting}
+    waiting.sort(key=lambda table: sources[table].size_bytes, reverse=True)
     with ThreadPoolExecutor(CONVERSIONS) as pool:  # the first error cancels the files that wait
         list(pool.map(lambda table: _convert(csv, parquet, run, table, sources[table], known[table]), waiting))
     sync_runs.confirm_run(connection, run)
