@@ -115,11 +115,15 @@ def text_array(values: Any, written: pa.DataType, column: str, wanted: Wanted) -
             f"{column}: expected text{lists}, a time or a number, found {written}."
             " Write the object with one of these types"
         )
-    if (texts := clock_texts(values)) is not None:
-        return texts
-    is_whole = pa.types.is_integer(values.type) or pa.types.is_boolean(values.type)
-    texts = (values if is_whole else _spelling().spelt(values, written, column)).cast(_TEXT)
+    texts = _texts_of(values, written, column)
     return _with_decimal(texts, wanted) if pa.types.is_floating(values.type) else texts
+
+
+def _texts_of(values: Any, written: pa.DataType, column: str) -> Any:
+    if pa.types.is_integer(values.type) or pa.types.is_boolean(values.type):
+        return values.cast(_TEXT)
+    texts = clock_texts(values)
+    return _spelling().spelt(values, written, column).cast(_TEXT) if texts is None else texts
 
 
 def _compute() -> Any:

@@ -110,7 +110,7 @@ class ParquetBlocks:
 
     def _writer(self, sink: io.BytesIO, schema: pa.Schema) -> pq.ParquetWriter:
         # Most values of typed columns occur once. A dictionary of these values takes twice the time and more space.
-        texts = [name for name in schema.names if name not in self._typed]
+        texts: Any = [name for name in schema.names if name not in self._typed]
         return pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=texts, write_page_checksum=True)
 
     def _with_types(self, strings: StringColumns) -> pa.RecordBatch:
