@@ -27,12 +27,14 @@ FILES = {
     "csv.c": "unit/test_csv_records unit/test_csv_dialects",
     "derive_cache.c": "unit/test_derive_cache unit/test_rows",
     "json_*.c": "unit/test_json_native unit/test_json_paths unit/test_json_reader",
+    "spellings.c": "unit/test_spelling unit/test_numeric_types",
     "time_formats.c": "unit/test_time_formats unit/test_types",
-    "*.c": "unit/test_types unit/test_numeric_types unit/test_native_edges unit/test_rows unit/test_csv_records",
+    "utf8.c": "unit/test_native_edges",
+    "*.c": "unit/test_types unit/test_spelling unit/test_native_edges unit/test_rows unit/test_numeric_types",
     "histories.py": "integration/test_histories",
     "dispositions.py": "integration/test_builder_merges integration/test_shared_tables integration/test_assigned_types",
 }
-"""The tests that decide, by the name of the mutated file. Tests that are marked `slow` do not run."""
+"""The tests that decide, by the name of the mutated file."""
 
 MOST_SECONDS = 300
 """Limit of the test run without a mutant."""
@@ -73,7 +75,7 @@ def script(file: Path, seconds: float) -> str:
     """Return the shell command that tests one mutant, within a number of seconds."""
     # The tool ends only the shell, so `timeout` ends the tests.
     end = f"timeout --kill-after=5 {seconds:.0f}"
-    test = f'{end} {sys.executable} -m pytest -x -q -p no:cacheprovider -m "not slow" {" ".join(tests_of(file))}'
+    test = f'{end} {sys.executable} -m pytest -x -q -p no:cacheprovider {" ".join(tests_of(file))}'
     return f"{sys.executable} -c {shlex.quote(COMPILE)} {NATIVE} && {test}" if file.suffix == ".c" else test
 
 

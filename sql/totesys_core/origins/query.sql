@@ -8,6 +8,15 @@
 -- write disposition: append
 -- rules: each arrival of a version is one row, so that a row of any earlier run can be explained (rejected: only the
 --   latest arrival)
+-- The branches have the order of the primary key: Postgres builds the index of sorted rows faster.
+SELECT
+    'address' AS source_table,
+    address_id AS source_id,
+    last_updated,
+    load_id,
+    line_number
+FROM totesys_staging.address
+UNION ALL
 SELECT
     'counterparty' AS source_table,
     counterparty_id AS source_id,
@@ -41,36 +50,20 @@ SELECT
 FROM totesys_staging.design
 UNION ALL
 SELECT
-    'staff' AS source_table,
-    staff_id AS source_id,
-    last_updated,
-    load_id,
-    line_number
-FROM totesys_staging.staff
-UNION ALL
-SELECT
-    'sales_order' AS source_table,
-    sales_order_id AS source_id,
-    last_updated,
-    load_id,
-    line_number
-FROM totesys_staging.sales_order
-UNION ALL
-SELECT
-    'address' AS source_table,
-    address_id AS source_id,
-    last_updated,
-    load_id,
-    line_number
-FROM totesys_staging.address
-UNION ALL
-SELECT
     'payment' AS source_table,
     payment_id AS source_id,
     last_updated,
     load_id,
     line_number
 FROM totesys_staging.payment
+UNION ALL
+SELECT
+    'payment_type' AS source_table,
+    payment_type_id AS source_id,
+    last_updated,
+    load_id,
+    line_number
+FROM totesys_staging.payment_type
 UNION ALL
 SELECT
     'purchase_order' AS source_table,
@@ -81,12 +74,20 @@ SELECT
 FROM totesys_staging.purchase_order
 UNION ALL
 SELECT
-    'payment_type' AS source_table,
-    payment_type_id AS source_id,
+    'sales_order' AS source_table,
+    sales_order_id AS source_id,
     last_updated,
     load_id,
     line_number
-FROM totesys_staging.payment_type
+FROM totesys_staging.sales_order
+UNION ALL
+SELECT
+    'staff' AS source_table,
+    staff_id AS source_id,
+    last_updated,
+    load_id,
+    line_number
+FROM totesys_staging.staff
 UNION ALL
 SELECT
     'transaction' AS source_table,
