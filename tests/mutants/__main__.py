@@ -75,7 +75,7 @@ def script(file: Path, seconds: float) -> str:
     """Return the shell command that tests one mutant, within a number of seconds."""
     # The tool ends only the shell, so `timeout` ends the tests.
     end = f"timeout --kill-after=5 {seconds:.0f}"
-    test = f'{end} {sys.executable} -m pytest -x -q -p no:cacheprovider {" ".join(tests_of(file))}'
+    test = f"{end} {sys.executable} -m pytest -x -q -p no:cacheprovider {' '.join(tests_of(file))}"
     return f"{sys.executable} -c {shlex.quote(COMPILE)} {NATIVE} && {test}" if file.suffix == ".c" else test
 
 
