@@ -8,8 +8,8 @@
 -- write disposition: append
 -- rules: each arrival of a version is one row, so that a row of any earlier run can be explained (rejected: only the
 --   latest arrival)
--- The branches have the order of the primary key: Postgres builds the index of sorted rows faster.
 SELECT
+    -- The branches have the order of the primary key: Postgres builds the index of sorted rows faster.
     'address' AS source_table,
     address_id AS source_id,
     last_updated,
