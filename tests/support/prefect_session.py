@@ -147,8 +147,8 @@ def run_of(client: SyncPrefectClient, state: State[Any]) -> FlowRun:
     return client.read_flow_run(run)
 
 
-def recorded_task_runs(client: SyncPrefectClient, flow_run: UUID) -> list[TaskRun]:
-    """Return the task runs of a flow run after the server has recorded them.
+def recorded_task_runs(client: SyncPrefectClient, *flow_runs: UUID) -> list[TaskRun]:
+    """Return the task runs of flow runs after the server has recorded them.
 
     The server records changes in their order. This runs one more task, and waits until its end is recorded.
     """
@@ -158,7 +158,7 @@ def recorded_task_runs(client: SyncPrefectClient, flow_run: UUID) -> list[TaskRu
     while not _is_recorded(client, last):
         assert time.monotonic() < deadline, f"expected the server to record a task run within {RECORDED_WITHIN} s"
         time.sleep(0.05)
-    return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])))
+    return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=list(flow_runs))))
 
 
 @task(name="last", log_prints=False)
