@@ -6,7 +6,7 @@ from typing import Any
 
 from faults.driver import die_at
 from faults.processes import Death
-from forks import Fork
+from forks import Fork, read_prefect_settings
 
 from flows.backfill import backfill
 
@@ -21,5 +21,6 @@ def run_until_death(pipeline: str, start: str, end: str, death: Death) -> None:
 
 
 def _run(_pipe: Connection, pipeline: str, start: str, end: str, death: dict[str, Any]) -> None:
+    read_prefect_settings()
     die_at(**death)
     backfill(pipeline=pipeline, start=start, end=end)

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from forks import Fork
+from forks import Fork, read_prefect_settings
 from prefect.settings import get_current_settings
 
 IDLE_THREADS = ("jemalloc_bg_thd", "polars-ooc-clea")
@@ -26,6 +26,7 @@ def started() -> Iterator[list[Fork]]:
 
 
 def describe(pipe: Connection, *modules: str) -> None:
+    read_prefect_settings()
     threads = [path.read_text().strip() for path in Path(f"/proc/{os.getppid()}/task").glob("*/comm")]
     imported = [name for name in modules if name in sys.modules]
     pipe.send((os.getpid(), threads, imported, str(get_current_settings().api.url), dict(os.environ)))

@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -30,13 +31,15 @@ pytestmark = pytest.mark.ledger
 SLOW_DOWN = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>'
 )
-ROWS = 40_000
+ROWS = 10_000
 
 
 @pytest.fixture
-def large(postgres: Connection) -> ObjectRef:
-    """An object of several reads, 4 MB."""
+def large(postgres: Connection, monkeypatch: pytest.MonkeyPatch) -> ObjectRef:
+    """An object of several reads and batches, 1 MB."""
     del postgres
+    monkeypatch.setattr(lake_module, "READ_BYTES", 1 << 16)
+    monkeypatch.setattr(csv_reader, "CHUNK_BYTES", 1 << 18)
     filler = "x" * 90
     return put(HEADER + b"".join(f"{number:06d} {filler},\n".encode() for number in range(ROWS)))
 
@@ -48,8 +51,9 @@ def is_whole(postgres: Connection) -> bool:
 
 @pytest.fixture
 def endpoint(bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Address of the real server; the client does not wait between its tries."""
+    """Address of the real server; neither the client nor a read waits between its tries."""
     del bucket
+    monkeypatch.setattr(lake_module, "time", SimpleNamespace(sleep=lambda _: None))
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
     return os.environ["AWS_ENDPOINT_URL"]
 
@@ -95,8 +99,8 @@ def test_connections_cut_at_random_bytes_are_resumed_without_a_restart(
 def test_silent_connection_ends_by_its_timeout_and_is_resumed(
     postgres: Connection, large: ObjectRef, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_clients, "READ_TIMEOUT", 1)
-    fault = StallAfter("server", 2 << 20)
+    monkeypatch.setattr(s3_clients, "READ_TIMEOUT", 0.5)
+    fault = StallAfter("server", 1 << 19)
     with through_tcp_proxy(endpoint, monkeypatch, fault):
         assert load(postgres, large).rows_loaded == ROWS
     assert fault.stalled == {1}
@@ -157,12 +161,12 @@ def test_body_that_is_shorter_than_it_says_is_completed_by_range(
 
     def fault(exchange: Exchange) -> None:
         requests.append(int(exchange.range.removeprefix("bytes=").partition("-")[0] or 0))
-        exchange.reply(exchange.forward(), only=1_500_000 if exchange.number < 3 else None)
+        exchange.reply(exchange.forward(), only=375_000 if exchange.number < 3 else None)
 
     with through_s3_proxy(endpoint, monkeypatch, fault):
         assert load(postgres, large).rows_loaded == ROWS
     assert requests == sorted(set(requests))
-    assert requests[0] == 0 < requests[1] <= 1_500_000 < requests[2] <= 3_000_000
+    assert requests[0] == 0 < requests[1] <= 375_000 < requests[2] <= 750_000
     assert is_whole(postgres)
 
 
@@ -183,7 +187,7 @@ def test_object_overwritten_in_mid_read_fails_the_load_and_the_retry_loads_the_n
         if exchange.number == 1:
             answer = exchange.forward()
             direct.put_object(Bucket=lake().bucket, Key="2021/04/things.csv", Body=newest)
-            exchange.reply(answer, only=2_500_000)
+            exchange.reply(answer, only=625_000)
         elif knows_if_match:
             exchange.reply(exchange.forward())
         else:
@@ -250,7 +254,7 @@ def test_load_ends_its_threads_when_s3_breaks_off(
 ) -> None:
     monkeypatch.setattr(lake_module, "RESUMES", 0)
     with (
-        through_tcp_proxy(endpoint, monkeypatch, CutAfter("server", [1_000_000] * 100)),
+        through_tcp_proxy(endpoint, monkeypatch, CutAfter("server", [250_000] * 100)),
         pytest.raises(LakeUnavailableError, match="stopped at byte"),
     ):
         load(postgres, large)

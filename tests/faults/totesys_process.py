@@ -7,7 +7,7 @@ from typing import Any
 
 from faults.driver import die_at, die_beside
 from faults.processes import Death
-from forks import Fork
+from forks import Fork, read_prefect_settings
 from prefect import Flow
 from runs_here import run_here
 
@@ -31,6 +31,7 @@ def run_until_death(flow: Flow[Any, Any], death: Death, held: Death | None = Non
 def _run(_pipe: Connection, module: str, flow: str, death: dict[str, Any], held: dict[str, Any] | None) -> None:
     found: Flow[Any, Any] = getattr(importlib.import_module(module), flow)
     if held:
+        read_prefect_settings()
         die_beside(death, held)
         found()
     else:

@@ -89,13 +89,20 @@ def _call(
     target: Callable[..., None],
     arguments: tuple[Any, ...],
 ) -> None:
-    from prefect.context import refresh_global_settings_context
-
     os.environ.clear()
     os.environ.update(environ)
-    refresh_global_settings_context()  # Prefect read the environment when it was imported
     try:
         target(pipe, *arguments)
     except BaseException:
         pipe.send(_Failure(traceback.format_exc()))
         raise
+
+
+def read_prefect_settings() -> None:
+    """Read the settings of Prefect again, which Prefect read from an earlier environment when it was imported.
+
+    Only processes that use a Prefect server need it: it costs as much as most of their steps.
+    """
+    from prefect.context import refresh_global_settings_context
+
+    refresh_global_settings_context()
