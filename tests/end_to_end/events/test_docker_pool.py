@@ -89,6 +89,6 @@ def test_run_from_the_command_line_loads_the_month_once_after_a_container_was_ki
     # The worker marks the run as Crashed, unless Docker has already removed the container. In that case the automation
     # for missing heartbeats does so later.
     assert state_of(run) in {"Running", "Crashed"}
-    watched = prefect("deployment", "run", DEPLOYMENT, "-p", f"month={name}", "--watch")
+    watched = prefect("deployment", "run", DEPLOYMENT, "-p", f"month={name}", "--watch", "--watch-interval", "1")
     assert "finished successfully in 'Completed'" in watched
     assert_loaded_once(database, expected)
