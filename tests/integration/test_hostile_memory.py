@@ -60,8 +60,12 @@ def line(**values: object) -> bytes:
     return json.dumps(record(**values)).encode() + b"\n"
 
 
+def csv_row() -> Iterator[bytes]:
+    yield from (HEADER, row())
+
+
 def csv_open_quote() -> Iterator[bytes]:
-    yield from (HEADER, b'"\n', b"a\n" * 600_000)
+    yield from (HEADER, b'"\n', b"a\n" * 100_000)
 
 
 def csv_long_records() -> Iterator[bytes]:
@@ -86,11 +90,11 @@ def csv_header_of_millions() -> Iterator[bytes]:
 
 
 def csv_blank_beginning() -> Iterator[bytes]:
-    yield from (*[b"\n" * (1 << 20)] * 200, HEADER, row())
+    yield from (*[b"\n" * (1 << 20)] * 40, HEADER, row())
 
 
 def csv_gz_of_nothing() -> Iterator[bytes]:
-    yield from (gzip.compress(HEADER), *[gzip.compress(b"\n" * (32 << 20))] * 6, gzip.compress(row()))
+    yield from (gzip.compress(HEADER), *[gzip.compress(b"\n" * (32 << 20))] * 2, gzip.compress(row()))
 
 
 def csv_zst_with_large_window() -> Iterator[bytes]:
@@ -143,7 +147,7 @@ def utf16_rows() -> Iterator[bytes]:
 
 
 def cp1252_undecodable_lines() -> Iterator[bytes]:
-    yield from (HEADER, *[b"\x81\n" * 50_000] * 2)
+    yield from (HEADER, *[b"\x81\n" * 25_000] * 2)
 
 
 def cp1252_endless_line() -> Iterator[bytes]:
@@ -151,7 +155,7 @@ def cp1252_endless_line() -> Iterator[bytes]:
 
 
 def csv_comments() -> Iterator[bytes]:
-    yield from (*[b"#\n" * (1 << 19)] * 50, HEADER, *[b"#\n" * (1 << 19)] * 50, row())
+    yield from (*[b"#\n" * (1 << 19)] * 30, HEADER, *[b"#\n" * (1 << 19)] * 30, row())
 
 
 def fixed_width_short_lines() -> Iterator[bytes]:
@@ -159,7 +163,7 @@ def fixed_width_short_lines() -> Iterator[bytes]:
 
 
 def ndjson_short_lines() -> Iterator[bytes]:
-    yield from (line(), b"12\n" * 250_000)
+    yield from (line(), b"12\n" * 80_000)
 
 
 def ndjson_million_keys() -> Iterator[bytes]:
@@ -271,14 +275,11 @@ CASES = [
         parquet_bytes_that_do_not_compress, "parquet", DEFAULT_MB, "5000 0", id="parquet: 160 MB that do not compress"
     ),
     pytest.param(parquet_wide_rows, "parquet", DEFAULT_MB, "3000 0", id="parquet: a row group of 300 MB"),
-    pytest.param(csv_open_quote, "csv", SMALL_MB, "0 600001", id="csv: one open quote and short lines"),
     pytest.param(csv_long_records, "csv", SMALL_MB, "3 0", id="csv: records of 16 MiB"),
     pytest.param(csv_long_rejected_records, "csv", SMALL_MB, "0 4", id="csv: rejected records of 16 MiB"),
     pytest.param(csv_long_domains, "csv", DEFAULT_MB, "3 0", id="csv: domains of 16 MiB"),
     pytest.param(csv_long_lists, "csv", SMALL_MB, "0 1", id="csv: lists of millions of words"),
     pytest.param(csv_header_of_millions, "csv", SMALL_MB, "UnreadableObjectError", id="csv: 8 million columns"),
-    pytest.param(csv_blank_beginning, "csv", SMALL_MB, "1 0", id="csv: 200 MB of blank lines before the header"),
-    pytest.param(csv_gz_of_nothing, "csv.gz", SMALL_MB, "1 0", id="csv.gz: 192 MB of blank lines"),
     pytest.param(csv_zst_with_large_window, "csv.zst", DEFAULT_MB, "1 0", id="csv.zst: a window of 64 MB"),
     pytest.param(csv_wide, "csv", SMALL_MB, "120 0", id="csv: 200 columns"),
     pytest.param(ndjson_wide, "ndjson", SMALL_MB, "120 0", id="ndjson: 200 keys"),
@@ -288,15 +289,24 @@ CASES = [
     pytest.param(document_of_long_escapes, "json", SMALL_MB, "3 0", id="json: escapes of 16 MiB"),
     pytest.param(csv_distinct_domains, "csv", SMALL_MB, "300000 0", id="csv: 300,000 domains"),
     pytest.param(utf16_rows, "utf-16.txt", SMALL_MB, "200000 0", id="csv: 40 MB of utf-16"),
-    pytest.param(cp1252_undecodable_lines, "cp1252.txt", SMALL_MB, "0 100000", id="csv: undecodable lines"),
     pytest.param(
         cp1252_endless_line, "cp1252.txt", SMALL_MB, "UnreadableObjectError", id="csv: an encoded line of 40 MB"
     ),
-    pytest.param(csv_comments, "comments.txt", SMALL_MB, "1 0", id="csv: 100 MB of comments"),
     pytest.param(fixed_width_short_lines, "fixed.txt", SMALL_MB, "0 100000", id="fixed width: lines of two bytes"),
-    pytest.param(ndjson_short_lines, "ndjson", SMALL_MB, "1 250000", id="ndjson: lines of two bytes"),
     pytest.param(ndjson_million_keys, "ndjson", DEFAULT_MB, "1 1", id="ndjson: a record of a million keys"),
 ]
+
+SHORT_LINES = [
+    pytest.param(csv_open_quote, "csv", "0 100001", id="csv: one open quote and short lines"),
+    pytest.param(csv_blank_beginning, "csv", "1 0", id="csv: 40 MB of blank lines before the header"),
+    pytest.param(csv_gz_of_nothing, "csv.gz", "1 0", id="csv.gz: 64 MB of blank lines"),
+    pytest.param(cp1252_undecodable_lines, "cp1252.txt", "0 50000", id="csv: undecodable lines"),
+    pytest.param(csv_comments, "comments.txt", "1 0", id="csv: 60 MB of comments"),
+    pytest.param(ndjson_short_lines, "ndjson", "1 80000", id="ndjson: lines of two bytes"),
+]
+
+BUFFERS_MB = 16
+"""How much more memory an object of short lines may take than an object of one row."""
 
 
 def keep_values_uncompressed(warehouse: Connection) -> None:
@@ -306,14 +316,30 @@ def keep_values_uncompressed(warehouse: Connection) -> None:
         warehouse.execute(f"ALTER TABLE {table} ALTER {column} SET STORAGE EXTERNAL".encode())
 
 
+def load(content: Callable[[], Iterator[bytes]], suffix: str, limit_mb: int) -> tuple[str, float]:
+    """Load an object in a process of its own. Return the outcome and the peak memory of the process in MB."""
+    key = f"{content.__name__}/visits.{suffix}"
+    with ready_connection(VISITS) as warehouse:
+        keep_values_uncompressed(warehouse)
+        lake().write(key, content(), "binary/octet-stream")
+        outcome, peak = printed_by(LOAD, key, str(limit_mb), DECLARED.get(suffix, "None"))
+    return outcome, float(peak)
+
+
 @pytest.mark.parametrize(("content", "suffix", "limit_mb", "outcome"), CASES)
 def test_peak_memory_of_a_hostile_object_stays_within_the_limit(
     content: Callable[[], Iterator[bytes]], suffix: str, limit_mb: int, outcome: str
 ) -> None:
-    key = f"hostile/visits.{suffix}"
-    with ready_connection(VISITS) as warehouse:
-        keep_values_uncompressed(warehouse)
-        lake().write(key, content(), "binary/octet-stream")
-        found, peak = printed_by(LOAD, key, str(limit_mb), DECLARED.get(suffix, "None"))
+    found, peak = load(content, suffix, limit_mb)
     assert found == outcome
-    assert float(peak) < limit_mb
+    assert peak < limit_mb
+
+
+@pytest.mark.parametrize(("content", "suffix", "outcome"), SHORT_LINES)
+def test_short_lines_take_hardly_more_memory_than_a_row(
+    content: Callable[[], Iterator[bytes]], suffix: str, outcome: str
+) -> None:
+    _, of_a_row = load(csv_row, "csv", SMALL_MB)
+    found, peak = load(content, suffix, SMALL_MB)
+    assert found == outcome
+    assert peak < of_a_row + BUFFERS_MB < SMALL_MB

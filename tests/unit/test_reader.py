@@ -7,6 +7,7 @@ import json
 import os
 import random
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -25,6 +26,7 @@ from tasks.contracts.types import TEXT
 from tasks.engine.errors import ContractError, UnreadableObjectError
 from tasks.engine.formats import csv_reader, csv_records, parquet_reader
 from tasks.engine.formats.batches import CHUNK_BYTES, Batch
+from tasks.engine.formats.csv_records import CsvRecords
 from tasks.engine.formats.frames import frame_of
 from tasks.engine.formats.reader import read_batches
 
@@ -297,6 +299,20 @@ def test_line_of_ten_megabytes_is_read(is_sound: bool) -> None:
     found = outcomes(batches_of(b"a,b,c\n1,2,3\n1," + long + b",3\n" + tail))
     assert [len(raw) for _, raw, _, _ in found] == [5, len(long) + 4, len(tail) - 1]
     assert [fields is None for _, _, fields, _ in found] == [False, False, not is_sound]
+
+
+def test_long_record_is_scanned_a_few_times_in_small_chunks_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    scanned: list[int] = []
+
+    def read_records(data: bytes, *arguments: Any, **options: Any) -> Iterator[CsvRecords]:
+        scanned.append(len(data))
+        return csv_records.read_records(data, *arguments, **options)
+
+    monkeypatch.setattr(csv_reader, "read_records", read_records)
+    data = b"a,b\n" + b"1," + b"x" * (8 << 20) + b"\n"
+    batches = list(read_batches(io.BufferedReader(io.BytesIO(data)), "x.csv", contract_of("a", "b"), 1 << 16))
+    assert [batch.strings.row_count for batch in batches] == [1]
+    assert sum(scanned) < 4 * len(data)
 
 
 def test_unclosed_quote_at_the_beginning_rejects_only_its_line_in_linear_time() -> None:

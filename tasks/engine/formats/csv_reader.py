@@ -10,8 +10,8 @@ from tasks.engine.formats.columns import match_columns
 from tasks.engine.formats.csv_header import read_header
 from tasks.engine.formats.csv_records import read_records
 
-CHUNK_BYTES = 1 << 20
-"""Maximum size of a chunk. A chunk of this size stays in the processor's cache until its rows are encoded."""
+CHUNK_BYTES, MOST_BYTES = 1 << 20, 4 << 20
+"""How much of an object is read at once: a chunk, which stays in the processor's cache; more for a long record."""
 
 
 def read_csv(file: Any, name: str, contract: Contract, dialect: Csv, chunk_bytes: int) -> Iterator[Batch]:
@@ -28,9 +28,14 @@ def read_csv(file: Any, name: str, contract: Contract, dialect: Csv, chunk_bytes
         del records  # frees the memory before the next chunk is read
         if is_last:
             return
-        pending = pending[consumed:]
-        chunk, is_last = next(chunks)
-        pending += chunk
+        pieces = [pending[consumed:]]
+        missing = min(len(pieces[0]), MOST_BYTES)  # a long record is scanned a few times, and not for each chunk
+        del pending
+        while not is_last and (missing > 0 or len(pieces) == 1):
+            chunk, is_last = next(chunks)
+            pieces.append(chunk)
+            missing -= len(chunk)
+        pending = b"".join(pieces)
 
 
 def chunks_of(file: Any, chunk_bytes: int) -> Iterator[tuple[bytes, bool]]:
