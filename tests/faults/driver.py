@@ -47,6 +47,20 @@ def die_at(path: str, when: str, count: int, containing: str) -> None:
     _act_at(_die, path, when, count, containing)
 
 
+def die_at_later(start: str, death: dict[str, Any]) -> None:
+    """Kill this process at a call, and count its calls from the first call of `start` on."""
+    owner, name = resolved(start)
+    original: Callable[..., Any] = getattr(owner, name)
+
+    @wraps(original)
+    def begun(*arguments: Any, **named: Any) -> Any:
+        setattr(owner, name, original)
+        die_at(**death)
+        return getattr(owner, name)(*arguments, **named)
+
+    setattr(owner, name, begun)
+
+
 def die_beside(death: dict[str, Any], held: dict[str, Any]) -> None:
     """Kill this process at a call of one thread, while another thread stays at another call."""
     is_held = threading.Event()
