@@ -356,7 +356,7 @@ def test_memory_does_not_grow_with_the_document(separator: bytes) -> None:
         assert rows == count
         return used
 
-    small, large = peak(15_000), peak(45_000)
+    small, large = peak(8_000), peak(24_000)
     assert large < 1.2 * small
 
 

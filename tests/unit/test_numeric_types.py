@@ -117,10 +117,14 @@ def test_decimal_type_out_of_range_is_refused(precision: int, scale: int) -> Non
         NUMERIC(precision, scale)
 
 
-@pytest.mark.slow
+json_texts = st.text(max_size=6) | st.sampled_from(["\0", "a\0b", "\\u0000"])
+
+
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+        st.none() | st.booleans() | st.integers() | json_texts,
+        lambda x: st.lists(x, max_size=3) | st.dictionaries(json_texts, x, max_size=3),
+        max_leaves=10,
     )
 )
 @FAST
