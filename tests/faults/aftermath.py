@@ -63,15 +63,20 @@ def left_behind(warehouse: psycopg.Connection[Any]) -> dict[str, Rows]:
 
 
 @contextmanager
-def watching(look: Callable[[], Any]) -> Iterator[set[Any]]:
-    """Read a state repeatedly; collect all states from the start of the block to its end."""
+def watching(look: Callable[[], Any], pause: float = 0.005) -> Iterator[set[Any]]:
+    """Read a state repeatedly; collect all states from the start of the block to its end.
+
+    Args:
+        look: Reads the state.
+        pause: Seconds between two looks. A look that costs much would otherwise take the CPU of the watched work.
+    """
     seen = {look()}
     done = threading.Event()
     failures = []
 
     def watch() -> None:
         try:
-            while not done.wait(0.005):
+            while not done.wait(pause):
                 seen.add(look())
         except Exception as error:  # raised below, in the test's own thread
             failures.append(error)

@@ -45,7 +45,7 @@ def test_killed_export_shows_whole_files_and_the_next_run_clears_up(
     assert old.keys() == undisturbed.keys() == {"out/x/numbers.csv", "out/x/manifest.json"}
     assert old != undisturbed
 
-    with watching(file_of(bucket)) as seen:
+    with watching(file_of(bucket), pause=0.05) as seen:
         run_until_death(Job("export", NEW, death, {"tasks.engine.lake.client:PART_BYTES": PART_BYTES}))
         assert left_behind(postgres) == {}
         assert bool(unfinished_uploads(bucket)) == leaves_parts

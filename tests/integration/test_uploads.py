@@ -27,6 +27,8 @@ from tasks.engine.warehouse.tables import Connection
 
 KEY, PART_BYTES = "out/x.csv", 5 << 20
 """The least that S3 takes for a part which is not the last."""
+ROWS = 14_500
+"""Rows of 1 KB that fill three parts."""
 
 ERROR = b'<?xml version="1.0"?><Error><Code>%b</Code><Message>refused</Message></Error>'
 
@@ -68,14 +70,14 @@ def proxied(requests: Requests) -> Iterator[Lake]:
         yield through
 
 
-def export(postgres: Connection, to: Lake, rows: int = 250_000) -> ExportReceipt:
-    query = sql.SQL(f"SELECT n, repeat('x', 50) AS x FROM generate_series(1, {rows}) AS n")
+def export(postgres: Connection, to: Lake, rows: int = ROWS) -> ExportReceipt:
+    query = sql.SQL(f"SELECT n, repeat('x', 1000) AS x FROM generate_series(1, {rows}) AS n")
     (receipt,) = write_exports(postgres, to, [Export("x", query)], prefix="", export_id="out")
     return receipt
 
 
-def content(rows: int = 250_000) -> bytes:
-    return b"n,x\n" + b"".join(b"%d,%s\n" % (n, b"x" * 50) for n in range(1, rows + 1))
+def content(rows: int = ROWS) -> bytes:
+    return b"n,x\n" + b"".join(b"%d,%s\n" % (n, b"x" * 1000) for n in range(1, rows + 1))
 
 
 def held(key: str = KEY) -> bytes:
@@ -104,7 +106,7 @@ def test_large_export_is_verified_on_every_store(postgres: Connection, store: An
     requests = Requests()
     with proxied(requests) as through:
         receipt = export(postgres, through)
-    assert (held(), receipt.row_count, unfinished()) == (content(), 250_000, [])
+    assert (held(), receipt.row_count, unfinished()) == (content(), ROWS, [])
     # Ceph 16 ignores checksums: nothing is asked, and Tally reads the object back.
     is_ceph = "ceph" in request.node.name
     assert requests.count("GET", KEY) == is_ceph
@@ -145,7 +147,7 @@ def test_object_of_a_store_without_checksums_is_read_back(
 ) -> None:
     requests = Requests(answer)
     with proxied(requests) as through:
-        assert export(postgres, through).row_count == 250_000
+        assert export(postgres, through).row_count == ROWS
     assert (held(), unfinished()) == (content(), [])
     assert requests.count("GET", KEY) == 1
 
@@ -180,7 +182,7 @@ def test_part_that_changes_during_its_upload_is_refused_and_the_old_object_remai
         export(postgres, through)
     assert is_transient(caught.value)
     assert (lake().head(KEY).version, unfinished(), threads_of_uploads()) == (before, [], [])
-    assert export(postgres, lake()).row_count == 250_000
+    assert export(postgres, lake()).row_count == ROWS
 
 
 def test_object_that_another_writer_replaces_is_refused(postgres: Connection) -> None:
@@ -200,7 +202,7 @@ def test_upload_that_the_store_forgot_is_tried_again(postgres: Connection) -> No
     forgotten = refusing(b"NoSuchUpload", 404, lambda e: e.method == "POST" and "uploadId" in e.path)
     with proxied(Requests(forgotten)) as through, pytest.raises(LakeUnavailableError, match="NoSuchUpload"):
         export(postgres, through)
-    assert export(postgres, lake()).row_count == 250_000
+    assert export(postgres, lake()).row_count == ROWS
 
 
 def test_refused_part_ends_the_query_and_all_threads(postgres: Connection) -> None:
