@@ -75,6 +75,25 @@ def test_only_a_numeric_format_is_read_without_python(declared: str, is_numeric:
         assert wires_of(replace(found, derive=refused), [text]) != [None]
 
 
+@pytest.mark.parametrize(
+    ("declared", "text", "iso"),
+    [
+        ("%d.%m.%Y %H:%M:%S,%f", "01.01.0001 00:00:00,000000", "0001-01-01 00:00:00"),
+        ("%d.%m.%Y %H:%M:%S,%f", "31.12.9999 23:59:59,999999", "9999-12-31 23:59:59.999999"),
+        ("%d.%m.%Y %H:%M:%S,%f", "1.1.2021 0:0:0,5", "2021-01-01 00:00:00.5"),
+        ("%Y%m%d%H%M%S%f", "99991231235959999999", "9999-12-31 23:59:59.999999"),
+        ("%d/%m/%y", "31/12/68", "2068-12-31 00:00:00"),
+        ("%d/%m/%y", "01/01/69", "1969-01-01 00:00:00"),
+    ],
+)
+def test_limits_of_each_part_are_read_without_python(declared: str, text: str, iso: str) -> None:
+    def refused(text: str) -> str:
+        raise AssertionError(text)
+
+    found = typed(TIMESTAMP, declared)
+    assert wires_of(replace(found, derive=refused), [text, f" {text} "]) == wires_of(TIMESTAMP, [iso]) * 2
+
+
 def test_derivation_of_a_column_comes_before_a_numeric_format() -> None:
     column = replace(one_column(DATE).columns[0], derive=lambda text: text and text[1:])
     contract = replace(one_column(DATE), columns=(column,), spelling=Spelling(date="%d.%m.%Y"))
