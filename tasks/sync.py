@@ -146,7 +146,7 @@ def land_parquet(
 
 
 @step(task_run_name="Move the CSV files of run {run.run_number}")
-def move_csv(source: Source, run: SyncRun) -> None:
+def land_processed_csv(source: Source, run: SyncRun) -> None:
     """Move the CSV files of a converted run to the processed files."""
     with csv_store(source) as csv:
         csv.move_processed(run.run_number, run.row_counts)

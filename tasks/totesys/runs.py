@@ -9,7 +9,7 @@ from tasks.engine.receipts import BuildReceipt, SyncReceipt
 from tasks.engine.sync.runs import SyncRun
 from tasks.load import load_side_by_side
 from tasks.side_by_side import beside
-from tasks.sync import land_parquet, land_processed, move_csv
+from tasks.sync import land_parquet, land_processed, land_processed_csv
 from tasks.totesys.currencies import currency_names
 from tasks.transform import build_side_by_side, build_tables
 
@@ -25,7 +25,7 @@ def complete_run(run: SyncRun) -> SyncReceipt:
     if not run.row_counts:
         return land_processed(TOTESYS_SOURCE, run, [], build_tables(CORE) + build_tables(WAREHOUSE), [])
     run, objects = land_parquet(TOTESYS_SOURCE, run, TOTESYS)
-    with beside(move_csv, source=TOTESYS_SOURCE, run=run):
+    with beside(land_processed_csv, source=TOTESYS_SOURCE, run=run):
         loads = load_side_by_side(objects)
         for (contract, _), load in zip(objects, loads, strict=True):
             check_loads(contract, [load])
