@@ -426,6 +426,10 @@ def content(suffix: str, block: bytes, count: int) -> Iterator[bytes]:
     yield file.getvalue()
 
 
+MOST_MB = 300
+"""Bound for objects of 10 MB. The peak is 185 to 235 MB: a load that keeps its rows in memory exceeds the bound."""
+
+
 @needs_proc
 @pytest.mark.parametrize("suffix", ["csv", "ndjson", "parquet"])
 def test_peak_memory_of_loads_side_by_side_stays_within_the_limit(suffix: str) -> None:
@@ -435,10 +439,10 @@ def test_peak_memory_of_loads_side_by_side_stays_within_the_limit(suffix: str) -
         lake().write("first.csv", iter([VISITS_HEADER, visit_records(1)]), "")
         load(postgres, ref("first.csv"), contract=VISITS)
         keys = [f"{number}.{suffix}" for number in range(4)]
-        blocks = list(content(suffix, records, 2))
+        blocks = list(content(suffix, records, 1))
         for key in keys:
             lake().write(key, iter(blocks), "binary/octet-stream")
         [line] = printed_by(LOADS, *keys)
         loaded, peak = line.split()
-        assert int(loaded) == len(keys) * 2 * rows
-        assert float(peak) < RunSettings().load_memory_mb
+        assert int(loaded) == len(keys) * rows
+        assert float(peak) < MOST_MB < RunSettings().load_memory_mb
