@@ -1,4 +1,4 @@
-"""What a case is: the work, the contestants that do it, and the state that all of them must leave.
+"""A case: the work, the contestants that do it, and the state that all of them must leave.
 
 A case in `benchmarks/cases` names its contestants by `python`, `psql`, `peer` or `program`. Variables that `prepare`
 and `before` return reach every contestant, as environment variables and in the text of `psql` as `{BENCH_...}`.

@@ -45,7 +45,7 @@ class _Shared:
         sessions: Idle sessions of the warehouse.
         clients: Clients of S3.
         blocks: Values of the blocks that were read, by name.
-        done: What a step of the run has done that the next step need not repeat.
+        done: Work of earlier steps of the run, which later steps need not repeat.
     """
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ def forget_connections() -> None:
 
 
 def done_in_run() -> set[Hashable]:
-    """What steps of this run have done that later steps need not repeat; empty again after a failed step."""
+    """Return the work of earlier steps of this run, which later steps need not repeat. A failed step empties it."""
     return shared.done if (shared := _shared.get()) else set()
 
 

@@ -1,4 +1,4 @@
-"""What a source says that cannot be read: a real server in each state, and which of them is worth another try."""
+"""Errors of a source that cannot be read: a real server in each state, and the states that a retry may outlast."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Uploads in parts: which stores verify checksums, what a store that does not costs, and how an upload ends."""
+"""Uploads in parts: which stores verify checksums, the cost of a store that does not, and how an upload ends."""
 
 import base64
 import hashlib

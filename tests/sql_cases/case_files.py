@@ -132,7 +132,7 @@ class Case:
 
     @cached_property
     def expected(self) -> Rows | None:
-        """The expected rows; None where the checks read the input as it is."""
+        """The expected rows; None if the checks read the input unchanged."""
         return parse_rows(self.content["expect"], f"{self.path}: expect") if "expect" in self.content else None
 
     @cached_property

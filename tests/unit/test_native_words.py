@@ -12,11 +12,11 @@ NATIVE = ColumnType("text[]", "a list as Python prints it")
 
 LAST_BEFORE_SURROGATES, FIRST_AFTER_SURROGATES = 0xD7FF, 0xE000
 EDGES = (1, 0x7F, 0x80, 0x7FF, 0x800, LAST_BEFORE_SURROGATES, FIRST_AFTER_SURROGATES, 0xFFFF, 0x10000, 0x10FFFF)
-"""Characters on either side of a change of the length in UTF-8, and of the characters that are none."""
+"""Characters on either side of each change of the length in UTF-8, and on either side of the surrogates."""
 
 
 def words(text: str) -> list[str | None] | None:
-    """The words of a text between two other lists, which it must leave as they are."""
+    """The words of a text between two other lists, which must not change."""
     before, found, after = parsed(NATIVE, "['before']", text, "['after']")
     assert (words_of(before), words_of(after)) == (["before"], ["after"])
     return None if found is None else words_of(found)

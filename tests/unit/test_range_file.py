@@ -76,7 +76,7 @@ def test_each_held_range_is_requested_once_and_whole() -> None:
     for position, size in ((10, 1_000), (500, 30), (50_000, 70_001), (120_000, 1)):
         assert read(file, position, size) == CONTENT[position : position + size]
     assert len(below.reads) == 2
-    assert read(file, 1_000, 20) == CONTENT[1_000:1_020]  # partly behind a held range
+    assert read(file, 1_000, 20) == CONTENT[1_000:1_020]  # its end is after a held range
     assert len(below.reads) == 3
     assert read(file, len(CONTENT) - 5, 100) == CONTENT[-5:]
     file.seek(-5, io.SEEK_END)

@@ -22,7 +22,7 @@ bool column_type(Column *column) {
     return column->precision > 0 && column->precision <= NUMERIC_DIGITS && column->scale >= 0 && column->scale <= column->precision;
 }
 
-/* Write a number. If the column has a spelling of its own, the number is first rewritten behind the room of its value. */
+/* Write a number. If the column declares a spelling, the plain number is first written after the space of the value. */
 static int64_t number_write(const Column *column, const char *text, int64_t size, uint8_t *out) {
     if (column->decimal != '.' || *column->thousands) {
         char *plain = (char *)out + 2 * size + 100;
