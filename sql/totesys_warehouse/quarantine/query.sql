@@ -26,9 +26,7 @@ WITH staged AS (
         NULL::integer AS payment_type_id,
         sales_order.design_id,
         sales_order.agreed_delivery_location_id,
-        sales_order AS sales_order_row,
-        NULL::totesys_staging.purchase_order AS purchase_order_row,
-        NULL::totesys_staging.payment AS payment_row
+        sales_order.ctid AS row_address
     FROM totesys_staging.sales_order
     LEFT JOIN totesys_warehouse.quarantine AS earlier
         ON
@@ -61,9 +59,7 @@ WITH staged AS (
         NULL::integer AS payment_type_id,
         NULL::integer AS design_id,
         purchase_order.agreed_delivery_location_id,
-        NULL::totesys_staging.sales_order AS sales_order_row,
-        purchase_order AS purchase_order_row,
-        NULL::totesys_staging.payment AS payment_row
+        purchase_order.ctid AS row_address
     FROM totesys_staging.purchase_order
     LEFT JOIN totesys_warehouse.quarantine AS earlier
         ON
@@ -94,9 +90,7 @@ WITH staged AS (
         payment.payment_type_id,
         NULL::integer AS design_id,
         NULL::integer AS agreed_delivery_location_id,
-        NULL::totesys_staging.sales_order AS sales_order_row,
-        NULL::totesys_staging.purchase_order AS purchase_order_row,
-        payment AS payment_row
+        payment.ctid AS row_address
     FROM totesys_staging.payment
     LEFT JOIN totesys_warehouse.quarantine AS earlier
         ON
@@ -141,9 +135,7 @@ versions AS (
     SELECT
         waiting.load_id AS waiting_load_id,
         waiting.deleted_at,
-        staged.sales_order_row,
-        staged.purchase_order_row,
-        staged.payment_row,
+        staged.row_address,
         waiting.source_row AS waiting_row,
         coalesce(staged.source_table, waiting.source_table) AS source_table,
         coalesce(staged.source_id, waiting.source_id) AS source_id,
@@ -174,9 +166,7 @@ checked AS (
         versions.load_id,
         versions.first_load_id,
         versions.is_staged,
-        versions.sales_order_row,
-        versions.purchase_order_row,
-        versions.payment_row,
+        versions.row_address,
         versions.waiting_row,
         versions.waiting_load_id IS NOT NULL AS has_waited,
         CASE WHEN versions.load_id = versions.waiting_load_id THEN versions.deleted_at END AS deleted_at,
@@ -216,12 +206,26 @@ SELECT
     load_id,
     first_load_id,
     deleted_at,
-    -- Only a selected version becomes JSON: most staged versions are complete.
+    -- Only the row of a selected version is read again as JSON: most staged versions are complete.
     CASE
         WHEN NOT is_staged THEN waiting_row
-        WHEN source_table = 'sales_order' THEN to_jsonb(sales_order_row)
-        WHEN source_table = 'purchase_order' THEN to_jsonb(purchase_order_row)
-        ELSE to_jsonb(payment_row)
+        WHEN source_table = 'sales_order'
+            THEN (
+                SELECT to_jsonb(sales_order)
+                FROM totesys_staging.sales_order
+                WHERE sales_order.ctid = decided.row_address
+            )
+        WHEN source_table = 'purchase_order'
+            THEN (
+                SELECT to_jsonb(purchase_order)
+                FROM totesys_staging.purchase_order
+                WHERE purchase_order.ctid = decided.row_address
+            )
+        ELSE (
+            SELECT to_jsonb(payment)
+            FROM totesys_staging.payment
+            WHERE payment.ctid = decided.row_address
+        )
     END AS source_row
 FROM decided
 WHERE is_waiting OR has_waited
