@@ -28,6 +28,8 @@ FILES = {
     "derive_cache.c": "unit/test_derive_cache unit/test_rows",
     "json_*.c": "unit/test_json_native unit/test_json_paths unit/test_json_reader",
     "spellings.c": "unit/test_spelling unit/test_numeric_types",
+    "string_columns.c": "unit/test_csv_records unit/test_reader unit/test_parquet_pages unit/test_parquet_reader"
+    " unit/test_csv_dialects",
     "time_formats.c": "unit/test_time_formats unit/test_types",
     "utf8.c": "unit/test_native_edges",
     "*.c": "unit/test_types unit/test_spelling unit/test_native_edges unit/test_rows unit/test_numeric_types",
