@@ -32,7 +32,8 @@ FILES = {
     " unit/test_csv_dialects",
     "time_formats.c": "unit/test_time_formats unit/test_types",
     "utf8.c": "unit/test_native_edges",
-    "*.c": "unit/test_types unit/test_spelling unit/test_native_edges unit/test_rows unit/test_numeric_types",
+    "*.c": "unit/test_types unit/test_spelling unit/test_native_edges unit/test_rows unit/test_numeric_types"
+    " integration/test_value_spellings",
     "histories.py": "integration/test_histories",
     "dispositions.py": "integration/test_builder_merges integration/test_shared_tables integration/test_assigned_types",
 }
