@@ -14,14 +14,15 @@ def clock_texts(values: Any) -> Any | None:
     """Convert dates, times of day, or times without a zone into texts in ISO notation.
 
     Returns:
-        The texts, or None if Arrow cannot spell a value as polars does: a year without four digits, nanoseconds,
-        a time zone, or a value of another type.
+        The texts, or None if Arrow cannot spell a value as polars does: a year without four digits, a timestamp with
+        nanoseconds or a time zone, or a value of another type.
     """
     type_ = values.type
     if pa.types.is_date32(type_):
         return _of_width(values.cast(_TEXT), 10)
-    if type_ in {pa.time32("s"), pa.time32("ms"), pa.time64("us")}:
-        return _of_width(values.cast(pa.time64("us")).cast(_TEXT), 15)
+    if pa.types.is_time(type_):
+        # Arrow spells a time outside of the day as such, so the load rejects it. polars would make a null of it.
+        return values.cast(pa.time64("us"), safe=False).cast(_TEXT)
     if type_ not in {pa.timestamp("s"), pa.timestamp("ms"), pa.timestamp("us")}:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Spelling of parquet values by polars: floats, dates, times and bytes."""
+"""Spelling of parquet values by polars: floats, bytes, and the dates and times that `parquet_clocks` leaves."""
 
 import re
 from typing import Any
@@ -31,8 +31,6 @@ def spelt(values: Any, written: pa.DataType, column: str) -> Any:
 
 
 def _spelt(values: pl.Series, written: pa.DataType, column: str) -> pl.Series:
-    if isinstance(values.dtype, pl.Time):  # a cast drops the fraction
-        return values.dt.to_string("%H:%M:%S%.6f")
     if not isinstance(values.dtype, pl.Datetime):
         return values.cast(pl.String)
     zone = written.tz if pa.types.is_timestamp(written) else None
