@@ -7,9 +7,10 @@ from copied_rows import wires_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.contracts.types import TIME
+from tasks.contracts.types import TIME, TIMESTAMPTZ
 from tasks.engine.formats.parquet_clocks import clock_texts
 from tasks.engine.formats.parquet_spelling import spelt
+from tasks.engine.formats.parquet_values import Wanted, text_array
 
 DAY = 86_400
 FIRST_DAY, LAST_DAY = -719_528, 2_932_896
@@ -65,6 +66,27 @@ def test_time_outside_of_the_day_is_rejected(type_: pa.DataType) -> None:
     assert texts == ["00:00:00.000000", texts[1], None]
     assert texts[1].startswith("<value out of range: ")
     assert wires_of(TIME, texts[:2]) == [bytes(8), None]
+
+
+POLARS_FIRST_DAY, POLARS_LAST_DAY = -96_465_291, 95_026_235
+"""Days from 1970 to the first and the last day that polars can spell."""
+
+
+@pytest.mark.parametrize("type_", [pa.date32(), *map(pa.timestamp, ("ms", "us"))], ids=str)
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo", "America/New_York", "+14:00", "-12:00"])
+def test_day_that_cannot_be_spelt_is_rejected_alone(type_: pa.DataType, zone: str | None) -> None:
+    is_date = pa.types.is_date(type_)
+    stored = type_ if is_date or zone is None else pa.timestamp(type_.unit, "UTC")
+    written = type_ if is_date else pa.timestamp(type_.unit, zone)
+    per_day = 1 if is_date else {"ms": DAY * 10**3, "us": DAY * 10**6}[type_.unit]
+    last_of_day = per_day - 1
+    usual = [0, POLARS_FIRST_DAY * per_day, POLARS_LAST_DAY * per_day + last_of_day]
+    largest = 2 ** (type_.bit_width - 1) - 1
+    unusual = [usual[1] - 1, usual[2] + 1, largest, -largest - 1]
+    texts = text_array(array([*usual, None, *unusual], stored), written, "parcels.parquet, column sent", Wanted())
+    spelt_alone = text_array(array(usual, stored), written, "parcels.parquet, column sent", Wanted())
+    assert texts.to_pylist() == [*spelt_alone.to_pylist(), None, *[f"<value out of range: {one}>" for one in unusual]]
+    assert wires_of(TIMESTAMPTZ, texts.to_pylist()[4:]) == [None] * 4
 
 
 @pytest.mark.parametrize("type_", [pa.timestamp("ns"), pa.timestamp("us", "UTC"), pa.int64(), pa.float64()], ids=str)

@@ -10,6 +10,11 @@ from tasks.engine.errors import ContractError
 
 _FIXED_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 
+_FIRST_DAY, _LAST_DAY = -96_465_291, 95_026_235
+"""Days from 1970 to the first and the last day that polars can spell with any offset. For other days, polars panics."""
+
+_UNITS_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+
 
 def hex_digits(values: Any, prefix: str) -> Any:
     """Convert bytes into their hexadecimal digits, with a prefix."""
@@ -19,6 +24,8 @@ def hex_digits(values: Any, prefix: str) -> Any:
 def spelt(values: Any, written: pa.DataType, column: str) -> Any:
     """Convert floats, dates, times or nulls into texts.
 
+    A day that polars cannot spell becomes a text with its number, as Arrow writes it. The load rejects this text.
+
     Args:
         values: Values with parquet's own type.
         written: The writer's type of these values.
@@ -27,7 +34,17 @@ def spelt(values: Any, written: pa.DataType, column: str) -> Any:
     Raises:
         ContractError: The time zone is unknown.
     """
-    return _spelt(pl.Series(values), written, column).to_arrow()
+    series = pl.Series(values)
+    if not isinstance(series.dtype, pl.Date | pl.Datetime):
+        return _spelt(series, written, column).to_arrow()
+    per_day = _UNITS_PER_DAY[series.dtype.time_unit] if isinstance(series.dtype, pl.Datetime) else 1
+    numbers = series.to_physical()
+    has_spelling = (numbers // per_day).is_between(_FIRST_DAY, _LAST_DAY)
+    if has_spelling.all():
+        return _spelt(series, written, column).to_arrow()
+    texts = _spelt(series.set(~has_spelling, None), written, column)
+    others = pl.select(pl.format("<value out of range: {}>", numbers)).to_series()
+    return texts.zip_with(has_spelling, others).to_arrow()
 
 
 def _spelt(values: pl.Series, written: pa.DataType, column: str) -> pl.Series:
