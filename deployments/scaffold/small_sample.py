@@ -95,10 +95,11 @@ def _parquet(file: SampleFile, private: dict[str, ColumnProfile]) -> tuple[bytes
     with file.opened() as opened:
         parquet = pq.ParquetFile(opened)
         table = pa.Table.from_batches(islice(parquet.iter_batches(ROWS), 1), schema=parquet.schema_arrow)
-    for place, name in enumerate(table.column_names):
-        if name in private and (pa.types.is_string(table.schema.types[place]) or name in private):
+    for place, (name, type_) in enumerate(zip(table.column_names, table.schema.types, strict=True)):
+        # Dates and times are kept, and Python cannot hold all of them.
+        if name in private and not pa.types.is_temporal(type_):
             values = [_other(private[name], value) for value in table.column(place).to_pylist()]
-            table = table.set_column(place, table.schema.field(place), pa.array(values, table.schema.types[place]))
+            table = table.set_column(place, table.schema.field(place), pa.array(values, type_))
     out = io.BytesIO()
     pq.write_table(table, out)
     return out.getvalue(), len(table)

@@ -239,7 +239,9 @@ def _parquet() -> bytes:
     out = io.BytesIO()
     numbers = [float(i) if i % 7 else None for i in range(N)]
     times = [datetime(2021, 4, 5, 1, i) for i in range(N)]  # noqa: DTZ001 - parquet has timestamps without a zone
-    pq.write_table(pa.table({"Item ID": list(range(N)), "count": numbers, "sold": times}), out)
+    # Writers use the largest number for "never". Python has no such date.
+    ends = pa.array([*range(N - 1), 2**63 - 1]).view(pa.timestamp("us"))
+    pq.write_table(pa.table({"Item ID": list(range(N)), "count": numbers, "sold": times, "ends": ends}), out)
     return out.getvalue()
 
 
