@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -98,7 +99,7 @@ class Bench:
         """Put a file into the lake."""
         self.s3.upload_file(str(file), self.environment["LAKE_BUCKET"], key)
 
-    @property
+    @cached_property
     def s3(self) -> Any:
         """A client of the lake."""
         variables = self.services.environment

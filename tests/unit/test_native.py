@@ -49,6 +49,7 @@ def test_sanitizers_find_no_error() -> None:
         cwd=ROOT,
         env={
             **os.environ,
+            "PYTEST_ADDOPTS": "",  # such as -q, which hides the count of the tests
             "TALLY_NATIVE": str(library),
             "LD_PRELOAD": runtime.stdout.strip(),
             "ASAN_OPTIONS": "detect_leaks=0",  # Python's own memory lives until the end
