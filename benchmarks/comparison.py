@@ -6,26 +6,26 @@ from typing import Any
 from benchmarks.measure import Outcome, Result, outcome_of
 
 TOLERANCE = 0.2
-"""How much more than before is still the same. Other work on the machine changes CPU time by up to a fifth."""
+"""The largest relative difference that counts as no change. Other work on the machine changes CPU by up to a fifth."""
 
 FULL = 0.85
-"""The busy share of all cores from which more workers cannot help."""
+"""The share of busy cores from which more workers bring no gain."""
 
 LEAST_CPU, LEAST_MB = 0.1, 20.0
-"""Smaller differences count as the same."""
+"""Smaller differences in CPU seconds and in MB count as no change."""
 
 _USERS: dict[str, Callable[[Result], float]] = {
     "the process": lambda result: result.cpu_seconds,
     "Postgres": lambda result: result.server_cpu_seconds,
 }
-"""Who uses CPU."""
+"""Who uses CPU, each with the function that reads the CPU seconds of a result."""
 
 
 def compared(outcome: Outcome, kept: Mapping[str, Any], *, is_same_machine: bool, tolerance: float) -> Iterator[str]:
-    """Yield a line for each figure of Tally that became worse or better than the kept one.
+    """Yield a line for each figure of Tally that is worse or better than the kept one.
 
-    The CPU time of the process and of Postgres together counts on the same machine only. The ratio to the base counts
-    on every machine, because both took turns on it.
+    CPU time (of the process and of Postgres together) and peak memory count on the same machine only. The ratio to the
+    base counts on every machine, because Tally and the base took turns on it.
     """
     if outcome.address not in kept:
         yield f"{outcome.address}: no kept figures"
@@ -86,10 +86,11 @@ def _shares(outcome: Outcome) -> Iterator[str]:
 
 
 def _times(found: Sequence[Result], seconds_of: Callable[[Result], float]) -> float:
-    """Return the CPU of a unit among the last ones, in times of a unit among the first ones.
+    """Return the CPU of a unit in the last growth step, divided by the CPU of a unit in the first growth step.
 
-    What a run costs without any units does not count, because it would hide that the time grows faster than the size.
-    A difference of less than a fifth of the smallest run is noise, and a fifth counts.
+    The differences between sizes leave out the fixed cost of a run, which would hide that the time grows faster than
+    the size. A first difference below a fifth of the CPU of the smallest run is noise; the fifth then replaces it. With
+    two sizes only, the function compares the whole runs.
     """
     first, second, last = found[0], found[1], found[-1]
     least = first.all_cpu_seconds / 5

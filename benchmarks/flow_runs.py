@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.case import Contestant, program
 
 ENGINE = program(sys.executable, "-m", "prefect.engine")
-"""What a worker starts for a flow run. The run's id is in a variable."""
+"""The command that a worker starts for a flow run. A variable holds the run's id."""
 
 EMPTY_FLOW = Contestant("empty flow", "a flow without a step, which may end before its heartbeats", ENGINE, "prefect")
 BRIEF_FLOW = Contestant("brief flow", "waits 0.1 s; its end waits for the heartbeats, as any run", ENGINE, "prefect")

@@ -81,7 +81,7 @@ class Outcome:
         return next((result for result in self.results if (result.name, result.size) == (name, size)), None)
 
     def ratio(self, result: Result) -> float | None:
-        """Return the time of a result in times of the base, or None without the base."""
+        """Return the time of a result divided by the time of the base, or None without the base."""
         base = self.find(self.base, result.size)
         return result.seconds / base.seconds if base else None
 

@@ -1,8 +1,9 @@
 """The peers, each with the settings that its documentation recommends for large data. `.venv-bench` runs this module.
 
-All peers read the object from S3. DuckDB reads the local file, too: `duckdb` pays for no S3 server on the same cores,
-`duckdb_s3` reads the object as all others do. Peers that write Arrow types cannot write uuid or inet columns. Their
-tables have text columns, which are less work for the tool and for Postgres.
+All peers read the object from S3. DuckDB also reads the local file: with `duckdb`, no S3 server uses the same cores,
+and `duckdb_s3` reads the object like all other peers. Peers that write Arrow types cannot write uuid or inet columns.
+Their tables have text columns, which are less work for the tool and for Postgres.
+
 This module imports nothing from the project, so that a peer's process contains only the peer.
 """
 

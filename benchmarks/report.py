@@ -156,7 +156,10 @@ def _bars(part: str, outcomes: list[Outcome]) -> bytes:
 
 
 def _growth_chart(outcomes: list[Outcome]) -> bytes:
-    """CPU time of a unit and peak memory at each size, in times of the smallest size: a flat line is linear growth."""
+    """CPU time of a unit and peak memory at each size, as multiples of those at the smallest size.
+
+    A flat line of CPU time is linear growth of the work.
+    """
     from pygal import Line
 
     def per_unit(result: Result) -> float:

@@ -152,7 +152,7 @@ class Bench:
     def flow_run(self, entrypoint: str, parameters: dict[str, Any]) -> str:
         """Create a flow run of a deployed flow, and return its id. `python -m prefect.engine` executes it."""
         name = entrypoint.rpartition(".")[2].replace("_", "-")
-        with suppress(urllib.error.HTTPError):  # it exists since the first run
+        with suppress(urllib.error.HTTPError):  # the first run has already created the limit
             self._post("v2/concurrency_limits/", {"name": "warehouse", "limit": 1})
         flow = self._post("flows/", {"name": name})
         wanted = {"name": "bench", "flow_id": flow["id"], "entrypoint": entrypoint, "path": "."}

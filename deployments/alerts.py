@@ -133,7 +133,7 @@ def _run(expect: set[str], labels: Mapping[str, str] | None = None) -> EventTrig
 
 
 def _absence(after: set[str], states: tuple[str, ...], within: timedelta) -> EventTrigger:
-    """A trigger that fires if a run enters none of some states within a time after an event."""
+    """A trigger that fires if a run enters none of the given states within a time after an event."""
     return EventTrigger(
         after=after,
         expect={f"prefect.flow-run.{state}" for state in states},
@@ -155,7 +155,7 @@ def _runs(labels: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _own(event: str, within: timedelta = timedelta()) -> EventTrigger:
-    """A trigger for an event of `tasks.alerts`, at most once in a time for each dataset and partition."""
+    """A trigger for an event of `tasks.alerts`. Within a time, it fires once for each dataset and partition."""
     return EventTrigger(
         expect={event},
         match=ResourceSpecification({"prefect.resource.id": "tally.dataset.*"}),

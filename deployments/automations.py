@@ -15,7 +15,7 @@ TAG = "tally"
 
 ENDED = (*get_args(StateName), *get_args(FailedName), "TimedOut", "Cancelled", "Crashed")
 AWAY = (*ENDED, "Cancelling", "Scheduled", "AwaitingRetry", "AwaitingConcurrencySlot", "Paused", "Suspended")
-"""Names of the states that end a run, or in which no process works on it. Such a run sends no heartbeat."""
+"""Names of the states of runs that have ended, or that no process works on. Such a run sends no heartbeat."""
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
 HEARTBEAT_TIMEOUT = timedelta(seconds=540)
@@ -70,7 +70,7 @@ def ensure_automation(client: SyncPrefectClient, wanted: AutomationCore) -> str:
 
 
 def definition_of(automation: AutomationCore) -> dict[str, Any]:
-    """Return what of an automation counts in a comparison.
+    """Return the parts of an automation that a comparison considers.
 
     The definition excludes ids and dates, which the server adds, and `enabled`, which an operator may change.
     """

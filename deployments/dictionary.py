@@ -127,7 +127,7 @@ def _table(columns: Iterable[ColumnInfo], sensitive: Collection[str]) -> Iterato
 
 
 def _view(columns: Iterable[ColumnInfo]) -> Iterator[str]:
-    """Without nulls, because Postgres does not know whether a column of a view may be null."""
+    """The table of a view's columns. It says nothing about nulls, because Postgres does not know them in a view."""
     yield "| column | type | meaning |"
     yield "| --- | --- | --- |"
     for column in columns:

@@ -30,7 +30,7 @@ _WORKERS: dict[Pool, str] = {
 """Prefect's workers whose templates are used. A search by type would import every installed integration."""
 
 IMAGE_VARIABLE = "TALLY_IMAGE"
-"""The variable with the image's name in a registry. With a tag or digest, it names an image that is there already."""
+"""The variable with the image's name in a registry. A name with a tag or digest is that of an existing image."""
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path(__file__).with_name("pools")

@@ -21,7 +21,7 @@ GROUP_BYTES, GROUP_RECORDS = 4 << 20, 65_536
 
 
 def _frames(file: Any, name: str) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield groups of records, their columns, and their texts as a frame. A group with a malformed record has none."""
+    """Yield groups of records, their columns, and their texts as a frame; None if a record is malformed."""
     import polars as pl
 
     from tasks.contracts.events import EVENTS

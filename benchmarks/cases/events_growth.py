@@ -81,7 +81,7 @@ def _empty_wide(bench: "Bench", _: Contestant) -> None:
 
 
 def _workers(bench: "Bench", workers: int) -> Variables:
-    """Deliver the months, deploy the flows to a server of their own, and start workers of one run each."""
+    """Deliver the months, deploy the flows to a new server, and start workers that run one flow at a time."""
     from deployments.local.prefect_services import client_environment, prefect_server, worker
     from deployments.samples.events import events_csv, object_key
 

@@ -18,10 +18,10 @@ BATCHED_WRITES = {
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
 }
-"""The server writes ten changes of task runs together, and 200 events, and what is left once a second.
+"""The server writes changes of task runs in batches of 10, events in batches of 200, and smaller batches each second.
 
-By default it writes each change of a task run alone, and 20 events. A larger batch of changes saves no more CPU, and if
-Postgres refuses a change, the server drops all changes of its batch.
+By default, the server writes each change of a task run alone, and events in batches of 20. A batch of more than 10
+changes saves no more CPU, and if Postgres refuses a change, the server drops all changes of its batch.
 """
 
 WORKER_TIMEOUT = 35.0
