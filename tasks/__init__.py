@@ -2,7 +2,6 @@
 
 `extract` lists what the lake holds -> `load` puts objects into staging tables -> `transform` builds tables from them ->
 `check` proves that no row was lost -> `export` writes results to the lake -> `report` shows them in the Prefect UI.
-`profile` counts values in one file, without a warehouse.
 `connections` reads the settings and opens what a step needs; `policy` is the one retry policy.
 """
 

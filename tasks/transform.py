@@ -21,10 +21,13 @@ Parameters = Mapping[str, str | int | date | list[date]]
 
 
 def build_schemas(contracts: Sequence[Contract], schemas: Sequence[str]) -> list[str]:
-    """Create the ledger, the contracts' staging tables and the schemas' tables where they do not exist.
+    """Run the DDL step once in a run: create or change the ledger, the staging tables and the schemas' tables.
 
-    A backfill runs many partitions in one run. Then the first partition creates the tables for all of them. After a
-    failed step, or after a change of an SQL file, the next partition does so again.
+    In a backfill of many partitions, the first partition runs the step for all of them. After a failed step, or after a
+    change of an SQL file, the next partition runs the step again.
+
+    Returns:
+        Names of the schemas, tables and views that were created, changed or compared.
     """
     version = version_of(ROOT)
     wanted = (tuple(contracts), tuple(schemas), version)
@@ -37,7 +40,7 @@ def build_schemas(contracts: Sequence[Contract], schemas: Sequence[str]) -> list
 
 @step(task_run_name="Create tables")
 def build_missing_tables(contracts: Sequence[Contract], schemas: Sequence[str]) -> list[str]:
-    """Create the ledger, the contracts' staging tables and the schemas' tables where they do not exist."""
+    """Run the DDL step: create or change the ledger, the staging tables and the schemas' tables."""
     with open_warehouse() as connection:
         applied = apply_ddl(connection, contracts, schemas)
     get_run_logger().info("Applied the DDL of %s", ", ".join(applied)) if applied else None

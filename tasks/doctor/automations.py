@@ -19,7 +19,7 @@ class WantedAutomations:
 
     Attributes:
         read: Returns the automations for a server.
-        definition: What of an automation counts in a comparison.
+        definition: Returns the parts of an automation that a comparison considers.
     """
 
     read: Callable[[SyncPrefectClient], Sequence[AutomationCore]]
@@ -27,12 +27,12 @@ class WantedAutomations:
 
 
 def automations_check(wanted: WantedAutomations | None) -> Check[Server]:
-    """The check of automations; without the wanted ones, it only finds automations that do not work."""
+    """The check of automations. If the wanted automations are unknown, the check finds only those that do not work."""
     return Check("automations", lambda server: check_automations(server, wanted))
 
 
 def check_automations(server: Server, wanted: WantedAutomations | None) -> Iterator[Finding]:
-    """Nobody is told of a failure if an automation is missing or switched off."""
+    """Each automation of `make deploy` exists, unchanged and switched on. Without it, nobody hears of a failure."""
     found: list[Automation] = server.client.read_automations()
     by_name: dict[str, list[Automation]] = {}
     for each in found:
@@ -62,7 +62,7 @@ def _disabled(found: Sequence[Automation]) -> Iterator[Finding]:
 
 
 def _broken(server: Server, found: Sequence[Automation]) -> Iterator[Finding]:
-    """Automations that start a deployment which no longer exists."""
+    """Findings about automations that start a deployment which no longer exists."""
     known = {str(each.id) for each in server.deployments}
     for each in found:
         for action in each.actions:

@@ -19,7 +19,7 @@ WAREHOUSE, LAKE = "warehouse", "lake"
 
 
 def check_warehouse_block(server: Server) -> Iterator[Finding]:
-    """A container has no variables: it finds the warehouse by the block."""
+    """Block `warehouse` names a database that answers, the same as WAREHOUSE_DSN. Containers have only the block."""
     try:
         found = read_warehouse({}, block_settings()[WAREHOUSE])
     except TallyError as error:
@@ -47,7 +47,7 @@ def _other_warehouse(block: WarehouseSettings) -> str:
 
 
 def check_lake_block(server: Server) -> Iterator[Finding]:
-    """A container has no variables: it finds the lake by the block."""
+    """Block `lake` names a bucket that answers, the same as LAKE_BUCKET. Containers have only the block."""
     try:
         found = read_lake({}, block_settings()[LAKE])
     except TallyError as error:

@@ -132,7 +132,7 @@ def _described(schedule: DeploymentSchedule) -> str:
 
 
 def check_orphans(server: Server) -> Iterator[Finding]:
-    """A deployment that the file no longer has still starts runs of old code."""
+    """The server has no deployment that the file no longer has: it would start runs of old code."""
     if server.config is None:
         yield skipped(NO_FILE)
         return

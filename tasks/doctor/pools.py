@@ -1,4 +1,4 @@
-"""Checks of work pools: each has the right type and a worker that lives, so that runs start."""
+"""Checks of work pools: each has the right type and a live worker, so that runs start."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -49,7 +49,7 @@ def late_runs(client: SyncPrefectClient, pool: WorkPool) -> list[FlowRun]:
 
 
 def worker_advice(client: SyncPrefectClient, name: str) -> str:
-    """What to do before a run of a pool can start; empty if a worker lives."""
+    """What to do before a run of a pool can start; empty if a worker is alive."""
     try:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
@@ -88,7 +88,7 @@ def check_pools(server: Server) -> Iterator[Finding]:
 
 
 def check_workers(server: Server) -> Iterator[Finding]:
-    """Each pool has a worker that lives. Without one, runs wait and nobody says so."""
+    """Each pool has a live worker. Without a worker, runs wait, and nothing reports it."""
     for pool in (server.pools[name] for name in server.pool_names if name in server.pools):
         waiting = late_runs(server.client, pool)
         names = listed([run.name for run in waiting], 3)
@@ -115,7 +115,7 @@ def check_workers(server: Server) -> Iterator[Finding]:
 
 
 def check_queues(server: Server) -> Iterator[Finding]:
-    """A paused work queue holds its runs back."""
+    """No work queue is paused: a paused queue holds its runs back."""
     found = False
     for name in server.pool_names:
         for queue in server.client.read_work_queues(work_pool_name=name) if name in server.pools else ():

@@ -104,7 +104,7 @@ def server_clock(client: SyncPrefectClient) -> Clock:
 
 
 def check_server_version(server: Server) -> Iterator[Finding]:
-    """A server that is older than the client may refuse its requests."""
+    """The server is not older than the client: an older server may refuse requests of the client."""
     there, here = server.client.api_version(), prefect.__version__
     if _release(there) < _release(here):
         yield problem(

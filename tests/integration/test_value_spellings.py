@@ -88,9 +88,9 @@ GRAMMARS = {
     BIGINT_ARRAY: rf"{BLANKS}\{{[^{{\[_xXoObB]*\}}{BLANKS}",
     INET: r"((0|[1-9]\d*)(\.(0|[1-9]\d*))*|[0-9a-fA-F:]+(:(0|[1-9]\d*)(\.(0|[1-9]\d*)){3})?)(/(0|[1-9]\d*))?",
 }
-"""Deliberate differences, which ARCHITECTURE.md lists: Postgres takes more than this, and a load refuses the rest.
+"""Deliberate differences, which docs/input.md lists: a load takes only these texts, and Postgres takes more.
 
-Of the other types a load takes all that Postgres takes.
+Of types that are not listed here, a load takes every text that Postgres takes.
 """
 
 SAMPLES = {
@@ -154,7 +154,7 @@ def casts_of(connection: psycopg.Connection, type_: ColumnType, texts: Sequence[
 
 
 def asked_of(type_: ColumnType, text: str) -> str:
-    """What Postgres is asked: digits beyond the microsecond cut off, for it rounds; and a point for a comma."""
+    """The text for Postgres: without digits beyond the microsecond, which Postgres rounds, and with a decimal point."""
     if type_ not in (TIMESTAMPTZ, TIMESTAMP_MS, TIMESTAMP, TIME):
         return text
     return re.sub(r"(:\d\d)[.,](\d{1,6})\d*", r"\1.\2", text, count=1)
@@ -172,12 +172,12 @@ def is_left_out(type_: ColumnType, text: str, wire: bytes) -> bool:
 
 
 def differences(connection: psycopg.Connection, type_: ColumnType, texts: Sequence[str]) -> list[str]:
-    """Texts that a load and Postgres disagree about, but for the deliberate differences."""
+    """Texts that a load and Postgres disagree about, except for the deliberate differences."""
     taken = wires_of(type_, texts)
     cast = casts_of(connection, type_, [asked_of(type_, text) for text in texts])
     found = []
     for text, one, other in zip(texts, taken, cast, strict=True):
-        if type_ is JSONB:  # which the server takes apart by itself
+        if type_ is JSONB:  # a load sends the text, and the server parses it
             one, other = one and b"JSON", other and b"JSON"  # noqa: PLW2901
         if one is None and other is not None and is_left_out(type_, text, other):
             continue

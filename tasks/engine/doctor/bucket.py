@@ -28,7 +28,7 @@ class Bucket:
     Attributes:
         lake: The bucket.
         named_by: The setting that names the bucket.
-        prefix: Prefix under which runs write, and the checks as well.
+        prefix: Prefix under which runs and checks write.
         endpoint_url: Address of the S3 server; None for AWS.
         upload_age: Age at which an unfinished upload counts as abandoned.
     """
@@ -56,7 +56,7 @@ def check_reachable(bucket: Bucket) -> Iterator[Finding]:
 
 @contextmanager
 def _probe(bucket: Bucket) -> Iterator[str]:
-    """A small object of a name that nobody else uses; yields its key, and removes it completely."""
+    """Write a small object under a key that nobody else uses, yield the key, and remove all versions of the object."""
     key = f"{bucket.prefix}{PROBE}{uuid.uuid4().hex}"
     bucket.lake.client.put_object(Bucket=bucket.lake.bucket, Key=key, Body=b"doctor")
     try:
@@ -77,7 +77,7 @@ def _remove(bucket: Bucket, key: str) -> None:
 
 
 def check_rights(bucket: Bucket) -> Iterator[Finding]:
-    """Runs list, read, write and remove objects."""
+    """The key may list, read, write and remove objects, as runs do."""
     key, name, client = f"{bucket.prefix}{PROBE}{uuid.uuid4().hex}", bucket.lake.bucket, bucket.lake.client
     steps = (
         ("put", "s3:PutObject", lambda: client.put_object(Bucket=name, Key=key, Body=b"doctor")),
@@ -107,7 +107,7 @@ def check_rights(bucket: Bucket) -> Iterator[Finding]:
 
 
 def check_conditions(bucket: Bucket) -> Iterator[Finding]:
-    """Reads are pinned to a version, and numbered files never replace others."""
+    """The server honours If-Match, which pins reads to a version, and If-None-Match, which protects existing files."""
     client, name = bucket.lake.client, bucket.lake.bucket
     with _probe(bucket) as key:
         is_pinned = _is_refused(bucket, lambda: client.get_object(Bucket=name, Key=key, IfMatch='"another"'))
@@ -140,7 +140,7 @@ def _is_refused(bucket: Bucket, request: Callable[[], object]) -> bool:
 
 
 def check_versions(bucket: Bucket) -> Iterator[Finding]:
-    """A versioned bucket keeps the previous version of an object that somebody replaces or removes."""
+    """The bucket keeps the previous version of an object that somebody replaces or removes."""
     try:
         status = bucket.lake.client.get_bucket_versioning(Bucket=bucket.lake.bucket).get("Status", "off")
     except bucket.lake.client.exceptions.ClientError as error:
@@ -162,7 +162,7 @@ def check_versions(bucket: Bucket) -> Iterator[Finding]:
 
 
 def check_uploads(bucket: Bucket) -> Iterator[Finding]:
-    """The parts of an unfinished upload cost storage and appear in no listing."""
+    """No upload is unfinished for long: its parts cost storage and appear in no listing."""
     name, limit = bucket.lake.bucket, datetime.now(UTC) - bucket.upload_age
     pages = bucket.lake.client.get_paginator("list_multipart_uploads").paginate(Bucket=name)
     try:
@@ -191,7 +191,7 @@ def check_uploads(bucket: Bucket) -> Iterator[Finding]:
 
 
 def check_encryption(bucket: Bucket) -> Iterator[Finding]:
-    """Objects travel in clear without TLS; requests are signed in either case."""
+    """Requests use TLS. Without TLS, objects travel in clear, although requests are signed."""
     url = urlsplit(bucket.endpoint_url or "https://")
     if url.scheme == "https":
         yield ok("requests use TLS")
@@ -212,6 +212,6 @@ BUCKET_CHECKS = (
     Check("TLS", check_encryption),
 )
 VERSIONS = Check("versions", check_versions)
-"""Only for a bucket in which people replace objects. The files of a sync are written once."""
+"""The check of versions, for buckets in which people replace objects. Syncs write each file once."""
 
 REACHABLE = Check("reachable", check_reachable)

@@ -10,10 +10,10 @@ from tasks.engine.lake.client import Lake
 from tasks.engine.warehouse.tables import Connection
 
 TOLERATED = timedelta(seconds=5)
-"""A date in an HTTP header has whole seconds, and an answer takes time."""
+"""The difference that is never reported: a date in an HTTP header has whole seconds, and a response takes time."""
 
 REFUSED = timedelta(minutes=5)
-"""S3 refuses requests from a clock that differs by 15 minutes; schedules and freshness are wrong long before."""
+"""A larger difference is a problem. S3 refuses requests from 15 minutes on, and schedules are wrong earlier."""
 
 Clock = Callable[[], datetime]
 
@@ -76,5 +76,5 @@ def s3_clock(lake: Lake) -> Clock:
 
 
 def header_date(text: str) -> datetime:
-    """The moment of an HTTP `Date` header. The header leaves the fraction of the second out; its mean is half."""
+    """The moment of an HTTP `Date` header, plus half a second: the mean of the fraction that the header lacks."""
     return parsedate_to_datetime(text).astimezone(UTC) + timedelta(seconds=0.5)

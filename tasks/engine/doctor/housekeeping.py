@@ -18,7 +18,7 @@ OLDEST_TRANSACTION_IDS = 1_000_000_000
 
 
 def check_dead_rows(warehouse: Warehouse, schemas: Sequence[str]) -> Iterator[Finding]:
-    """Dead rows cost space and time until a VACUUM removes them."""
+    """No table has a large share of dead rows, which cost space and time until a VACUUM removes them."""
     rows = warehouse.connection.execute(
         "SELECT schemaname, relname, n_live_tup, n_dead_tup, greatest(last_vacuum, last_autovacuum)"
         " FROM pg_stat_all_tables WHERE schemaname = ANY(%s) AND n_dead_tup >= %s"
@@ -37,7 +37,7 @@ def check_dead_rows(warehouse: Warehouse, schemas: Sequence[str]) -> Iterator[Fi
 
 
 def check_cleaned_tables(warehouse: Warehouse, schemas: Sequence[str]) -> Iterator[Finding]:
-    """Autovacuum can be switched off for one table."""
+    """Autovacuum is switched off for no table."""
     rows = warehouse.connection.execute(
         "SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
         " WHERE n.nspname = ANY(%s) AND lower(array_to_string(c.reloptions, ' ')) ~ 'autovacuum_enabled=(f|n|of|0)'"
@@ -55,7 +55,7 @@ def check_cleaned_tables(warehouse: Warehouse, schemas: Sequence[str]) -> Iterat
 
 
 def check_long_transactions(warehouse: Warehouse) -> Iterator[Finding]:
-    """An open transaction keeps all rows that were deleted or replaced after its start."""
+    """No transaction is open for long: it keeps all rows that were deleted or replaced after its start."""
     rows = warehouse.connection.execute(
         "SELECT pid, usename, application_name, state, extract(epoch FROM now() - xact_start) FROM pg_stat_activity"
         " WHERE xact_start < now() - %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
@@ -89,7 +89,7 @@ def _age(age: timedelta) -> str:
 
 
 def check_prepared_transactions(warehouse: Warehouse) -> Iterator[Finding]:
-    """A prepared transaction outlives its session and keeps its locks. Tally makes none."""
+    """No prepared transaction is open: it outlives its session and keeps its locks. Tally prepares no transactions."""
     rows = warehouse.connection.execute(
         "SELECT gid, owner, prepared FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared"
     ).fetchall()
@@ -105,7 +105,7 @@ def check_prepared_transactions(warehouse: Warehouse) -> Iterator[Finding]:
 
 
 def check_replication_slots(warehouse: Warehouse) -> Iterator[Finding]:
-    """A slot without a reader keeps the log until the disk is full."""
+    """Each replication slot has a reader. A slot without a reader keeps the log until the disk is full."""
     rows = warehouse.connection.execute(
         "SELECT slot_name, slot_type, pg_size_pretty(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery()"
         " THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn))"
@@ -122,7 +122,7 @@ def check_replication_slots(warehouse: Warehouse) -> Iterator[Finding]:
 
 
 def check_transaction_ids(warehouse: Warehouse) -> Iterator[Finding]:
-    """Postgres stops all writes if old transaction ids are not frozen in time."""
+    """Old transaction ids are frozen in time. Otherwise Postgres stops all writes."""
     (age,) = warehouse.one("SELECT age(datfrozenxid) FROM pg_database WHERE datname = current_database()")
     yield judged_age(int(str(age)))
 

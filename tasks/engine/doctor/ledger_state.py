@@ -152,7 +152,7 @@ def check_rejected(state: LedgerState) -> Iterator[Finding]:
 
 
 def check_attempts(state: LedgerState) -> Iterator[Finding]:
-    """An attempt without an end whose session is gone: the process died, and nobody loaded the object again."""
+    """Every attempt to load has ended, or its session still exists. Otherwise its process died."""
     rows = state.rows(
         "SELECT attempt_id, dataset, partition, source_uri, started_at FROM ledger.load_attempts AS a"
         " WHERE status = 'started' AND NOT EXISTS (SELECT FROM pg_stat_activity AS s WHERE s.pid = a.backend_pid)"

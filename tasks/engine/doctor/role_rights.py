@@ -67,7 +67,7 @@ def check_own_rights(warehouse: Warehouse) -> Iterator[Finding]:
 
 
 def _wanted_of_loader(relation: Relation) -> tuple[str, ...]:
-    # Another owner decides about a shared table: to read it is enough.
+    # The owner of a shared table decides who writes to it. The loader only has to read it.
     return ("SELECT",) if relation.is_shared else relation.loader
 
 
@@ -116,7 +116,7 @@ def _held(warehouse: Warehouse, role: str) -> list[_Held]:
 
 
 def _missing_in_database(warehouse: Warehouse, role: str) -> list[str]:
-    """Merges, histories and parallel builds need temporary tables."""
+    """The right to temporary tables if the role lacks it. Merges, histories and parallel builds need them."""
     (database, may_create) = warehouse.one(
         "SELECT current_database(), has_database_privilege(%s, current_database(), 'TEMPORARY')", role
     )

@@ -53,7 +53,7 @@ class SchemaState:
 
 
 def check_missing(state: SchemaState) -> Iterator[Finding]:
-    """Tables that do not exist are created by the next run. A dropped table loses its rows."""
+    """Every table that a run created still exists. The next run creates a table that never existed."""
     names = {each.name for each in state.existing()}
     missing = [each for each in state.wanted if each.name not in names]
     recorded = applied_files(state.connection) if state.has_ledger else {}
@@ -124,7 +124,7 @@ def _compare_texts(state: SchemaState, due: Sequence[WantedObject]) -> Iterator[
 
 def _migration_step(text: str) -> str:
     statements = _statements_of(text)
-    if "DROP TABLE" in statements:  # the table holds rows, so this is nothing to paste
+    if "DROP TABLE" in statements:  # the table holds rows, so nobody should paste the statement
         return "Undo the change by hand, as by ALTER TABLE ... RESET (...). Do not drop the table, which holds rows"
     return f"Correct the contract or the file, or write a migration with:\n{statements}"
 
@@ -200,7 +200,7 @@ def check_migrations(state: SchemaState) -> Iterator[Finding]:
 
 
 def check_indexes(state: SchemaState) -> Iterator[Finding]:
-    """An interrupted CREATE INDEX CONCURRENTLY leaves an index that Postgres maintains and never uses."""
+    """Every index is valid. Postgres maintains an invalid index of an interrupted CREATE INDEX and never uses it."""
     rows = state.connection.execute(
         "SELECT n.nspname, c.relname FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid"
         " JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE NOT i.indisvalid AND n.nspname = ANY(%s)"

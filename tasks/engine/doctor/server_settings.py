@@ -20,7 +20,7 @@ class Rule:
 
     Attributes:
         name: Name of the setting.
-        outcome: What another value is.
+        outcome: Whether any other value is a problem or a warning.
         is_good: Judges the value: `on`, `off` or another word, else a number in bytes, milliseconds or pieces.
         value: The value to set.
         reason: What another value costs.
@@ -124,7 +124,7 @@ def check_setting(rule: Rule, warehouse: Warehouse) -> Iterator[Finding]:
 
 
 def check_checkpoints(warehouse: Warehouse) -> Iterator[Finding]:
-    """Checkpoints should come by the clock. Those that a full log requests slow a load down."""
+    """Most checkpoints come by the clock. A checkpoint that a full log requests slows a load down."""
     if warehouse.connection.info.server_version >= 170_000:
         query = "SELECT num_timed, num_requested FROM pg_stat_checkpointer"
     else:
@@ -144,7 +144,7 @@ def check_checkpoints(warehouse: Warehouse) -> Iterator[Finding]:
 
 
 def check_checksums(warehouse: Warehouse) -> Iterator[Finding]:
-    """Checksums reveal pages that the disk has damaged."""
+    """Checksums of pages are on: they reveal pages that the disk has damaged."""
     (state,) = warehouse.one("SELECT current_setting('data_checksums')")
     if state == "on":
         yield ok("data_checksums = on")
@@ -157,7 +157,7 @@ def check_checksums(warehouse: Warehouse) -> Iterator[Finding]:
 
 
 def check_session_defaults(warehouse: Warehouse) -> Iterator[Finding]:
-    """Limits of a role or a database that end sessions of people; Tally's own sessions set their limits."""
+    """No default of the role or the database can refuse a build or switch foreign keys off."""
     rows = warehouse.connection.execute(
         "SELECT coalesce(r.rolname, 'all roles'), coalesce(d.datname, 'all databases'), value"
         " FROM pg_db_role_setting AS s CROSS JOIN unnest(s.setconfig) AS value"

@@ -48,7 +48,7 @@ class Warehouse:
 
 
 def check_version(warehouse: Warehouse) -> Iterator[Finding]:
-    """Postgres 15 is the oldest version that Tally supports."""
+    """The server is Postgres 15 or newer: Tally supports no older version."""
     number = warehouse.connection.info.server_version
     found = f"Postgres {warehouse.connection.info.parameter_status('server_version')}"
     if number < OLDEST_VERSION * 10_000:
@@ -73,7 +73,7 @@ def check_encoding(warehouse: Warehouse) -> Iterator[Finding]:
 
 
 def check_is_primary(warehouse: Warehouse) -> Iterator[Finding]:
-    """Runs write, and a standby takes no writes."""
+    """The server takes writes: it is no standby, and no default makes sessions read-only."""
     is_standby, is_read_only = warehouse.one(
         "SELECT pg_is_in_recovery(), coalesce((SELECT bool_or(value LIKE '%=on') FROM pg_db_role_setting AS s"
         " CROSS JOIN unnest(s.setconfig) AS value WHERE value LIKE 'default_transaction_read_only=%'"
@@ -99,7 +99,7 @@ def check_is_primary(warehouse: Warehouse) -> Iterator[Finding]:
 
 
 def check_tls(warehouse: Warehouse) -> Iterator[Finding]:
-    """Passwords and rows travel in clear without TLS. Only a verified certificate proves who the server is."""
+    """The connection uses TLS, which hides passwords and rows, and verifies the server by its certificate."""
     mode = conninfo_to_dict(warehouse.settings.dsn.get_secret_value()).get("sslmode") or "prefer"
     if warehouse.is_local:
         yield skipped("the server is on this machine, so the connection needs no TLS")
@@ -120,7 +120,7 @@ def check_tls(warehouse: Warehouse) -> Iterator[Finding]:
 
 
 def check_role(warehouse: Warehouse) -> Iterator[Finding]:
-    """A flow needs no right over the server."""
+    """The role of the flows has no right over the whole server: flows need none."""
     name, is_super, *others = warehouse.one(
         "SELECT rolname, rolsuper, rolcreaterole, rolreplication, rolbypassrls FROM pg_roles"
         " WHERE rolname = current_user"
@@ -146,7 +146,7 @@ def check_role(warehouse: Warehouse) -> Iterator[Finding]:
 
 
 def check_connections(warehouse: Warehouse) -> Iterator[Finding]:
-    """A server without free connections refuses runs."""
+    """The server has free connections for runs, and no limit of the role or the database is too small for them."""
     used, most, of_role, of_database = (
         int(str(value))
         for value in warehouse.one(
@@ -183,7 +183,7 @@ def _role(warehouse: Warehouse) -> str:
 
 
 def check_disk(warehouse: Warehouse) -> Iterator[Finding]:
-    """A full disk stops every load. SQL shows the size of the database, but not the free space of the disk."""
+    """The disk has free space, as far as this machine can see: SQL shows only the size of the database."""
     size, may_see = warehouse.one(
         "SELECT pg_database_size(current_database()), pg_has_role('pg_read_all_settings', 'USAGE')"
     )

@@ -1,5 +1,5 @@
 /* Writers of values, and their common functions. Each writer accepts the same spellings as the input function of
- * Postgres, except for the differences that ARCHITECTURE.md lists. It returns the size of the binary form, NO_VALUE for
+ * Postgres, except for the differences that docs/input.md lists. It returns the size of the binary form, NO_VALUE for
  * an invalid text, or UNCLEAR if the derive callback must decide.
  */
 #ifndef TALLY_VALUES_H
@@ -31,7 +31,7 @@ int64_t write_interval(const char *text, int64_t size, uint8_t *out);
 
 /* Parse [+-]?[0-9]+ with blanks around it. */
 bool whole_of(const char *text, int64_t size, int64_t *value);
-/* Parse a count from 1970 as microseconds, and drop what is below a microsecond. power: see Column.epoch. */
+/* Parse a count from 1970 as microseconds, and drop fractions of a microsecond. power: see Column.epoch. */
 bool epoch_of(const char *text, int64_t size, int power, int64_t *microseconds);
 
 /* bytes: the size of the type. */
