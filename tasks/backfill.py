@@ -32,7 +32,7 @@ def range_of(contract: Contract, start: str | None, end: str | None) -> tuple[da
     """First days of the first and the last partition of a range.
 
     Raises:
-        BackfillError: The contract has no partitions, the end is earlier than the start, or one is not a calendar day.
+        BackfillError: The contract has no partitions, the end is earlier than the start, or a name is no calendar day.
         ContractError: A name does not fit the contract's partitions.
     """
     if contract.partition is None:

@@ -74,9 +74,9 @@ def shared_connections() -> Iterator[None]:
 
 
 def forget_connections() -> None:
-    """Close idle sessions, and forget clients, blocks and what was done: the next step connects again, as a first step.
+    """Close idle sessions, and forget clients, blocks and finished work: the next step connects anew.
 
-    A failed step calls this function, and a run that waits for other runs.
+    A failed step calls this function, and so does a run that waits for other runs.
     """
     if shared := _shared.get():
         shared.sessions.close_idle()
@@ -242,7 +242,7 @@ def _setting_of(bucket: str) -> str:
 def _read_secret(source: Source, name: str | None) -> str | bytes:
     from botocore.exceptions import ClientError  # noqa: PLC0415 - slow to import
 
-    # At DEBUG this logger writes answers, the answer with the secret as well.
+    # At DEBUG, this logger writes each response, including the response with the secret.
     logging.getLogger("botocore.parsers").setLevel(logging.INFO)
     name, read = _block_secret(source) if name is None else _named_secret(name)
     with errors_at(f"secret {name} in Secrets Manager"):
@@ -270,8 +270,8 @@ def _named_secret(name: str) -> tuple[str, Callable[[], str | bytes]]:
     """Return the name of a secret, and the function that reads it with the login of the lake."""
     from tasks.engine.lake.secrets_manager import read_secret  # noqa: PLC0415 - slow to import
 
-    settings = lake_settings(name)  # the login of the lake; the bucket is not asked for
+    settings = lake_settings(name)  # only for the login of the lake: nothing uses its bucket
     endpoint = os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or os.environ.get("AWS_ENDPOINT_URL")
     if not endpoint and not os.environ.get("AWS_ENDPOINT_URL_S3"):
-        endpoint = settings.endpoint_url  # of the block, which serves both
+        endpoint = settings.endpoint_url  # the address in the block serves S3 and Secrets Manager
     return name, partial(read_secret, settings, endpoint, name)

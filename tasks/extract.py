@@ -35,10 +35,10 @@ def key_template(contract: Contract) -> KeyTemplate:
 
 
 def objects_of(lake: Lake, contract: Contract, partition: str = "") -> list[ObjectRef]:
-    """Delivered objects of one partition, in the order of their keys; of a dataset with fixed keys, the newest first.
+    """Delivered objects of one partition, in the order of their keys. With fixed keys, the newest object is first.
 
     Raises:
-        MissingObjectError: The lake has no such object, or not its success marker. The message names the bucket, the
+        MissingObjectError: The lake has no such object, or lacks its success marker. The message names the bucket, the
             key and similar keys.
     """
     delivery = delivery_of(lake, contract, partition)
@@ -62,7 +62,7 @@ def delivery_of(lake: Lake, contract: Contract, partition: str = "") -> Delivery
 
 
 def deliveries_between(lake: Lake, contract: Contract, first: date | None, last: date | None) -> dict[str, Delivery]:
-    """The objects of a range of partitions, by partition; of a dataset without partitions, under an empty name.
+    """The objects of a range of partitions, by partition. Without partitions, the name is empty.
 
     Args:
         lake: The bucket of the objects.

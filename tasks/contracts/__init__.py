@@ -19,7 +19,7 @@ from tasks.contracts.volume import USUAL, Volume
 
 UNKNOWN_KEYS = "unknown keys"
 """Source of a jsonb column that collects the keys of a JSON record that no other column takes, as one object. The value
-is null if the record has no such key. An object that a path leads into loses the keys that paths take."""
+is null if the record has no such key. An inner object is kept without the keys that paths take."""
 
 
 LOAD_ID, LINE_NUMBER = "load_id", "line_number"
@@ -151,7 +151,7 @@ class Contract:
 
     @cached_property
     def settings(self) -> Mapping[Field, Setting]:
-        """The settings of the contract: its prefix, key and bucket, as far as it has them."""
+        """The settings of the contract, by field. The contract may lack a prefix, a key or a bucket."""
         found: dict[Field, Setting | None] = {
             "prefix": self.prefix_setting,
             "key": self.key_setting,

@@ -248,7 +248,8 @@ def check_sources(
         unknown_keys_column: The column that collects the unknown keys of JSON records, if there is one.
 
     Raises:
-        ValueError: The format names its fields and a column is not among them, or only JSON has such a column.
+        ValueError: The format names its fields and a column is not among them, or the contract collects unknown keys
+            and the format is not JSON.
     """
     names = getattr(form, "names", ())
     missing = [name for name, aliases in sources.items() if names and not {name, *aliases} & {*names}]

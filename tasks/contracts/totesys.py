@@ -29,7 +29,7 @@ def _staged(table: str, description: str, *columns: Column) -> Contract:
             _wanted("created_at", TIMESTAMP_MS, "When the source created the row, by the source's clock."),
             _wanted("last_updated", TIMESTAMP_MS, "When the source changed the row last; identifies the version."),
         ),
-        # Each run brings what changed, which has nothing to do with what changed earlier.
+        # Each run brings the changed rows. Their number does not depend on the number of an earlier run.
         may_shrink=True,
         volume=None,
     )

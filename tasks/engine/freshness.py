@@ -12,7 +12,7 @@ from tasks.engine.receipts import Freshness, FreshnessStatus, ObjectRef
 from tasks.engine.warehouse.tables import Connection
 
 HISTORY = 12
-"""Number of due partitions among which missing ones are named."""
+"""Number of partitions before the newest due one that are searched for gaps."""
 
 BUILD_GRACE = timedelta(minutes=30)
 """Time that a run has, after its load, to build and export its tables."""
@@ -135,7 +135,7 @@ def _finding_of_object(contract: Contract, loaded: _Loaded, previous: datetime, 
         text = f"{newest.uri} arrived {_time(newest.modified_at)} but is not loaded"
         return "stale", text, f"Look at the last runs of the flow that loads {contract.dataset}, then run it again"
     if newest.modified_at and newest.modified_at > previous:
-        return None  # the same content was delivered again, which makes no load
+        return None  # the same content was delivered again, and a load would skip it
     text = f"{newest.uri} is of {_time(newest.modified_at)}, and nothing newer arrived since {_time(previous)}"
     return "stale", text, "Ask the supplier. After the delivery, run the flow again"
 
@@ -200,7 +200,7 @@ def _is_finished(connection: Connection, contract: Contract, partition: str, loa
 
 
 def _gaps(connection: Connection, dataset: str, newest: date, unit: Unit) -> tuple[str, ...]:
-    """Return the partitions before the newest due one that are missing after the first loaded one, the oldest first."""
+    """Return the missing partitions between the first loaded one and the newest due one, the oldest first."""
     rows = connection.execute(
         "SELECT DISTINCT partition FROM ledger.loads WHERE dataset = %s AND status = 'loaded'", [dataset]
     )

@@ -193,7 +193,7 @@ class Freshness:
             delivered) or `unchecked` (the check failed).
         expected: The deadline, for people.
         found: What is in the warehouse or in the lake.
-        next_step: What the operator does next. Empty if nothing is to be done.
+        next_step: What the operator does next. Empty if there is nothing to do.
         late_by: Time since the deadline. None if the status is not `stale`, and for a source.
         gaps: Earlier partitions that are missing between loaded partitions.
     """

@@ -225,7 +225,7 @@ def _expected_keys() -> str:
 
 
 def read_lake(environ: Mapping[str, str], block: Block) -> LakeSettings:
-    """Read the lake's settings from `LAKE_BUCKET` and the AWS variables or, if it is not set, from block `lake`.
+    """Read the lake's settings from `LAKE_BUCKET` and the AWS variables, or from block `lake` if no bucket is set.
 
     Raises:
         SettingsError: Neither exists, or a variable looks like a misspelt setting.

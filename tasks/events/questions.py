@@ -1,4 +1,4 @@
-"""The four questions about events, over staged rows: what `sql/events_insights` asks of the marts."""
+"""The four questions about events, over the rows of a file. `sql/events_insights` asks the marts the same questions."""
 
 import polars as pl
 

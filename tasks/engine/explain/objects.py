@@ -1,4 +1,4 @@
-"""The other direction: from an object, or a line of it, to the tables and exports that hold it."""
+"""Explanations of objects: the tables and exports that hold an object, or a line of an object."""
 
 import re
 from collections.abc import Iterable
@@ -31,9 +31,9 @@ class LoadOfObject:
         flow_run_id: Flow run of the load.
         rows_loaded: Number of rows in the staging table.
         rows_rejected: Number of rejected rows.
-        rows_at_line: Number of staging rows of the asked line; None without a line, or if the table keeps no lines.
+        rows_at_line: Number of staging rows of the given line; None without a line, or if the table keeps no lines.
         unnumbered: Whether rows of the load have no line number, because the load is older than the column.
-        rejected: Rejected rows: all of the load, or those of the asked line.
+        rejected: The rejected rows of the load, or only those of the given line.
     """
 
     load_id: int
@@ -66,10 +66,10 @@ class ObjectUse:
 
     Attributes:
         uri: The object.
-        line: The asked line; None for the whole object.
+        line: The given line; None for the whole object.
         loads: Its loads, the latest first.
         holders: Tables and exports that were made from these loads.
-        made_from: Of an export: the objects that it was made from, with their loads.
+        made_from: If the object is an export: the objects from which it was made, with their loads.
     """
 
     uri: str

@@ -1,4 +1,4 @@
-"""Traces: the rows of which tables a row of a built table derives from.
+"""Traces: from a row of a built table to the rows of other tables from which it derives.
 
 `trace.sql` holds one SELECT for each table, under a line `-- from: schema.table`. The SELECT returns `tableoid`, `ctid`
 and the whole row, as `source_row`, of that table. Its parameters are the columns of the explained row. A line
@@ -40,7 +40,7 @@ class Step:
     select: str
 
     def rows(self, derived: sql.Composable, *, is_last: bool) -> sql.Composed:
-        """Return the query of the rows of the source that the rows of another query derive from.
+        """Return a query that selects the rows of the source from which the rows of another query derive.
 
         Args:
             derived: Query of the derived rows.
@@ -118,7 +118,7 @@ def trace_of(connection: Connection, table: SqlTable) -> Trace:
     """Return the trace of a built table, from its `trace.sql` or from its key.
 
     Raises:
-        SqlFileError: The table has no `trace.sql`, and its key alone does not tell the rows that a row derives from.
+        SqlFileError: The table has no `trace.sql`, and its key alone does not identify the rows of the source.
     """
     if trace := written_trace(table):
         return trace
@@ -142,7 +142,7 @@ def trace_of(connection: Connection, table: SqlTable) -> Trace:
 
 
 def _taken_columns(connection: Connection, table: SqlTable, source: str) -> dict[str, str]:
-    """Return the columns of a query that it takes unchanged from a table, each with its name there."""
+    """Return the columns that a query takes unchanged from a table: names in the table, by names in the query."""
     # Without a value for its parameters the query still has the same columns.
     query = sql.SQL(_PLACEHOLDERS.sub("NULL", table.query.as_string()).replace("%%", "%"))
     with errors_at(table.address("query.sql")), connection.transaction(force_rollback=True):

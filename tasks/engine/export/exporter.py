@@ -32,7 +32,7 @@ class Export:
         as_of: As-of date of the content; None without a date.
         table: Exported table or query; None for a page.
         load_ids: Loads whose rows the export holds, if it reads staging tables.
-        unordered: A query of the same rows without their order, which shows sooner whether there are any.
+        unordered: A query of the same rows without an order. It shows faster whether there is any row.
     """
 
     name: str

@@ -15,8 +15,8 @@ READ_BYTES = 1 << 18
 """Compressed bytes that are read at once."""
 
 WINDOW_CHUNKS, SMALLEST_WINDOW = 24, 8 << 20
-"""The window of a zstd stream is in memory as a whole. It may have the size of this many chunks, and always the size
-that level 19 of zstd uses."""
+"""The limit of the window of a zstd stream, which is in memory as a whole: the size of this many chunks, and at least
+the size that level 19 of zstd uses."""
 
 _TOO_LARGE = "too much memory"
 """Part of the library's message about a window beyond the limit."""
@@ -73,13 +73,13 @@ class DecompressedFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer with the next bytes, at least to a half. Fill less at the end of the file only."""
+        """Fill at least half of a buffer with the next bytes. Fill less only at the end of the file."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes, at least half of `size`. Return fewer bytes at the end of the file only.
+        """Return the next bytes, at least half of `size`. Return fewer bytes only at the end of the file.
 
         Raises:
             EOFError: The file ends inside a stream.

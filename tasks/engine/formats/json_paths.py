@@ -61,7 +61,7 @@ class Place:
 
     @property
     def expected(self) -> str:
-        """The types that a value at this place must have so that the paths can go on."""
+        """The types that a value at this place must have for the paths to continue."""
         return " or ".join(["an object"] * self.has_keys + ["an array"] * bool(self.element_count))
 
 

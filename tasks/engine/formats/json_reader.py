@@ -110,7 +110,7 @@ class RecordKeys:
         return JsonGroup.of(self._paths, self._contract, records)
 
     def count(self, group: JsonGroup) -> None:
-        """Count the records of a group, and note what its keys are."""
+        """Count the records of a group, and remember its keys."""
         self.record_count += group.count
         self._first = self._first or group.first()
         self._keys = group.keys
@@ -144,8 +144,8 @@ class RecordKeys:
         """Refuse an object without JSON objects as records.
 
         Raises:
-            UnreadableObjectError: No record so far is a JSON object. Besides, the first begins like an array, or none
-                begins like an object.
+            UnreadableObjectError: No record so far is a JSON object, and either the first record begins like an array
+                or no record begins like an object.
         """
         begins_array = bool(self._first and self._first[1].lstrip().startswith(b"["))
         if self._first and not self.has_records and (begins_array or not self._has_json):

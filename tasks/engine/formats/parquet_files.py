@@ -91,7 +91,7 @@ def open_stream(parquet: ParquetObject, leaf_count: int, most_bytes: int) -> pq.
 
     Args:
         parquet: The file.
-        leaf_count: Number of leaves to read. Each has a buffer, and the file reads as much ahead.
+        leaf_count: Number of leaves to read. Each leaf has a buffer, and the file reads the size of one buffer ahead.
         most_bytes: Maximum size of all buffers.
     """
     buffer_bytes = min(max(most_bytes // (2 * leaf_count), _HELD_BUFFER), _STREAM_BUFFER)

@@ -39,7 +39,7 @@ class Chunk:
         size: The bytes of its pages in the file.
         value_count: How many values it has, nulls included.
         has_lengths: Whether its values differ in length.
-        codec: Arrow's name of the codec of its pages; empty: no compression; None: Arrow has it in files only.
+        codec: Arrow's name of the codec of its pages. Empty: no compression. None: Arrow has the codec only in files.
     """
 
     start: int
@@ -72,7 +72,7 @@ class ChunkSizes:
 
     Attributes:
         page: Bytes of the largest page, in the file and decompressed.
-        value: Bytes of a value in the page with the largest values, on the average.
+        value: Mean bytes of a value in the page with the largest values.
         dictionary: The page of the dictionary; None without a dictionary.
     """
 
@@ -82,7 +82,7 @@ class ChunkSizes:
 
     @property
     def dictionary_mean(self) -> int:
-        """Bytes of a value of the dictionary, on the average; 0 without a dictionary."""
+        """Mean bytes of a value of the dictionary; 0 without a dictionary."""
         return -(-self.dictionary.size // self.dictionary.count) if self.dictionary else 0
 
     def dictionary_value(self, chunk: Chunk) -> int:

@@ -61,7 +61,7 @@ PAGE_CHUNKS = 24
 """The size limit in chunks of the pages that Arrow holds at the same time, both compressed and decompressed."""
 
 SMALLEST_PAGES = 24 << 20
-"""The smallest such limit: it leaves room for the longest text."""
+"""The lower bound of that limit in bytes: it leaves room for the longest text."""
 
 _NOT_UTF8 = Reason(ReasonCode.NOT_UTF8, "not UTF-8")
 

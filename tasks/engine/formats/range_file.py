@@ -13,7 +13,7 @@ GAP_BYTES = 1 << 16
 
 
 AHEAD_BYTES = 1 << 17
-"""A read of at least this size is one of several: the thread reads as many of the bytes after it ahead."""
+"""After a read of at least this size, the thread reads the same number of bytes ahead, because another read follows."""
 
 WINDOW_BYTES = 1 << 20
 """A smaller read takes this many bytes, because others follow it, such as the headers of the next pages."""
@@ -55,7 +55,7 @@ class RangeFile(io.RawIOBase):
         self._window = (0, memoryview(b""))
 
     def stream(self, ranges: Sequence[Range]) -> None:
-        """Hold nothing. After each large read in one of the ranges, a thread reads as many of its next bytes ahead."""
+        """Hold nothing. After each large read, a thread reads as many bytes ahead, up to the end of the range."""
         self.hold([])
         self._streams = ranges
 
@@ -114,7 +114,7 @@ class RangeFile(io.RawIOBase):
         return found
 
     def _streamed(self, position: int, end: int) -> bytes:
-        """Return bytes that are not held, and start to read the bytes after them if they belong to the same range."""
+        """Return bytes that are not held, and start to read ahead if the same range continues after them."""
         size, early = end - position, self._next.pop(position, None)
         if size < AHEAD_BYTES and not early:
             self._window = position, self._read_range(position, WINDOW_BYTES)

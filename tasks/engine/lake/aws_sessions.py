@@ -20,7 +20,7 @@ def new_session() -> "Session":
 
 
 def login_of(settings: LakeSettings) -> dict[str, Any]:
-    """Return the login of the settings, in the words of a client."""
+    """Return the login of the settings as keyword arguments of a botocore client."""
     secret, token = settings.secret_access_key, settings.session_token
     return {
         "region_name": settings.region,

@@ -29,8 +29,8 @@ class Delivery:
     def removed(self, loaded: Iterable[str]) -> tuple[str, ...]:
         """Return the loaded objects that the supplier has removed.
 
-        No object counts as removed while the lake holds none of the partition, because then somebody cleared the
-        partition. Nor while a part of the delivery waits for its success marker.
+        No object counts as removed while a part of the delivery waits for its success marker, or while the lake holds
+        no object of the partition: then somebody cleared the partition.
 
         Args:
             loaded: Addresses of the loaded objects of the partition.
@@ -65,7 +65,7 @@ def _folders(key: str) -> Iterator[str]:
 def list_deliveries(
     lake: Lake, contract: Contract, template: KeyTemplate, first: date | None, last: date | None
 ) -> dict[str, Delivery]:
-    """List the objects of a range of partitions once, by partition. Without partitions, the only name is empty.
+    """List the objects of a range of partitions once, by partition. Without partitions, the name is empty.
 
     Args:
         lake: The bucket of the objects.
@@ -114,7 +114,7 @@ def _delivery(
 def list_fixed(lake: Lake, contract: Contract, keys: Sequence[str]) -> Delivery:
     """List the objects with the fixed keys of a dataset without partitions, the most recently written first."""
     stored = [item for key in keys for item in lake.list(key) if item.key == key]
-    stored.sort(key=lambda item: item.modified_at, reverse=True)  # stable: first name first
+    stored.sort(key=lambda item: item.modified_at, reverse=True)  # equal times keep the order of `keys`
     markers = {folder_of(key) + contract.success_marker for key in keys} if contract.success_marker else set[str]()
     marked = frozenset(folder_of(key) for key in markers for item in lake.list(key) if item.key == key)
     return _divided(lake, contract, "", stored, "", marked)

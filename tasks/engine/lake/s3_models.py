@@ -66,7 +66,8 @@ def without_collection() -> Iterator[None]:
 def _without_pyopenssl() -> Iterator[None]:
     """Hide urllib3's adapter of pyOpenSSL, which botocore imports where pyOpenSSL is installed.
 
-    botocore takes only Python's own class `SSLContext` from it, which it takes from urllib3 otherwise.
+    botocore takes only the class `SSLContext` from the adapter. Without the adapter, it takes the same class of Python
+    from urllib3.
     """
     if _PYOPENSSL in sys.modules:
         yield

@@ -29,7 +29,8 @@ def removed_loads(
 ) -> list[ledger.LoadEntry]:
     """Return the current loads of objects that the supplier removed from a partition.
 
-    A dataset without partitions has none: an appended object keeps its rows, and any other object replaces the last.
+    A dataset without partitions has no such loads: an appended object keeps its rows, and any other object replaces
+    the previous object.
     """
     if contract.partition is None or not delivery.sources:
         return []

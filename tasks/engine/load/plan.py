@@ -47,8 +47,8 @@ def plan_loads(
 ) -> Plan:
     """Plan the load of some objects. The plan uses a sample of each object and the ledger, and writes nothing.
 
-    Of many objects, the plan checks the rows of `MOST_SAMPLES` only. A read-only transaction reads the ledger. A second
-    transaction determines the changes of the DDL step and is rolled back.
+    If there are many objects, the plan checks the rows of `MOST_SAMPLES` of them. A read-only transaction reads the
+    ledger. A second transaction determines the changes of the DDL step and is rolled back.
 
     Raises:
         TallyError: The lake or the warehouse does not answer.
@@ -146,7 +146,7 @@ def _read_begin(file: io.BufferedReader, contract: Contract, source: ObjectRef) 
     """Names of an object's columns, and why the columns do not fit the contract; None where they fit.
 
     Raises:
-        UnreadableObjectError: The beginning cannot be read; the message names what the object is, where that is clear.
+        UnreadableObjectError: The beginning cannot be read; the message names the actual format if the bytes show it.
     """
     names: list[str] = []
     try:

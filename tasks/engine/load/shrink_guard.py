@@ -11,15 +11,15 @@ def check_shrink(
     """Refuse a replacement that loses too many rows, in the transaction of its load.
 
     Args:
-        contract: Of the table.
+        contract: The contract of the table.
         delivered: The address of the object, or the name of the partition, that replaces earlier rows.
         settings: `MIN_KEPT_SHARE`.
-        before: How many rows it replaces.
-        after: How many rows it brings.
+        before: Number of the replaced rows.
+        after: Number of rows of the replacement.
         force: Whether the run allows any loss.
 
     Raises:
-        ShrinkError: The object brings no rows, or less than the share of the earlier rows that must remain.
+        ShrinkError: The replacement has no rows, or fewer rows than `MIN_KEPT_SHARE` of the replaced rows.
     """
     if force or contract.may_shrink or not before:
         return

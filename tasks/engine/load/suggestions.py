@@ -15,10 +15,10 @@ from tasks.engine.load.wider_types import wider_types
 from tasks.engine.load.written_values import NULL_MARKERS, spellings
 
 TRIED = 20
-"""Number of rejected texts that a candidate is tried on first."""
+"""Number of rejected texts on which a candidate is tried first."""
 
 FEW = 0.01
-"""A share of the rows that counts as damaged rows, which need no change of the contract."""
+"""At most this share of the rows counts as damaged rows, which need no change of the contract."""
 
 SHOWN_WAYS = 3
 """Maximum number of candidates that a suggestion lists if several take all values."""

@@ -21,7 +21,7 @@ EXAMPLES = 3
 """Number of examples of a column."""
 
 FEW_EXCEPTIONS = 0.01
-"""The largest share of distinct values without the type of the others that counts as suspicious, not as usual."""
+"""If at most this share of the distinct values lacks the type of all other values, the few values are suspicious."""
 
 UNSURE_MARKERS = {
     "",

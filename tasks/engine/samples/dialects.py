@@ -12,7 +12,7 @@ MAX_PREAMBLE = 60
 """Maximum number of lines before the header."""
 
 LEAST_SHORT = 0.05
-"""Share of short records from which on they are the supplier's way of writing."""
+"""From this share of the records on, short records are the supplier's way of writing."""
 
 LINES = 400
 """Number of lines that decide the dialect."""
@@ -112,7 +112,7 @@ def dialect_of(text: str, encoding: str = "utf-8") -> Dialect:
 
 
 def _has_short_records(rows: Sequence[Sequence[str]], width: int) -> bool:
-    """Whether no record is too long and many are too short. A few short records are rather damaged ones."""
+    """Whether many records are too short and none is too long. A few short records are probably damaged."""
     widths = [len(row) for row in rows if row]
     short = sum(found < width for found in widths)
     return short >= max(2, LEAST_SHORT * len(widths)) and max(widths) == width

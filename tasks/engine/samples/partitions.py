@@ -115,7 +115,7 @@ def _date(found: re.Match[str]) -> date | None:
 
 
 def _agree(one: re.Match[str], other: re.Match[str]) -> bool:
-    """Whether two dates in a key have no different year, month or day."""
+    """Whether two dates in a key are equal in every part that both of them state."""
     first, second = one.groupdict(), other.groupdict()
     return all(int(first[name]) == int(second[name]) for name in first.keys() & second.keys())
 

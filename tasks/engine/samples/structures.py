@@ -17,7 +17,7 @@ from tasks.engine.samples.values import Kind
 
 MOST_RECORDS = 200_000
 MOST_KEYS = 60
-"""Number of keys from which an object is a map of values, not a record."""
+"""Maximum number of keys of a record. An object with more keys is a map of values."""
 
 DEEPEST = 4
 LONGEST_TUPLE = 3
@@ -102,7 +102,7 @@ def _arrays(value: Any, path: tuple[Step, ...], depth: int = 0) -> Iterator[tupl
 
 
 def _paths(records: Iterable[Mapping[str, Any]], path: tuple[Step, ...] = ()) -> Iterator[str]:
-    """The paths of the values in some objects. Objects with the same keys are taken apart, others stay JSON."""
+    """The paths of the values in some objects. Objects with few distinct keys are split into their values."""
     values: dict[str, list[Any]] = {}
     for record in records:
         for key, value in record.items():
@@ -122,7 +122,7 @@ def _paths(records: Iterable[Mapping[str, Any]], path: tuple[Step, ...] = ()) ->
 
 
 def _is_tuple(values: list[Any]) -> bool:
-    """Whether all values are short arrays of as many numbers."""
+    """Whether all values are short arrays of numbers with the same length."""
     lengths = {len(value) if isinstance(value, list) else 0 for value in values}
     if len(lengths) != 1 or not 2 <= min(lengths) <= LONGEST_TUPLE:
         return False

@@ -61,7 +61,7 @@ def table_changes(connection: Connection, found: Relation, wanted: Relation) -> 
 
 
 def comment_changes(found: Relation, wanted: Relation) -> Iterator[sql.Composed]:
-    """Statements for the different comments of a table or view and of its columns."""
+    """Statements for those comments of a table or view, and of its columns, that differ."""
     if found.comment != wanted.comment:
         kind = sql.SQL("VIEW" if wanted.is_view else "TABLE")
         comment = sql.SQL("COMMENT ON {} {} IS {}")

@@ -26,7 +26,7 @@ from tasks.engine.warehouse.tables import Connection, lock, table_name
 def apply_ddl(
     connection: Connection, contracts: Sequence[Contract], schemas: Sequence[str], root: Path = ROOT
 ) -> list[str]:
-    """Create missing tables and make the safe changes of different tables, all of them or none.
+    """Create missing tables, and make the safe changes of tables that differ; all of them or none.
 
     The step compares a table only if its DDL differs from the ledger's record, or if the table is missing. So a step
     without changes costs two queries and no lock. The step never changes an existing shared table, because the table

@@ -134,7 +134,7 @@ JOIN pg_namespace n ON n.oid = c.relnamespace WHERE f.depth > 0 GROUP BY 1 ORDER
 def read_relations(
     connection: Connection, names: Iterable[str], rename: Callable[[str], str] = lambda text: text
 ) -> dict[str, Relation]:
-    """Read the existing ones of some tables and views, by name.
+    """Read some tables and views, by name. The result lacks those that do not exist.
 
     Args:
         connection: To the warehouse.
@@ -173,9 +173,9 @@ def dependent_views(connection: Connection, names: Sequence[str]) -> list[str]:
 
 
 def other_dependents(connection: Connection, table: str) -> list[str]:
-    """What else than a view depends on a table, as Postgres describes it, such as a foreign key or a function.
+    """Everything except views that depends on a table, as Postgres describes it, such as a foreign key or a function.
 
-    What belongs to the table itself, such as its own constraints, is left out.
+    The list leaves out everything that belongs to the table itself, such as its own constraints.
     """
     rows = connection.execute(
         "WITH own AS (SELECT c.oid, c.reltype FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"

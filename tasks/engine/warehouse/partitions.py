@@ -188,7 +188,7 @@ def holds_load(connection: Connection, contract: Contract, partition: str, load_
 def loads_with_rows(connection: Connection, contract: Contract, partition: str) -> frozenset[int] | None:
     """Return the ids of the loads with rows in a partition.
 
-    A table without partitions may be large, so the function only asks whether it has a row. None: it has one.
+    A table without partitions may be large, so the function only asks whether the table has a row. None: it has a row.
     """
     value = partition_value(partition) if contract.partition else None
     if not has_table(connection, partition_table(contract, value)):

@@ -40,7 +40,7 @@ int64_t list_write(const Column *column, const StringColumn *texts, int64_t firs
 /* An element of a list in the notation of Postgres. */
 typedef struct {
     int64_t size;
-    bool is_plain; /* neither quoted nor escaped, so that it may be NULL */
+    bool is_plain; /* neither quoted nor escaped, so it may mean NULL */
 } Element;
 
 /* Decode an element, quoted or not, and return the place after it: a comma or the closing bracket. Returns NULL if the

@@ -10,7 +10,7 @@ enum { WAIT_MILLISECONDS = 100 };
 static bool receive(CopyOut *copy, int32_t *state) {
     struct pollfd socket = {.fd = copy->socket(copy->connection), .events = POLLIN};
     int ready = poll(&socket, 1, WAIT_MILLISECONDS);
-    /* libpq may hold bytes of TLS that the socket does not show, so it also looks after a wait. */
+    /* TLS may hold bytes that `poll` does not see, so libpq reads even after a wait without bytes. */
     if (!copy->consume(copy->connection)) *state = COPY_FAILED;
     return ready > 0 && *state == COPY_GOING;
 }

@@ -163,7 +163,7 @@ static bool keep_latest(DeriveCache *cache, const char *value, int64_t size) {
 bool cache_store(DeriveCache *cache, const char *value, int64_t size) {
     CacheEntry *entry = &cache->latest;
     entry->state = size < 0 ? REFUSED : DERIVED, entry->value_size = size;
-    /* The sum of the sizes could exceed an integer, each of the sizes cannot. */
+    /* The sum of the sizes could overflow, so each size is checked before the sum. */
     bool is_long = entry->text_size > MAX_RECORD_BYTES || size > MAX_RECORD_BYTES;
     int64_t bytes = is_long ? 0 : kept_bytes(entry->text_size, size);
     if (is_long || bytes > MAX_RECORD_BYTES) return size < 0 || keep_latest(cache, value, size);

@@ -1,7 +1,7 @@
 /* JSON: splits bytes into records, and finds the strings of the wanted values.
  *
- * The grammar is RFC 8259. Every value is validated, also unwanted ones. A value keeps its spelling: only strings are
- * unescaped, and only white space outside strings is removed from arrays and objects.
+ * The grammar is RFC 8259. Every value is validated, including unwanted values. A value keeps its spelling: only strings
+ * are unescaped, and only white space outside strings is removed from arrays and objects.
  */
 #ifndef TALLY_JSON_H
 #define TALLY_JSON_H

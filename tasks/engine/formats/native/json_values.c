@@ -1,4 +1,4 @@
-/* Reads a record: finds the values of the sources, also inside nested objects and arrays. */
+/* Reads a record: finds the values of the sources, including values inside nested objects and arrays. */
 #include "json.h"
 
 /* The reading of one record. */
