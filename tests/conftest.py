@@ -56,7 +56,7 @@ _clients = S3Clients()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    gc.disable()  # until all tests are collected: nearly everything that is imported until then stays
+    gc.disable()  # until all tests are collected: nearly all objects that exist then stay for the session
     # A test that does not request the server must fail at once, and not start a second server.
     os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
@@ -103,7 +103,7 @@ def _tier_of(item: pytest.Item) -> str:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run quick tests first, but last in one of several processes: one would wait for the long last test of another.
+    """Run quick tests first. With several processes, run them last, so that no process waits for a long last test.
 
     One process runs all end-to-end tests, and begins with them.
     """

@@ -21,7 +21,7 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
     """Return as soon as a condition is true.
 
     Raises:
-        AssertionError: It has not within a minute.
+        AssertionError: The condition did not become true within a minute.
     """
     deadline = time.monotonic() + PATIENCE
     while not condition():

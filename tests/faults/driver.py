@@ -106,7 +106,7 @@ def _act_at(act: Callable[[], None], path: str, when: str, count: int, containin
 
 
 def work(name: str, arguments: dict[str, Any], warehouse: psycopg.Connection[Any]) -> list[str]:
-    """Do the job; the statuses of its receipts."""
+    """Do the job, and return the statuses of its receipts."""
     if name == "load":
         return [load(warehouse, ref(**arguments)).status]
     if name == "delivery":

@@ -44,7 +44,7 @@ class Exchange:
         self.body = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
 
     def forward(self) -> Answer:
-        """The real server's answer."""
+        """Send the request to the real server, and return its answer."""
         address = urlsplit(self._handler.endpoint_url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
         connection.putrequest(self.method, self._handler.path, skip_host=True, skip_accept_encoding=True)

@@ -46,7 +46,7 @@ def in_this_process(
     server_cpu: Callable[[], float] = lambda: 0.0,
     s3_cpu: Callable[[], float] = lambda: 0.0,
 ) -> Measured:
-    """Run steps and flows of a contestant in this process, which takes a tenth of the time of another one."""
+    """Run steps and flows of a contestant in this process, in a tenth of the time of a separate process."""
     program, option, *rest = [*command, ""]
     is_step = option == "-m" and rest[:1] == ["benchmarks.step"]
     is_deployed = option == "-m" and rest[:1] == ["prefect.engine"]

@@ -1,4 +1,4 @@
-"""Builds that merge and append, in a real Postgres: whatever was delivered in whatever order, as if built at once."""
+"""Builds that merge and append, in a real Postgres: the order of deliveries and builds does not change the result."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -142,7 +142,7 @@ def change(root: Path, file: str, old: str, new: str) -> None:
 
 
 def deliver(shop: Connection, day: date, *orders: Row) -> None:
-    """A day's orders, in place of those that it had: id, version, person, amount and lines."""
+    """Replace the orders of a day. An order has id, version, person, amount and lines."""
     with shop.transaction():
         shop.execute("DELETE FROM shop.raw WHERE day = %s", [day])
         shop.cursor().executemany("INSERT INTO shop.raw VALUES (%s, %s, %s, %s, %s, %s)", [(day, *o) for o in orders])

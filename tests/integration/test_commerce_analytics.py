@@ -263,7 +263,7 @@ def test_delivered_reference_tables_are_used_and_their_corrections_too(
 def test_reference_tables_of_another_owner_are_read_and_never_changed(
     s3: "S3Client", bucket: str, warehouse: psycopg.Connection, services: embedded.Services, database: str
 ) -> None:
-    """As the flows' role finds them that may do no more than read, made otherwise than it would make them."""
+    """The role of the flows may only read these tables, and their columns differ from those that Tally would create."""
     administration = make_conninfo(
         services.postgres.administrator_dsn if services.postgres else services.administration["WAREHOUSE_DSN"],
         dbname=str(conninfo_to_dict(database)["dbname"]),
@@ -302,7 +302,7 @@ def test_reference_tables_of_another_owner_are_read_and_never_changed(
         found = tables(warehouse, AS_OF)
         assert found["agg_public_holiday"]["tt_order_hol_dec"] == 1
         assert found["best_performing_product"]["product_name"] == "theirs"
-        # What they change, the next run sees.
+        # The next run sees a change of the other owner.
         owner.execute("UPDATE if_common.dim_products SET product_name = 'new'")
         run_here(commerce_analytics, as_of=AS_OF)
         assert tables(warehouse, AS_OF)["best_performing_product"]["product_name"] == "new"

@@ -1,4 +1,4 @@
-"""The SQL of `commerce_analytics` against the oracle, on random shops: both must say the same of every one."""
+"""The SQL of `commerce_analytics` against the oracle, on random shops: both must give the same rows for each shop."""
 
 from collections.abc import Iterator
 from datetime import date, timedelta

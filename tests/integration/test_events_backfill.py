@@ -143,7 +143,7 @@ def test_dry_run_writes_nothing_and_needs_no_ledger(warehouse: psycopg.Connectio
 
 
 def test_partition_that_fails_stops_no_other_and_fails_the_run_and_its_retry(warehouse: psycopg.Connection) -> None:
-    """Tried again as the same run, where Prefect may answer with the sub-runs of the try before."""
+    """The retry is the same flow run, so Prefect could return the results of sub-runs from the first try."""
     put(b"id,nonsense\n1,2\n", key="2021/02/events.csv")
     deliver("2021-01")
     deliver("2021-03")

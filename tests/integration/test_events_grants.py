@@ -37,7 +37,7 @@ def test_loader_runs_months_of_events_also_again_and_owns_no_more_than_their_par
             ("events", LOADER), ("events_2021_03", LOADER), ("events_2021_04", LOADER), ("events_ingested", role)
         ]  # fmt: skip
         assert owner.execute("SELECT count(*) > 500 FROM events_staging.events_ingested").fetchone() == (True,)
-        owner.execute("ALTER TABLE events_staging.events ADD COLUMN note text")  # the owner goes on applying DDL
+        owner.execute("ALTER TABLE events_staging.events ADD COLUMN note text")  # the owner can still apply DDL
     with as_role(database, ANALYST) as opened:
         for name in ("events_marts.event_counts_by_country", "events_staging.events_ingested"):
             assert opened.execute(f"SELECT count(*) > 0 FROM {name}").fetchone() == (True,)

@@ -311,7 +311,7 @@ BUFFERS_MB = 16
 
 
 def keep_values_uncompressed(warehouse: Connection) -> None:
-    """Let Postgres store long values as they are. To compress them costs it more than all the rest of a load."""
+    """Let Postgres store long values uncompressed, because compression costs more than all other work of a load."""
     table = ensure_partition(warehouse, VISITS, date(2021, 4, 1))
     for column in ("uri", "email", "domain"):
         warehouse.execute(f"ALTER TABLE {table} ALTER {column} SET STORAGE EXTERNAL".encode())

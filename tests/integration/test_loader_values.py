@@ -44,7 +44,7 @@ Row = tuple[Any, ...]
 
 text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 offsets = st.integers(-15 * 60, 15 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-# A day from either end of the calendar, for an offset may lead out of it.
+# One day away from both ends of the calendar, because an offset may move a time beyond the end.
 moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=offsets)  # noqa: DTZ001 - bounds have no zone
 rows = st.tuples(
     st.none() | st.uuids(),
@@ -73,7 +73,7 @@ def stored(postgres: Connection, given_rows: list[Row]) -> list[Row]:
         for row in given_rows
     ]
     with postgres.transaction(force_rollback=True):
-        postgres.execute("TRUNCATE values_staging.values")  # in a new file, rows stand in the order of their coming
+        postgres.execute("TRUNCATE values_staging.values")  # in a new file, rows have the order of their arrival
         assert copied(
             postgres, CopyEncoder(VALUES, Target(VALUES.table, {"month": MONTH, "load_id": 7})), batch_of(*spelt)
         ) == len(given_rows)

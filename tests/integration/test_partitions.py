@@ -71,7 +71,7 @@ def test_first_load_of_a_month_attaches_its_table(postgres: Connection) -> None:
 
 
 def test_new_month_is_attached_without_a_second_scan_of_its_rows(postgres: Connection) -> None:
-    """The constraint of the new table proves its rows; Postgres says so, as it would say that it scans them."""
+    """The constraint proves that the rows belong to the month. Postgres reports the proof, or a scan of the rows."""
     said: list[str] = []
     postgres.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
     with postgres.transaction():

@@ -1,4 +1,4 @@
-"""PgBouncer between Tally and Postgres: what shares sessions is refused, what keeps one for each client works."""
+"""PgBouncer between Tally and Postgres: Tally refuses a pooler that shares sessions, and accepts session mode."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -23,7 +23,7 @@ def test_pooler_that_shares_sessions_is_refused(
 ) -> None:
     with pooler(database, mode, options) as dsn, ExitStack() as stack:
         clients = [stack.enter_context(psycopg.connect(dsn, autocommit=True)) for _ in range(idle)]
-        with ThreadPoolExecutor(3) as pool:  # at once, so that the pooler opens a session for each
+        with ThreadPoolExecutor(3) as pool:  # at the same time, so that the pooler opens a session for each client
             list(pool.map(lambda client: client.execute("SELECT pg_sleep(0.2)"), clients))
         monkeypatch.setenv("WAREHOUSE_DSN", dsn)
         with pytest.raises(PooledSessionError, match="pool_mode = session") as caught, connection():
@@ -53,7 +53,7 @@ def test_full_pooler_in_session_mode_is_not_refused(database: str, monkeypatch: 
 
 
 def test_lock_in_a_session_that_another_client_got_is_refused(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the probe sees nothing, because others were quicker, each lock looks again."""
+    """The probe may miss a shared session while other clients are active. So each lock checks the session again."""
     monkeypatch.setattr(sessions, "_refuse_shared_backend", lambda *_: None)
     with pooler(database, "transaction") as dsn:
         monkeypatch.setenv("WAREHOUSE_DSN", dsn)

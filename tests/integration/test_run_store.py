@@ -17,7 +17,7 @@ from tasks.engine.settings import read_lake
 from tasks.engine.sync.run_store import RunStore
 
 PART_BYTES = 5 << 20
-"""The least that S3 takes for a part which is not the last."""
+"""The minimum size of a part in S3, except for the last part."""
 
 SIZES = {"empty": [0], "small": [3, 4], "one part": [PART_BYTES], "parts": [PART_BYTES - 1, 2, PART_BYTES]}
 
@@ -71,7 +71,7 @@ def test_blocks_are_sent_while_they_come(csv: RunStore) -> None:
     with Lake(read_lake(os.environ, no_block)) as watched:
         watched.client.meta.events.register("before-call.s3.UploadPart", lambda **_: sent.append(made))
         write_new(watched, "a", counted(), "text/csv")
-    first, question, *parts = sorted(sent)  # after the first part, a question: does the store verify checksums?
+    first, question, *parts = sorted(sent)  # the second request asks whether the store verifies checksums
     assert PART_BYTES <= first <= question == 2 * PART_BYTES
     assert len(parts) == 7
     for number, size in enumerate(parts, 2):

@@ -1,4 +1,4 @@
-"""Sessions: the same whatever sets other defaults, on a database that can hold every text, and errors that say why."""
+"""Sessions: no default changes their settings, the database must hold every text, and errors name their cause."""
 
 import os
 import select
@@ -41,7 +41,7 @@ ODD = {
     "transform_null_equals": "on",
     "quote_all_identifiers": "on",
 }
-"""What a role, a database or an administrator may have set, each other than the engine wants it."""
+"""Settings that a role, a database or an administrator may have made. Each value differs from the required one."""
 
 Administrator = psycopg.Connection[tuple[object, ...]]
 
@@ -82,7 +82,7 @@ def route(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Route]:
-    """Set one setting for the sessions to come, by one of the ways that there are."""
+    """Return a function that changes a setting of later sessions. Each parameter is one way to change a setting."""
     kind: str = request.param
     options: list[str] = []
 

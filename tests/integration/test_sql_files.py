@@ -177,7 +177,7 @@ def test_ddl_applied_by_two_at_once_is_applied_by_one(
 
 
 def wait_for_waiting(open_connection: Connect, count: int) -> None:
-    """Until so many sessions wait for an advisory lock."""
+    """Wait until a number of sessions wait for an advisory lock."""
     waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     with open_connection() as observer:
         for _ in range(500):
@@ -325,7 +325,7 @@ def test_partition_is_replaced_and_others_are_left(shop: Connection, root: Path)
     shop.execute("INSERT INTO shop.a_totals VALUES (%s, 99)", [date(2020, 1, 1)])
     build(shop, root)
     assert rows(shop, "sales") == [(DAY, "pen", 2), (other, "other", 1)]
-    assert rows(shop, "a_totals") == [(DAY, 2), (other, 1)]  # replace table: nothing of before is left
+    assert rows(shop, "a_totals") == [(DAY, 2), (other, 1)]  # replace table: no earlier row is left
 
 
 def test_failing_check_leaves_all_tables_as_they_were(shop: Connection, root: Path) -> None:

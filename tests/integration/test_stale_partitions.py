@@ -111,7 +111,7 @@ class Pipeline:
         return {"month": partition_value(month), "factor": self.factor}
 
     def run(self, month: str, *, until: str = "end") -> None:
-        """A run of one month, or of its beginning: until `load` or `build`."""
+        """Run one month, completely or only until the end of the step `load` or `build`."""
         for contract in self.contracts.values():
             for source in (
                 deliveries_in(contract, month, month).get(month if contract.partition else "", NOTHING).sources
@@ -150,7 +150,7 @@ class Pipeline:
         return {one.partition: one.changes or (one.state,) for one in planned}
 
     def catch_up(self) -> None:
-        """Run what is due; afterwards nothing is."""
+        """Run all due partitions, and check that no partition is due afterwards."""
         for month in self.plan().due:
             self.run(month)
         assert self.due() == {}

@@ -225,7 +225,7 @@ def test_unusable_watermark_causes_a_full_extraction(filled: "TotesysSource", of
 
 
 def test_time_detects_changes_after_transactions_were_renumbered(filled: "TotesysSource") -> None:
-    """As after the return of a disk to an earlier state: ids that the watermark takes for seen are given out again."""
+    """As after a restore of an earlier disk: new transactions get ids that count as seen by the watermark."""
     with snapshot(filled.reader_dsn) as opened:
         seen = replace(
             opened.watermark, newest="2022-11-03 14:59:49.962", horizon=str(int(opened.watermark.horizon) + 50)

@@ -122,7 +122,7 @@ def test_rows_that_a_policy_hides_are_an_error_and_not_missing(
 
 @pytest.fixture
 def large(owner: psycopg.Connection[Any]) -> int:
-    """Rows of a table that is more than what lies in the buffers between server and client."""
+    """Number of rows of a table that is larger than the buffers between server and client."""
     rows = 150_000
     fill_source(owner, sales_orders=1)
     owner.execute(

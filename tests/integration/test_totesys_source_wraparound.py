@@ -18,7 +18,7 @@ from deployments.samples.totesys_changes import change_source
 
 LAST_ID = (1 << 32) - 1
 IDS_PER_FILE = 1 << 20
-"""Of pg_xact, which holds two bits for each."""
+"""Number of transaction ids in a file of pg_xact, which holds two bits for each id."""
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 CHECKED = datetime(2024, 5, 1, 12, tzinfo=UTC)
 STEPS = 17
-"""More than a run has: from there on it is not killed."""
+"""More steps than a run has. A run is not killed if the number of the step is at least this."""
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def assert_star(warehouse: Warehouse, model: Model) -> None:
 
 
 def live(warehouse: Warehouse, source: Source, model: Model, random: Random) -> None:
-    """Some changes and a run; then, now and then, a row is found to be gone, and comes back as it was."""
+    """Make some changes, and run. Sometimes, delete a row then, compare the keys, and restore the row unchanged."""
     for _ in range(random.randint(0, 15)):
         source.change()
     sync(warehouse, source, model, killed_at=random.randint(0, 2 * STEPS))
@@ -101,7 +101,7 @@ def test_star_equals_the_source_after_any_changes_and_runs(warehouse: Warehouse,
     source, model = Source(random), Model()
     for _ in range(6):
         live(warehouse, source, model, random)
-    # Now everything comes that is referred to, and the keys are compared: nothing waits, and nothing is stale.
+    # Deliver all missing rows of dimensions, and compare the keys: no version waits, and the star equals the source.
     for table in {name for names in REFERENCES.values() for name in names.values()}:
         for row_id in {1, 2, 3} - set(source.tables[table]):
             source.put(table, row_id)
@@ -234,9 +234,9 @@ def test_current_version_follows_the_source_under_any_clock(warehouse: Warehouse
     put_and_sync(1, 1)
     put_and_sync(1, 2, at=first)  # the clock goes back
     assert_current()
-    put_and_sync(1, 3, at=first)  # and a change is not said
+    put_and_sync(1, 3, at=first)  # and the time of a change stays the same
     assert_current()
-    # One that waited long does not take the place of one that came after it.
+    # A version that waited does not replace a version that arrived later.
     put_and_sync(1, 77)
     put_and_sync(1, 1, at=first)
     source.put("counterparty", 77)

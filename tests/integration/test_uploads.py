@@ -26,7 +26,7 @@ from tasks.engine.settings import read_lake
 from tasks.engine.warehouse.tables import Connection
 
 KEY, PART_BYTES = "out/x.csv", 5 << 20
-"""The least that S3 takes for a part which is not the last."""
+"""The minimum size of a part in S3, except for the last part."""
 ROWS = 14_500
 """Rows of 1 KB that fill three parts."""
 

@@ -206,7 +206,7 @@ def test_holder_of_the_same_lock_in_another_database_is_not_blamed(
         lock(one, "x")
         with connection("here") as two, two.transaction():
             lock(two, "x")
-            for _ in range(3):  # neither is the first for sure
+            for _ in range(3):  # either holder may be found first, so one attempt proves little
                 with pytest.raises(PartitionBusyError, match=r"\(here\)"), postgres.transaction():
                     lock(postgres, "x")
 

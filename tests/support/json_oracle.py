@@ -66,7 +66,7 @@ class Node:
 
     @property
     def expected(self) -> str:
-        """The types that a value at this place must have so that the paths can go on."""
+        """The types that a value at this place must have for the paths to continue."""
         kinds = ["an object"] if any(isinstance(step, str) for step in self.children) else []
         return " or ".join(kinds + (["an array"] if any(isinstance(step, int) for step in self.children) else []))
 

@@ -27,7 +27,7 @@ PASSWORD = secrets.token_hex(16)
 
 @pytest.fixture
 def roles_administrator(services: embedded.Services, database: str) -> Iterator[psycopg.Connection]:
-    """An administrator in the test's database; what it makes of the roles is gone afterwards."""
+    """An administrator in the test's database. The roles and their logins are dropped after the test."""
     dsn = services.postgres.administrator_dsn if services.postgres else services.administration["WAREHOUSE_DSN"]
     parts = conninfo_to_dict(database)
     owner = sql.Identifier(str(parts["user"]))
@@ -64,7 +64,7 @@ def as_loader(granted: None, database: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def run(flow: "Flow[Any, Any]", **parameters: Any) -> Any:
-    """Run a flow's tasks one after the other, without a Prefect server and without what it would show there."""
+    """Run a flow's tasks one after the other, without a Prefect server, and without the tasks that publish reports."""
     from prefect.logging import disable_run_logger  # Prefect is slow to import, and every pytest imports this module
 
     from tasks.policy import Step
@@ -92,6 +92,6 @@ def as_role(database: str, role: str) -> Iterator[Connection]:
 def denied(opened: Connection, statement: str) -> bool:
     try:
         opened.execute(statement)
-    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState):  # the latter of views
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState):  # of views
         return True
     return False

@@ -142,7 +142,7 @@ def test_unclosed_quote_longer_than_a_record_rejects_only_its_line() -> None:
 def test_time_grows_with_the_bytes_alone_when_every_line_opens_a_quote(line: bytes) -> None:
     started = time.process_time()
     CsvRecords(b"x,y\n" + line * 60_000, columns_of(2))
-    # A fifth of a second, or twenty seconds, were every line looked at from every other one.
+    # It takes 0.2 s. It would take 20 s if each open quote were searched up to the end of the bytes.
     assert time.process_time() - started < 3
 
 

@@ -1,4 +1,4 @@
-"""The documents say nothing that is not so: their links, paths, commands, parameters, settings and code are checked."""
+"""The documents are true: their links, paths, commands, parameters, settings and code are checked."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""The texts of SQL files are those of the moment, though each version of a file is read once."""
+"""The text of an SQL file is always current, although each version of a file is read once."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What follows from SQL files and contracts is kept in the process, and never outlives a change of the files."""
+"""The process caches results that derive from SQL files and contracts, until one of the files changes."""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Charts and pages: the same values give the same bytes, and a page needs and obeys nothing from elsewhere."""
+"""Charts and pages: the same values give the same bytes, and a page loads nothing and runs no script."""
 
 import base64
 import re

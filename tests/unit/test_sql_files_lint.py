@@ -1,4 +1,4 @@
-"""What every file under `sql/` keeps to; constraint names are held in `tests/integration/test_sql_files.py`."""
+"""The rules of every file under `sql/`. `tests/integration/test_sql_files.py` checks the names of constraints."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ NO_READING = {
     "for_clause",
     "unparsable",
 }
-# What another run, another day or another server would answer otherwise.
+# Functions whose result differs between runs, days or servers.
 UNSTABLE = re.compile(
     r"\b(?:now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|random|random_normal"
     r"|gen_random_uuid|uuidv4|uuidv7|version)\s*\("
@@ -57,7 +57,7 @@ def code_of(text: str) -> str:
 def statements(text: str) -> list[tuple[str, set[str]]]:
     """Kind of each statement, and the kinds of its parts; `unparsable` for invalid SQL.
 
-    A file keeps the answer for each text and configuration, because sqlfluff is slow.
+    A file caches the result for each text and configuration, because sqlfluff is slow.
     """
     key = "\0".join([sqlfluff.__version__, CONFIGURATION, text])
     kept = PARSED / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
@@ -103,7 +103,7 @@ def header_errors(table: SqlTable, file: str) -> Iterator[str]:
 
 
 def source_errors(table: SqlTable, file: str) -> Iterator[str]:
-    """The order of builds rests on the sources, so they must be true."""
+    """The sources of a header must be those of the file, because they decide the order of builds."""
     named = set(re.findall(r"\w+\.\w+", table.header(file).get("sources", ""))) - {table.name}
     read = re.findall(r"\b(?:FROM|JOIN|REFERENCES)\s+(\w+\.\w+)", code_of(table.text(file)), re.IGNORECASE)
     if named != set(read) - {table.name}:
@@ -172,7 +172,7 @@ def check_errors(text: str) -> Iterator[str]:
 
 
 def value_errors(text: str) -> Iterator[str]:
-    """Errors of what runs with parameters: the clock must be one of them, and a % belongs to them."""
+    """Errors of SQL that runs with parameters: the time must be a parameter, and a lone % is refused."""
     if found := UNSTABLE.search(code_of(text)):
         yield f"expected the same answer on every run, found {found[0]}: make it a parameter"
     if re.search(r"%(?!\(\w+\)s|%)", text.replace("%%", "")):
