@@ -44,7 +44,8 @@ def check_automations(server: Server, wanted: WantedAutomations | None) -> Itera
     yield from findings
     if wanted is None:
         yield skipped(
-            f"the server has {len(found)} automations. Only a machine that deploys knows which ones it should have",
+            f"the server has {len(found)} automations. Only a machine that runs `make deploy` knows which automations"
+            " belong on the server",
             "On the machine that deploys: make doctor",
         )
     elif not findings:

@@ -91,7 +91,7 @@ def check_source_blocks(server: Server) -> Iterator[Finding]:
         elif os.environ.get(source.dsn_variable) or os.environ.get(source.secret_variable):
             yield warning(
                 f"block `{source.name}` does not exist; {source.dsn_variable} or {source.secret_variable} is set here",
-                "the block, unless the runs have the variable: containers know no variable of this machine",
+                "the block, or the variable in the environment of the runs: containers lack this machine's variables",
                 f"export {source.secret_variable}=<name of the secret>\n{server.deploy}",
             )
         else:

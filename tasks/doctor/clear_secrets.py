@@ -19,7 +19,10 @@ from tasks.engine.errors import TallyError
 from tasks.engine.quoting import listed
 from tasks.engine.settings import read_lake, read_warehouse
 
-REMEDY = "Remove it there, put it into a block, and renew the secret: whoever reads the server knows it now"
+REMEDY = (
+    "Remove the secret there, put it into a block, and replace it with a new one: everyone who can read the server may"
+    " have seen it"
+)
 Place = tuple[str, Any]
 """A thing on the server, and its content."""
 
@@ -123,7 +126,8 @@ def check_secrets(server: Server, name: str, secrets: Mapping[str, str]) -> Iter
             for kind in secret_kinds(text, secrets):
                 found.setdefault(kind, []).append(f"{place}{f' ({path})' if path else ''}")
     for kind, places in found.items():
-        yield problem(f"{kind} in clear: {listed(dict.fromkeys(places), 5)}", "no secret outside of a block", REMEDY)
+        found_in = listed(dict.fromkeys(places), 5)
+        yield problem(f"{kind} in clear text: {found_in}", "no secret outside of a block", REMEDY)
     if not found:
         yield ok(f"{count} places hold no secret")
 

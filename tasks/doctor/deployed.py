@@ -162,7 +162,9 @@ def check_image_names(server: Server) -> Iterator[Finding]:
     in_registry = {image for image in images.values() if "/" in image}
     other = sorted(f"{address}: {image}" for address, image in images.items() if image not in {wanted, *in_registry})
     if len(in_registry) > 1:
-        yield problem(f"different images: {listed(sorted(in_registry))}", "one image of all deployments", server.deploy)
+        yield problem(
+            f"different images: {listed(sorted(in_registry))}", "the same image in all deployments", server.deploy
+        )
     elif other:
         yield problem(f"another image: {listed(other, 5)}", f"image {wanted}, the version of this code", server.deploy)
     else:
@@ -185,7 +187,7 @@ def check_limits(server: Server) -> Iterator[Finding]:
     if limit is None:
         yield problem(
             f"global concurrency limit {LIMIT} does not exist",
-            "the limit: every load and build of a deployment takes one of its slots, and fails without it",
+            "the limit: every load and build of a deployment takes one of its slots, and fails if there is no limit",
             server.deploy,
         )
     elif not limit.active:
@@ -203,7 +205,7 @@ def check_limits(server: Server) -> Iterator[Finding]:
     elif limit.active_slots and not _running(server):
         yield problem(
             f"{limit.active_slots} of {limit.limit} slots of limit {LIMIT} are taken, and no run is active",
-            "slots of active runs only: the others belong to runs that were killed, and loads wait for them",
+            "slots of active runs only: these slots belong to runs that were killed, and loads wait for a free slot",
             f".venv/bin/prefect global-concurrency-limit update {LIMIT} --active-slots 0",
         )
     else:

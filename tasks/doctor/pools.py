@@ -78,7 +78,7 @@ def check_pools(server: Server) -> Iterator[Finding]:
         elif pool.concurrency_limit is not None and pool.concurrency_limit < 2:
             yield warning(
                 f"work pool {name} runs at most {pool.concurrency_limit} flows at a time",
-                "at least 2: a backfill occupies one itself, and waits for the runs that it starts",
+                "at least 2: a backfill is one of these flows, and waits for the runs that it starts",
                 f".venv/bin/prefect work-pool clear-concurrency-limit {name}",
             )
         else:
@@ -105,7 +105,7 @@ def check_workers(server: Server) -> Iterator[Finding]:
             )
         elif waiting:
             yield warning(
-                f"{counted(len(waiting), 'run')} of pool {pool.name} should have started; a worker is alive: {names}",
+                f"{counted(len(waiting), 'run')} of pool {pool.name} should have started: {names}. A worker is alive",
                 "runs that start on time",
                 f"A limit may hold them back, or a work queue may be paused:\n"
                 f".venv/bin/prefect work-pool inspect {pool.name}\n.venv/bin/prefect global-concurrency-limit ls",

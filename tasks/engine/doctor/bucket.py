@@ -186,7 +186,7 @@ def check_uploads(bucket: Bucket) -> Iterator[Finding]:
         f" {min(upload['Initiated'] for upload in old):%Y-%m-%d}: {names}",
         "no upload older than a day: the parts cost storage until somebody removes them",
         f"aws s3api abort-multipart-upload --bucket {name} --key '{first['Key']}' --upload-id {first['UploadId']}\n"
-        "for each; or add a lifecycle rule with AbortIncompleteMultipartUpload",
+        "Repeat the command for each upload, or add a lifecycle rule with AbortIncompleteMultipartUpload",
     )
 
 

@@ -29,7 +29,7 @@ def check_dead_rows(warehouse: Warehouse, schemas: Sequence[str]) -> Iterator[Fi
         cleaned = f"the last VACUUM was at {cleaned_at:%Y-%m-%d %H:%M} UTC" if cleaned_at else "no VACUUM has run"
         yield warning(
             f"{schema}.{table} has {dead:,} dead rows beside {live:,} live rows; {cleaned}",
-            f"a share of at most {MOST_DEAD_SHARE:.0%}; autovacuum should remove them",
+            f"at most {MOST_DEAD_SHARE:.0%} dead rows: autovacuum should remove dead rows",
             f"VACUUM (ANALYZE) {sql.Identifier(schema, table).as_string()};",
         )
     if not rows:
@@ -47,7 +47,7 @@ def check_cleaned_tables(warehouse: Warehouse, schemas: Sequence[str]) -> Iterat
     for schema, table in rows:
         yield problem(
             f"autovacuum is switched off for {schema}.{table}",
-            "on: the table grows, and plans get worse",
+            "on: without autovacuum, the table grows and plans get worse",
             f"ALTER TABLE {sql.Identifier(schema, table).as_string()} RESET (autovacuum_enabled);",
         )
     if not rows:
@@ -68,7 +68,8 @@ def check_long_transactions(warehouse: Warehouse) -> Iterator[Finding]:
         yield warning(
             f"session {pid} of {user} ({shown(application or 'no name')}) has a transaction that is {_age(age)} old;"
             f" the session is {state}",
-            f"no transaction older than {_age(warehouse.patience)}: VACUUM keeps every row that it might still read",
+            f"no transaction older than {_age(warehouse.patience)}: VACUUM keeps every row that the transaction might"
+            " read",
             f"Ask its owner, then: SELECT pg_terminate_backend({pid});",
         )
     (hidden,) = warehouse.one(

@@ -100,7 +100,7 @@ def _compare(warehouse: Warehouse, role: str, *, is_loader: bool) -> Iterator[Fi
     if extra:
         yield warning(
             f"{role} also has {listed(extra)}",
-            "no right beyond those that its work needs; the role may have them through PUBLIC or another role",
+            "only the rights that its work needs. PUBLIC or another role may give it these rights",
             AS_OWNER,
         )
     if not missing and not extra:

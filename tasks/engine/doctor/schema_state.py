@@ -112,12 +112,12 @@ def _compare_texts(state: SchemaState, due: Sequence[WantedObject]) -> Iterator[
     old = [each.name for each in due if recorded.get(each.name) != each.digest(state.connection)]
     if old:
         yield warning(
-            f"the ledger records another text for {listed(old)}",
-            "the text of the deployed contracts and files",
+            f"the DDL that the ledger records is not the deployed DDL: {listed(old)}",
+            "the DDL of the deployed contracts and files",
             "As the owner:\n.venv/bin/python -m deployments.grants --apply",
         )
     yield skipped(
-        "this role may not create schemas, so the doctor compared only the recorded texts, and not the tables",
+        "this role may not create schemas, so the doctor compared only the recorded DDL, and not the tables",
         "Run the doctor with the DSN of the owner",
     )
 
@@ -125,7 +125,7 @@ def _compare_texts(state: SchemaState, due: Sequence[WantedObject]) -> Iterator[
 def _migration_step(text: str) -> str:
     statements = _statements_of(text)
     if "DROP TABLE" in statements:  # the table holds rows, so nobody should paste the statement
-        return "Undo the change by hand, as by ALTER TABLE ... RESET (...). Do not drop the table, which holds rows"
+        return "Undo the change by hand, such as with ALTER TABLE ... RESET (...). Do not drop the table: it holds rows"
     return f"Correct the contract or the file, or write a migration with:\n{statements}"
 
 

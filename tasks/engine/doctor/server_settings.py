@@ -118,7 +118,7 @@ def check_setting(rule: Rule, warehouse: Warehouse) -> Iterator[Finding]:
     yield Finding(
         rule.outcome,
         f"{rule.name} = {shown}",
-        f"{rule.name} = {rule.value} or a safe value like it: {rule.reason}",
+        f"{rule.name} = {rule.value} or another safe value: {rule.reason}",
         f"ALTER SYSTEM SET {rule.name} = '{rule.value}';\n{after}",
     )
 
@@ -130,11 +130,11 @@ def check_checkpoints(warehouse: Warehouse) -> Iterator[Finding]:
     else:
         query = "SELECT checkpoints_timed, checkpoints_req FROM pg_stat_bgwriter"
     timed, requested = (int(str(value)) for value in warehouse.one(query))
-    found = f"{timed:,} checkpoints by the clock, {requested:,} on request"
+    found = f"{timed:,} timed and {requested:,} requested checkpoints"
     if requested >= MANY_CHECKPOINTS and requested > timed:
         yield warning(
             found,
-            "more by the clock than on request: a full log requests checkpoints in the middle of a load",
+            "more timed than requested checkpoints: a full log requests checkpoints in the middle of a load",
             "ALTER SYSTEM SET max_wal_size = '8GB';\nSELECT pg_reload_conf();\n"
             "Then count anew: SELECT pg_stat_reset_shared("
             f"'{'checkpointer' if warehouse.connection.info.server_version >= 170_000 else 'bgwriter'}');",
@@ -171,7 +171,7 @@ def check_session_defaults(warehouse: Warehouse) -> Iterator[Finding]:
         target = sql.Identifier(warehouse.connection.info.dbname).as_string()
         yield warning(
             f"{value} for {role} in {database}",
-            "no such setting: it can refuse a build, or switch foreign keys off",
+            "no such setting: it can make a build fail, or switch foreign keys off",
             f"ALTER DATABASE {target} RESET {name};\nALTER ROLE CURRENT_USER RESET {name};",
         )
     if not rows:

@@ -89,7 +89,7 @@ def check_is_primary(warehouse: Warehouse) -> Iterator[Finding]:
     elif is_read_only:
         yield warning(
             "default_transaction_read_only is on for this role or this database",
-            "off: somebody stopped writes on purpose. Runs of Tally ignore the setting and still write",
+            "off: somebody may have stopped writes on purpose, but runs of Tally ignore the setting and write",
             "Find out who set it. To reset it:\nSET default_transaction_read_only = off;\n"
             "ALTER ROLE CURRENT_USER RESET default_transaction_read_only;\n"
             f"ALTER DATABASE {_database(warehouse)} RESET default_transaction_read_only;",
@@ -138,7 +138,7 @@ def check_role(warehouse: Warehouse) -> Iterator[Finding]:
     elif extra:
         yield warning(
             f"role {name} has {', '.join(extra)}",
-            "a role without rights over the server; flows use none of them",
+            "a role without rights over the server: flows need none",
             f"ALTER ROLE {quoted} {' '.join(f'NO{word}' for word in extra)};",
         )
     else:
@@ -187,7 +187,7 @@ def check_disk(warehouse: Warehouse) -> Iterator[Finding]:
     size, may_see = warehouse.one(
         "SELECT pg_database_size(current_database()), pg_has_role('pg_read_all_settings', 'USAGE')"
     )
-    text = f"the database has {_gib(int(str(size)))}"
+    text = f"the database takes {_gib(int(str(size)))}"
     folder = str(warehouse.one("SELECT current_setting('data_directory')")[0]) if may_see else ""
     if warehouse.is_local and folder and Path(folder).is_dir():
         usage = shutil.disk_usage(folder)
