@@ -4,7 +4,7 @@ FROM commerce_analytics.agg_public_holiday
 WHERE ingestion_date = %(ingestion_date)s
 HAVING count(*) <> 1;
 
--- fail: more orders are on holidays than the year has staged orders
+-- fail: the orders on holidays outnumber the staged orders of the year
 WITH counted AS (
     SELECT
         tt_order_hol_jan + tt_order_hol_feb + tt_order_hol_mar + tt_order_hol_apr
@@ -38,7 +38,7 @@ WHERE
     AND orders.order_date > %(ingestion_date)s::date - interval '1 year'
     AND orders.order_date <= %(ingestion_date)s::date;
 
--- warn: other orders have dates that the calendar lacks
+-- warn: orders outside the year have dates that the calendar lacks
 SELECT
     orders.order_id,
     orders.order_date

@@ -4,7 +4,7 @@ FROM commerce_analytics.agg_shipments
 WHERE ingestion_date = %(ingestion_date)s
 HAVING count(*) <> 1;
 
--- fail: more shipments are late or undelivered than are staged
+-- fail: late and undelivered shipments outnumber the staged shipments
 WITH staged AS (
     SELECT count(*) AS shipment_count FROM commerce_staging.shipment_deliveries
 )

@@ -3,7 +3,7 @@
 -- parameters: first_day (date), last_day (date), holidays (list of dates, the country's public holidays)
 -- sources: commerce_staging.dim_dates
 -- write disposition: fill shared table
--- rules: a delivered calendar is used as it is (rejected: adding computed days to it, which would mix two calendars);
+-- rules: a delivered calendar is used unchanged (rejected: adding computed days to it, which would mix two calendars);
 --   without a delivered calendar, every day from first_day to last_day is computed; Saturdays, Sundays and public
 --   holidays are not working days;
 --   rows that another owner wrote stay, even if rows were delivered (rejected: replacing them; adding to them)

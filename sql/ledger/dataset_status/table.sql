@@ -119,7 +119,7 @@ COMMENT ON COLUMN ledger.dataset_status.partitions_failed IS 'Partitions whose l
 COMMENT ON COLUMN ledger.dataset_status.partitions_lost IS 'Partitions whose rows were lost with the table';
 COMMENT ON COLUMN ledger.dataset_status.partitions_running IS 'Partitions that an attempt loads now';
 COMMENT ON COLUMN ledger.dataset_status.restatement_count IS 'Loads that a later load replaced';
-COMMENT ON COLUMN ledger.dataset_status.row_count IS 'Rows in the staging table, by the ledger';
+COMMENT ON COLUMN ledger.dataset_status.row_count IS 'Rows in the staging table, as the ledger counts them';
 COMMENT ON COLUMN ledger.dataset_status.rows_rejected IS 'Rejected rows of the current loads, replayed rows included';
 COMMENT ON COLUMN ledger.dataset_status.rows_unresolved
 IS 'Rejected rows of the current loads that no replay has loaded';

@@ -35,7 +35,7 @@ COMMENT ON COLUMN ledger.datasets.partition_unit IS
 COMMENT ON COLUMN ledger.datasets.is_optional IS 'Whether the objects of the dataset or of a partition may be missing';
 COMMENT ON COLUMN ledger.datasets.is_active IS 'Whether a contract of the deployed version declares the dataset';
 COMMENT ON COLUMN ledger.datasets.expected_days IS
-'Days from the last day of a partition to its deadline; null without a deadline. Without partitions, each day counts';
+'Days from the last day of a partition to its deadline; null without a deadline. Without partitions, each day has one';
 COMMENT ON COLUMN ledger.datasets.expected_at IS 'Time of the deadline in expected_timezone; null without a deadline';
 COMMENT ON COLUMN ledger.datasets.expected_timezone IS 'Time zone of expected_at; null without a deadline';
 COMMENT ON COLUMN ledger.datasets.changed_at IS 'When these facts last changed';

@@ -57,7 +57,7 @@ spans AS (
         min(to_date(a.partition, 'YYYY-MM-DD')) FILTER (
             WHERE a.partition ~ CASE d.partition_unit WHEN 'month' THEN '^\d{4}-\d{2}$' ELSE '^\d{4}-\d{2}-\d{2}$' END
         ) AS first_day,
-        -- No partition that begins later than this can be due, and the one that contains it is the newest that can be.
+        -- The newest partition that can be due contains this day. A partition that begins later is not due.
         ((now() AT TIME ZONE d.expected_timezone)::date - d.expected_days)::timestamp AS last_day
     FROM ledger.datasets AS d
     LEFT JOIN attempts AS a ON d.dataset = a.dataset

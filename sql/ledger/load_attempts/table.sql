@@ -1,9 +1,9 @@
 -- grain: one attempt to load one version of one object
 -- key: attempt_id
 -- sources: none
--- write disposition: append; an attempt is started in a transaction of its own and ends once. A load that succeeds ends
---   its attempt in its own transaction; one that fails ends it after the rollback; the next attempt for the same object
---   ends one whose process died
+-- write disposition: append; an attempt starts in a transaction of its own and ends once. A load that succeeds ends its
+--   attempt in its own transaction. A load that fails ends its attempt after the rollback. If the process of an attempt
+--   died, the next attempt for the same object ends it
 CREATE TABLE IF NOT EXISTS ledger.load_attempts (
     attempt_id bigint GENERATED ALWAYS AS IDENTITY,
     dataset text NOT NULL,
@@ -35,7 +35,7 @@ CREATE INDEX IF NOT EXISTS load_attempts_dataset_partition_ix ON ledger.load_att
 CREATE INDEX IF NOT EXISTS load_attempts_source_uri_ix ON ledger.load_attempts (source_uri) WHERE status = 'started';
 
 COMMENT ON TABLE ledger.load_attempts IS
-'Every attempt to load an object, also those that failed. The examples hold raw rows: treat them as personal data.';
+'Every attempt to load an object, failed attempts included. The examples hold raw rows: treat them as personal data.';
 COMMENT ON COLUMN ledger.load_attempts.attempt_id IS 'Number of the attempt.';
 COMMENT ON COLUMN ledger.load_attempts.dataset IS 'Dataset of the contract.';
 COMMENT ON COLUMN ledger.load_attempts.partition IS
@@ -48,7 +48,7 @@ COMMENT ON COLUMN ledger.load_attempts.status IS
 recording how).';
 COMMENT ON COLUMN ledger.load_attempts.load_id IS 'The entry of ledger.loads that a successful attempt made.';
 COMMENT ON COLUMN ledger.load_attempts.rows_read IS 'Rows that were read; of a failed attempt, up to the failure.';
-COMMENT ON COLUMN ledger.load_attempts.rows_loaded IS 'Rows in the table by this attempt; 0 for a failed one.';
+COMMENT ON COLUMN ledger.load_attempts.rows_loaded IS 'Rows that the attempt loaded; 0 for a failed attempt.';
 COMMENT ON COLUMN ledger.load_attempts.rows_rejected IS
 'Rows that were rejected; of a failed attempt, up to the failure.';
 COMMENT ON COLUMN ledger.load_attempts.reasons IS 'Rejected rows by reason: the most frequent reasons, with counts.';
@@ -58,8 +58,8 @@ COMMENT ON COLUMN ledger.load_attempts.error_class IS 'Name of the error class o
 COMMENT ON COLUMN ledger.load_attempts.error_message IS 'Message of the error, printable and bounded.';
 COMMENT ON COLUMN ledger.load_attempts.backend_pid IS
 'Postgres process of the attempt, to tell whether it still runs.';
-COMMENT ON COLUMN ledger.load_attempts.flow_run_id IS 'Flow run; null outside of one.';
+COMMENT ON COLUMN ledger.load_attempts.flow_run_id IS 'Flow run; null outside of a flow run.';
 COMMENT ON COLUMN ledger.load_attempts.started_at IS 'When the attempt began.';
-COMMENT ON COLUMN ledger.load_attempts.ended_at IS 'When it ended; null while it runs.';
+COMMENT ON COLUMN ledger.load_attempts.ended_at IS 'When the attempt ended; null while it runs.';
 COMMENT ON COLUMN ledger.load_attempts.warnings IS
-'What is unusual about a loaded object, such as far fewer rows than the last objects of the dataset.';
+'Warnings about a loaded object, such as far fewer rows than the last objects of the dataset.';

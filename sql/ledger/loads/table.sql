@@ -1,7 +1,7 @@
 -- grain: one version of one object that was loaded into the staging table of one dataset, or one replay of its rejected
 --   rows
--- key: load_id; apart from replays, at most one loaded entry per (dataset, source_uri), and per dataset that one object
---   fills
+-- key: load_id; apart from replays, at most one loaded entry per (dataset, source_uri), and at most one per dataset if
+--   one object holds all its rows
 -- sources: none
 -- write disposition: append; the status of an entry changes once, from loaded to superseded, to removed if the supplier
 --   removed its object from the partition, or to lost if its table was dropped outside Tally
@@ -64,7 +64,7 @@ COMMENT ON COLUMN ledger.loads.flow_run_id IS 'Flow run that loaded the object';
 COMMENT ON COLUMN ledger.loads.loaded_at IS 'When the object was loaded';
 COMMENT ON COLUMN ledger.loads.superseded_by IS 'Load that replaced this one; null unless the status is superseded';
 COMMENT ON COLUMN ledger.loads.contract_digest IS
-'Names the contract that made the rows; an object is loaded again when it changes; null in older entries';
+'Digest of the contract of the load; a changed digest loads the object again; null in entries of older versions';
 COMMENT ON COLUMN ledger.loads.is_appended
 IS 'Whether the object belongs to a dataset without partitions that keeps all its objects';
 COMMENT ON COLUMN ledger.loads.removed_at IS

@@ -27,7 +27,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS sync_runs_pipeline_uk ON ledger.sync_runs (pip
 CREATE INDEX IF NOT EXISTS sync_runs_pipeline_run_number_ix ON ledger.sync_runs (pipeline, run_number);
 
 COMMENT ON TABLE ledger.sync_runs IS 'Runs of pipelines that copy changed rows from a database';
-COMMENT ON COLUMN ledger.sync_runs.run_number IS 'Number of the run, which its objects have in their keys';
+COMMENT ON COLUMN ledger.sync_runs.run_number IS 'Number of the run, which the keys of its objects contain';
 COMMENT ON COLUMN ledger.sync_runs.pipeline IS 'Name of the pipeline';
 COMMENT ON COLUMN ledger.sync_runs.is_full IS 'Whether the run copied every row';
 COMMENT ON COLUMN ledger.sync_runs.status

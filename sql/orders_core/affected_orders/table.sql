@@ -1,4 +1,4 @@
--- grain: one version of an order in one file, or one current version: a build for the file date recomputes the order
+-- grain: one version of an order in one file, or one current version; a build for the file date recomputes its order
 -- key: none; an order may repeat, because each build removes repetitions anyway
 -- sources: orders_staging.orders_raw, orders_core.latest_orders
 -- write disposition: none; a view

@@ -11,7 +11,7 @@ WHERE
         WHERE versions.id = affected.order_id
     );
 
--- fail: rows equal no version of their order in their file
+-- fail: rows differ from every version of their order in their file
 SELECT
     latest_orders.order_id,
     latest_orders.file_date,

@@ -7,9 +7,9 @@
 --   last delivery, whatever its updated_at; every version);
 --   an order that the day's new file lacks takes its version from another file, and is removed if no file holds it
 --   (rejected: keeping the lost version);
---   of versions with the same updated_at in the same file, the content decides, so that every run selects the same
---   version: the other columns in the order of the keys of a jsonb object, shorter names first (rejected: any of them;
---   one jsonb value of the row, which Postgres computes for every version)
+--   if versions in one file have the same updated_at, their content decides, so that every run selects the same
+--   version: the other columns are compared in the order of the keys of a jsonb object, shorter names first (rejected:
+--   any of the versions; one jsonb value of the row, which Postgres computes for every version)
 SELECT DISTINCT ON (id)
     id AS order_id,
     file_date,

@@ -1,5 +1,5 @@
--- grain: one user and month of an order that the build recomputes: of its current version before the build, or of any
---   version in the files; also each month of such a user who has no month yet, such as after an upgrade
+-- grain: one user and month of an order that the build recomputes, in its current version before the build or in any
+--   version in the files; and each month of such a user without a row in user_months, such as after an upgrade
 -- sources: orders_staging.orders_raw, orders_core.affected_orders, orders_core.latest_orders, orders_core.user_months
 WITH touched AS (
     WITH affected AS (

@@ -1,4 +1,4 @@
--- grain: one user of an order that the build recomputes: of its current version before the build, or of any version in
+-- grain: one user of an order that the build recomputes, in its current version before the build or in any version in
 --   the files
 -- sources: orders_staging.orders_raw, orders_core.affected_orders, orders_core.latest_orders
 WITH touched AS (

@@ -3,10 +3,10 @@
 -- parameters: day (date of the loaded file)
 -- sources: orders_core.latest_orders, orders_core.user_months
 -- write disposition: merge by (user_id)
--- rules: all orders count, including test orders, also as the first and the last order (rejected: leaving test orders
---   out, which would lose a user whose only order is a test);
---   created_at decides the first and the last order; ties go to the lower and the higher order id (rejected: any of
---   them);
+-- rules: all orders count, including test orders; a test order may be the first or the last order (rejected: leaving
+--   test orders out, which would lose a user whose only order is a test);
+--   created_at decides the first and the last order; of orders at the same instant, the lowest id is the first and the
+--   highest id is the last (rejected: any of these orders);
 --   contact fields come from the last order, even if they are null or empty there (rejected: the last values that are
 --   not null);
 --   num_orders adds up the months of orders_core.user_months (rejected: counting all orders of the user, which takes

@@ -6,7 +6,7 @@
 -- rules: every version of an order is exported, including test orders, as the files hold them (rejected: only the
 --   current version);
 --   rows are ordered by their content, so that the same files give the same bytes (rejected: the order of the loads);
---   of rows with equal file_date, id and updated_at, all other columns decide, in the order of the keys of a jsonb
+--   if rows have equal file_date, id and updated_at, all other columns decide, in the order of the keys of a jsonb
 --   object: shorter names first, text by code point (rejected: one jsonb value of the row, which Postgres computes for
 --   every row)
 SELECT -- noqa: ST06

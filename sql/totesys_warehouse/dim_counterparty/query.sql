@@ -3,8 +3,8 @@
 -- parameters: none
 -- sources: totesys_core.counterparty, totesys_warehouse.dim_location
 -- write disposition: merge by (counterparty_id)
--- rules: every business partner is recomputed, because an address may change without them (rejected: only those that
---   this run staged);
+-- rules: every business partner is recomputed, because an address may change without its partner (rejected: only
+--   partners that this run staged);
 --   a business partner without an address stays (rejected: inner join)
 SELECT
     counterparty.counterparty_id,

@@ -3,8 +3,8 @@
 -- parameters: none
 -- sources: totesys_core.staff, totesys_core.department
 -- write disposition: merge by (staff_id)
--- rules: every staff member is recomputed, because a department may change without them (rejected: only those that this
---   run staged);
+-- rules: every staff member is recomputed, because a department may change without its staff (rejected: only staff
+--   members that this run staged);
 --   a staff member without a department stays (rejected: inner join)
 SELECT
     staff.staff_id,

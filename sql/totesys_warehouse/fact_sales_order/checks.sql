@@ -1,4 +1,4 @@
--- fail: staged versions are neither in the table nor waiting
+-- fail: staged versions are neither in the table nor waiting in the quarantine
 SELECT
     staged.sales_order_id,
     staged.last_updated

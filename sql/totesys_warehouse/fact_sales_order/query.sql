@@ -6,7 +6,7 @@
 -- rules: each version of a source row is one row; a version that arrives twice is one row (rejected: truncate and
 --   append);
 --   if the source changes a row without a new last_updated, the version takes the new values; the lake keeps the old
---   ones (rejected: keeping the first values, which the source no longer has);
+--   values (rejected: keeping the first values, which the source no longer has);
 --   a version whose dimension rows are missing waits in the quarantine (rejected: dropping it; loading it without its
 --   key);
 --   a version that the source deleted while it waited is loaded with its deleted_at (rejected: ignoring the deletion)

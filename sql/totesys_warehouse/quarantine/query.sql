@@ -130,7 +130,7 @@ waiting AS (
     WHERE is_waiting
 ),
 
--- A version that was staged again replaces the waiting one. A key that its table does not have is null in both.
+-- A version that was staged again replaces the waiting version. A key is null in both if its table lacks the column.
 versions AS (
     SELECT
         waiting.load_id AS waiting_load_id,

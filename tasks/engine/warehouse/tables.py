@@ -54,7 +54,7 @@ def _shared_comments(contract: Contract) -> dict[str, str]:
     if contract.partition is None:
         return comments
     meaning = "First day of the month" if contract.partition.unit == "month" else "Day"
-    return {contract.partition.column: f"{meaning} of the row's file, which the key of the file names"} | comments
+    return {contract.partition.column: f"{meaning} that the key of the row's file names"} | comments
 
 
 def shared_columns_ddl(contract: Contract) -> dict[str, sql.Composed]:
