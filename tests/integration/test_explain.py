@@ -148,7 +148,7 @@ def test_row_that_is_older_than_the_current_load_is_named_as_such(
     assert found.builds[0].missing_loads == (second,)
     assert f"The table was built before load {second}. Run the pipeline" in text_of(found)
     gone = explain("marts.names", month="2021-04-01", name="ad")
-    assert "The row derives from no loaded line that is known." in text_of(gone)
+    assert "Tally knows no loaded line from which the row derives." in text_of(gone)
 
 
 def test_changed_query_is_named(postgres: Connection, root: Path, explain: Explain) -> None:

@@ -135,7 +135,7 @@ def test_revisions_that_do_not_follow_each_other_are_refused(postgres: Connectio
     apply_ddl(postgres, [NEW], [], root)
     migration(root, 1, "pass")
     migration(root, 2, "pass", down=0)
-    with pytest.raises(SqlFileError, match="in one line"):
+    with pytest.raises(SqlFileError, match="one after the other"):
         apply_ddl(postgres, [NEW], [], root)
 
 

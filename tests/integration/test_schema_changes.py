@@ -279,6 +279,25 @@ def test_unsafe_change_of_a_file_is_refused_and_names_it(
     assert rows(postgres, "amount", "shop.sales") == [(5,), (6,)]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("integer NOT NULL", "integer GENERATED ALWAYS AS (1) STORED"),
+        ("integer GENERATED ALWAYS AS (1) STORED", "integer GENERATED ALWAYS AS (2) STORED"),
+    ],
+)
+def test_column_that_postgres_fills_otherwise_is_refused_with_both_definitions(
+    shop: Deploy, first: str, second: str
+) -> None:
+    def table(amount: str) -> str:
+        return SALES.replace("shop.sales", "shop.fees").replace("sales_", "fees_").replace("integer NOT NULL", amount)
+
+    shop(fees=table(first))
+    with pytest.raises(SchemaDriftError) as caught:
+        shop(fees=table(second))
+    assert f"column amount: expected {second}, found {first}" in str(caught.value)
+
+
 def test_constraint_that_rows_break_is_refused_and_changes_nothing(postgres: Connection, shop: Deploy) -> None:
     text = altered("PRIMARY KEY (day)", "PRIMARY KEY (day),\n    CONSTRAINT sales_amount_ck CHECK (amount > 5)")
     with pytest.raises(WarehouseError, match=r"23514.*sales_amount_ck.*DDL of shop\.sales"):

@@ -329,7 +329,7 @@ def test_sound_files_have_no_errors(tmp_path: Path) -> None:
         ("query.sql", "= %(day)s AND", "= %(day)s AND sold.day < 'yesterday'::date AND", "found 'yesterday'::"),
         ("query.sql", "= %(day)s AND", "= %(day)s AND random() < 1 AND", "found random("),
         ("checks.sql", "sales.order_count = 0", "sales.day > current_date", "found current_date"),
-        (TRACE, TRACED, "", "the table reads shop.orders, shop.customers, so its key alone does not tell"),
+        (TRACE, TRACED, "", "the table reads shop.orders, shop.customers, so the key of a row does not identify"),
         (TRACE, "-- from: shop.orders\n", "", "expected `-- from: schema.table` or `-- computed: reason`"),
         (
             TRACE,

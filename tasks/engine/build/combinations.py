@@ -80,7 +80,7 @@ def _stale_reads(recipe: Recipe) -> Iterator[str]:
             continue
         yield (
             f"{reader.address('query.sql')}: `{own}` reads {source.name}, {why}: a later file may change source"
-            f" rows of earlier partitions of {reader.name}, which would keep their outdated rows. Make"
+            f" rows of earlier partitions, and {reader.name} would keep outdated rows of these partitions. Make"
             f" {reader.name} `replace table`, or `merge by (...)` with an affected_keys.sql in schema {source.schema},"
             " or read the staging tables"
         )

@@ -235,8 +235,8 @@ def _select_changes(connection: Connection, history: _History) -> None:
         raise SqlFileError(
             f"{table.name}: expected no change between the snapshot of {_shown(snapshot.start)} and the next snapshot"
             f" in ledger.builds, {_shown(snapshot.end)}, found {unknown:,} rows that begin or end there. Rows were"
-            " written outside of Tally, or their builds are missing in the ledger; restore both from the same backup,"
-            " or empty the table, delete its entries in ledger.builds and run a backfill"
+            " written outside of Tally, or their builds are missing in the ledger; restore the table and the ledger"
+            " from the same backup, or empty the table, delete its entries in ledger.builds and run a backfill"
         )
     if ended and not has_rows and not (snapshot.may_be_empty or snapshot.is_withdrawn):
         raise ShrinkError(

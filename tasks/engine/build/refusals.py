@@ -21,7 +21,7 @@ def refuse_keys(connection: Connection, table: SqlTable, result: sql.Identifier)
     if row := connection.execute(query).fetchone():
         raise SqlFileError(
             f"{table.address('query.sql')}: expected each ({', '.join(key)}) once and without nulls, found"
-            f" {row}; the query must return one row for each key in its header"
+            f" {row}; the query must return one row for each value of the key in its header"
         )
 
 

@@ -73,8 +73,8 @@ def answer(explanation: Explanation) -> str:
     """Return the explanation of a row in one sentence."""
     origins = explanation.origins
     if not origins.shown:
-        return "The row derives from no loaded line that is known." + (
-            "" if origins.computed else " It was built before Tally recorded this, or by another owner."
+        return "Tally knows no loaded line from which the row derives." + (
+            "" if origins.computed else " Another owner built the row, or it is older than the records of origins."
         )
     if origins.row_count == 1:
         (one,) = origins.shown
@@ -87,7 +87,7 @@ def sections_of_object(use: ObjectUse) -> list[Section]:
     """Return where the rows of an object are, the answer first."""
     where = f"{use.uri}:{use.line}" if use.line else use.uri
     if use.made_from:
-        made = [(table, uri or "older than this record", f"{load or ''}") for uri, load, table in use.made_from]
+        made = [(table, uri or "not recorded", f"{load or ''}") for uri, load, table in use.made_from]
         return [Section(where, ("The object is an export.",), ("table", "made from object", "load"), made)]
     lines = []
     current = [load for load in use.loads if load.status == "loaded"]

@@ -104,7 +104,7 @@ def trace_errors(table: SqlTable, root: Path = ROOT) -> Iterator[str]:
         if len(sources) != 1 or any(source.text("table.sql") and not source.is_built for source in sources):
             yield (
                 f"{table.address(TRACE)}: expected this file, found none: the table reads {', '.join(table.reads)}, so"
-                " its key alone does not tell the rows that a row derives from"
+                " the key of a row does not identify the rows from which the row derives"
             )
     else:
         for step in trace.steps:
@@ -129,7 +129,7 @@ def trace_of(connection: Connection, table: SqlTable) -> Trace:
     if missing := [name for name in table.key if name not in taken]:
         raise SqlFileError(
             f"{table.address(TRACE)}: expected this file, found none: query.sql computes {', '.join(missing)} instead"
-            f" of taking it from {source}, so the key alone does not tell the rows that a row derives from"
+            f" of taking it from {source}, so the key of a row does not identify the rows from which the row derives"
         )
     select = sql.SQL("SELECT source.tableoid, source.ctid, source AS source_row FROM {} AS source WHERE {}").format(
         table_name(source),

@@ -96,7 +96,8 @@ def _compare_names(connection: Connection, changes: Changes, found: Relation, wa
         changes.refused.append((sentence, (*renames, alter + sql.SQL("DROP COLUMN {}").format(old))))
     for column in missing:
         clause = sql.SQL("ADD COLUMN {}").format(definition(column))
-        reason = "a column disappeared at the same time" if extra else _obstacle(connection, found, column)
+        renamed = "another column is no longer declared, so this may be a rename"
+        reason = renamed if extra else _obstacle(connection, found, column)
         if reason:
             statement = sql.SQL("ALTER TABLE {} ").format(table) + clause
             sentence = f"column {column.name}: expected {column.type}, found no such column; not added: {reason}"
@@ -107,6 +108,11 @@ def _compare_names(connection: Connection, changes: Changes, found: Relation, wa
 
 def definition(column: ColumnInfo) -> sql.Composed:
     """The definition of a column in CREATE TABLE and ADD COLUMN."""
+    return sql.Identifier(column.name) + sql.SQL(" " + _declared(column))
+
+
+def _declared(column: ColumnInfo) -> str:
+    """The type of a column, how it gets its values, and whether it allows null."""
     parts = [column.type]
     if column.kind.startswith("identity"):
         parts.append(f"GENERATED {'ALWAYS' if column.kind.endswith('a') else 'BY DEFAULT'} AS IDENTITY")
@@ -116,7 +122,7 @@ def definition(column: ColumnInfo) -> sql.Composed:
         parts.append(f"DEFAULT {column.default}")
     if not column.is_nullable:
         parts.append("NOT NULL")
-    return sql.Identifier(column.name) + sql.SQL(" " + " ".join(parts))
+    return " ".join(parts)
 
 
 def _obstacle(connection: Connection, found: Relation, column: ColumnInfo) -> str | None:
@@ -138,8 +144,8 @@ def _compare_column(connection: Connection, changes: Changes, found: ColumnInfo,
     alter = sql.SQL("ALTER COLUMN {} ").format(name)
     if found.kind != wanted.kind or (wanted.kind and found.default != wanted.default):
         statement = sql.SQL("ALTER TABLE {} DROP COLUMN {}, ADD COLUMN {}").format(table, name, definition(wanted))
-        kinds = [each.kind or "filled by the query" for each in (wanted, found)]
-        changes.refused.append((f"column {wanted.name}: expected it {kinds[0]}, found it {kinds[1]}", (statement,)))
+        sentence = f"column {wanted.name}: expected {_declared(wanted)}, found {_declared(found)}"
+        changes.refused.append((sentence, (statement,)))
         return
     if found.type != wanted.type:
         change = alter + sql.SQL(f"TYPE {wanted.type}")

@@ -142,7 +142,7 @@ def migration_text(migration: Migration, root: Path) -> str:
         try:
             dict(_upgrades(migration.schema, root))[migration]()
         except Exception as error:
-            return f"-- runs, and reads before it writes ({type(error).__name__})"
+            return f"-- reads before it writes, so a plan cannot show its statements ({type(error).__name__})"
     return buffer.getvalue().strip()
 
 
@@ -163,8 +163,8 @@ def _upgrades(schema: str, root: Path) -> list[tuple[Migration, Any]]:
         ) from error
     if [revision.revision for revision in revisions] != [each.number for each in known] or len(heads) > 1:
         raise SqlFileError(
-            f"sql/{schema}/{FOLDER}: expected the revisions {', '.join(each.number for each in known)} in one line,"
-            f" found {', '.join(revision.revision for revision in revisions)} with heads {', '.join(heads)}. Set"
+            f"sql/{schema}/{FOLDER}: expected the revisions {', '.join(each.number for each in known)} one after the"
+            f" other, found {', '.join(revision.revision for revision in revisions)} with heads {', '.join(heads)}. Set"
             " revision to the number of the file, and down_revision to the previous number"
         )
     return [(each, revision.module.upgrade) for each, revision in zip(known, revisions, strict=True)]
