@@ -70,7 +70,7 @@ def all_alerts(settings: AlertSettings) -> tuple[Alert, ...]:
         ),
         Alert(
             "a run is late",
-            f"A scheduled flow run was not started {_text(late)} after it became late.",
+            f"A scheduled flow run did not start within {_text(late)} after Prefect marked it as Late.",
             "Start a worker of the pool, or look at the limits of the pool and of its workers.",
             _absence({"prefect.flow-run.Late"}, ("Pending", "Running", *AWAY), late),
         ),
@@ -99,10 +99,15 @@ def all_alerts(settings: AlertSettings) -> tuple[Alert, ...]:
                 threshold=1,
             ),
         ),
-        Alert("a load does not balance", "The counts of a load differ.", "", _own(alerts.LOAD_UNBALANCED)),
+        Alert(
+            "a load does not balance",
+            "The table does not hold the rows that the ledger counts.",
+            "",
+            _own(alerts.LOAD_UNBALANCED),
+        ),
         Alert(
             "data is late",
-            "Data is not in the warehouse by its deadline, or the check of it failed.",
+            "Data is not in the warehouse by its deadline, or the freshness check failed.",
             "",
             _own(alerts.FRESHNESS_MISSED, REMINDER),
         ),
@@ -114,7 +119,7 @@ def all_alerts(settings: AlertSettings) -> tuple[Alert, ...]:
         ),
         Alert(
             "a catch-up found changes",
-            "A catch-up loads or builds partitions that are new or changed, so that their figures change.",
+            "A catch-up loads or builds partitions that are new or changed. Their figures change.",
             "",
             _own(alerts.CATCH_UP_CHANGED),
         ),

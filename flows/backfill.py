@@ -46,8 +46,8 @@ def backfill(
 
     Args:
         pipeline: Name of the pipeline to run: the name of its flow.
-        start: First month (2021-01) or first day (2021-01-31), as the pipeline's files have it. Empty: the first one.
-        end: Last month or day, included: 2021-01 to 2021-12 is a year. Empty: the last one.
+        start: First partition of the range: a month (2021-01) or a day (2021-01-31). Empty: the first one.
+        end: Last partition of the range, included: 2021-01 to 2021-12 is a year. Empty: the last one.
         dry_run: Publish the plan and run nothing.
         force: Load and build every partition of the range that the lake holds, even one that is already up to date.
     """

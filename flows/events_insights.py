@@ -15,12 +15,12 @@ from tasks.transform import Parameters, build_schemas
 def events_insights(
     since: Since = None, until: Until = None, top: Top = 10, allow_empty: AllowEmpty = False
 ) -> Ended[dict[str, TopValues]]:
-    """Answer the four questions for a month, a range of months, or all loaded months.
+    """Find the most frequent countries, users, companies and dates of a month, a range of months, or all loaded months.
 
     Args:
         since: First month, included, such as 2021-01. Empty: the first loaded month.
         until: Last month, included, such as 2021-12. Empty: the last loaded month.
-        top: Number of values to list for each question, such as 10.
+        top: Number of countries, users, companies and dates to list, such as 10.
         allow_empty: Allow an answer without rows to replace an export with rows.
     """
     first, end = month_range(since, until)

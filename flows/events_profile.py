@@ -26,12 +26,12 @@ Source = Annotated[
 @flow(name="events-profile", flow_run_name=named_by_source("events-profile"))
 @with_summary
 def events_profile(source: Source, top: Top = 10) -> Ended[dict[str, TopValues]]:
-    """Answer the four questions from one file of events, without loading the file.
+    """Find the most frequent countries, users, companies and dates of one file of events, without loading the file.
 
     Args:
         source: Address of the file, such as `s3://lake/2021/04/events.csv`. A deployment reads a local file only
             if it is in `PROFILE_FOLDER`.
-        top: Number of values to list for each question, such as 10.
+        top: Number of countries, users, companies and dates to list, such as 10.
     """
     profile = read_top_values(EVENTS, QUESTIONS, source, top)
     report_profile("events-profile", f"Events in {source}", profile, counted="events")

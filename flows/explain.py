@@ -24,7 +24,7 @@ Target = Annotated[
 ]
 Key = Annotated[
     dict[str, str],
-    Field(description='Values by column of the row, such as {"day": "2021-04-30"}; empty for an object'),
+    Field(description='Columns that identify the row, with their values: {"day": "2021-04-30"}; empty for an object'),
 ]
 
 
@@ -35,7 +35,7 @@ def explain(target: Target, key: Key | None = None) -> Ended[list[Section]]:
 
     Args:
         target: Table such as shop_marts.sales, object s3://bucket/key, or line s3://bucket/key:1234.
-        key: Values by column of the row, such as {"day": "2021-04-30"}. Leave empty for an object.
+        key: Columns that identify the row, with their values: {"day": "2021-04-30"}. Leave empty for an object.
     """
     found = report_explanation(target, key or {})
     return Ended(found, found[0].lines[0])

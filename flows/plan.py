@@ -13,7 +13,7 @@ from tasks.run_summary import Ended, with_summary
 def plan(dataset: Dataset, partition: PartitionName = None) -> Ended[Plan]:
     """Report what a load would read, replace and create, and how the columns match the contract; write nothing.
 
-    The flow checks the first rows of each object and some rows from its middle. `make plan` prints the same.
+    The flow checks the first rows, and some rows from the middle, of up to 20 objects. `make plan` prints the same.
 
     Args:
         dataset: Dataset to plan, such as orders.

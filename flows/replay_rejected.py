@@ -11,7 +11,7 @@ from tasks.transform import build_schemas
 @flow(name="replay-rejected", flow_run_name=named_by_dataset("replay-rejected"))
 @with_summary
 def replay_rejected(dataset: Dataset, partition: PartitionName = None) -> Ended[list[ReplayReceipt]]:
-    """Load the rejected rows that the contract now accepts. The others remain rejected. No row is loaded twice.
+    """Load the rejected rows that the contract now accepts. All other rows remain rejected. No row is loaded twice.
 
     The flow loads the rows of each object in one transaction, together with the ledger entry that closes them. The
     report names the partitions with loaded rows: run the dataset's pipeline for them, to rebuild the derived tables.

@@ -17,7 +17,8 @@ from tasks.transform import build_schemas
 def totesys_deletions() -> Ended[list[DeletionReceipt]]:
     """Compare the keys of the facts with the keys of the source, and close the versions of deleted rows.
 
-    The flow first completes a sync that died. Otherwise a row could arrive that the sync read before the comparison.
+    The flow first completes a sync that died. Otherwise, rows that the sync has read could arrive after the comparison,
+    although the source has deleted them.
     """
     check_stores(TOTESYS_SOURCE)
     build_schemas(TOTESYS, ["totesys_core", "totesys_warehouse"])

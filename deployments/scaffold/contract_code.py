@@ -112,9 +112,9 @@ def _notes(p: NewPipeline) -> Iterator[str]:
     yield from p.pattern.notes
     if not p.key:
         numbers = "record numbers" if p.is_numbered else "line numbers"
-        yield f"No column of the sample identifies a row by its name, so {numbers} identify the rows."
+        yield f"No column has the name of an identifier, so {numbers} identify the rows."
         if p.profile.keys:
-            yield f"These columns differ in all rows of the sample: {', '.join(p.profile.keys[0])}."
+            yield f"In the sample, these columns identify each row: {', '.join(p.profile.keys[0])}."
     elif p.has_line_key:
         yield "The names of the key's columns are too long for a constraint, so line numbers identify the rows."
     if p.profile.dropped:
