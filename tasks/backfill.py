@@ -154,13 +154,13 @@ def backfill_text(
     removed = [uri for planned in plan.partitions for uri in planned.removed]
     if removed:
         yield (
-            f"The supplier removed {len(removed):,} loaded objects from deliveries; a run deletes their rows:"
-            f" {', '.join(removed[:SHOWN_SPANS])}"
+            f"The supplier removed {counted(len(removed), 'loaded object')} from deliveries; a run deletes the"
+            f" rows: {', '.join(removed[:SHOWN_SPANS])}"
         )
     orphans = [uri for planned in plan.partitions for uri in planned.orphans]
     if orphans:
         yield (
-            f"The lake does not hold {len(orphans):,} loaded objects any more; their rows remain:"
+            f"The lake no longer holds {counted(len(orphans), 'loaded object')}; the rows remain:"
             f" {', '.join(orphans[:SHOWN_SPANS])}"
         )
 

@@ -57,7 +57,7 @@ def delivery_of(lake: Lake, contract: Contract, partition: str = "") -> Delivery
     """The objects that the lake holds of one partition, or of a dataset without partitions."""
     value = partition_value(partition) if contract.partition else None
     if partition and contract.partition is None:
-        raise ContractError(f"dataset {contract.dataset} has no partitions: expected none, asked for {partition}")
+        raise ContractError(f"dataset {contract.dataset} has no partitions: expected no partition, found {partition}")
     return deliveries_between(lake, contract, value, value).get(partition, Delivery())
 
 
@@ -91,8 +91,8 @@ def _missing_partition(lake: Lake, contract: Contract, unit: Unit, partition: st
     nearest = sorted(existing, key=lambda name: (_distance(partition_value(name), value), name))[:NEAREST]
     return MissingObjectError(
         f"no object for {partition}: expected {lake.uri(template.key_of(value))}, found none in bucket {lake.bucket};"
-        f" the nearest that exist: {', '.join(sorted(nearest)) or 'none at all, check the prefix and the key'}."
-        f" Run again when it has been delivered, or run another {unit}"
+        f" the nearest {unit}s there: {', '.join(sorted(nearest)) or 'none at all, check the prefix and the key'}."
+        f" Run again when the object has been delivered, or choose another {unit}"
     )
 
 
@@ -102,7 +102,7 @@ def _missing_appended_object(lake: Lake, contract: Contract) -> MissingObjectErr
     return MissingObjectError(
         f"no object of {contract.dataset}: expected {lake.uri(template.prefix + template.template)}, found none in"
         f" bucket {lake.bucket}; objects with this prefix: {', '.join(existing) or 'none at all, check the prefix'}."
-        " Run again when one has been delivered"
+        " Run again when an object has been delivered"
     )
 
 
@@ -126,8 +126,8 @@ def _missing_fixed_object(lake: Lake, contract: Contract) -> MissingObjectError:
     nearest = difflib.get_close_matches(keys[0], existing, n=NEAREST)
     return MissingObjectError(
         f"no object of {contract.dataset}: expected {' or '.join(map(lake.uri, keys))}, found none in bucket"
-        f" {lake.bucket}; the nearest that exist: {', '.join(nearest) or 'none at all, check the prefix'}."
-        " Run again when it has been delivered, or declare its name in the contract"
+        f" {lake.bucket}; the nearest keys: {', '.join(nearest) or 'none at all, check the prefix'}."
+        " Run again when the object has been delivered, or declare its name in the contract"
     )
 
 

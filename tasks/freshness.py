@@ -65,12 +65,12 @@ def check_source(source: Source, moment: datetime) -> Freshness:
     with snapshot as opened:
         overdue = opened.newest_change(moment - source.expected.delay)
     newest = str(run.watermark["newest"]) if run else ""
-    number = f"run {run.run_number}" if run else "no run"
+    loaded = "no change is in the warehouse"
+    if run and newest:
+        loaded = f"the newest change in the warehouse is from {newest} (run {run.run_number})"
     if overdue <= newest:
-        return Freshness(source.name, "", "fresh", limit, f"newest change of {newest or 'no time'}, {number}")
-    found = (
-        f"the change of {overdue} is missing; the newest change in the warehouse is of {newest or 'no time'}, {number}"
-    )
+        return Freshness(source.name, "", "fresh", limit, loaded)
+    found = f"the change from {overdue} is missing; {loaded}"
     return Freshness(
         source.name, "", "stale", limit, found, f"Look at the last runs of the flow that syncs {source.name}"
     )
@@ -126,7 +126,7 @@ def ended_freshness(found: Sequence[Freshness]) -> Ended[Sequence[Freshness]]:
     """
     attention = [item for item in found if item.needs_attention]
     lines = [_summary(found), *(f"{_sentence(item)}. Next: {item.next_step}." for item in attention)]
-    lines += [f"{item.name} lacks the earlier {', '.join(item.gaps)}." for item in found if item.gaps]
+    lines += [f"{item.name} also lacks earlier partitions: {', '.join(item.gaps)}." for item in found if item.gaps]
     if attention:
         raise StaleDataError("\n".join(lines))
     return Ended(found, " ".join(lines))

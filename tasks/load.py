@@ -202,10 +202,10 @@ def _refuse_failed(tables: str, errors: Mapping[str, Exception], objects: Sized)
     named = list(errors.items())[:LINES]
     lines = [f"  {shown(uri)}: {shown(str(error), FAILURES_LIMIT // len(named))}" for uri, error in named]
     if len(errors) > LINES:
-        lines.append(f"  {len(errors) - LINES:,} more, which the task runs name")
+        lines.append(f"  {len(errors) - LINES:,} more; the failed task runs name them")
     raise FailedLoadsError(
-        f"{tables}: expected to load {len(objects):,} objects, found {len(errors):,} that failed. The others are"
-        " loaded. Correct these objects and run again:\n" + "\n".join(lines)
+        f"{tables}: expected to load {len(objects):,} objects, found {len(errors):,} that failed. All other"
+        " objects are loaded. Correct the failed objects and run again:\n" + "\n".join(lines)
     )
 
 

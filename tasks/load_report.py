@@ -22,13 +22,13 @@ def report_load(contract: Contract, receipt: LoadReceipt, settings: RunSettings)
         logger.warning(receipt.warnings[0])
         return
     logger.info(
-        "%s %s: read %s rows = loaded %s + rejected %s into %s in %.1f s (%s rows/s), load %d",
+        "%s %s into %s: read %s rows = loaded %s + rejected %s in %.1f s (%s rows/s), load %d",
         "Replaced" if receipt.status == "replaced" else "Loaded",
         receipt.source_uri,
+        receipt.table,
         f"{receipt.rows_read:,}",
         f"{receipt.rows_loaded:,}",
         f"{receipt.rows_rejected:,}",
-        receipt.table,
         receipt.seconds,
         f"{receipt.rows_read / max(receipt.seconds, 1e-9):,.0f}",
         receipt.load_id,

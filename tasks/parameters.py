@@ -34,7 +34,7 @@ PartitionName = Annotated[
         rf"[0-9]{{4}}-(0[1-9]|1[0-2])(-{_DAY})?",
         "a month YYYY-MM or a day YYYY-MM-DD",
         "2021-04",
-        "Partition: a month or a day, as the dataset's files have it",
+        "Month or day of the partition: the period of one file",
     ),
 ]
 AsOf = Annotated[
@@ -51,13 +51,18 @@ ExportId = Annotated[
     ),
 ]
 Force = Annotated[
-    bool, Field(description="Load and build again even if nothing changed, and allow fewer rows to replace more rows")
+    bool,
+    Field(
+        description="Load and build again even if nothing changed, and allow fewer rows, or none, to replace more rows"
+    ),
 ]
 AllowEmpty = Annotated[bool, Field(description="Allow an export without rows to replace an export with rows")]
 Since = Annotated[str | None, OpenField(_MONTH, "YYYY-MM", "2021-01", "First month, included")]
 Until = Annotated[str | None, OpenField(_MONTH, "YYYY-MM", "2021-12", "Last month, included")]
 Full = Annotated[bool, Field(description="Extract all rows, including rows that did not change")]
-Top = Annotated[int, Field(ge=1, le=1000, description="Number of values to list for each question, such as 10")]
+Top = Annotated[
+    int, Field(ge=1, le=1000, description="Number of countries, users, companies and dates to list, such as 10")
+]
 
 RUN_NAME_LIMIT = 250
 

@@ -130,8 +130,8 @@ def load_partitions(pipeline: Pipeline, due: Sequence[str], *, force: bool = Fal
     with get_client(sync_client=True) as client:
         deployment = _deployment_of(client, pipeline)
         ended = _deployed(client, deployment, pipeline, due, force) if deployment else _in_process(pipeline, due, force)
-        where = f"deployment {pipeline.name} on {deployment.work_pool_name}" if deployment else "this process"
-        get_run_logger().info("%s runs %d partitions by %s", pipeline.name, len(due), where)
+        where = f"its deployment on work pool {deployment.work_pool_name}" if deployment else "this process"
+        get_run_logger().info("Running %d partitions of %s in %s", len(due), pipeline.name, where)
         return list(_watched(pipeline, len(due), ended))
 
 
@@ -182,7 +182,7 @@ def _deployed(
         if time.monotonic() - moved_at > PATIENCE:
             moved_at = time.monotonic()
             get_run_logger().warning(
-                "No run has started or ended for %.0f s: %s. Is there a worker for work pool %s with room for them?",
+                "No run has started or ended for %.0f s: %s. Check that work pool %s has a worker with free slots",
                 PATIENCE,
                 ", ".join(f"{running[run]} is {seen.get(run)}" for run in running),
                 deployment.work_pool_name,

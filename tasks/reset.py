@@ -29,11 +29,11 @@ def reset_tables(contract: Contract, *, dry_run: bool) -> ResetPlan:
             apply_ddl(connection, [], [])  # recreates a dropped ledger
             plan = reset_dataset(connection, contract, known)
     logger = get_run_logger()
-    verb = "would be removed" if dry_run else "was removed"
+    verb = "Would remove" if dry_run else "Removed"
     for table, count in plan.tables:
-        logger.info("%s with %s rows %s", table, f"{count:,}", verb)
+        logger.info("%s %s with %s", verb, table, counted(count, "row"))
     for table, count in plan.entries:
-        logger.info("%s rows of %s: each %s", f"{count:,}", table, verb)
+        logger.info("%s %s of %s", verb, counted(count, "entry", "entries"), table)
     if not plan.tables and not plan.entries:
         logger.info("Neither tables nor entries of %s exist", plan.dataset)
     create_markdown_artifact(

@@ -59,7 +59,10 @@ def settings() -> dict[str, Setting]:
     for setting in declared:
         other = found.setdefault(setting.variable, setting)
         if (other.default, other.meaning) != (setting.default, setting.meaning):
-            raise ValueError(f"expected one setting {setting.variable}, found two with different values")
+            raise ValueError(
+                f"variable {setting.variable}: expected one setting, found {other.meaning!r} with default"
+                f" {other.default!r} and {setting.meaning!r} with default {setting.default!r}. Declare one of them"
+            )
     return found
 
 

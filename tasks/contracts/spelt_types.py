@@ -85,7 +85,7 @@ def _number_text(spelling: Spelling, *, is_whole: bool) -> str:
         parts += [f"{spelling.decimal!r} before the decimals"] if spelling.decimal != "." else []
     if spelling.thousands:
         parts.append(f"{spelling.thousands!r} between groups of three digits or no groups")
-    zeros = ", also with decimals that are zero" if is_whole and spelling.decimal_integers else ""
+    zeros = ", which may have decimals that are zero" if is_whole and spelling.decimal_integers else ""
     return zeros + (f", with {' and '.join(parts)}" if parts else "")
 
 

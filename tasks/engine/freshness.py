@@ -102,7 +102,8 @@ def _finding(
             text = f"{objects[0].uri} arrived {_time(objects[0].modified_at)} but is not loaded{failure}"
             return "stale", text, f"Look at the last failed run and ledger.load_attempts, then {run}"
         if delivery.waiting:
-            return "stale", _waiting(contract, delivery), f"Ask the supplier. After {contract.success_marker}, {run}"
+            step = f"Ask the supplier. When {contract.success_marker} is there, {run}"
+            return "stale", _waiting(contract, delivery), step
         newest = _newest_loaded(connection, contract.dataset)
         text = f"the lake has no object of {partition}; the newest loaded partition is {newest or 'none'}"
         return "stale", text, f"Ask the supplier. After the delivery, {run}"
@@ -126,7 +127,7 @@ def _finding_of_object(contract: Contract, loaded: _Loaded, previous: datetime, 
     delivery = listing("")
     newest = max(delivery.sources, key=lambda source: source.modified_at or previous, default=None)
     if newest is None and delivery.waiting:
-        step = f"Ask the supplier. After {contract.success_marker}, run the flow again"
+        step = f"Ask the supplier. When {contract.success_marker} is there, run the flow again"
         return "stale", _waiting(contract, delivery), step
     if newest is None:
         last = f"; the last load was {_time(loaded.loaded_at)}" if loaded.loaded_at else ""
@@ -136,7 +137,10 @@ def _finding_of_object(contract: Contract, loaded: _Loaded, previous: datetime, 
         return "stale", text, f"Look at the last runs of the flow that loads {contract.dataset}, then run it again"
     if newest.modified_at and newest.modified_at > previous:
         return None  # the same content was delivered again, and a load would skip it
-    text = f"{newest.uri} is of {_time(newest.modified_at)}, and nothing newer arrived since {_time(previous)}"
+    text = (
+        f"no object arrived after {_time(previous)}; the newest object, {newest.uri}, arrived"
+        f" {_time(newest.modified_at)}"
+    )
     return "stale", text, "Ask the supplier. After the delivery, run the flow again"
 
 

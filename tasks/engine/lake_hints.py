@@ -54,7 +54,7 @@ def hint_of_client(error: Exception) -> str:
         case exceptions.SSLError():
             hint = f"Correct {_ENDPOINT}, or set AWS_CA_BUNDLE to the authority of the server's certificate"
         case exceptions.ConnectionClosedError():
-            hint = f"Check http:// or https:// in {_ENDPOINT}"
+            hint = f"Check the scheme, http:// or https://, of the endpoint: {_ENDPOINT}"
         case exceptions.ProxyConnectionError():
             hint = "Correct HTTPS_PROXY or HTTP_PROXY"
         case exceptions.EndpointConnectionError() | exceptions.ConnectionError():

@@ -29,8 +29,8 @@ def read_top_values(contract: Contract, questions: Mapping[str, pl.Expr], source
             # The message would quote the file, which may be confidential.
             raise UnreadableObjectError(
                 f"{shown(source)} is not a file of {contract.dataset}: expected the columns"
-                f" {', '.join(contract.sources)} in the format of the file name's ending. This message does not show"
-                " the file; open the file to compare"
+                f" {', '.join(contract.sources)} in the format that the name's suffix states. This message quotes"
+                " nothing from the file; open the file to compare"
             ) from None
     get_run_logger().info(
         "Read %s: %s rows, %s rejected", source, f"{profile.rows_read:,}", f"{profile.rows_rejected:,}"

@@ -65,15 +65,15 @@ def test_missing_month_names_the_key_and_the_nearest_months() -> None:
     bucket = lake().bucket
     assert str(caught.value) == (
         f"no object for 2021-03: expected s3://{bucket}/2021/03/things.csv, found none in bucket {bucket};"
-        " the nearest that exist: 2021-01, 2021-05, 2021-06."
-        " Run again when it has been delivered, or run another month"
+        " the nearest months there: 2021-01, 2021-05, 2021-06."
+        " Run again when the object has been delivered, or choose another month"
     )
 
 
 def test_missing_month_of_daily_keys_names_each_month_once() -> None:
     for day in range(1, 6):
         put(b"x", f"raw/2021/01/{day:02d}/things.csv")
-    with pytest.raises(MissingObjectError, match=r"raw/2021/04/01/things.csv.* nearest that exist: 2021-01\. Run"):
+    with pytest.raises(MissingObjectError, match=r"raw/2021/04/01/things.csv.* nearest months there: 2021-01\. Run"):
         objects_of(lake(), DAILY_THINGS, "2021-04")
 
 
@@ -84,5 +84,5 @@ def test_missing_month_of_an_empty_bucket_points_at_the_settings() -> None:
 
 def test_partition_of_a_dataset_without_any_is_refused() -> None:
     whole = Contract("whole", "s.whole", "whole", THINGS.columns, THINGS.prefix, THINGS.key)
-    with pytest.raises(ContractError, match="dataset whole has no partitions: expected none, asked for 2021-04"):
+    with pytest.raises(ContractError, match="dataset whole has no partitions: expected no partition, found 2021-04"):
         objects_of(lake(), whole, "2021-04")

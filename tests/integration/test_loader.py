@@ -234,7 +234,7 @@ def test_load_over_the_budget_keeps_the_previous_state_and_names_the_reason(post
     assert str(caught.value) == (
         f"{source.uri}: at least 6 of 7 rows were rejected, the error budget is 2 (MAX_REJECTED_ROWS,"
         " MAX_REJECTED_SHARE); the rest of the object was not read, because it cannot change the result. The table"
-        " keeps its previous rows:\n"
+        " keeps its previous rows. The reasons:\n"
         "  5 x day: expected a date YYYY-MM-DD; e.g. line 2 'x,soon', line 3 'x,soon', line 4 'x,soon'\n"
         "  1 x expected 2 fields, found 1; e.g. line 7 'y'\n"
         "Correct the object, or raise the budget if these rows may be missing"
@@ -432,7 +432,10 @@ def test_lock_timeout_names_the_holder_of_the_month(
             caught.append(str(refused.value))
 
     load(postgres, source, on_progress=load_again)
-    assert f"things 2021-04 is being written by process {postgres.info.backend_pid} (test) since 20" in caught[0]
+    assert (
+        f"things 2021-04 is being written by process {postgres.info.backend_pid} (test), connected since 20"
+        in caught[0]
+    )
     assert "waited 200ms" in caught[0]
 
 

@@ -314,7 +314,7 @@ def test_partitions_of_another_unit_are_refused() -> None:
     daily = replace(RATES, partition=Partition(column="day", unit="day"), key="{year}/{month}/{day}/rates.csv")
     with pytest.raises(ContractError, match=r"rates: expected partitions of a month, as facts has, found.*of a day"):
         PipelineInputs(FACTS, (daily,))
-    with pytest.raises(ContractError, match="names: expected partitions that a pipeline can run"):
+    with pytest.raises(ContractError, match="names: expected a contract with partitions"):
         PipelineInputs(NAMES)
 
 

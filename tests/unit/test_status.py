@@ -128,8 +128,8 @@ def test_late_dataset_says_how_late_and_how_many_wait() -> None:
     waiting = [replace(DUE, partition=f"2026-{month:02}", loaded_at=None, is_late=True) for month in (11, 12)]
     facts = facts_of(due=[replace(waiting[0], is_newest_due=False), waiting[1]])
     assert one_problem(facts).text == (
-        "It was expected by 2 Nov 2026 18:40 UTC (24 days ago). The newest loaded month is 2026-10. 2 months are"
-        " waiting since then."
+        "It was expected by 2 Nov 2026 18:40 UTC (24 days ago). The newest loaded month is 2026-10. 2 months"
+        " after it are due."
     )
 
 

@@ -49,7 +49,7 @@ def suggested(type_: ColumnType, texts: list[str], **options: object) -> str:
             DATE,
             ["04/01/2021", "02/03/2021"],
             'spelling=Spelling(date="%d/%m/%Y") or spelling=Spelling(date="%m/%d/%Y"),'
-            " which the sample does not decide",
+            " and the sample does not show which",
             id="day-or-month",
         ),
         pytest.param(DATE, ["20210401", "20211231"], 'spelling=Spelling(date="%Y%m%d")', id="compact-date"),

@@ -37,7 +37,8 @@ class PipelineInputs:
         own = self.contract.partition
         if own is None:
             raise ContractError(
-                f"dataset {self.contract.dataset}: expected partitions that a pipeline can run, found none"
+                f"dataset {self.contract.dataset}: expected a contract with partitions, because a pipeline runs one"
+                " partition at a time, found none"
             )
         for contract in self.secondary:
             if contract.partition and contract.partition.unit != own.unit:

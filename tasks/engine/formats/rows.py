@@ -134,7 +134,7 @@ class _DeriveCallback:
             self._error = error
             if self._columns[place].sensitive:
                 self._error = ContractError(
-                    f"column {self._columns[place].name}: expected the derivation to return a text or None, found"
+                    f"column {self._columns[place].name}: expected `derive` to return a text or None, found"
                     f" {type(error).__name__}. Correct the contract"
                 )
             return False

@@ -179,8 +179,8 @@ def _remove(
             rows_rejected=0,
             seconds=0.0,
             warnings=(
-                f"{entry.source_uri}: expected the object in the lake, because it was loaded before, found it removed"
-                f" from {partition}; its {counts[entry.load_id]:,} rows were deleted",
+                f"{entry.source_uri}: expected this loaded object in the lake, found that the supplier removed it from"
+                f" {partition}; its {counts[entry.load_id]:,} rows were deleted",
             ),
         )
         for entry in removed

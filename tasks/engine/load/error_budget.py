@@ -119,7 +119,7 @@ class ErrorBudget:
         raise ErrorBudgetError(
             f"{self.source.uri}: {bound}{self.rows_rejected:,} of {self.rows_read:,} rows were rejected, the error"
             f" budget is {self._allowed(0):,} (MAX_REJECTED_ROWS, MAX_REJECTED_SHARE); {consequence}. The table keeps"
-            " its previous rows:\n"
+            " its previous rows. The reasons:\n"
             + "\n".join(lines)
             + _encoding_hint(format_of(self.source.uri, self.contract)[0], self.reasons)
             + ("\nThe examples are in ledger.load_attempts" if self.contract.is_sensitive else "")

@@ -114,7 +114,7 @@ def _best(contract: Contract, column: Column, texts: Sequence[str], values: Valu
             elif count < left and count <= few and (nearly is None or count < nearly[0]):
                 nearly = count, change.text
         if complete:
-            both = ", which the sample does not decide" if len(complete) > 1 else ""
+            both = ", and the sample does not show which" if len(complete) > 1 else ""
             return " or ".join(complete[:SHOWN_WAYS]) + both
     if nearly:
         return f"{nearly[1]}; {nearly[0]:,} rows of the sample would still be rejected"

@@ -65,7 +65,7 @@ def encoding_of(data: bytes) -> tuple[str, str]:
     except UnicodeDecodeError as error:
         if error.reason == "unexpected end of data" and error.start > len(data) - 4:
             return "utf-8", ""
-        note = "The bytes are not UTF-8, and several encodings of one byte fit: check the special letters."
+        note = "The bytes are not UTF-8, and several single-byte encodings fit: check the special letters."
         return ("cp1252" if _decodes(data, "cp1252") else "latin-1"), note
     return "utf-8", ""
 

@@ -61,7 +61,10 @@ class KeyPattern:
     def notes(self) -> Iterator[str]:
         """What the name of one file leaves open, in plain English."""
         if self.unit and "*" in self.template:
-            yield f"A * replaces a number or a hash in the name of the sample: a {self.unit} has every file that fits."
+            yield (
+                "A * replaces a number or a hash in the name of the sample: all files of a"
+                f" {self.unit} that match belong to its partition."
+            )
         if "{hour:02d}" in self.template:
             yield "The hour has two digits. If the supplier writes 5 instead of 05, write {hour:d}."
 

@@ -113,7 +113,8 @@ def _lines(profile: SampleProfile) -> Iterator[str]:
         yield f"records: {profile.records_key}"
     if profile.file_nulls:
         yield f"null markers: {', '.join(map(repr, profile.file_nulls))}"
-    yield f"key: {'; '.join(', '.join(group) for group in profile.keys[:3]) or 'no columns differ in all rows'}"
+    keys = "; ".join(", ".join(group) for group in profile.keys[:3])
+    yield f"key: {keys or 'no group of columns has different values in all rows'}"
     pattern = profile.pattern
     unit = f", one {pattern.unit} each" if pattern.unit else ""
     yield f"keys of the files: {pattern.prefix}{pattern.template}{unit}"

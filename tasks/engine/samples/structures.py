@@ -141,9 +141,7 @@ def parquet_structure(file: SampleFile) -> Structure:
     for column in schema:
         kind = _arrow_kinds(column.type)
         if kind is None:
-            notes.append(
-                f"The contract leaves out column {column.name}, because its type {column.type} has no column type."
-            )
+            notes.append(f"The contract leaves out column {column.name}, because no column type holds {column.type}.")
         else:
             kinds[column.name] = kind
     if not kinds:

@@ -136,7 +136,7 @@ def _rejected(each: DatasetFacts) -> str:
 
 def _legend() -> str:
     items = "".join(f"<li>{_mark(state)} {WORDS.get(state, state)}</li>" for state in LEGEND)
-    return f'<ul class="legend">{items}<li><i class="loaded restated"></i> underlined: restated</li></ul>'
+    return f'<ul class="legend">{items}<li><i class="loaded restated"></i> underlined: loaded again</li></ul>'
 
 
 def _mark(state: str) -> str:
@@ -178,7 +178,7 @@ def _volume(volume: Volume) -> str:
         )
     return (
         f"<figure><h3>{escape(shown(volume.dataset))}</h3>{charts}<figcaption><p>Rows per {volume.unit},"
-        f" {escape(first)} to {escape(last)}. The last one: {newest:,.0f}</p>{share}</figcaption></figure>"
+        f" {escape(first)} to {escape(last)}. Newest: {newest:,.0f}</p>{share}</figcaption></figure>"
     )
 
 

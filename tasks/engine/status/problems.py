@@ -113,13 +113,14 @@ def _of_deadlines(dataset: DatasetFacts, due: Sequence[DueFacts], moment: dateti
     subject = f"{dataset.dataset} {newest.partition}".strip()
     if newest.is_late and newest.loaded_at is None:
         waiting = sum(each.loaded_at is None and each.partition > (dataset.newest_partition or "") for each in due)
-        more = f" {waiting:,} {dataset.partition_unit}s are waiting since then." if waiting > 1 else ""
+        more = f" {waiting:,} {dataset.partition_unit}s after it are due." if waiting > 1 else ""
         text = f"It was expected by {spelt(newest.expected_by)} ({ago(moment - newest.expected_by)} ago)."
         text += f" The newest loaded {dataset.partition_unit} is {dataset.newest_partition}.{more}"
-        return Problem("late", subject, text, "Ask the supplier for the file; catch-ups load it", dataset.dataset)
+        step = "Ask the supplier for the file; the next catch-up loads it"
+        return Problem("late", subject, text, step, dataset.dataset)
     if newest.is_late and not newest.partition:
         text = f"A new file was expected by {spelt(newest.expected_by)}. The last load was {spelt(newest.loaded_at)}."
-        step = "Run the pipeline. Ask the supplier for the file, unless the same file was delivered again"
+        step = "Run the pipeline. If it loads nothing, ask the supplier whether a file is missing or did not change"
         return Problem("late", subject, text, step, dataset.dataset)
     is_complete = newest.finished_at and newest.loaded_at and newest.finished_at >= newest.loaded_at
     if newest.partition and newest.loaded_at and not is_complete and moment - newest.loaded_at > BUILD_GRACE:

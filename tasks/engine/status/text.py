@@ -14,7 +14,7 @@ Table = Callable[[Sequence[str], Sequence[Sequence[object]]], str]
 
 WIDTH = 110
 _CELLS = {"loaded": "■", "rejected": "!", "missing": "-", "late": "L", "failed": "✗", "lost": "✗", "running": "…"}
-SIGNS = "■ loaded, ! loaded with open rejected rows, - missing, L late, ✗ failed or lost, … running; ² restated"
+SIGNS = "■ loaded, ! loaded with open rejected rows, - missing, L late, ✗ failed or lost, … running; ² loaded again"
 MOST_CHARTS = 12
 
 

@@ -82,10 +82,10 @@ class Snapshot:
         if watermark is None:
             return None, "all rows: this is the first extraction"
         if watermark.source != self._source:
-            return None, f"all rows: the source is now database {self._source}, earlier {watermark.source}"
+            return None, f"all rows: the source is now database {self._source}, and was {watermark.source}"
         seen, now = int(watermark.horizon), self._next
         if now < seen:
-            return None, f"all rows: the source is at transaction {now}, earlier {seen}: the source was restored"
+            return None, f"all rows: the source was restored: it is at transaction {now}, and was at {seen}"
         if now - seen > OLDEST_HORIZON:
             return None, f"all rows: the source made {now - seen:,} transactions since the last extraction"
         return watermark, f"the changes since {watermark.newest or 'the source was empty'}"

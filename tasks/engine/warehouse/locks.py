@@ -89,7 +89,8 @@ def _take(connection: Connection, name: str, function: str) -> None:
             " AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(%s, 0)",
             [name],
         ).fetchone()
-        who = f"process {holder[0]} ({holder[1]}) since {holder[2]}" if holder else "another run"
+        who = f"process {holder[0]} ({holder[1]}), connected since {holder[2]}" if holder else "another run"
         raise PartitionBusyError(
-            f"{name} is being written by {who}; waited {LOCK_WAIT}. Wait for it, or end it with pg_terminate_backend"
+            f"{name} is being written by {who}; this run waited {LOCK_WAIT}. Wait for that process, or end it with"
+            " pg_terminate_backend"
         ) from error
