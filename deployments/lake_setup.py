@@ -100,7 +100,7 @@ def _create(s3: "S3Client", bucket: str) -> str:
             ]
         },
     )
-    return f"created with versioning; uploads that are unfinished after {UPLOAD_DAYS} days are removed"
+    return f"created, with versioning; uploads that are unfinished after {UPLOAD_DAYS} days are removed"
 
 
 def _ensure_marker(s3: "S3Client", bucket: str, key: str) -> str:
