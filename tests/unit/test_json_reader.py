@@ -171,6 +171,7 @@ def test_damaged_line_rejects_only_itself(items: list[Any], data: Any) -> None:
         ("123456789012345678901234567890", "123456789012345678901234567890"), ("1e400", "1e400"), ("true", "true"),
         ("null", None), ('"null"', "null"), ('""', ""), ("false", "false"),
         ('"\\u00e9\\/\\n\\"\\\\"', 'é/\n"\\'), ('"\\ud83d\\ude00"', "😀"),
+        ('"\\ud800\\udc00"', "\U00010000"), ('"\\udbff\\udfff"', "\U0010ffff"), ('"\\ud7ff\\ue000"', "\ud7ff\ue000"),
         ('[ 1.0 , "a b",{ }]', '[1.0,"a b",{}]'), ('{"k" : "\\u00e9"}', '{"k":"\\u00e9"}'), ('"[ 1]"', "[ 1]"),
         ('"\\""', '"'), ('"\\\\"', "\\"), ('"a\\\\"', "a\\"),
     ],
@@ -179,12 +180,19 @@ def test_value_keeps_its_spelling(value: str, expected: str | None) -> None:
     assert rows_of(batches_of(f'{{"a": {value}, "b": 1}}'.encode()))[0][:2] == (expected, "1")
 
 
+UNPAIRED = (
+    b"\\udc00", b"\\udfff", b"\\ud800", b"\\udbffa", b"\\ud800\\n", b"\\ud800\\u0041", b"\\ud800\\udbff", b"\\ud800\\ue000",
+)  # fmt: skip
+"""Escapes of surrogates that are not a high one and then a low one."""
+
+
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
         (b'{"a": 01}', "invalid number"), (b'{"a": NaN}', "invalid character"), (b'{"a": "\t"}', "invalid character"),
         (b'{"a": 1,}', "trailing comma in object"), (b"{'a': 1}", "object keys must be strings"),
-        (b'{"a": "\\udc00"}', "invalid utf-16 surrogate pair"), (b'{"a": 1} {}', "trailing characters"),
+        (b'{"a": 1} {}', "trailing characters"),
+        *[(b'{"a": "%b, and text"}' % text, "invalid utf-16 surrogate pair") for text in UNPAIRED],
     ],
 )  # fmt: skip
 def test_reason_of_a_rejection_contains_no_position(raw: bytes, reason: str) -> None:
