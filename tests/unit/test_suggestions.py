@@ -1,8 +1,11 @@
 """Suggestions of a plan: the changed column takes the values, by the encoder of loads."""
 
 from collections import Counter
+from datetime import datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.contracts import Column, Contract
 from tasks.contracts.spelling import Spelling
@@ -25,6 +28,7 @@ from tasks.contracts.types import (
 )
 from tasks.engine.formats.string_columns import StringColumns
 from tasks.engine.load.suggestions import Values, encoder_of, suggestion_of
+from tasks.engine.load.written_values import CLOCKS, DATES, MOMENTS, possible_formats
 
 
 def suggested(type_: ColumnType, texts: list[str], **options: object) -> str:
@@ -121,3 +125,17 @@ def test_column_with_a_function_of_its_own_gets_no_other_type() -> None:
 
 def test_valid_columns_need_no_suggestion() -> None:
     assert suggested(DOUBLE, ["1e5"]) == suggested(TEXT, ["NA"]) == ""
+
+
+@given(st.sampled_from([*DATES, *CLOCKS, *MOMENTS]), st.datetimes(), st.booleans())
+def test_format_of_a_text_is_possible(declared: str, moment: datetime, has_short_numbers: bool) -> None:
+    text = moment.replace(year=max(moment.year, 1000)).strftime(declared)
+    assert possible_formats([declared], ["none", text]) == [declared]
+    if has_short_numbers:
+        text = moment.replace(year=2001, microsecond=100_000).strftime(declared.replace("%d", "%-d").replace("%f", "1"))
+        assert possible_formats([declared], [text]) == [declared]
+
+
+@pytest.mark.parametrize("text", ["", "never", "12", "13.13", "1 234 567 890 123 456"])
+def test_text_of_another_shape_has_no_possible_format(text: str) -> None:
+    assert possible_formats([*DATES, *MOMENTS], [text]) == []

@@ -1,7 +1,9 @@
 """How suppliers write values: null markers, and the spellings of numbers, dates, times and truth values."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -36,6 +38,12 @@ CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%I:%M%p", "%H:%M:%S.%
 MOMENTS = (*(f"{day}{gap}{clock}" for day, gap, clock in product((*DATES, "%Y-%m-%d"), (" ", "T", ", "), CLOCKS)),)
 """Formats of timestamps besides that of ISO 8601."""
 
+_DIGITS = {"d": (1, 2), "m": (1, 2), "y": (2, 2), "Y": (4, 4), "f": (1, 6), **dict.fromkeys("HIMS", (1, 2))}
+"""The fewest and the most digits of each directive of these formats; other directives have none."""
+
+_MARKS = ".:/-,"
+"""The punctuation of these formats."""
+
 _Change = dict[str, Any]
 _WHOLE: tuple[_Change, ...] = (
     {"decimal_integers": True},
@@ -66,18 +74,39 @@ def spellings(type_: ColumnType, declared: Spelling, texts: Sequence[str]) -> It
     """
     family = type_.postgres.partition("(")[0]
     if family == "date":
-        yield _ways(declared, ({"date": one} for one in DATES))
+        yield _ways(declared, ({"date": one} for one in possible_formats(DATES, texts)))
         yield _ways(declared, ({"date": one} for one in EPOCHS))
     elif family in ("timestamp", "timestamptz"):
-        yield _ways(declared, ({"timestamp": one} for one in MOMENTS))
-        yield _ways(declared, ({"timestamp": one} for one in DATES))
+        yield _ways(declared, ({"timestamp": one} for one in possible_formats(MOMENTS, texts)))
+        yield _ways(declared, ({"timestamp": one} for one in possible_formats(DATES, texts)))
         yield _ways(declared, ({"timestamp": one} for one in _epochs(texts)))
     elif family == "time":
-        yield _ways(declared, ({"time": one} for one in CLOCKS))
+        yield _ways(declared, ({"time": one} for one in possible_formats(CLOCKS, texts)))
     elif family == "boolean":
         yield from _truths(declared, texts)
     else:
         yield from (_ways(declared, [change]) for change in _FAMILIES.get(family, ()))
+
+
+def possible_formats(formats: Iterable[str], texts: Iterable[str]) -> list[str]:
+    """Return the formats whose digits and punctuation at least one of the texts has.
+
+    Python compiles a pattern for each format, which takes about a millisecond. So formats that cannot fit are not tried.
+    """
+    shapes = {(sum(map(str.isdigit, text)), *map(text.count, _MARKS)) for text in texts}
+    return [one for one in formats if any(_fits(_shape(one), shape) for shape in shapes)]
+
+
+@cache
+def _shape(declared: str) -> tuple[int, int, tuple[int, ...]]:
+    """Return the fewest and the most digits of a format, and the number of each of its marks."""
+    digits = [_DIGITS.get(directive, (0, 0)) for directive in re.findall("%(.)", declared)]
+    return sum(few for few, _ in digits), sum(most for _, most in digits), tuple(map(declared.count, _MARKS))
+
+
+def _fits(declared: tuple[int, int, tuple[int, ...]], found: tuple[int, ...]) -> bool:
+    fewest, most, marks = declared
+    return fewest <= found[0] <= most and found[1:] == marks
 
 
 def _epochs(texts: Sequence[str]) -> list[str]:
