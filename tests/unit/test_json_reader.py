@@ -181,7 +181,8 @@ def test_value_keeps_its_spelling(value: str, expected: str | None) -> None:
 
 
 UNPAIRED = (
-    b"\\udc00", b"\\udfff", b"\\ud800", b"\\udbffa", b"\\ud800\\n", b"\\ud800\\u0041", b"\\ud800\\udbff", b"\\ud800\\ue000",
+    b"\\udc00", b"\\udfff", b"\\ud800", b"\\udbffa", b"\\ud800\\n", b"\\ud800\\u0041",
+    b"\\ud800\\udbff", b"\\ud800\\ue000",
 )  # fmt: skip
 """Escapes of surrogates that are not a high one and then a low one."""
 

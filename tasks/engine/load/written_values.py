@@ -91,7 +91,7 @@ def spellings(type_: ColumnType, declared: Spelling, texts: Sequence[str]) -> It
 def possible_formats(formats: Iterable[str], texts: Iterable[str]) -> list[str]:
     """Return the formats whose digits and punctuation at least one of the texts has.
 
-    Python compiles a pattern for each format, which takes about a millisecond. So formats that cannot fit are not tried.
+    Python compiles a pattern for each format that it tries, which takes about a millisecond.
     """
     shapes = {(sum(map(str.isdigit, text)), *map(text.count, _MARKS)) for text in texts}
     return [one for one in formats if any(_fits(_shape(one), shape) for shape in shapes)]
