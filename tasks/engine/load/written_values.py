@@ -38,7 +38,7 @@ CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%I:%M%p", "%H:%M:%S.%
 MOMENTS = (*(f"{day}{gap}{clock}" for day, gap, clock in product((*DATES, "%Y-%m-%d"), (" ", "T", ", "), CLOCKS)),)
 """Formats of timestamps besides that of ISO 8601."""
 
-_DIGITS = {"d": (1, 2), "m": (1, 2), "y": (2, 2), "Y": (4, 4), "f": (1, 6), **dict.fromkeys("HIMS", (1, 2))}
+_DIGITS = {"d": (1, 2), "m": (1, 2), "y": (2, 2), "Y": (4, 4), "f": (1, 6), **dict.fromkeys("SIMH", (1, 2))}
 """The fewest and the most digits of each directive of these formats; other directives have none."""
 
 _MARKS = ".:/-,"
