@@ -14,7 +14,7 @@ from tasks.contracts.keys import partition_value
 from tasks.engine import ledger
 from tasks.engine.errors import FailedLoadsError, MemoryLimitError, errors_at
 from tasks.engine.load.delivery import known_loads, load_delivery, removed_loads
-from tasks.engine.load.load_memory import loads_at_once, shared_by
+from tasks.engine.load.load_memory import most_loads_at_once, settings_of_each_load
 from tasks.engine.load.loader import load_object as load
 from tasks.engine.quoting import shown
 from tasks.engine.receipts import LoadReceipt, ObjectRef
@@ -24,7 +24,7 @@ from tasks.extract import delivery_of, list_objects
 from tasks.load_report import LINES, log_rest, log_unchanged, report_load
 from tasks.policy import step
 from tasks.prefect_texts import show_progress, start_progress
-from tasks.side_by_side import outcomes
+from tasks.side_by_side import run_side_by_side
 
 FAILURES_LIMIT = 6_000
 """Maximum number of characters about all failed objects in the error of a run."""
@@ -121,7 +121,7 @@ def load_side_by_side(objects: Sequence[tuple[Contract, ObjectRef]]) -> list[Loa
     Raises:
         FailedLoadsError: Several objects failed. The message names each. If one object failed, its error is raised.
     """
-    at_once = min(loads_at_once(run_settings()), max(len(objects), 1))
+    at_once = min(most_loads_at_once(run_settings()), max(len(objects), 1))
     found = _load_all(sorted(objects, key=_size, reverse=True), at_once, force=False)
     errors = {uri: one for uri, one in found.items() if isinstance(one, Exception)}
     _refuse_failed(", ".join(contract.table for contract, source in objects if source.uri in errors), errors, found)
@@ -166,7 +166,7 @@ def _load_new(
         source = new[len(found)]
         found |= _load_all([(contract, source)], 1, force=force)
         is_new = isinstance(found[source.uri], Exception)
-    return found | _load_all(objects[len(found) :], loads_at_once(run_settings()), force=force)
+    return found | _load_all(objects[len(found) :], most_loads_at_once(run_settings()), force=force)
 
 
 def _load_all(
@@ -178,7 +178,7 @@ def _load_all(
         calls = [
             {"contract": contract, "source": source, "force": force, "at_once": at_once} for contract, source in some
         ]
-        receipts = outcomes(load_object, calls, at_once)
+        receipts = run_side_by_side(load_object, calls, at_once)
         return {source.uri: receipt for (_, source), receipt in zip(some, receipts, strict=True)}
 
     if at_once == 1:
@@ -278,7 +278,7 @@ def load_object(contract: Contract, source: ObjectRef, *, force: bool = False, a
         at_once: How many loads of the run share `LOAD_MEMORY_MB`.
     """
     progress = _Progress(source)
-    settings = shared_by(run_settings(), at_once)
+    settings = settings_of_each_load(run_settings(), at_once)
     with warehouse_slot(), open_warehouse() as connection, open_lake(source.bucket) as lake:
         receipt = load(
             connection,

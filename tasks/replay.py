@@ -36,7 +36,7 @@ def load_rejected(contract: Contract, partition: str | None = None) -> list[Repl
             f" (load {receipt.load_id})" if receipt.load_id else "",
             f"{receipt.rows_left:,}",
         )
-    if stale := stale_partitions(receipts):
+    if stale := names_of_stale_partitions(receipts):
         logger.warning(
             "The tables built from %s of %s lack these rows: run the pipeline for these partitions",
             stale,
@@ -47,7 +47,7 @@ def load_rejected(contract: Contract, partition: str | None = None) -> list[Repl
     return receipts
 
 
-def stale_partitions(receipts: Sequence[ReplayReceipt]) -> str:
+def names_of_stale_partitions(receipts: Sequence[ReplayReceipt]) -> str:
     """Names of the partitions with added rows, which the next run of the pipeline rebuilds; empty without any."""
     return ", ".join(sorted({x.partition or "the one partition" for x in receipts if x.rows_loaded}))
 
@@ -67,7 +67,7 @@ def report_replay(contract: Contract, partition: str | None, receipts: Sequence[
         header = ["object", "load", "replayed as", "loaded", "rejected again"]
         rows = [(x.source_uri, str(x.replay_of), str(x.load_id or ""), x.rows_loaded, x.rows_left) for x in receipts]
         parts.append(markdown_table(header, rows))
-    if stale := stale_partitions(receipts):
+    if stale := names_of_stale_partitions(receipts):
         parts.append(f"The tables built from {stale} lack the loaded rows: run the pipeline for these partitions.")
     parts.append(rejection_table(rejections) if rejections else "No row was rejected.")
     report = "\n\n".join(parts)
@@ -82,6 +82,6 @@ def ended_replay(receipts: list[ReplayReceipt]) -> Ended[list[ReplayReceipt]]:
         return Ended(receipts, "no open rejected rows: nothing to replay", "Skipped")
     loaded, left = sum(x.rows_loaded for x in receipts), sum(x.rows_left for x in receipts)
     text = f"{loaded:,} rejected rows loaded, {left:,} rejected again"
-    if stale := stale_partitions(receipts):
+    if stale := names_of_stale_partitions(receipts):
         text += f"; run the pipeline for {stale}"
     return Ended(receipts, text, "Completed" if loaded else "Unchanged")

@@ -12,7 +12,7 @@ from prefect.utilities.annotations import opaque
 R = TypeVar("R")
 
 
-def outcomes(step: Task[Any, R], calls: Iterable[Mapping[str, Any]], at_once: int) -> list[R | Exception]:
+def run_side_by_side(step: Task[Any, R], calls: Iterable[Mapping[str, Any]], at_once: int) -> list[R | Exception]:
     """Run a step once for each set of arguments, and wait for all runs even if some fail.
 
     Outside a flow run, such as in a notebook, the steps run one after another.

@@ -85,7 +85,7 @@ def extract_changes(source: Source, *, full: bool = False) -> SyncRun:
                 snapshot,
                 source.name,
                 is_full=full,
-                above=_numbers_used(connection, source),
+                above=_highest_earlier_number(connection, source),
                 flow_run_id=flow_run_id(),
             )
             logger.info("Run %d extracts %s", run.run_number, reason)
@@ -99,7 +99,7 @@ def extract_changes(source: Source, *, full: bool = False) -> SyncRun:
     return run
 
 
-def _numbers_used(connection: Connection, source: Source) -> int:
+def _highest_earlier_number(connection: Connection, source: Source) -> int:
     """Highest run number in the lake if the ledger is new: the files of earlier runs outlive a warehouse."""
     if sync_runs.last_exported_run(connection, source.name):
         return 0

@@ -14,7 +14,7 @@ from tasks.engine.build.sql_files import ROOT
 from tasks.engine.receipts import BuildReceipt
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.policy import step
-from tasks.side_by_side import outcomes
+from tasks.side_by_side import run_side_by_side
 
 Parameters = Mapping[str, str | int | date | list[date]]
 """Values of a query's parameters, by name."""
@@ -56,7 +56,7 @@ def build_side_by_side(builds: Sequence[Build]) -> list[BuildReceipt]:
     Raises:
         TallyError: A build failed. The others ran nevertheless; the log names the error of each.
     """
-    found = outcomes(build_tables, [{"build": build, "partition": ""} for build in builds], len(builds))
+    found = run_side_by_side(build_tables, [{"build": build, "partition": ""} for build in builds], len(builds))
     for one in found:
         if isinstance(one, Exception):
             raise one

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deployments.scaffold.pipeline import NewPipeline, code_of, comment_of
-from tasks.contracts.formats import spelled
+from tasks.contracts.formats import format_code
 from tasks.contracts.spelling import AS_POSTGRES
 from tasks.engine.samples.columns import ColumnProfile
 from tasks.engine.samples.contracts import (
@@ -13,7 +13,7 @@ from tasks.engine.samples.contracts import (
     format_to_declare,
     own_nulls,
     own_spelling,
-    spelled_spelling,
+    spelling_code,
 )
 from tasks.engine.samples.profile import SampleProfile, file_nulls
 
@@ -70,7 +70,7 @@ def contract_code(p: NewPipeline) -> ContractCode:
 
 def _options(profile: SampleProfile) -> Iterator[tuple[str, str]]:
     if form := format_to_declare(profile):
-        yield "format", spelled(form)
+        yield "format", format_code(form)
     if profile.records_key:
         yield "records_key", code_of(profile.records_key)
     if profile.format in (".json", ".ndjson"):
@@ -78,7 +78,7 @@ def _options(profile: SampleProfile) -> Iterator[tuple[str, str]]:
     if nulls := file_nulls(profile.columns):
         yield "nulls", repr(nulls)
     if (spelling := common_spelling(profile.columns)) != AS_POSTGRES:
-        yield "spelling", spelled_spelling(spelling)
+        yield "spelling", spelling_code(spelling)
 
 
 def _imports(profile: SampleProfile, code: str) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _column(p: NewPipeline, column: ColumnProfile) -> str:
     if (nulls := own_nulls(column, file_nulls(p.profile.columns))) is not None:
         parts.append(f"nulls={nulls!r}")
     if spelling := own_spelling(column, common_spelling(p.profile.columns)):
-        parts.append(f"spelling={spelled_spelling(spelling)}")
+        parts.append(f"spelling={spelling_code(spelling)}")
     return f"Column({', '.join(parts)})"
 
 

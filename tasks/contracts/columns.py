@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tasks.contracts.spelling import Spelling, is_tuple_of_texts
-from tasks.contracts.spelt_types import spelt
+from tasks.contracts.spelt_types import type_for_spelling
 from tasks.contracts.types import SUPPORTED, ColumnType
 
 
@@ -81,7 +81,7 @@ class Column:
             )
         spelling = self.spelling or spelling
         try:
-            return replace(self, type=spelt(self.type, spelling), nulls=nulls, spelling=spelling)
+            return replace(self, type=type_for_spelling(self.type, spelling), nulls=nulls, spelling=spelling)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
 

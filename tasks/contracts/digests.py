@@ -11,7 +11,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from tasks.contracts import Column, Contract
-from tasks.contracts.formats import spelled
+from tasks.contracts.formats import format_code
 from tasks.contracts.spelling import AS_POSTGRES
 
 _OURS = {"tasks"}
@@ -28,7 +28,7 @@ def contract_digest(contract: Contract) -> str:
     partition = contract.partition.column if contract.partition else ""
     parts: list[Any] = [partition, contract.records_key, *map(_column, contract.read_columns)]
     if contract.format:
-        parts.append(spelled(contract.format))
+        parts.append(format_code(contract.format))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 

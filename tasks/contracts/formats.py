@@ -262,11 +262,11 @@ def check_sources(
     if unknown_keys_column and not isinstance(form, Json):
         raise ValueError(
             f"contract {dataset}, column {unknown_keys_column}: expected the format Json or Ndjson, because only JSON"
-            f" records have keys, found {spelled(form)}. Remove the column, or declare another format"
+            f" records have keys, found {format_code(form)}. Remove the column, or declare another format"
         )
 
 
-def spelled(form: Format) -> str:
+def format_code(form: Format) -> str:
     """Return a format as Python code, without the attributes that have their default value."""
     given = ", ".join(f"{name}={value!r}" for name, value in declared(form))
     return f"{type(form).__name__}({given})"

@@ -48,7 +48,7 @@ def places_of(name: str) -> tuple[tuple[Step, ...], ...]:
     return tuple(dict.fromkeys([(name,), steps_of(name)]))
 
 
-def spelt(steps: tuple[Step, ...]) -> str:
+def path_text(steps: tuple[Step, ...]) -> str:
     """Return the text of a path. A single key is returned unchanged."""
     if len(steps) == 1 and isinstance(steps[0], str):
         return steps[0]

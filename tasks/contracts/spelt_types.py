@@ -30,7 +30,7 @@ _EPOCH = date(1970, 1, 1)
 Derive = Callable[[str], str | None]
 
 
-def spelt(type_: ColumnType, spelling: Spelling) -> ColumnType:
+def type_for_spelling(type_: ColumnType, spelling: Spelling) -> ColumnType:
     """Return a type that reads a spelling. A type with a function of its own reads its texts as before.
 
     Raises:

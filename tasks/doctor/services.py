@@ -102,7 +102,7 @@ def examine_buckets() -> list[Result]:
     """Check the lake, the buckets of each source that has a login, and other buckets with objects of datasets."""
     results = _examine_bucket("Lake", None, LAKE_BUCKET, _export_prefix())
     for source in sources().values():
-        for setting in () if _without_login(source) else (source.csv_bucket, source.parquet_bucket):
+        for setting in () if _reason_without_login(source) else (source.csv_bucket, source.parquet_bucket):
             results += _examine_bucket(f"Bucket {setting.variable}", value_of(setting), setting.variable, STORE_PREFIX)
     for variable, bucket in sorted(dataset_buckets().items()):
         with Lake(lake_settings(bucket)) as lake:
@@ -148,7 +148,7 @@ def examine_sources() -> list[Result]:
 
 def check_source(source: Source) -> Iterator[Finding]:
     """The login works, and the role may read the tables."""
-    if reason := _without_login(source):
+    if reason := _reason_without_login(source):
         yield skipped(reason, f"Set {source.secret_variable} or {source.dsn_variable}, then: make deploy")
         return
     try:
@@ -159,7 +159,7 @@ def check_source(source: Source) -> Iterator[Finding]:
         yield problem(str(error), "a database with the tables of the source", step)
 
 
-def _without_login(source: Source) -> str:
+def _reason_without_login(source: Source) -> str:
     """The reason why a source is not in use; empty if it has a login."""
     try:
         source_settings(source)

@@ -37,7 +37,7 @@ _CONTEXT = (
 )
 
 
-def record_of(contract: Contract, raw: bytes) -> str:
+def masked_record(contract: Contract, raw: bytes) -> str:
     """Show a raw record in quotes, or say that the record is hidden.
 
     Args:
@@ -47,7 +47,7 @@ def record_of(contract: Contract, raw: bytes) -> str:
     return HIDDEN if contract.is_sensitive else quoted(raw)
 
 
-def names_of(contract: Contract, found: Sequence[str]) -> str:
+def masked_names(contract: Contract, found: Sequence[str]) -> str:
     """List the column names of an object, or say how many there are.
 
     The first line of an object without a header is a row. The names of a dataset with sensitive columns are therefore
@@ -57,11 +57,11 @@ def names_of(contract: Contract, found: Sequence[str]) -> str:
         contract: The contract of the object's dataset.
         found: The names.
     """
-    return listed(found) if are_names(contract, found) or not found else f"{len(found):,} texts {HIDDEN}"
+    return listed(found) if may_show_names(contract, found) or not found else f"{len(found):,} texts {HIDDEN}"
 
 
-def are_names(contract: Contract, found: Sequence[str]) -> bool:
-    """Return whether the column names of an object may be shown: see `names_of`."""
+def may_show_names(contract: Contract, found: Sequence[str]) -> bool:
+    """Return whether the column names of an object may be shown: see `masked_names`."""
     if not contract.is_sensitive:
         return True
     given = {_letters(name) for name in found}
@@ -69,7 +69,7 @@ def are_names(contract: Contract, found: Sequence[str]) -> bool:
     return 2 * sum(bool(names & given) for names in expected) >= len(expected)
 
 
-def name_of(contract: Contract, found: str) -> str:
+def masked_name(contract: Contract, found: str) -> str:
     """Show the name of an undeclared column; the key of a JSON record may itself be personal data.
 
     Args:

@@ -17,7 +17,7 @@ from peak_memory import needs_proc, printed_by
 from sample_dataset import lake, ready_connection
 from sample_visits import COLUMNS, HEADER, VISITS
 
-from tasks.contracts.formats import Csv, FixedWidth, spelled
+from tasks.contracts.formats import Csv, FixedWidth, format_code
 from tasks.engine.warehouse.partitions import ensure_partition
 from tasks.engine.warehouse.tables import Connection
 
@@ -246,10 +246,10 @@ def parquet_bytes_that_do_not_compress() -> Iterator[bytes]:
 
 
 DECLARED = {
-    "utf-16.txt": spelled(Csv(encoding="utf-16-le")),
-    "cp1252.txt": spelled(Csv(encoding="cp1252")),
-    "comments.txt": spelled(Csv(comment="#")),
-    "fixed.txt": spelled(FixedWidth(tuple((name, place * 40 + 1, 40) for place, name in enumerate(COLUMNS)))),
+    "utf-16.txt": format_code(Csv(encoding="utf-16-le")),
+    "cp1252.txt": format_code(Csv(encoding="cp1252")),
+    "comments.txt": format_code(Csv(comment="#")),
+    "fixed.txt": format_code(FixedWidth(tuple((name, place * 40 + 1, 40) for place, name in enumerate(COLUMNS)))),
 }
 """Formats that contracts declare, by the suffix of the object."""
 

@@ -41,7 +41,7 @@ from tasks.engine.errors import (
 from tasks.engine.lake.client import Lake
 from tasks.engine.load import rejections
 from tasks.engine.load.delivery import load_delivery
-from tasks.engine.load.load_memory import LOAD_SHARE_MB, loads_at_once, shared_by
+from tasks.engine.load.load_memory import LOAD_SHARE_MB, most_loads_at_once, settings_of_each_load
 from tasks.engine.load.loader import load_object
 from tasks.engine.load.replay import replay_load
 from tasks.engine.receipts import LoadReceipt, ObjectRef
@@ -264,8 +264,8 @@ def test_memory_bounds_how_many_objects_load_at_once(
 )
 def test_loads_share_the_memory_of_the_process(memory_mb: int, at_once: int, share: int) -> None:
     settings = RunSettings(load_memory_mb=memory_mb)
-    assert loads_at_once(settings) == at_once
-    shared = shared_by(settings, at_once)
+    assert most_loads_at_once(settings) == at_once
+    shared = settings_of_each_load(settings, at_once)
     assert shared.load_memory_mb == share
     if at_once > 1:
         assert share - PROCESS_MB >= LOAD_SHARE_MB
@@ -395,10 +395,10 @@ import prefect
 from peak_memory import peak_mb
 from sample_dataset import connection, load, ref
 from sample_visits import VISITS
-from tasks.engine.load.load_memory import loads_at_once, shared_by
+from tasks.engine.load.load_memory import most_loads_at_once, settings_of_each_load
 from tasks.engine.settings import RunSettings
-at_once = loads_at_once(RunSettings())
-settings = shared_by(RunSettings(), at_once)
+at_once = most_loads_at_once(RunSettings())
+settings = settings_of_each_load(RunSettings(), at_once)
 def one(key):
     with connection(key) as warehouse:
         return load(warehouse, ref(key), contract=VISITS, settings=settings).rows_loaded

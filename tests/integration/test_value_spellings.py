@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import psycopg
 import pytest
-from copied_rows import wires_of
+from copied_rows import binary_forms_of
 from psycopg import sql
 
 from tasks.contracts.arrays import TEXT_ARRAY
@@ -173,7 +173,7 @@ def is_left_out(type_: ColumnType, text: str, wire: bytes) -> bool:
 
 def differences(connection: psycopg.Connection, type_: ColumnType, texts: Sequence[str]) -> list[str]:
     """Texts that a load and Postgres disagree about, except for the deliberate differences."""
-    taken = wires_of(type_, texts)
+    taken = binary_forms_of(type_, texts)
     cast = casts_of(connection, type_, [asked_of(type_, text) for text in texts])
     found = []
     for text, one, other in zip(texts, taken, cast, strict=True):
@@ -219,4 +219,4 @@ def changed(text: str, numbers: random.Random) -> str:
 )  # fmt: skip
 def test_deliberate_differences_are_refused(postgres: psycopg.Connection, type_: ColumnType, text: str) -> None:
     assert casts_of(postgres, type_, [text]) != [None]
-    assert wires_of(type_, [text]) == [None]
+    assert binary_forms_of(type_, [text]) == [None]

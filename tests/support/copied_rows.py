@@ -108,7 +108,7 @@ def batch_of(name: str, texts: Sequence[str | None]) -> Batch:
     return Batch(string_columns_of(frame), lambda rows: [(row, b"") for row in rows], columns, lines)
 
 
-def wires_of(type_: ColumnType, texts: Sequence[str | None]) -> list[bytes | None]:
+def binary_forms_of(type_: ColumnType, texts: Sequence[str | None]) -> list[bytes | None]:
     """The binary form of each text in a column of a type; None for a null or an invalid value."""
     rows = RowEncoder(one_column(type_)).encode(batch_of("x", texts))
     found: list[bytes | None] = []

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from tasks.contracts import Contract
-from tasks.contracts.paths import Step, places_of, spelt
+from tasks.contracts.paths import Step, path_text, places_of
 from tasks.engine.formats.json_records import Record
 from tasks.engine.quoting import shown
 from tasks.engine.rejected_rows import Reason, ReasonCode
@@ -132,7 +132,7 @@ class OraclePaths:
             if key in node.children:
                 self._place(node.children[key], value, found, unknown)
             elif not node.is_source:
-                unknown[spelt((*node.steps, key))] = None
+                unknown[path_text((*node.steps, key))] = None
 
     def _place(self, node: Node, value: msgspec.Raw, found: Found, unknown: dict[str, None]) -> None:
         found[node.steps] = value
@@ -151,7 +151,7 @@ class OraclePaths:
                 elif isinstance(step, int):
                     found |= dict.fromkeys((each.steps for each in (child, *child.below())), Ended())
         else:
-            blocked = Blocked(spelt(node.steps), _TYPES.get(first, "a number"), node.expected)
+            blocked = Blocked(path_text(node.steps), _TYPES.get(first, "a number"), node.expected)
             found |= dict.fromkeys((below.steps for below in node.below()), blocked)
 
     def value_of(self, source: str, found: Found) -> msgspec.Raw | Reason:

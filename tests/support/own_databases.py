@@ -79,7 +79,7 @@ class OwnDatabases:
         yield self._dsn(name)
         connection = self._connected(name)
         _end_sessions(connection, name)
-        if with_ledger and self._is_cleared(connection, name):
+        if with_ledger and self._try_clear(connection, name):
             self._with_ledger.append(name)
         else:
             _drop_schemas(connection)
@@ -120,7 +120,7 @@ class OwnDatabases:
                 self._made[name] = ledger_state(warehouse)
         return name
 
-    def _is_cleared(self, connection: Connection, name: str) -> bool:
+    def _try_clear(self, connection: Connection, name: str) -> bool:
         """Remove everything except the ledger, and all rows from the ledger, unless a test changed the ledger."""
         tables = connection.execute(
             "SELECT relname, relkind::text, pg_relation_size(oid) FROM pg_class"

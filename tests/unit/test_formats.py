@@ -8,7 +8,7 @@ from sample_dataset import THINGS
 
 from tasks.contracts import UNKNOWN_KEYS, Column
 from tasks.contracts.digests import contract_digest
-from tasks.contracts.formats import Csv, FixedWidth, Format, Json, Ndjson, Parquet, spelled
+from tasks.contracts.formats import Csv, FixedWidth, Format, Json, Ndjson, Parquet, format_code
 from tasks.contracts.types import TEXT
 
 LAYOUT = (("name", 1, 10), ("day", 12, 10))
@@ -84,11 +84,11 @@ def test_column_for_unknown_keys_needs_json() -> None:
 
 
 def test_format_is_spelled_as_a_contract_declares_it() -> None:
-    assert spelled(Csv()) == "Csv()"
-    assert spelled(Csv(delimiter="\t", quote="")) == r"Csv(delimiter='\t', quote='')"
-    assert spelled(FixedWidth(LAYOUT)) == f"FixedWidth(fields={LAYOUT})"
-    assert spelled(Ndjson(encoding="utf-16")) == "Ndjson(encoding='utf-16')"
-    assert spelled(Parquet()) == "Parquet()"
+    assert format_code(Csv()) == "Csv()"
+    assert format_code(Csv(delimiter="\t", quote="")) == r"Csv(delimiter='\t', quote='')"
+    assert format_code(FixedWidth(LAYOUT)) == f"FixedWidth(fields={LAYOUT})"
+    assert format_code(Ndjson(encoding="utf-16")) == "Ndjson(encoding='utf-16')"
+    assert format_code(Parquet()) == "Parquet()"
 
 
 def test_digest_of_a_contract_changes_with_its_declared_format() -> None:

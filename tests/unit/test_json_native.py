@@ -90,9 +90,9 @@ def elements(data: bytes) -> list[Record]:
     document = JsonDocument(io.BytesIO(data), "x.json")
     document.expect(b"[", "an array")
     found: list[Record] = []
-    if not document.is_empty_array():
+    if not document.skip_empty_array():
         found.append(document.value())
-        while not document.ends(b"]"):
+        while not document.takes_closer(b"]"):
             found.append(document.value())
     if document.peek():
         raise document.error("expected the end")

@@ -11,7 +11,7 @@ from copied_rows import validated
 
 from tasks.contracts import UNKNOWN_KEYS, Column, Contract
 from tasks.contracts.jsonb import JSONB
-from tasks.contracts.paths import Step, places_of, spelt, steps_of
+from tasks.contracts.paths import Step, path_text, places_of, steps_of
 from tasks.contracts.types import TEXT
 from tasks.engine.errors import ContractError, UnreadableObjectError
 from tasks.engine.formats.batches import Batch
@@ -72,7 +72,7 @@ def rejection(record: Any, *sources: str, **options: Any) -> tuple[ReasonCode, s
 )  # fmt: skip
 def test_path_has_steps(text: str, steps: tuple[Step, ...]) -> None:
     assert steps_of(text) == steps
-    assert steps_of(spelt(steps)) == steps or steps == (spelt(steps),)
+    assert steps_of(path_text(steps)) == steps or steps == (path_text(steps),)
 
 
 @pytest.mark.parametrize(

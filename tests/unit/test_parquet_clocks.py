@@ -3,13 +3,13 @@
 import polars as pl
 import pyarrow as pa
 import pytest
-from copied_rows import wires_of
+from copied_rows import binary_forms_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.contracts.types import TIME, TIMESTAMPTZ
 from tasks.engine.formats.parquet_clocks import clock_texts
-from tasks.engine.formats.parquet_spelling import spelt
+from tasks.engine.formats.parquet_spelling import texts_of
 from tasks.engine.formats.parquet_values import Wanted, text_array
 
 DAY = 86_400
@@ -37,7 +37,7 @@ def array(numbers: list[int | None], type_: pa.DataType) -> pa.Array:
 def spelt_by_polars(values: pa.Array) -> pa.Array:
     if pa.types.is_time(values.type):
         return pl.Series(values).dt.to_string("%H:%M:%S%.6f").to_arrow()
-    return spelt(values, values.type, "c")
+    return texts_of(values, values.type, "c")
 
 
 @TYPES
@@ -65,7 +65,7 @@ def test_time_outside_of_the_day_is_rejected(type_: pa.DataType) -> None:
     texts = clock_texts(array([0, last + 1, None], type_)).to_pylist()
     assert texts == ["00:00:00.000000", texts[1], None]
     assert texts[1].startswith("<value out of range: ")
-    assert wires_of(TIME, texts[:2]) == [bytes(8), None]
+    assert binary_forms_of(TIME, texts[:2]) == [bytes(8), None]
 
 
 POLARS_FIRST_DAY, POLARS_LAST_DAY = -96_465_291, 95_026_235
@@ -86,7 +86,7 @@ def test_day_that_cannot_be_spelt_is_rejected_alone(type_: pa.DataType, zone: st
     texts = text_array(array([*usual, None, *unusual], stored), written, "parcels.parquet, column sent", Wanted())
     spelt_alone = text_array(array(usual, stored), written, "parcels.parquet, column sent", Wanted())
     assert texts.to_pylist() == [*spelt_alone.to_pylist(), None, *[f"<value out of range: {one}>" for one in unusual]]
-    assert wires_of(TIMESTAMPTZ, texts.to_pylist()[4:]) == [None] * 4
+    assert binary_forms_of(TIMESTAMPTZ, texts.to_pylist()[4:]) == [None] * 4
 
 
 @pytest.mark.parametrize("type_", [pa.timestamp("ns"), pa.timestamp("us", "UTC"), pa.int64(), pa.float64()], ids=str)

@@ -4,12 +4,12 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from copied_rows import batch_of, one_column, wires_of
+from copied_rows import batch_of, binary_forms_of, one_column
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.contracts.spelling import Spelling
-from tasks.contracts.spelt_types import spelt
+from tasks.contracts.spelt_types import type_for_spelling
 from tasks.contracts.types import DATE, TIME, TIMESTAMP, TIMESTAMP_MS, TIMESTAMPTZ, ColumnType
 from tasks.engine.formats.rows import RowEncoder
 
@@ -32,7 +32,7 @@ EDITS = st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["", *"0123456789
 
 def typed(type_: ColumnType, declared: str) -> ColumnType:
     field = TYPES[type_]
-    return spelt(type_, Spelling(**{field: declared}))  # type: ignore[arg-type]
+    return type_for_spelling(type_, Spelling(**{field: declared}))  # type: ignore[arg-type]
 
 
 def unpadded(text: str) -> str:
@@ -56,7 +56,7 @@ def test_numeric_format_gives_the_values_of_strptime(
     for moment, is_padded, edits in cases:
         written = moment.strftime(declared)
         texts.append(edited(written if is_padded else unpadded(written), edits))
-    assert wires_of(found, texts) == wires_of(replace(found, format=""), texts)
+    assert binary_forms_of(found, texts) == binary_forms_of(replace(found, format=""), texts)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_only_a_numeric_format_is_read_without_python(declared: str, is_numeric:
     assert bool(found.format) == is_numeric
     if is_numeric:
         text = datetime(2021, 4, 5, 6, 7, 8).strftime(declared)  # noqa: DTZ001 - the format has no offset
-        assert wires_of(replace(found, derive=refused), [text]) != [None]
+        assert binary_forms_of(replace(found, derive=refused), [text]) != [None]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_limits_of_each_part_are_read_without_python(declared: str, text: str, i
         raise AssertionError(text)
 
     found = typed(TIMESTAMP, declared)
-    assert wires_of(replace(found, derive=refused), [text, f" {text} "]) == wires_of(TIMESTAMP, [iso]) * 2
+    assert binary_forms_of(replace(found, derive=refused), [text, f" {text} "]) == binary_forms_of(TIMESTAMP, [iso]) * 2
 
 
 def test_derivation_of_a_column_comes_before_a_numeric_format() -> None:

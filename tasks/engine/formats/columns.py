@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tasks.contracts import Contract
 from tasks.engine.errors import ContractError
-from tasks.engine.masking import are_names, name_of, names_of
+from tasks.engine.masking import masked_name, masked_names, may_show_names
 from tasks.engine.quoting import VALUE_LIMIT, listed, shown
 
 COMPARED = 200
@@ -50,7 +50,7 @@ def match_columns(contract: Contract, found: Sequence[str], name: str) -> Column
         places = [index for index, column in enumerate(found) if column in (source, *aliases)]
         if len(places) > 1:
             raise ContractError(
-                f"{name}: the header names column {source} {len(places)} times ({names_of(contract, found)});"
+                f"{name}: the header names column {source} {len(places)} times ({masked_names(contract, found)});"
                 f" expected it once (as {' or '.join((source, *aliases))}). Correct the object"
             )
         if places:
@@ -60,10 +60,10 @@ def match_columns(contract: Contract, found: Sequence[str], name: str) -> Column
     unknown = tuple(column for index, column in enumerate(found) if index not in positions.values())
     if missing:
         compared = [column[:VALUE_LIMIT] for column in unknown[:COMPARED]]  # many or long names would take minutes
-        compared = compared if are_names(contract, found) else []
+        compared = compared if may_show_names(contract, found) else []
         nearest = {m: difflib.get_close_matches(m, compared, n=1) for m in missing}
-        hints = "; ".join(f"{m} may be {name_of(contract, near[0])}" for m, near in nearest.items() if near)
-        listed_names = names_of(contract, found)
+        hints = "; ".join(f"{m} may be {masked_name(contract, near[0])}" for m, near in nearest.items() if near)
+        listed_names = masked_names(contract, found)
         raise ContractError(
             f"{name}: missing {', '.join(missing)}; expected {', '.join(contract.sources)};"
             f" found {listed_names or 'no columns'}{'; ' + hints if hints else ''}."
@@ -71,10 +71,10 @@ def match_columns(contract: Contract, found: Sequence[str], name: str) -> Column
         )
     if unknown and contract.unknown_columns == "fail":
         raise ContractError(
-            f"{name}: unknown {listed(name_of(contract, one) for one in unknown)}; expected only"
+            f"{name}: unknown {listed(masked_name(contract, one) for one in unknown)}; expected only"
             f" {', '.join(contract.sources)}."
             f' Add them to the contract of {contract.dataset}, or set its unknown_columns to "warn"'
         )
     # The ledger and logs cannot store every character that a column name in an object may contain.
     names = tuple(column if index in positions.values() else shown(column) for index, column in enumerate(found))
-    return ColumnMatch(positions, names, tuple(name_of(contract, column) for column in unknown))
+    return ColumnMatch(positions, names, tuple(masked_name(contract, column) for column in unknown))

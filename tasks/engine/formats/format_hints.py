@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tasks.contracts import Contract
-from tasks.contracts.formats import Compression, Csv, FixedWidth, Format, Json, Ndjson, Parquet, spelled
+from tasks.contracts.formats import Compression, Csv, FixedWidth, Format, Json, Ndjson, Parquet, format_code
 from tasks.engine.errors import ContractError, UnreadableObjectError
 from tasks.engine.formats.csv_header import names_in
 from tasks.engine.formats.encodings import is_utf8
@@ -119,7 +119,7 @@ def named_causes(
 def _words(form: Format) -> str:
     match form:
         case Csv():
-            return "CSV" if form == Csv() else spelled(form)
+            return "CSV" if form == Csv() else format_code(form)
         case FixedWidth():
             return "lines of fixed width"
         case Parquet():
@@ -144,7 +144,7 @@ def _other_encoding(begin: bytes, form: Csv | FixedWidth | Json) -> Cause | None
 
 
 def _with_encoding(form: Csv | FixedWidth | Json, encoding: str) -> str:
-    return _DECLARE.format(spelled(replace(form, encoding=encoding))) + ", or deliver the object in UTF-8"
+    return _DECLARE.format(format_code(replace(form, encoding=encoding))) + ", or deliver the object in UTF-8"
 
 
 def _unzipped(begin: bytes) -> bytes:
@@ -185,7 +185,7 @@ def _not_csv(begin: bytes, contract: Contract, form: Csv) -> Cause | None:
         better = (
             replace(form, delimiter=delimiter, skip_lines=form.skip_lines + 1) if delimiter in _DELIMITERS else form
         )
-        return f"a first line {quoted(line)}", f"{_DECLARE.format(spelled(better))}, or remove this line"
+        return f"a first line {quoted(line)}", f"{_DECLARE.format(format_code(better))}, or remove this line"
     if b"\r" in text and b"\n" not in text:
         return "carriage returns as line ends", "End the lines with a line feed"
     return _other_dialect(begin, contract, form) or _not_utf8(begin, form) or _no_header(line, contract, form)
@@ -200,13 +200,13 @@ def _other_dialect(begin: bytes, contract: Contract, form: Csv) -> Cause | None:
             if _has_names(line, contract, dialect):
                 is_first = not any(map(bytes.strip, lines[:number]))
                 better = dialect if is_first else replace(dialect, skip_lines=number)
-                return None if better == form else (_found(better, form), _DECLARE.format(spelled(better)))
+                return None if better == form else (_found(better, form), _DECLARE.format(format_code(better)))
     first = next((line for line in lines if line.strip()), b"")
     most = max(delimiters, key=lambda one: first.count(one.encode()))
     if first.count(most.encode()) <= first.count(form.delimiter.encode()):
         return None
     better = replace(form, delimiter=most)
-    return _found(better, form), _DECLARE.format(spelled(better))
+    return _found(better, form), _DECLARE.format(format_code(better))
 
 
 def _no_header(line: bytes, contract: Contract, form: Csv) -> Cause | None:
@@ -215,7 +215,7 @@ def _no_header(line: bytes, contract: Contract, form: Csv) -> Cause | None:
     known = {name for source, aliases in contract.sources.items() for name in (source, *aliases)}
     if form.names or len(found) < 2 or len(found) != len(contract.sources) or known & {*found}:
         return None
-    better = spelled(replace(form, names=tuple(contract.sources)))
+    better = format_code(replace(form, names=tuple(contract.sources)))
     what = "If the object has no header line, declare the names of its fields in their order"
     return "a first line without the name of any column", f"{what}, such as format={better}"
 

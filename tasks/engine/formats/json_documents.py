@@ -14,7 +14,7 @@ from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.csv_records import BOM, MAX_RECORD_BYTES
 from tasks.engine.formats.json_groups import JsonGroup
 from tasks.engine.formats.json_records import Record, unreadable
-from tasks.engine.masking import HIDDEN, record_of
+from tasks.engine.masking import HIDDEN, masked_record
 from tasks.engine.quoting import listed, quoted, shown
 
 CHUNK_BYTES, MOST_BYTES = 1 << 20, 4 << 20
@@ -97,7 +97,7 @@ class JsonDocument:
         """Return the error of a document that has something else at the current position."""
         return self.error(f"expected {what}, found {self._found()}")
 
-    def is_empty_array(self) -> bool:
+    def skip_empty_array(self) -> bool:
         """Return whether an array ends after its opening bracket. Move past the closing bracket if so."""
         if self.peek() != b"]":
             return False
@@ -106,7 +106,7 @@ class JsonDocument:
 
     def elements(self, parser: Parser) -> Iterator[JsonGroup]:
         """Yield the elements of an array, starting after its bracket."""
-        if self.is_empty_array():
+        if self.skip_empty_array():
             return
         expects_value, slow_count = True, 1
         while True:
@@ -123,7 +123,7 @@ class JsonDocument:
             slow: list[Record] = []
             size = 0
             while not slow or (len(slow) < slow_count and size < SLOW_BYTES):
-                if not expects_value and self.ends(b"]"):
+                if not expects_value and self.takes_closer(b"]"):
                     if slow:
                         yield parser.records(slow)
                     return
@@ -148,7 +148,7 @@ class JsonDocument:
                 raise self.error(f"expected a key in quotes, found {self._shown(raw)}") from error
             self.expect(b":", f'":" after key {self.shown_key(key)}')
             yield key
-            if self.ends(b"}"):
+            if self.takes_closer(b"}"):
                 return
 
     def value(self) -> Record:
@@ -166,7 +166,7 @@ class JsonDocument:
         self._move(end)
         return line, raw
 
-    def ends(self, closer: bytes) -> bool:
+    def takes_closer(self, closer: bytes) -> bool:
         """Move past the comma or the closing bracket after a value. Return whether it is the bracket."""
         byte = self.peek()
         if byte not in (b",", closer):
@@ -207,7 +207,7 @@ class JsonDocument:
         return self._shown(self._data[self._at : self._at + 400])
 
     def _shown(self, raw: bytes) -> str:
-        return record_of(self._contract, raw) if self._contract else quoted(raw)
+        return masked_record(self._contract, raw) if self._contract else quoted(raw)
 
 
 def _bracket_end(data: bytes, at: int) -> int | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tasks.contracts import Contract
-from tasks.contracts.paths import Step, places_of, spelt
+from tasks.contracts.paths import Step, path_text, places_of
 from tasks.contracts.spelt_types import decimals_of
 from tasks.engine.formats.native import json_structs
 from tasks.engine.formats.native.binding import library
@@ -121,7 +121,7 @@ class RecordPaths:
     def unknown(self, keys: json_structs.JsonKeys) -> list[str]:
         """Return the undeclared keys of the records so far, as paths."""
         return [
-            spelt((*self._places[one.place].steps, ctypes.string_at(one.key, one.size).decode()))
+            path_text((*self._places[one.place].steps, ctypes.string_at(one.key, one.size).decode()))
             for one in keys.unknown[: keys.unknown_count]
         ]
 
@@ -134,7 +134,7 @@ class RecordPaths:
             return None, Reason(ReasonCode.DUPLICATE_COLUMN, text)
         place = self._places[record.second]
         found = _TYPES.get(bytes((record.kind,)), "a number")
-        text = f"{source}: expected {place.expected} at {shown(spelt(place.steps))}, found {found}"
+        text = f"{source}: expected {place.expected} at {shown(path_text(place.steps))}, found {found}"
         return source, Reason(ReasonCode.WRONG_TYPE_ON_PATH, text)
 
 

@@ -18,7 +18,7 @@ from tasks.engine.formats.json_paths import RecordPaths
 from tasks.engine.formats.json_records import Record, unreadable
 from tasks.engine.formats.json_walk import read_elements
 from tasks.engine.formats.native.json_structs import ELEMENTS, LINES, JsonKeys
-from tasks.engine.masking import record_of
+from tasks.engine.masking import masked_record
 
 JUDGED_RECORDS = 1000
 """Number of records after which an object without any JSON object is refused."""
@@ -150,7 +150,7 @@ class RecordKeys:
         begins_array = bool(self._first and self._first[1].lstrip().startswith(b"["))
         if self._first and not self.has_records and (begins_array or not self._has_json):
             line, raw = self._first
-            found = f"line {line:,} {record_of(self._contract, raw)}"
+            found = f"line {line:,} {masked_record(self._contract, raw)}"
             if self._is_document:
                 raise UnreadableObjectError(
                     f"{self._name}: expected JSON objects as records, found none in {self.record_count:,} records, e.g."

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import count
 
-from tasks.contracts.paths import WHOLE_DOCUMENT, Step, places_of, spelt, steps_of
+from tasks.contracts.paths import WHOLE_DOCUMENT, Step, path_text, places_of, steps_of
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.json_documents import JsonDocument, Parser
 from tasks.engine.formats.json_groups import JsonGroup
@@ -100,20 +100,20 @@ class _Walk:
             yield from self._go_through(way, rest)
         else:
             kind = "an object" if isinstance(rest[0][0], str) else "an array"
-            self._blocked = document.unexpected(f"{kind} under {document.shown_key(spelt(way))}")
+            self._blocked = document.unexpected(f"{kind} under {document.shown_key(path_text(way))}")
             document.value()
 
     def _go_through(self, way: tuple[Step, ...], rest: list[tuple[Step, ...]]) -> Iterator[JsonGroup]:
-        if self._document.is_empty_array():
+        if self._document.skip_empty_array():
             return
         for index in count():
             yield from self._step((*way, index), [steps[1:] for steps in rest if steps[0] == index])
-            if self._document.ends(b"]"):
+            if self._document.takes_closer(b"]"):
                 return
 
     def _step(self, way: tuple[Step, ...], rest: list[tuple[Step, ...]]) -> Iterator[JsonGroup]:
         if len(self._names) < KEYS_SHOWN or rest:
-            self._names.append(spelt(way))
+            self._names.append(path_text(way))
         if rest:
             yield from self._go(way, rest)
         else:

@@ -21,7 +21,7 @@ def hex_digits(values: Any, prefix: str) -> Any:
     return (prefix + pl.Series(values.cast(pa.large_binary())).bin.encode("hex")).to_arrow()
 
 
-def spelt(values: Any, written: pa.DataType, column: str) -> Any:
+def texts_of(values: Any, written: pa.DataType, column: str) -> Any:
     """Convert floats, dates, times or nulls into texts.
 
     A day that polars cannot spell becomes a text with its number, as Arrow writes it. The load rejects this text.
@@ -36,18 +36,18 @@ def spelt(values: Any, written: pa.DataType, column: str) -> Any:
     """
     series = pl.Series(values)
     if not isinstance(series.dtype, pl.Date | pl.Datetime):
-        return _spelt(series, written, column).to_arrow()
+        return _texts_of(series, written, column).to_arrow()
     per_day = _UNITS_PER_DAY[series.dtype.time_unit] if isinstance(series.dtype, pl.Datetime) else 1
     numbers = series.to_physical()
     has_spelling = (numbers // per_day).is_between(_FIRST_DAY, _LAST_DAY)
     if has_spelling.all():
-        return _spelt(series, written, column).to_arrow()
-    texts = _spelt(series.set(~has_spelling, None), written, column)
+        return _texts_of(series, written, column).to_arrow()
+    texts = _texts_of(series.set(~has_spelling, None), written, column)
     others = pl.select(pl.format("<value out of range: {}>", numbers)).to_series()
     return texts.zip_with(has_spelling, others).to_arrow()
 
 
-def _spelt(values: pl.Series, written: pa.DataType, column: str) -> pl.Series:
+def _texts_of(values: pl.Series, written: pa.DataType, column: str) -> pl.Series:
     if not isinstance(values.dtype, pl.Datetime):
         return values.cast(pl.String)
     zone = written.tz if pa.types.is_timestamp(written) else None

@@ -123,7 +123,7 @@ def _texts_of(values: Any, written: pa.DataType, column: str) -> Any:
     if pa.types.is_integer(values.type) or pa.types.is_boolean(values.type):
         return values.cast(_TEXT)
     texts = clock_texts(values)
-    return _spelling().spelt(values, written, column).cast(_TEXT) if texts is None else texts
+    return _spelling().texts_of(values, written, column).cast(_TEXT) if texts is None else texts
 
 
 def _compute() -> Any:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from tasks.contracts import UNKNOWN_KEYS, Contract
-from tasks.contracts.formats import Csv, Format, Json, Parquet, spelled
+from tasks.contracts.formats import Csv, Format, Json, Parquet, format_code
 from tasks.contracts.paths import steps_of
 from tasks.contracts.types import UUID
 from tasks.engine.errors import ErrorBudgetError
 from tasks.engine.formats.encodings import is_utf8, not_text
 from tasks.engine.formats.object_formats import format_of
-from tasks.engine.masking import record_of
+from tasks.engine.masking import masked_record
 from tasks.engine.quoting import shown
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.rejected_rows import RejectedRow
@@ -109,7 +109,7 @@ class ErrorBudget:
 
     def _refuse(self, bound: str, consequence: str) -> None:
         examples = {
-            reason: ", ".join(f"line {row.line_number:,} {record_of(self.contract, row.raw)}" for row in rows)
+            reason: ", ".join(f"line {row.line_number:,} {masked_record(self.contract, row.raw)}" for row in rows)
             for reason, rows in self.examples.items()
         }
         lines = [
@@ -131,7 +131,7 @@ def _encoding_hint(form: Format, reasons: Counter[str]) -> str:
     """Return the next step for an object in another encoding than the contract declares, or nothing."""
     if isinstance(form, Parquet) or not reasons[not_text(form.encoding).text]:
         return ""
-    better = spelled(replace(form, encoding="cp1252" if is_utf8(form.encoding) else "utf-8"))
+    better = format_code(replace(form, encoding="cp1252" if is_utf8(form.encoding) else "utf-8"))
     return (
         f"\nIf all text is in one other encoding, declare the encoding of the object in the contract: format={better}"
     )

@@ -26,7 +26,7 @@ from tasks.engine.load.planned import ColumnPlan, ObjectPlan, Plan
 from tasks.engine.load.sample_check import check_sample
 from tasks.engine.load.sampling import read_sample
 from tasks.engine.load.shrink_guard import check_shrink
-from tasks.engine.masking import are_names, name_of
+from tasks.engine.masking import masked_name, may_show_names
 from tasks.engine.receipts import ObjectRef
 from tasks.engine.schema.ddl import due_changes
 from tasks.engine.settings import RunSettings
@@ -134,7 +134,7 @@ def _plan_object(
             action,
             rows_replaced,
             columns,
-            unknown_names(contract, names) if are_names(contract, names) else (),
+            unknown_names(contract, names) if may_show_names(contract, names) else (),
             is_reordered,
             error,
         )
@@ -192,7 +192,7 @@ def match_names(contract: Contract, names: Sequence[str]) -> tuple[ColumnPlan, .
 def unknown_names(contract: Contract, names: Sequence[str]) -> tuple[str, ...]:
     """Return the names in an object that the contract does not declare."""
     known = {name for source, aliases in contract.sources.items() for name in (source, *aliases)}
-    return tuple(name_of(contract, name) for name in names if name not in known)
+    return tuple(masked_name(contract, name) for name in names if name not in known)
 
 
 def read_names(file: io.BufferedReader, name: str, contract: Contract) -> list[str]:

@@ -13,7 +13,7 @@ from tasks.engine.formats.rows import RowEncoder
 from tasks.engine.formats.string_columns import StringColumns
 from tasks.engine.load.sampling import Sample, row_count
 from tasks.engine.load.suggestions import Values, encoder_of, suggestion_of
-from tasks.engine.masking import HIDDEN, record_of
+from tasks.engine.masking import HIDDEN, masked_record
 from tasks.engine.quoting import quoted
 from tasks.engine.settings import RunSettings
 
@@ -139,7 +139,7 @@ def _malformed(contract: Contract, sample: Sample) -> Iterator[Problem]:
             shown = examples.setdefault(row.reason, [])
             if len(shown) < EXAMPLES:
                 place = _place(row.line_number, sample, is_middle=is_middle)
-                shown.append(f"{record_of(contract, row.raw[: 4 * VALUE_LIMIT])} ({place})")
+                shown.append(f"{masked_record(contract, row.raw[: 4 * VALUE_LIMIT])} ({place})")
     for reason, count in counts.items():
         yield Problem(None, reason, count, tuple(examples[reason]))
 

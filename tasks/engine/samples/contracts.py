@@ -177,7 +177,7 @@ def proposed_contract(profile: SampleProfile) -> Contract:
     )
 
 
-def spelled_spelling(spelling: Spelling) -> str:
+def spelling_code(spelling: Spelling) -> str:
     """A spelling as Python code, without the fields that have their default value."""
     given = (f"{name}={value!r}" for name, value in vars(spelling).items() if value != getattr(AS_POSTGRES, name))
     return f"Spelling({', '.join(given)})"

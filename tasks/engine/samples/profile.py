@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from tasks.contracts.formats import Format, spelled
+from tasks.contracts.formats import Format, format_code
 from tasks.engine.quoting import shown
 from tasks.engine.samples.columns import UNSURE_MARKERS, ColumnProfile
 from tasks.engine.samples.dialects import Dialect
@@ -106,7 +106,8 @@ def file_nulls(columns: Sequence[ColumnProfile]) -> tuple[str, ...]:
 def _lines(profile: SampleProfile) -> Iterator[str]:
     part = "all" if profile.is_whole else "the first"
     yield f"{profile.uri}: {part} {profile.row_count:,} rows, {profile.size_bytes:,} bytes"
-    yield f"format: {spelled(profile.declared_format)}" + (f", {profile.compression}" if profile.compression else "")
+    compression = f", {profile.compression}" if profile.compression else ""
+    yield f"format: {format_code(profile.declared_format)}{compression}"
     if profile.dialect and not profile.dialect.header:
         yield "header: none; the names of the columns are made up"
     if profile.records_key:

@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.contracts.paths import WHOLE_DOCUMENT, Step, spelt
+from tasks.contracts.paths import WHOLE_DOCUMENT, Step, path_text
 from tasks.engine.errors import ParameterError, UnreadableObjectError
 from tasks.engine.formats.csv_records import BOM
 from tasks.engine.samples.files import SampleFile, decompressed_of
@@ -95,7 +95,7 @@ def _is_map(value: Any) -> bool:
 
 def _arrays(value: Any, path: tuple[Step, ...], depth: int = 0) -> Iterator[tuple[str, list[Any]]]:
     if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
-        yield spelt(path), value
+        yield path_text(path), value
     elif isinstance(value, dict) and depth < 3:
         for key, inner in value.items():
             yield from _arrays(inner, (*path, key), depth + 1)
@@ -116,9 +116,9 @@ def _paths(records: Iterable[Mapping[str, Any]], path: tuple[Step, ...] = ()) ->
                 yield from _paths(present, inner)
                 continue
         if _is_tuple(present):
-            yield from (spelt((*inner, place)) for place in range(len(present[0])))
+            yield from (path_text((*inner, place)) for place in range(len(present[0])))
             continue
-        yield spelt(inner)
+        yield path_text(inner)
 
 
 def _is_tuple(values: list[Any]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tasks.engine.export.column_charts import column_chart
 from tasks.engine.quoting import shown
 from tasks.engine.status.facts import DatasetFacts, Schedule
-from tasks.engine.status.problems import LABELS, Problem, spelt
+from tasks.engine.status.problems import LABELS, Problem, utc_text
 from tasks.engine.status.summary import Calendar, Cell, RejectionGroup, Summary, Volume
 
 STYLE = Path(__file__).with_name("page.css")
@@ -47,7 +47,7 @@ def _sections(summary: Summary) -> Iterator[str]:
     yield (
         f'<header class="{kind}"><p class="of">Tally, state of all data</p><h1><span class="mark" aria-hidden="true">'
         f"{MARKS[kind]}</span> {escape(summary.headline)}</h1>"
-        f"<p>{escape(summary.subline)}. Read {spelt(summary.facts.moment)}.</p></header>\n<main>"
+        f"<p>{escape(summary.subline)}. Read {utc_text(summary.facts.moment)}.</p></header>\n<main>"
     )
     if summary.problems:
         yield _section("What needs attention", "".join(map(_problem, summary.problems)), "problems")
@@ -119,7 +119,7 @@ def _datasets(summary: Summary) -> str:
             escape(each.newest_partition or "") or "-",
             f"{each.row_count:,}",
             _rejected(each),
-            spelt(each.last_success_at),
+            utc_text(each.last_success_at),
             f"{each.rows_per_second:,.0f} rows/s" if each.rows_per_second else "-",
         ]
         for each in summary.shown_datasets
@@ -206,8 +206,8 @@ def _schedules(schedules: Sequence[Schedule] | None) -> str:
     rows = [
         [
             f"<b>{escape(shown(each.name))}</b>",
-            "paused" if each.is_paused else spelt(each.next_run) if each.next_run else "on demand",
-            f"{_badge('failed' if each.is_failed else 'ok', each.last_state)} {spelt(each.last_end)}"
+            "paused" if each.is_paused else utc_text(each.next_run) if each.next_run else "on demand",
+            f"{_badge('failed' if each.is_failed else 'ok', each.last_state)} {utc_text(each.last_end)}"
             if each.last_state
             else "none yet",
         ]

@@ -74,7 +74,7 @@ def _of_partitions(dataset: DatasetFacts, partitions: Sequence[PartitionFacts]) 
         yield Problem(
             "failed",
             f"{name} {each.partition}".strip(),
-            f"{spelt(each.failed_at)}: {reason_of(each)}"
+            f"{utc_text(each.failed_at)}: {reason_of(each)}"
             + (" The rows of the earlier load remain in the table." if each.rows_read else ""),
             "Correct the file or its cause, and run the pipeline again. ledger.load_attempts has the whole message:"
             f" attempt {each.failed_attempt_id}",
@@ -114,17 +114,18 @@ def _of_deadlines(dataset: DatasetFacts, due: Sequence[DueFacts], moment: dateti
     if newest.is_late and newest.loaded_at is None:
         waiting = sum(each.loaded_at is None and each.partition > (dataset.newest_partition or "") for each in due)
         more = f" {waiting:,} {dataset.partition_unit}s after it are due." if waiting > 1 else ""
-        text = f"It was expected by {spelt(newest.expected_by)} ({ago(moment - newest.expected_by)} ago)."
+        text = f"It was expected by {utc_text(newest.expected_by)} ({ago(moment - newest.expected_by)} ago)."
         text += f" The newest loaded {dataset.partition_unit} is {dataset.newest_partition}.{more}"
         step = "Ask the supplier for the file; the next catch-up loads it"
         return Problem("late", subject, text, step, dataset.dataset)
     if newest.is_late and not newest.partition:
-        text = f"A new file was expected by {spelt(newest.expected_by)}. The last load was {spelt(newest.loaded_at)}."
+        expected, loaded = utc_text(newest.expected_by), utc_text(newest.loaded_at)
+        text = f"A new file was expected by {expected}. The last load was {loaded}."
         step = "Run the pipeline. If it loads nothing, ask the supplier whether a file is missing or did not change"
         return Problem("late", subject, text, step, dataset.dataset)
     is_complete = newest.finished_at and newest.loaded_at and newest.finished_at >= newest.loaded_at
     if newest.partition and newest.loaded_at and not is_complete and moment - newest.loaded_at > BUILD_GRACE:
-        text = f"It was loaded {spelt(newest.loaded_at)}, but no run has completed its tables and exports since."
+        text = f"It was loaded {utc_text(newest.loaded_at)}, but no run has completed its tables and exports since."
         return Problem("incomplete", subject, text, "Look at the last failed run, and run it again", dataset.dataset)
     return None
 
@@ -132,7 +133,7 @@ def _of_deadlines(dataset: DatasetFacts, due: Sequence[DueFacts], moment: dateti
 def _of_deployments(facts: Facts) -> Iterator[Problem]:
     for each in facts.schedules or ():
         if each.is_failed:
-            text = f"The last run ended as {each.last_state} {spelt(each.last_end)}."
+            text = f"The last run ended as {each.last_state} {utc_text(each.last_end)}."
             yield Problem("failed", each.name, text, "Open the run in the Prefect UI: its state says why")
 
 
@@ -156,7 +157,7 @@ def reason_of(partition: PartitionFacts) -> str:
     return f"{meaning}{detail.rstrip(':. ')}."
 
 
-def spelt(moment: datetime | None) -> str:
+def utc_text(moment: datetime | None) -> str:
     """A time in UTC for people, such as `26 Nov 2026 18:40 UTC`."""
     return f"{moment:%-d %b %Y %H:%M} UTC" if moment else "never"
 

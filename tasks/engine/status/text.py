@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from tasks.engine.export.column_charts import column_chart, svg_image
 from tasks.engine.quoting import printable, shown
 from tasks.engine.status.page import MARKS
-from tasks.engine.status.problems import LABELS, spelt
+from tasks.engine.status.problems import LABELS, utc_text
 from tasks.engine.status.summary import Calendar, Summary
 
 Table = Callable[[Sequence[str], Sequence[Sequence[object]]], str]
@@ -38,7 +38,7 @@ def _lines(summary: Summary, table: Table, *, is_markdown: bool) -> Iterator[str
         return f"## {text}" if is_markdown else f"\n{text.upper()}"
 
     yield f"# {summary.headline}" if is_markdown else summary.headline
-    yield f"{summary.subline}. Read {spelt(summary.facts.moment)}."
+    yield f"{summary.subline}. Read {utc_text(summary.facts.moment)}."
     if summary.problems:
         yield title("What needs attention")
         if is_markdown:
@@ -78,7 +78,7 @@ def _datasets(summary: Summary) -> list[tuple[object, ...]]:
             each.newest_partition or "",
             each.row_count,
             each.rows_unresolved,
-            spelt(each.last_success_at),
+            utc_text(each.last_success_at),
             round(each.rows_per_second or 0),
         )
         for each in summary.shown_datasets
@@ -130,8 +130,8 @@ def _schedules(summary: Summary, table: Table) -> Iterator[str]:
         rows = [
             (
                 each.name,
-                "paused" if each.is_paused else spelt(each.next_run) if each.next_run else "on demand",
-                f"{each.last_state} {spelt(each.last_end)}" if each.last_state else "none yet",
+                "paused" if each.is_paused else utc_text(each.next_run) if each.next_run else "on demand",
+                f"{each.last_state} {utc_text(each.last_end)}" if each.last_state else "none yet",
             )
             for each in summary.facts.schedules
         ]
