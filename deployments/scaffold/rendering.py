@@ -1,6 +1,7 @@
 """Render the files of a new pipeline from the templates."""
 
 import textwrap
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def rendered(p: NewPipeline, sample_rows: int) -> dict[str, str]:
 
 def render(template: str, context: dict[str, Any]) -> str:
     """Render one template; the text ends with one line end."""
+    return _environment().get_template(f"{template}.jinja").render(context).strip("\n") + "\n"
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(  # noqa: S701 - the texts are code and SQL, not HTML
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True
     )
@@ -59,7 +65,7 @@ def render(template: str, context: dict[str, Any]) -> str:
         "suffixed": lambda text, suffix: f"{text}{suffix}",
         "comment": lambda text, indent: textwrap.indent(text, " " * indent + "# "),
     }
-    return environment.get_template(f"{template}.jinja").render(context).strip("\n") + "\n"
+    return environment
 
 
 def comment_on(statement: str) -> str:
