@@ -141,6 +141,12 @@ def test_elements_are_read_as_the_reader_in_python_reads_them(items: list[bytes]
         check(read(data, "x.json", chunk), records)
 
 
+def test_sound_elements_need_no_reader_in_python() -> None:
+    data = b'{"a": 1}, {"a": [2]} ,\n{"a": "3"}\n]'
+    group = json_reader.RecordKeys(CONTRACT, "x.json", is_document=True).elements(data, 0, 1, expects_value=True)
+    assert (group.row_count, group.count, group.line, data[group.end :]) == (3, 3, 3, b"]")
+
+
 def test_numbers_get_the_decimal_mark_of_their_column_and_strings_keep_theirs() -> None:
     spelling = Spelling(decimal=",")
     columns = (Column("price", NUMERIC(10, 3), "Price.", source="a.p", spelling=spelling), Column("x", TEXT, "Text."))
