@@ -54,7 +54,12 @@ def objects_of(lake: Lake, contract: Contract, partition: str = "") -> list[Obje
 
 
 def delivery_of(lake: Lake, contract: Contract, partition: str = "") -> Delivery:
-    """The objects that the lake holds of one partition, or of a dataset without partitions."""
+    """The objects that the lake holds of one partition, or of a dataset without partitions.
+
+    Raises:
+        ContractError: A partition is given, and the dataset has none.
+        ValueError: The name of the partition has no valid form.
+    """
     value = partition_value(partition) if contract.partition else None
     if partition and contract.partition is None:
         raise ContractError(f"dataset {contract.dataset} has no partitions: expected no partition, found {partition}")

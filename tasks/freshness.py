@@ -50,6 +50,9 @@ def check_source(source: Source, moment: datetime) -> Freshness:
     Args:
         source: A source with `expected`.
         moment: Moment of the check.
+
+    Raises:
+        ValueError: The source has no `expected`.
     """
     if source.expected is None:
         raise ValueError(f"expected a source with a limit, found {source.name} without one")

@@ -23,7 +23,8 @@ def contract_digest(contract: Contract) -> str:
 
     If the same bytes would give different rows, the digest is different. The digest covers the names, types, sources,
     nullability and derivations of columns. A derivation is covered by its source code and the source code of everything
-    in this project that it uses. Descriptions, aliases, indexes and object names are not covered.
+    in this project that it uses. Their comments and docstrings count, so a changed comment there loads objects again.
+    Descriptions, aliases, indexes and object names are not covered.
     """
     partition = contract.partition.column if contract.partition else ""
     parts: list[Any] = [partition, contract.records_key, *map(_column, contract.read_columns)]

@@ -25,19 +25,31 @@ def at_least(characters: int) -> Check:
 
 
 def month_key(template: str) -> None:
-    """Accept key templates of months: with year and month, perhaps with the day and hour of each file."""
+    """Accept key templates of months: with year and month, perhaps with the day and hour of each file.
+
+    Raises:
+        ValueError: The template lacks the year or the month, or `fields_of` refuses it.
+    """
     if not {"year", "month"} <= fields_of(template):
         raise ValueError("expected {year:04d} and {month:02d} in it, and {day:02d} for files of days")
 
 
 def day_key(template: str) -> None:
-    """Accept key templates of days: with year, month and day, perhaps with the hour of each file."""
+    """Accept key templates of days: with year, month and day, perhaps with the hour of each file.
+
+    Raises:
+        ValueError: The template lacks the year, the month or the day, or `fields_of` refuses it.
+    """
     if not {"year", "month", "day"} <= fields_of(template):
         raise ValueError("expected {year:04d}, {month:02d} and {day:02d} in it")
 
 
 def object_key(template: str) -> None:
-    """Accept key templates of a dataset without partitions: with or without the fields of a date."""
+    """Accept key templates of a dataset without partitions: with or without the fields of a date.
+
+    Raises:
+        ValueError: `fields_of` refuses the template.
+    """
     fields_of(template)
 
 

@@ -54,6 +54,9 @@ def check_dataset(
         moment: Moment of the check.
         listing: Lists the objects of a partition in the lake.
         pipeline: Name of the pipeline that records when a partition is complete. None: no pipeline does.
+
+    Raises:
+        ValueError: The contract has no `expected`.
     """
     expected = contract.expected
     if expected is None:

@@ -36,7 +36,12 @@ class LoadReceipt:
     Attributes:
         status: `loaded`, `replaced` (the rows of an earlier version were removed), `unchanged` (already loaded) or
             `removed` (the lake does not hold the object any more, and its rows were deleted; all counts are 0).
+        source_version: The ETag of the object.
         load_id: The entry in `ledger.loads`.
+        rows_read: Number of records of the object: the sum of the next two counts. An `unchanged` receipt has the
+            counts of the earlier load.
+        rows_loaded: Number of records that became rows.
+        rows_rejected: Number of records that became no row.
         seconds: Duration of the load.
         reasons: Number of rejected rows by reason.
         unknown_columns: Columns of the object that the contract does not declare.
@@ -80,6 +85,8 @@ class BuildReceipt:
             shared table, and they remain).
         row_count: Number of rows of the partition in the table. For a merged table, a history or an appended table:
             number of rows that the build inserted, changed and removed.
+        seconds: Duration of the build and of the table's checks.
+        warnings: Checks marked `warn` that found rows.
         loads: Ids of the loads from which the rows derive.
         fingerprint: Identifies the inputs of the rows. Empty for rows of another owner.
         is_whole: Whether each build writes the whole table, regardless of its partition.
@@ -101,6 +108,12 @@ class ExportReceipt:
     """The export of one file to the lake. The checksum was verified against the stored object.
 
     Attributes:
+        name: Name of the file without its ending.
+        status: `exported`, or `unchanged` (the lake already holds this content).
+        source_version: The ETag of the object.
+        row_count: Number of rows. 0 for an HTML page.
+        size_bytes: Size of the file.
+        sha256: SHA-256 of the file in hexadecimal digits.
         as_of: The date of the content. None if the content does not depend on a date.
     """
 
@@ -145,6 +158,7 @@ class DeletionReceipt:
         key_count: Number of these keys.
         closed_count: Number of current versions that were closed because the source deleted their rows.
         waiting_count: Number of versions in the quarantine that were closed for the same reason.
+        seconds: Duration of the comparison.
     """
 
     table: str

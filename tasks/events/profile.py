@@ -19,7 +19,14 @@ from tasks.policy import step
 
 @step(task_run_name="Read {source}")
 def read_top_values(contract: Contract, questions: Mapping[str, pl.Expr], source: str, top: int) -> Profile:
-    """Stream one object or local file and count its most frequent values, without a warehouse."""
+    """Stream one object or local file and count its most frequent values, without a warehouse.
+
+    Raises:
+        MissingObjectError: The object or file does not exist.
+        ParameterError: The path is not allowed.
+        UnreadableObjectError: A local file is not a file of the contract. The message quotes nothing from the file.
+        TallyError: An object of the lake cannot be read, or does not match the contract.
+    """
     with open_object(source) as file:
         try:
             profile = read_profile(file, source, contract, questions, top)

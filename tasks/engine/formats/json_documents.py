@@ -88,7 +88,11 @@ class JsonDocument:
                 return self._data[self._at : self._at + 1]
 
     def expect(self, byte: bytes, what: str) -> None:
-        """Move past an expected byte."""
+        """Move past an expected byte.
+
+        Raises:
+            UnreadableObjectError: Another byte comes next.
+        """
         if self.peek() != byte:
             raise self.unexpected(what)
         self._move(self._at + 1)
@@ -98,7 +102,7 @@ class JsonDocument:
         return self.error(f"expected {what}, found {self._found()}")
 
     def skip_empty_array(self) -> bool:
-        """Return whether an array ends after its opening bracket. Move past the closing bracket if so."""
+        """Move past the closing bracket of an array without elements. Return whether the array has none."""
         if self.peek() != b"]":
             return False
         self._move(self._at + 1)
@@ -132,7 +136,11 @@ class JsonDocument:
             yield parser.records(slow)
 
     def members(self) -> Iterator[str]:
-        """Yield the keys of an object, starting after its brace. The caller must read each value."""
+        """Yield the keys of an object, starting after its brace. The caller must read each value.
+
+        Raises:
+            UnreadableObjectError: No key in quotes, no colon, or neither a comma nor a brace comes next.
+        """
         import msgspec  # noqa: PLC0415 - 1 MB, and only JSON needs it
 
         if self.peek() == b"}":
@@ -152,7 +160,11 @@ class JsonDocument:
                 return
 
     def value(self) -> Record:
-        """Return the next value and move past it."""
+        """Return the next value and move past it.
+
+        Raises:
+            UnreadableObjectError: No value comes next, or the value is incomplete or longer than `MAX_RECORD_BYTES`.
+        """
         if self.peek() in b",:]}":
             raise self.error(f"expected a value, found {self._found()}")
         while (end := self._value_end()) is None:
@@ -167,7 +179,11 @@ class JsonDocument:
         return line, raw
 
     def takes_closer(self, closer: bytes) -> bool:
-        """Move past the comma or the closing bracket after a value. Return whether it is the bracket."""
+        """Move past the comma or the closing bracket after a value. Return whether it is the bracket.
+
+        Raises:
+            UnreadableObjectError: Neither of them comes next.
+        """
         byte = self.peek()
         if byte not in (b",", closer):
             raise self.error(f'expected "," or "{closer.decode()}" after a value, found {self._found()}')

@@ -39,6 +39,7 @@ def replay_load(
     belongs to the original load: a new version of the object supersedes both. If no row is valid, no entry is written.
 
     Raises:
+        BalanceError: Another writer changed the rejected rows meanwhile.
         ContractError: The contract requires columns that the object does not have.
         PartitionBusyError: Another run is writing the partition.
         SchemaDriftError: The table's columns differ from the contract's columns.

@@ -150,7 +150,11 @@ def _is_one_object_a_line(text: bytes, suffix: str) -> bool:
 
 
 def complete_lines(data: bytes, file: SampleFile) -> bytes:
-    """Return the bytes up to the last line end, or all bytes where they are the whole file."""
+    """Return the bytes up to the last line end, or all bytes where they are the whole file.
+
+    Raises:
+        UnreadableObjectError: The first line is longer than the bytes.
+    """
     if len(data) < BEGIN_BYTES:
         return data
     end = data.rfind(b"\n") + 1
