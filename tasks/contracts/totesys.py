@@ -15,7 +15,7 @@ def _id(name: str, description: str) -> Column:
     return Column(name, INTEGER, description, nullable=False)
 
 
-def _wanted(name: str, type_: ColumnType, description: str) -> Column:
+def _required(name: str, type_: ColumnType, description: str) -> Column:
     return Column(name, type_, description, nullable=False)
 
 
@@ -26,8 +26,8 @@ def _staged(table: str, description: str, *columns: Column) -> Contract:
         description=description,
         columns=(
             *columns,
-            _wanted("created_at", TIMESTAMP_MS, "When the source created the row, by the source's clock."),
-            _wanted("last_updated", TIMESTAMP_MS, "When the source changed the row last; identifies the version."),
+            _required("created_at", TIMESTAMP_MS, "When the source created the row, by the source's clock."),
+            _required("last_updated", TIMESTAMP_MS, "When the source changed the row last; identifies the version."),
         ),
         # Each run brings the changed rows. Their number does not depend on the number of an earlier run.
         may_shrink=True,
@@ -82,11 +82,11 @@ SALES_ORDER = _staged(
     _id("design_id", "Design that was sold; see design."),
     _id("staff_id", "Staff member who made the sale; see staff."),
     _id("counterparty_id", "Business partner who buys; see counterparty."),
-    _wanted("units_sold", INTEGER, "Number of pieces."),
-    _wanted("unit_price", MONEY, "Price of one piece in the currency."),
+    _required("units_sold", INTEGER, "Number of pieces."),
+    _required("unit_price", MONEY, "Price of one piece in the currency."),
     _id("currency_id", "Currency of the price; see currency."),
-    _wanted("agreed_delivery_date", DATE, "Agreed date of the delivery."),
-    _wanted("agreed_payment_date", DATE, "Agreed date of the payment."),
+    _required("agreed_delivery_date", DATE, "Agreed date of the delivery."),
+    _required("agreed_payment_date", DATE, "Agreed date of the payment."),
     _id("agreed_delivery_location_id", "Agreed place of the delivery; see address."),
 )
 ADDRESS = _staged(
@@ -107,10 +107,10 @@ PAYMENT = _staged(
     _id("payment_id", "Identifier of the payment."),
     _id("transaction_id", "Transaction that is paid; see transaction."),
     _id("counterparty_id", "Business partner who pays or is paid; see counterparty."),
-    _wanted("payment_amount", MONEY, "Amount in the currency."),
+    _required("payment_amount", MONEY, "Amount in the currency."),
     _id("currency_id", "Currency of the amount; see currency."),
     _id("payment_type_id", "Kind of payment; see payment_type."),
-    _wanted("paid", BOOLEAN, "Whether the payment was made."),
+    _required("paid", BOOLEAN, "Whether the payment was made."),
     Column("payment_date", DATE, "Date of the payment; null if there is none yet."),
     Column("company_ac_number", TEXT, "Account number of the company.", sensitive=True),
     Column("counterparty_ac_number", TEXT, "Account number of the business partner.", sensitive=True),
@@ -121,12 +121,12 @@ PURCHASE_ORDER = _staged(
     _id("purchase_order_id", "Identifier of the order."),
     _id("staff_id", "Staff member who ordered; see staff."),
     _id("counterparty_id", "Business partner who delivers; see counterparty."),
-    _wanted("item_code", TEXT, "Code of the item."),
-    _wanted("item_quantity", INTEGER, "Number of pieces."),
-    _wanted("item_unit_price", MONEY, "Price of one piece in the currency."),
+    _required("item_code", TEXT, "Code of the item."),
+    _required("item_quantity", INTEGER, "Number of pieces."),
+    _required("item_unit_price", MONEY, "Price of one piece in the currency."),
     _id("currency_id", "Currency of the price; see currency."),
-    _wanted("agreed_delivery_date", DATE, "Agreed date of the delivery."),
-    _wanted("agreed_payment_date", DATE, "Agreed date of the payment."),
+    _required("agreed_delivery_date", DATE, "Agreed date of the delivery."),
+    _required("agreed_payment_date", DATE, "Agreed date of the payment."),
     _id("agreed_delivery_location_id", "Agreed place of the delivery; see address."),
 )
 PAYMENT_TYPE = _staged(

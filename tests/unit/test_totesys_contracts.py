@@ -46,13 +46,13 @@ def test_contracts_have_the_columns_of_the_source_in_its_order() -> None:
     assert list(found) == [f"totesys_staging.{table.name}" for table in SOURCE_TABLES]
 
 
-def test_ids_and_times_are_wanted() -> None:
+def test_ids_and_times_are_required() -> None:
     for contract in TOTESYS:
-        wanted = {column.name for column in contract.columns if not column.nullable}
-        assert {contract.columns[0].name, "created_at", "last_updated"} <= wanted
+        required = {column.name for column in contract.columns if not column.nullable}
+        assert {contract.columns[0].name, "created_at", "last_updated"} <= required
 
 
-def test_facts_want_all_but_the_day_of_a_payment_and_its_accounts() -> None:
+def test_facts_require_all_but_the_day_of_a_payment_and_its_accounts() -> None:
     nullable = {column.name for history in HISTORIES for column in history.contract.columns if column.nullable}
     assert nullable == {"payment_date", "company_ac_number", "counterparty_ac_number"}
 
