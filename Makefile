@@ -55,7 +55,7 @@ demo: install ## Run all pipelines on sample data and check that every row is ac
 test: install ## Run the whole test suite on services that it starts itself
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-test-fast: install ## Run the quick unit tests and a few tests of loads, builds and exports, in less than a minute
+test-fast: install ## Run the quick unit tests and a few tests of loads, builds, exports and migrations, in less than a minute
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder \
 		-m "not slow and not docker and not object_store and not pooler" tests/unit $(FAST)
 
@@ -108,7 +108,7 @@ bench-peers: install .venv-bench/installed ## Install the other tools that `make
 	@touch $@
 
 mutants: install .venv-mutants/installed ## Run the tests of FILE=... on mutants of it; COUNT=... and SECONDS=... limit the run
-	@test -n "$(FILE)" || { echo "expected a C file of $(NATIVE) or tasks/engine/build/dispositions.py: run make mutants FILE=..." >&2; exit 1; }
+	@test -n "$(FILE)" || { echo "expected a C file of $(NATIVE), or dispositions.py or histories.py of tasks/engine/build, found no FILE: run make mutants FILE=..." >&2; exit 1; }
 	nice $(BIN)/python -m tests.mutants $(FILE) $(or $(COUNT),1000) $(or $(SECONDS),3600)
 
 .venv-mutants/installed: requirements-mutants.lock
