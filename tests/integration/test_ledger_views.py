@@ -172,6 +172,19 @@ def test_open_rejections_have_codes_lines_and_examples(postgres: Connection) -> 
     ]
 
 
+def test_examples_of_open_rejections_come_from_the_object_that_they_name(postgres: Connection) -> None:
+    first = put(HEADER + b"a,x\n", "2021/04/first.csv")
+    load(postgres, first)
+    load(postgres, put(HEADER + b"b,2021-04-01\nc,y\n", "2021/04/second.csv"))
+    found = rows(postgres, "open_rejections", "row_count, example_uri, example_lines, examples")
+    assert found == [(2, first.uri, [2], ["a,x"])]
+
+
+def test_bytes_that_are_not_ascii_are_octal_escapes_in_examples(postgres: Connection) -> None:
+    load_month(postgres, "2021-04", HEADER + b'"\t\\\x7f\xff",x\n')
+    assert rows(postgres, "open_rejections", "examples") == [(['"\t\\\\\x7f\\377",x'],)]
+
+
 def test_lost_table_shows_as_lost(postgres: Connection) -> None:
     load_month(postgres, "2021-04")
     load_month(postgres, "2021-05")

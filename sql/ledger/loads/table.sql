@@ -50,7 +50,7 @@ COMMENT ON COLUMN ledger.loads.load_id IS 'Number of the load';
 COMMENT ON COLUMN ledger.loads.dataset IS 'Dataset, whose contract names the staging table';
 COMMENT ON COLUMN ledger.loads.partition IS 'Partition that the rows belong to; empty for a dataset without partitions';
 COMMENT ON COLUMN ledger.loads.source_uri IS 'Address of the object';
-COMMENT ON COLUMN ledger.loads.source_version IS 'Version of the object in S3: its version id or its ETag';
+COMMENT ON COLUMN ledger.loads.source_version IS 'Version of the object in S3: its ETag';
 COMMENT ON COLUMN ledger.loads.size_bytes IS 'Size of the object in bytes';
 COMMENT ON COLUMN ledger.loads.status
 IS 'loaded; superseded by a later load; removed with its object; or lost with its staging table';

@@ -17,7 +17,10 @@ WITH ranked AS (
         encode(substring(r.raw FROM 1 FOR 80), 'escape') AS beginning,
         row_number() OVER (
             PARTITION BY l.dataset, l.partition, r.column_name, r.reason_code, r.reason ORDER BY r.rejected_row_id
-        ) AS place
+        ) AS place,
+        first_value(l.source_uri) OVER (
+            PARTITION BY l.dataset, l.partition, r.column_name, r.reason_code, r.reason ORDER BY r.rejected_row_id
+        ) AS first_uri
     FROM ledger.rejected_rows AS r
     INNER JOIN ledger.loads AS l ON r.load_id = l.load_id
     WHERE l.status = 'loaded' AND r.resolved_by IS NULL
@@ -31,9 +34,9 @@ SELECT
     reason,
     count(*) AS row_count,
     min(loaded_at) AS since,
-    min(source_uri) FILTER (WHERE place = 1) AS example_uri,
-    array_agg(line_number ORDER BY place) FILTER (WHERE place <= 3) AS example_lines,
-    array_agg(beginning ORDER BY place) FILTER (WHERE place <= 3) AS examples
+    min(first_uri) AS example_uri,
+    array_agg(line_number ORDER BY place) FILTER (WHERE place <= 3 AND source_uri = first_uri) AS example_lines,
+    array_agg(beginning ORDER BY place) FILTER (WHERE place <= 3 AND source_uri = first_uri) AS examples
 FROM ranked
 GROUP BY dataset, partition, column_name, reason_code, reason;
 
@@ -48,7 +51,7 @@ COMMENT ON COLUMN ledger.open_rejections.reason_code IS
 COMMENT ON COLUMN ledger.open_rejections.reason IS 'Reason in words';
 COMMENT ON COLUMN ledger.open_rejections.row_count IS 'Number of rows';
 COMMENT ON COLUMN ledger.open_rejections.since IS 'When the first of these rows was rejected';
-COMMENT ON COLUMN ledger.open_rejections.example_uri IS 'Object of the first example';
-COMMENT ON COLUMN ledger.open_rejections.example_lines IS 'Line numbers of up to three rows';
+COMMENT ON COLUMN ledger.open_rejections.example_uri IS 'Object of the examples: the object of the first of these rows';
+COMMENT ON COLUMN ledger.open_rejections.example_lines IS 'Line numbers of up to three rows of this object';
 COMMENT ON COLUMN ledger.open_rejections.examples IS
-'First 80 bytes of these rows; a byte that is not printable ASCII is an octal escape';
+'First 80 bytes of the rows at example_lines; zero bytes and bytes above 127 are octal escapes, a backslash is doubled';
