@@ -89,7 +89,7 @@ def all_alerts(settings: AlertSettings) -> tuple[Alert, ...]:
         Alert(
             "a work pool has no worker",
             "The last worker of a work pool stopped answering. Runs of the pool wait.",
-            "Start a worker: prefect worker start --pool <pool>.",
+            "Start a worker: .venv/bin/prefect worker start --pool <pool> --type <type of the pool>",
             EventTrigger(
                 expect={"prefect.work-pool.not-ready"},
                 match=ResourceSpecification(

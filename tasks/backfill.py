@@ -70,7 +70,7 @@ def list_partitions(pipeline: Pipeline, start: str | None, end: str | None) -> B
     for state, meaning in MEANINGS.items():
         if names := plan.of(state):
             get_run_logger().info(
-                "%s, %s: %s, %s", state, meaning, counted(len(names), "partition"), _spelt(plan.spans(state))
+                "%s (%s): %s, %s", state, meaning, counted(len(names), "partition"), _spelt(plan.spans(state))
             )
     if plan.changes:
         get_run_logger().info("Changed inputs: %s", ", ".join(plan.changes))

@@ -112,7 +112,7 @@ def report_freshness(found: Sequence[Freshness]) -> None:
         (x.name, x.status, x.partition or "-", x.expected, x.found, x.next_step or "-", ", ".join(x.gaps) or "-")
         for x in found
     ]
-    header = ["dataset", "status", "partition", "expected", "found", "next step", "missing earlier"]
+    header = ["dataset", "status", "partition", "expected", "found", "next step", "earlier partitions that are missing"]
     title = _summary(found)
     table = markdown_table(header, rows) if rows else "No contract and no source declares `expected`."
     publish_markdown(f"# {title}\n\n{table}", key="freshness", description=title)

@@ -90,12 +90,8 @@ def report_sync(key: str, pipeline: str, receipts: Sequence[SyncReceipt]) -> str
     report = "\n\n".join(parts)
     publish_markdown(report, key=key, description=f"Sync of {pipeline}")
     last = receipts[-1]
-    get_run_logger().info(
-        "Run %d: the newest change in the source is from %s; its lag was %s",
-        last.run_number,
-        last.newest_change or "no time",
-        lag_of(last),
-    )
+    newest = f"the newest change in the source is from {last.newest_change}; its lag was {lag_of(last)}"
+    get_run_logger().info("Run %d: %s", last.run_number, newest if last.newest_change else "the source is empty")
     return report
 
 

@@ -84,7 +84,7 @@ def bounded(text: str, limit: int = MESSAGE_LIMIT) -> str:
     """
     if len(text) <= limit:
         return text
-    note = f" {CUT} ({len(text) - limit:,} and more characters left out) {CUT} "
+    note = f" {CUT} (at least {len(text) - limit:,} characters left out) {CUT} "
     kept = max(limit - len(note), 0)
     end = kept // 4
     return (text[: kept - end] + note + text[len(text) - end :])[:limit]

@@ -14,7 +14,7 @@ from tasks.engine.lake.deliveries import Delivery
 State = Literal["new", "changed", "lost", "unfinished", "stale", "unchanged", "incomplete", "missing", "orphaned"]
 MEANINGS: dict[State, str] = {
     "new": "in the lake, but not loaded",
-    "changed": "the lake holds other versions, more or fewer objects",
+    "changed": "the lake holds other versions of its objects, or more or fewer objects",
     "lost": "loaded, but its rows are missing from the table",
     "unfinished": "loaded, but the run did not complete",
     "stale": "loaded, but another input of its tables changed",

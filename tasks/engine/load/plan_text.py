@@ -60,7 +60,7 @@ def budget_line(check: SampleCheck) -> str:
     about = "" if check.is_whole else "about "
     total = f"{about}{check.rejected_total:,} of {about}{check.row_total:,} rows would be rejected"
     verdict = "more than the error budget" if check.would_fail else "within the error budget"
-    return f"Of the object, {total}: {verdict} of {check.allowed:,} (MAX_REJECTED_ROWS, MAX_REJECTED_SHARE)."
+    return f"In the whole object, {total}: {verdict} of {check.allowed:,} (MAX_REJECTED_ROWS, MAX_REJECTED_SHARE)."
 
 
 def problem_lines(planned: ObjectPlan) -> Iterator[str]:
