@@ -185,7 +185,7 @@ def test_force_runs_every_delivered_month_of_the_range(
     finish_months("2021-01", "2021-02", "2021-03")
     remove(bucket, "2021-02")
     assert fill("2021-01", "2021-02", force=True).of("unchanged") == ["2021-01"]
-    # The load of a month that was there is another one; the month that is gone and the one beyond the range stay.
+    # Each month in the lake has a new load. The loads of the deleted month and of the month beyond the range stay.
     superseded = warehouse.execute("SELECT partition FROM ledger.loads WHERE status = 'superseded'").fetchall()
     assert superseded == [("2021-01",)]
     assert months(warehouse) == [("2021-01", "Palau")]

@@ -131,7 +131,7 @@ def found(shop: Connection, query: str) -> list[tuple[Any, ...]]:
 
 
 def built_again(shop: Connection, root: Path) -> set[str]:
-    """Build, compare the definitions of the indexes with those of before, and return the indexes with another id."""
+    """Build, compare the indexes with their earlier definitions, and return the indexes with another id."""
     definitions, before = found(shop, INDEXES), dict(found(shop, OIDS))
     build(shop, root)
     assert found(shop, INDEXES) == definitions

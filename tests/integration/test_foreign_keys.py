@@ -139,7 +139,7 @@ def found(keyed: Connection, query: str) -> list[tuple[Any, ...]]:
 
 
 def are_checked_together(keyed: Connection, root: Path) -> bool:
-    """Build, compare the keys with those of before, and return whether the build added them again."""
+    """Build, compare the keys with the earlier keys, and return whether the build added them again."""
     keys, oids = found(keyed, KEYS), found(keyed, OIDS)
     build(keyed, root)
     assert found(keyed, KEYS) == keys

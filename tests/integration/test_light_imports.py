@@ -84,7 +84,7 @@ Run = Callable[[str], list[str]]
 def run_after_import() -> Iterator[Run]:
     """Run code in a fork of a process that has imported all flows, and return the lines that it prints.
 
-    All flows are in one process: what none of them imports here, none of them imports alone.
+    All flows are imported in one process: a module that no flow imports here, no flow imports alone.
     """
     command = [sys.executable, "-c", IMPORT + FORKS, " ".join(flow for flow in FLOWS if flow not in PROFILES)]
     path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

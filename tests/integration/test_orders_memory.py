@@ -1,4 +1,4 @@
-"""Bounded memory: what a load and an export of orders take does not grow with the file."""
+"""Bounded memory: the memory of a load and an export of orders does not grow with the file."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""The SQL of `orders_core` against the oracle: whatever was delivered in whatever order, both must say the same."""
+"""The SQL of `orders_core` against the oracle: for any deliveries in any order, both must give the same tables."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta

@@ -161,7 +161,7 @@ def test_object_that_is_delivered_again_supersedes_its_replays(postgres: Connect
         'd"d',
         'f"x',
     ]
-    assert len(things(postgres)) == 6  # those of the other object stay, the replayed one among them
+    assert len(things(postgres)) == 6  # the rows of the other object stay, including its replayed row
     entries = postgres.execute(
         "SELECT load_id, status, replay_of, superseded_by FROM ledger.loads ORDER BY load_id"
     ).fetchall()

@@ -1,4 +1,4 @@
-"""The sessions and clients that the steps of a run share: no step finds what another left."""
+"""The sessions and clients that the steps of a run share: no step sees the state that an earlier step left."""
 
 import os
 from collections.abc import Iterator, Sequence

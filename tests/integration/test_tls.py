@@ -1,4 +1,4 @@
-"""Postgres and S3 behind TLS: the right authority works, and every other choice is refused by name."""
+"""Postgres and S3 behind TLS: the right authority works, and each wrong setting is refused with its name."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Rows of the warehouse of `totesys` are explained by the objects of all runs, also of earlier ones."""
+"""Rows of the warehouse of `totesys` are explained by the objects of all runs, including earlier runs."""
 
 from random import Random
 

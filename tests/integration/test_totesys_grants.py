@@ -109,7 +109,8 @@ def test_manually_granted_right_is_revoked(roles_administrator: psycopg.Connecti
     roles_administrator.execute("GRANT SELECT ON totesys_staging.payment TO tally_analyst")
     roles_administrator.execute("GRANT DELETE ON totesys_warehouse.fact_payment TO tally_loader")
     with connection() as owner:
-        grants.apply_grants(owner, [], LOADER, ANALYST)  # what a superuser gives, it gives in the owner's name
+        # The owner can revoke a grant of a superuser, because it counts as a grant of the owner.
+        grants.apply_grants(owner, [], LOADER, ANALYST)
     with as_role(database, LOADER) as opened:
         assert denied(opened, "DELETE FROM totesys_warehouse.fact_payment")
     with as_role(database, ANALYST) as opened:

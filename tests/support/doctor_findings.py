@@ -9,7 +9,7 @@ Subject = TypeVar("Subject")
 
 
 def only(findings: Iterable[Finding], outcome: Outcome) -> Finding:
-    """The one finding, which has an outcome and states what the reader needs."""
+    """Return the only finding, after a check of its outcome and of the texts that a reader needs."""
     (found,) = findings
     assert found.outcome == outcome, found
     assert found.found

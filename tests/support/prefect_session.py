@@ -45,7 +45,7 @@ SETTINGS = {
         for service in ("CANCELLATION_CLEANUP", "CLEANUP_RECONCILER", "PAUSE_EXPIRATIONS")
     },
 }
-"""Settings of the server that turn off what no test needs: half of its start, and services that query it."""
+"""Settings of the server for tests: they halve its start, and switch off services that no test needs."""
 
 LOGGING = "version: 1\ndisable_existing_loggers: false\nloggers: {prefect: {level: WARNING}}\n"
 """Prefect's own file is longer, and the server reads its file again for each notification."""

@@ -1,4 +1,4 @@
-"""A group of columns is a key only if its values differ in all rows, in the first ones and in the others."""
+"""A group of columns is a key only if its values differ in all rows: in the first rows and in the later rows."""
 
 import polars as pl
 import pytest

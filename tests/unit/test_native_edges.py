@@ -18,7 +18,7 @@ STRUCTURE = b'\0\n\r,"'
 """Bytes that mean something in CSV; no sequence below holds one."""
 
 EDGES = bytes([0x01, 0x41, 0x7F, 0x80, 0x81, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xFF])
-"""Bytes on either side of what may follow some lead byte."""
+"""Bytes on both sides of each limit of the bytes that may follow a lead byte."""
 
 
 def is_text(data: bytes) -> bool:

@@ -23,7 +23,7 @@ REMOVALS = [*([name] for name in PIPELINES), PIPELINES]
 FOLDERS = ("flows", "tasks", "deployments", "benchmarks", "tests")
 IMPORTED_FROM = (ROOT, ROOT / "tests", ROOT / "tests" / "support")
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", ".tally", ".*_cache", "*.pyc.*", "*.egg-info")
-"""Compiled modules are copied, so that a copy need not compile them again; unfinished ones are not."""
+"""Complete `*.pyc` files are copied, so that no module is compiled again; temporary files of compilations are not."""
 
 FORKS = """
 import importlib, json, os, runpy, shlex, sys

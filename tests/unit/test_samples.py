@@ -1,4 +1,4 @@
-"""The samples are found by what they declare."""
+"""The samples are found by the name `SAMPLE` that their modules assign."""
 
 import importlib
 import subprocess

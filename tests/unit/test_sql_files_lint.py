@@ -50,7 +50,7 @@ PARSER = Linter(config=FluffConfig.from_path(str(ROOT.parent)))
 
 
 def code_of(text: str) -> str:
-    """The file without its comments; two dashes in a string are none."""
+    """The file without its comments. Two dashes in a string begin no comment."""
     return re.sub(r"('(?:[^']|'')*')|--[^\n]*|/\*.*?\*/", r"\1", text, flags=re.DOTALL)
 
 
