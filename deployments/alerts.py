@@ -263,7 +263,7 @@ def _save(block: Block, name: str) -> UUID:
 
 
 def _remove_others(client: SyncPrefectClient, wanted: set[str]) -> list[str]:
-    """Remove automations with the prefix of the alerts that are not wanted: renamed ones, or all without receivers."""
+    """Remove automations with the prefix of the alerts and an unknown name. Without receivers, remove all of them."""
     found = [x for x in client.read_automations() if x.name.startswith(PREFIX) and x.name not in wanted]
     for automation in found:
         client.delete_automation(automation.id)

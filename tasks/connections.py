@@ -74,7 +74,7 @@ def shared_connections() -> Iterator[None]:
 
 
 def forget_connections() -> None:
-    """Close idle sessions, and forget clients, blocks and finished work: the next step connects anew.
+    """Close idle sessions, and forget clients, blocks and finished work: the next step connects again.
 
     A failed step calls this function, and so does a run that waits for other runs.
     """

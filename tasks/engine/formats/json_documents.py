@@ -102,7 +102,7 @@ class JsonDocument:
         return self.error(f"expected {what}, found {self._found()}")
 
     def skip_empty_array(self) -> bool:
-        """Move past the closing bracket of an array without elements. Return whether the array has none."""
+        """Move past the closing bracket if it comes next, so the array is empty. Return whether it is empty."""
         if self.peek() != b"]":
             return False
         self._move(self._at + 1)

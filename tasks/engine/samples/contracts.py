@@ -76,14 +76,14 @@ def common_spelling(columns: Sequence[ColumnProfile]) -> Spelling:
 
 
 def own_spelling(column: ColumnProfile, common: Spelling) -> Spelling | None:
-    """The spelling that a column declares, or None where that of the file applies."""
+    """The spelling that a column declares, or None if the spelling of the file applies."""
     own = Spelling(**dict(column.kind.spelling))  # type: ignore[arg-type]
     fields = [name for name, kinds in _SPELLED_BY.items() if column.kind.name in kinds]
     return None if all(getattr(own, name) == getattr(common, name) for name in fields) else own
 
 
 def own_nulls(column: ColumnProfile, common: Sequence[str]) -> tuple[str, ...] | None:
-    """The null markers that a column declares, or None where those of the file apply."""
+    """The null markers that a column declares, or None if the null markers of the file apply."""
     if column.keeps_markers:
         return ()
     more = [marker for marker in column.nulls if marker not in common]

@@ -21,8 +21,8 @@ _MOMENTS = re.compile(
 def moments_of(name: str, values: pl.Series, kinds: Sequence[Kind]) -> Iterator[Kind]:
     """Yield the type of moments, or a number with a note, for numbers that may count seconds or milliseconds.
 
-    The values alone do not decide, because identifiers have as many digits. So the name of the column must say that its
-    values are moments.
+    The values alone do not decide, because identifiers may have the same number of digits. So the name of the column
+    must say that its values are moments.
 
     Args:
         name: Name of the column in the table.

@@ -89,7 +89,7 @@ def _records_of(document: Any, uri: str) -> tuple[str, list[Any], tuple[str, ...
 
 
 def _is_map(value: Any) -> bool:
-    """Whether an object has so many objects as values that its keys are values, too."""
+    """Whether a value is an object whose keys are values: it has many keys, and all of its values are objects."""
     return isinstance(value, dict) and len(value) > MOST_KEYS and all(isinstance(one, dict) for one in value.values())
 
 

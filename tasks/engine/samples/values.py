@@ -88,7 +88,7 @@ def _numbers(values: pl.Series) -> Iterator[Kind]:
 
 
 def with_decimal_zero(values: pl.Series) -> Iterator[Kind]:
-    """Yield the types of whole numbers with a decimal zero, such as 517.0. Other values have none."""
+    """Yield the types of whole numbers with a decimal zero, such as 517.0; nothing for other values."""
     if not len(values) or not _all(values, r"^[+-]?(?:0|[1-9][0-9]*)\.0$"):
         return
     note = "The values are whole numbers with a decimal zero, as pandas writes integers beside missing values."

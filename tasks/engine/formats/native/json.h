@@ -176,7 +176,7 @@ int32_t plan_find(JsonPlan *plan, int32_t parent, const char *key, int64_t size)
 
 /* Remember an undeclared key. Returns false if memory is exhausted. */
 bool plan_note_unknown(JsonPlan *plan, int32_t place, const char *key, int64_t size);
-void plan_forget_unknown(JsonPlan *plan, int64_t count); /* all but the first ones */
+void plan_forget_unknown(JsonPlan *plan, int64_t count); /* except the first `count` keys */
 
 /* ---- json_values.c ---- */
 
