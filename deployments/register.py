@@ -1,4 +1,4 @@
-"""Register the work pool, blocks, concurrency limit and automation on a Prefect server, and deploy the flows.
+"""Register the work pool, blocks, concurrency limit and automations on a Prefect server, and deploy the flows.
 
     python -m deployments.register                             register everything for a Docker work pool
     python -m deployments.register --deploy                    also build the image, deploy the flows of prefect.yaml

@@ -38,6 +38,8 @@ def find_orphans(connection: Connection, contract: Contract, loads: Sequence[Loa
 def check_loads(contract: Contract, loads: Sequence[LoadReceipt]) -> None:
     """Count the rows of the loads in the staging table and compare the counts with the ledger.
 
+    The step does not count unchanged loads again. It warns of loaded objects that the lake does not hold any more.
+
     Raises:
         BalanceError: A count differs.
     """

@@ -103,6 +103,7 @@ def load_objects(contract: Contract, partition: str = "", *, force: bool = False
 
     Raises:
         FailedLoadsError: Several objects failed. The message names each. If one object failed, its error is raised.
+        MissingObjectError: The lake has no object, and the dataset is not optional.
     """
     return _load(contract, partition, list_objects(contract, partition), force=force)
 

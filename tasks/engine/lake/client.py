@@ -61,7 +61,7 @@ class StoredObject:
 
 
 class Lake:
-    """One bucket. The context manager closes the connections.
+    """One bucket. The context manager closes the connections of its own client, and leaves a shared client open.
 
     Args:
         settings: The connection settings.

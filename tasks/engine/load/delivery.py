@@ -43,7 +43,8 @@ def known_loads(
 ) -> list[LoadReceipt]:
     """Return the receipts of the objects that are already loaded in this version and with this contract.
 
-    Two queries decide for all objects. A load without its rows in the table is not among them.
+    Two queries decide for all objects. The result leaves out loads whose rows are gone. In a dataset without
+    partitions, it leaves them out only if the table has no row at all.
     """
     started, digest = time.monotonic(), contract_digest(contract)
     current = ledger.current_loads(connection, contract.dataset, partition)

@@ -60,9 +60,9 @@ def load_object(
     """Load one object into its staging table, exactly once.
 
     If the same version was already loaded with an equivalent contract, the load is skipped. A new version replaces the
-    object's rows when the transaction commits; readers see the old rows until then. A table without partitions contains
-    one object, and a new object replaces it regardless of its name. Each attempt that is not skipped is recorded in
-    `ledger.load_attempts`.
+    object's rows when the transaction commits; readers see the old rows until then. In a dataset without partitions, a
+    new object replaces the previous object regardless of its name, unless the contract appends objects. Each attempt
+    that is not skipped is recorded in `ledger.load_attempts`.
 
     Args:
         connection: To the warehouse, outside a transaction.

@@ -23,7 +23,7 @@ class ResetPlan:
     Attributes:
         dataset: Name of the dataset.
         tables: Tables and views to drop, each with its number of rows; 0 for a view.
-        rebuilt: Tables that also derive from other datasets: they remain, and the next run builds them again.
+        rebuilt: Tables that derive from other datasets too or are shared. They remain, and the next run builds them.
         entries: Number of ledger entries to delete, by table of the ledger.
         exports: Exports of the dropped tables in the lake, which remain.
     """
@@ -37,7 +37,7 @@ class ResetPlan:
 
 @dataclass(frozen=True)
 class _Scope:
-    """Tables of a dataset's reset: `own` derive only from the dataset, `mixed` also from other datasets."""
+    """Tables of a reset: `own` derive only from the dataset, `mixed` derive from other datasets too or are shared."""
 
     contract: Contract
     own: tuple[SqlTable, ...]
