@@ -375,6 +375,6 @@ def test_only_a_change_that_is_overdue_makes_the_warehouse_stale(source: Source,
     change(31)
     found = fresh()
     assert (found.status, found.expected) == ("stale", "within 30 minutes")
-    assert found.found.endswith(", run 1")
+    assert found.found.endswith("(run 1)")
     sync()
     assert fresh().status == "fresh"
