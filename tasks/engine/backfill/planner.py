@@ -69,7 +69,7 @@ class BackfillPlan:
 
     @property
     def loaded(self) -> list[str]:
-        """Partitions with rows of a load."""
+        """Partitions that are loaded by their state, including partitions whose rows are lost."""
         return [one.partition for one in self.partitions if one.state not in ("new", "incomplete", "missing")]
 
     @property

@@ -79,6 +79,9 @@ def read_current(
 ) -> dict[str, CurrentPartition]:
     """Read the loaded partitions of a range, with their changed inputs.
 
+    Some changed inputs are up to date after a run of any one partition, such as a table that is built as a whole and
+    that no partition reads. If no partition needs a run for another reason, these inputs make the last partition stale.
+
     Args:
         connection: To the warehouse.
         pipeline: Inputs of the pipeline.
