@@ -220,6 +220,8 @@ def _print_status(stack: Stack) -> bool:
     print(f"  logs        {os.path.relpath(stack.logs)}")
     prefect = os.path.relpath(Path(sys.executable).with_name("prefect"))
     print(f"Connect:      source {source}")
+    if find_samples():
+        print("Sample files: make demo  (the lake is empty at first)")
     for command in _first_runs():
         print(f"Run:          {prefect} deployment run {command} --watch")
     print(f"All flows:    {prefect} deployment ls")

@@ -42,6 +42,7 @@ def test_stack_starts_serves_a_shell_and_stops_with_its_supervisor(
     assert up.returncode == 0, up.stdout + up.stderr
     supervisor = stack.Stack(home).process_id
     assert f"Tally is up (process {supervisor})" in up.stdout
+    assert ("Sample files: make demo" in up.stdout) == bool(stack.find_samples())
     assert stack.main(["up"]) == 0
     assert "Already up" in capsys.readouterr().out
 
