@@ -7,13 +7,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from copied_rows import Validated, Values, batch_of, contract_of, validated, values_of
+from copied_rows import Validated, Values, batch_of, contract_of, one_column, validated, values_of
 from sample_dataset import words_of
 from sample_visits import COLUMNS, HEADER, VISITS
 
 from tasks.contracts import Column
+from tasks.contracts.arrays import TEXT_ARRAY
 from tasks.contracts.types import TEXT
 from tasks.engine.errors import ContractError
+from tasks.engine.formats.arrow_columns import string_columns_of_arrays
+from tasks.engine.formats.batches import Batch
+from tasks.engine.formats.columns import ColumnMatch
+from tasks.engine.formats.line_numbers import LineNumbers
 from tasks.engine.formats.reader import read_batches
 from tasks.engine.formats.rows import RowEncoder
 from tasks.engine.rejected_rows import RejectedRow
@@ -106,6 +111,18 @@ def test_typed_lists_and_null_lists_are_loaded() -> None:
         [["a", "b,'\n"], [], None, ["c", None]],
         [],
     )
+
+
+def test_lists_that_are_parts_of_longer_arrays_are_loaded() -> None:
+    elements = pa.array(["before", "a", "b", None, "c", "after"], pa.large_string()).slice(1, 4)
+    lists = pa.LargeListArray.from_arrays([0, 1, 3, 3, 4], elements).slice(1, 3)
+    strings = string_columns_of_arrays(["x"], [lists], len(lists))
+    encoded = RowEncoder(one_column(TEXT_ARRAY)).encode(
+        Batch(strings, lambda _: [], ColumnMatch({"x": 0}, ("x",), ()), LineNumbers.following(1, len(lists)))
+    )
+    assert encoded.rejected == []
+    found = values_of(one_column(TEXT_ARRAY).columns, encoded.data)
+    assert [words_of(row["x"]) for row in found] == [["b", None], [], ["c"]]
 
 
 def test_typed_values_are_loaded_in_iso_notation() -> None:
