@@ -207,7 +207,7 @@ def test_declared_settings_and_logins_are_known(declare: Declare) -> None:
 
 
 def test_two_settings_with_one_variable_are_refused(declare: Declare) -> None:
-    with pytest.raises(ValueError, match="PARCELS_PREFIX: expected one setting, found .* Declare one of them"):  # noqa: PT012
+    with pytest.raises(ValueError, match=r"PARCELS_PREFIX: expected one setting, found .* Declare one of them"):  # noqa: PT012
         declare(PREFIX, replace(PREFIX, default="other/"))
         catalog.settings()
 
