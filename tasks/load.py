@@ -218,7 +218,7 @@ def list_changes(contract: Contract, partition: str, sources: Sequence[ObjectRef
         contract: Contract of the staging table.
         partition: Name of the partition; empty for a dataset without partitions.
         sources: The listed objects.
-        force: Count no object as already loaded.
+        force: Treat every object as new.
     """
     logger = get_run_logger()
     with open_warehouse() as connection, errors_at("ledger.loads"):

@@ -68,7 +68,7 @@ def publish_answers(key: str, title: str, preamble: str, answers: Mapping[str, T
         title: Title of the report.
         preamble: Markdown to add to the answers.
         answers: The most frequent values and their counts, by question.
-        counted: What the counts count, in the plural and in lower case.
+        counted: Noun of the counts, in the plural and in lower case, such as events.
     """
     parts = [f"# {title}"]
     for question, values in answers.items():
@@ -173,7 +173,7 @@ def report_answers(
         parameters: Parameters of the queries.
         loads: Loads to list in the report.
         exports: Exported files to list in the report.
-        counted: What the counts count, in the plural and in lower case.
+        counted: Noun of the counts, in the plural and in lower case, such as events.
     """
     with open_warehouse() as connection:
         answers = {

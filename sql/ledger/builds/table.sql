@@ -19,7 +19,7 @@ COMMENT ON TABLE ledger.builds IS 'Last build of each partition of each table';
 COMMENT ON COLUMN ledger.builds.table_name IS 'Table, as schema.table';
 COMMENT ON COLUMN ledger.builds.partition IS 'Partition that the build was for';
 COMMENT ON COLUMN ledger.builds.fingerprint
-IS 'Digest of the SQL, the parameters and the loads that the rows were built from';
+IS 'Digest of all inputs that the rows were built from: SQL, parameters, loads and tables';
 COMMENT ON COLUMN ledger.builds.row_count IS 'Rows that the build wrote';
 COMMENT ON COLUMN ledger.builds.flow_run_id IS 'Flow run that built the table';
 COMMENT ON COLUMN ledger.builds.built_at IS 'When the table was built';

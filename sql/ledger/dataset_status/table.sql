@@ -126,7 +126,7 @@ IS 'Rejected rows of the current loads that no replay has loaded';
 COMMENT ON COLUMN ledger.dataset_status.size_bytes IS 'Size of the loaded objects in bytes';
 COMMENT ON COLUMN ledger.dataset_status.last_success_at IS 'When the last successful load or replay ended';
 COMMENT ON COLUMN ledger.dataset_status.last_failure_at IS
-'When the last attempt failed or died; a later success does not clear it';
+'When an attempt last failed or died; a later success does not clear it';
 COMMENT ON COLUMN ledger.dataset_status.last_failure_partition IS 'Partition of the last failure';
 COMMENT ON COLUMN ledger.dataset_status.last_failure_status IS 'failed or died';
 COMMENT ON COLUMN ledger.dataset_status.last_failure_class IS 'Class of the last error; null if the process died';

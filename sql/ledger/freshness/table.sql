@@ -162,7 +162,7 @@ COMMENT ON COLUMN ledger.freshness.loaded_at
 IS 'When the newest of the current loads was made; null if nothing is loaded';
 COMMENT ON COLUMN ledger.freshness.built_at IS 'When a table that reads the dataset was last built for the partition';
 COMMENT ON COLUMN ledger.freshness.exported_at IS
-'When the run of such a build last exported a file; null if it exported no changed file';
+'When a run that built a table for the partition last exported a file; null if these runs exported no changed file';
 COMMENT ON COLUMN ledger.freshness.finished_at IS
 'When the last complete run of the partition ended, exports and report included; null without partitions';
 COMMENT ON COLUMN ledger.freshness.is_newest_due IS 'Whether this is the newest partition whose deadline has passed';
