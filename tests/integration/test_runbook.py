@@ -3,7 +3,7 @@
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,10 @@ from tasks.engine.backfill.planner import plan_backfill
 from tasks.engine.backfill.staleness import PipelineInputs, read_current
 from tasks.engine.doctor.ledger_state import LedgerState, check_balance, check_counts, check_rejected
 from tasks.engine.doctor.warehouse_server import Warehouse
+from tasks.engine.errors import ErrorBudgetError
 from tasks.engine.lake.deliveries import Delivery
 from tasks.engine.schema.ddl import apply_ddl
-from tasks.engine.settings import WarehouseSettings
+from tasks.engine.settings import RunSettings, WarehouseSettings
 from tasks.engine.warehouse.tables import Connection, connect
 
 if TYPE_CHECKING:
@@ -66,6 +67,17 @@ def test_queries_of_the_runbook_run(warehouse: Connection) -> None:
     assert len(statements("sql")) >= 3
     for query in statements("sql"):
         assert warehouse.execute(query.encode()).description
+
+
+@pytest.mark.parametrize("allowed", [0, 1], ids=["failed", "succeeded"])
+def test_section_on_bad_rows_shows_the_reason_of_a_load_that(warehouse: Connection, allowed: int) -> None:
+    settings = RunSettings(max_rejected_rows=allowed, max_rejected_share=0)
+    with nullcontext() if allowed else pytest.raises(ErrorBudgetError):
+        load(warehouse, put(GOOD + BAD), settings=settings)
+    section = RUNBOOK.read_text().partition("## A file has bad rows")[2].partition("\n## ")[0]
+    queries = re.findall(r"^```sql\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    found = [f"{warehouse.execute(query.encode()).fetchall()}" for query in queries]
+    assert ["expected a date" in rows for rows in found] == [bool(allowed), not allowed]
 
 
 def test_previous_version_of_an_overwritten_object_replaces_the_wrong_one(
