@@ -110,13 +110,13 @@ class Pipeline:
     def parameters(self, month: str) -> dict[str, Any]:
         return {"month": partition_value(month), "factor": self.factor}
 
-    def run(self, month: str, *, until: str = "end") -> None:
+    def run(self, month: str, *, until: str = "end", force: bool = False) -> None:
         """Run one month, completely or only until the end of the step `load` or `build`."""
         for contract in self.contracts.values():
             for source in (
                 deliveries_in(contract, month, month).get(month if contract.partition else "", NOTHING).sources
             ):
-                load(self.warehouse, source, contract=contract)
+                load(self.warehouse, source, contract=contract, force=force)
         if until == "load":
             return
         receipts = [
@@ -129,6 +129,7 @@ class Pipeline:
                 partition=month,
                 contracts=build.contracts,
                 root=self.root,
+                force=force,
             )
         ]
         if until == "build":
@@ -352,6 +353,15 @@ def test_a_month_whose_rows_are_gone_is_due_and_loaded_again(pipeline: Pipeline,
 def test_all_months_are_due_where_the_table_is_gone(pipeline: Pipeline) -> None:
     pipeline.warehouse.execute("DROP TABLE raw.facts CASCADE")
     assert pipeline.due() == dict.fromkeys(MONTHS, ("lost",))
+
+
+def test_an_emptied_mart_is_not_due_and_forced_runs_fill_it(pipeline: Pipeline) -> None:
+    before = pipeline.sums()
+    pipeline.warehouse.execute("TRUNCATE marts.sums")
+    assert pipeline.due() == {}
+    for month in MONTHS:
+        pipeline.run(month, force=True)
+    assert pipeline.sums() == before
 
 
 def test_a_month_that_was_delivered_without_rows_is_not_lost(pipeline: Pipeline) -> None:
