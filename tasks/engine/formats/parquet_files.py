@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.engine.errors import UnreadableObjectError
+from tasks.engine.formats.parquet_pages import converted_types
 from tasks.engine.formats.parquet_values import longest_of
 from tasks.engine.formats.range_file import RangeFile
 from tasks.engine.formats.unreadable_bytes import errors_as
@@ -33,6 +34,9 @@ would read a whole row group."""
 
 _LARGE: dict[str, Any] = {"binary_type": pa.large_binary()}
 """Arrow makes large strings, which need no conversion afterwards."""
+
+_CONVERTED_UNITS = {"ms": 9, "us": 10}
+"""Converted types of timestamps by their unit. Nanoseconds have none."""
 
 _SCHEMA_KEY = b"ARROW:schema"
 _OTHER_KEY = b"arrow:schema"
@@ -81,9 +85,10 @@ def open_parquet(file: io.BufferedReader) -> ParquetObject:
     plain = _metadata(footer.replace(_SCHEMA_KEY, _OTHER_KEY))
     ranges = RangeFile(file)
     parquet = _opened(ranges, plain, _HELD_BUFFER, **_LARGE)
-    _check_types(parquet.schema_arrow, written)
     leaves = _leaves(parquet.schema_arrow)
-    return ParquetObject(parquet, written.schema.to_arrow_schema(), leaves, footer, ranges)
+    opened = ParquetObject(parquet, written.schema.to_arrow_schema(), leaves, footer, ranges)
+    _check_types(opened, written)
+    return opened
 
 
 def open_stream(parquet: ParquetObject, leaf_count: int, most_bytes: int) -> pq.ParquetFile:
@@ -152,6 +157,7 @@ def _opened(ranges: RangeFile, metadata: pq.FileMetaData, buffer_bytes: int, **o
         buffer_size=buffer_bytes,
         pre_buffer=False,
         page_checksum_verification=True,
+        coerce_int96_timestamp_unit="us",  # nanoseconds hold the years from 1678 to 2261 only
     )
 
 
@@ -176,16 +182,18 @@ def _metadata(footer: bytes) -> pq.FileMetaData:
     return pq.read_metadata(io.BytesIO(MAGIC + footer + len(footer).to_bytes(4, "little") + MAGIC))
 
 
-def _check_types(found: pa.Schema, metadata: pq.FileMetaData) -> None:
+def _check_types(parquet: ParquetObject, metadata: pq.FileMetaData) -> None:
     """Refuse a footer with a schema that differs from the copy that Arrow's writer stored there."""
     encoded = (metadata.metadata or {}).get(_SCHEMA_KEY)
     if not encoded:
         return
+    found = parquet.file.schema_arrow
     written = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(encoded, validate=True)))
     if len(written) != len(found):
         raise UnreadableObjectError(f"expected the {len(written):,} columns of Arrow's schema, found {len(found):,}")
-    for one, other in zip(written, found, strict=True):
-        if (one.name, one.nullable) != (other.name, other.nullable) or _differ(one.type, other.type):
+    for one, other, leaves in zip(written, found, parquet.leaves, strict=True):
+        differs = _differ(one.type, other.type) and not _is_converted(one.type, other.type, parquet, leaves[0])
+        if (one.name, one.nullable) != (other.name, other.nullable) or differs:
             raise UnreadableObjectError(f"expected a column {one} by Arrow's schema, found {other}")
 
 
@@ -196,6 +204,19 @@ def _differ(written: pa.DataType, found: pa.DataType) -> bool:
     same = (pa.types.is_signed_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_date32)
     is_plain = pa.types.is_decimal128(written) or any(is_one(written) for is_one in same)
     return is_plain and written != found
+
+
+def _is_converted(written: pa.DataType, found: pa.DataType, parquet: ParquetObject, leaf: int) -> bool:
+    """Return whether the writer converted timestamps into another unit: the footer states this unit twice.
+
+    INT96 has no unit. Its values have another size, so a damaged physical type contradicts the pages.
+    """
+    if not (pa.types.is_timestamp(written) and pa.types.is_timestamp(found)):
+        return False
+    if parquet.file.schema.column(leaf).physical_type == "INT96":
+        return True
+    converted = converted_types(parquet.footer)
+    return leaf < len(converted) and converted[leaf] == _CONVERTED_UNITS.get(found.unit, -1)
 
 
 def _leaves(schema: pa.Schema) -> tuple[tuple[int, ...], ...]:

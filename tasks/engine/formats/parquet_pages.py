@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.native.binding import library
-from tasks.engine.formats.thrift_structs import Struct, read_struct
+from tasks.engine.formats.thrift_structs import Struct, Value, read_struct
 
+_SCHEMA, _CHILDREN, _CONVERTED_TYPE = 2, 5, 6
 _ROW_GROUPS, _CHUNKS, _METADATA = 4, 1, 3
 _PHYSICAL_TYPE, _CODEC, _VALUES, _COMPRESSED, _DATA_OFFSET, _DICTIONARY_OFFSET = 1, 4, 5, 7, 9, 11
 _KIND, _SIZE, _COMPRESSED_SIZE, _DATA_HEADER, _DICTIONARY_HEADER, _DATA_HEADER_V2 = 1, 2, 3, 5, 7, 8
@@ -101,6 +102,16 @@ def chunks_of(footer: bytes) -> list[list[Chunk]]:
     """
     metadata, _ = read_struct(footer)
     return [[_chunk(column) for column in _structs(group, _CHUNKS)] for group in _structs(metadata, _ROW_GROUPS)]
+
+
+def converted_types(footer: bytes) -> list[Value | None]:
+    """Return the converted type of each leaf of the schema, which old readers use instead of the logical type.
+
+    Raises:
+        UnreadableObjectError: The footer is damaged.
+    """
+    metadata, _ = read_struct(footer)
+    return [element.get(_CONVERTED_TYPE) for element in _structs(metadata, _SCHEMA)[1:] if not element.get(_CHILDREN)]
 
 
 def sizes_of(file: Any, chunk: Chunk) -> ChunkSizes:
