@@ -83,7 +83,7 @@ def _letters(name: str) -> str:
     return re.sub(r"[\W_]+", "", name[:VALUE_LIMIT].lower())
 
 
-def example_of(names: Sequence[str], values: Sequence[Any], harmless: Collection[str] = ()) -> str:
+def masked_example(names: Sequence[str], values: Sequence[Any], harmless: Collection[str] = ()) -> str:
     """Show the row of a check, such as `order_id 5, email (hidden)`.
 
     A value is hidden if a contract marks a column with this name as sensitive. A text is also hidden if no contract

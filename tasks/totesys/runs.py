@@ -35,6 +35,6 @@ def complete_run(run: SyncRun) -> SyncReceipt:
 
 
 def _build() -> list[BuildReceipt]:
-    """Build all tables. Nothing reads the origins, so their build runs beside the build of the star."""
-    core, origins = CORE.without("totesys_core.origins")
+    """Build all tables. No other table reads the origins, so their build runs beside the build of the star schema."""
+    core, origins = CORE.split_off("totesys_core.origins")
     return build_tables(core) + build_side_by_side([origins, WAREHOUSE])

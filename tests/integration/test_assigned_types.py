@@ -60,7 +60,7 @@ def build(connection: Connection, root: Path, **parameters: Any) -> list[tuple[A
 
 
 def written(connection: Connection, root: Path) -> list[tuple[Any, ...]]:
-    """What a build writes to a new table; nothing of it stays."""
+    """The values that a build writes to a new table; the transaction is rolled back."""
     table = sql_files.sql_table("shop.sums", root)
     with connection.transaction(force_rollback=True):
         connection.execute("CREATE SCHEMA shop")

@@ -1,4 +1,7 @@
-"""Foreign keys of large builds: checked together where the role may and nobody uses the tables, else row by row."""
+"""Foreign keys of large builds: Postgres checks them together or row by row.
+
+Postgres checks them together only if the role may drop and add the keys, and no other session uses the tables.
+"""
 
 import shutil
 from collections.abc import Callable, Iterator

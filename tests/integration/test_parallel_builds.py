@@ -107,7 +107,7 @@ def rows(connection: Connection) -> list[tuple[Any, ...]]:
 
 
 def written(connection: Connection, root: Path) -> tuple[list[tuple[Any, ...]], bool]:
-    """The rows that a build writes, and whether workers selected them; nothing of it stays."""
+    """The rows that a build writes, and whether workers selected them; the transaction is rolled back."""
     table = sql_table("shop.sales", root)
     with connection.transaction(force_rollback=True):
         write_affected_keys(connection, table, {"day": DAY})

@@ -1,4 +1,4 @@
-"""CSV objects as Postgres writes them, to parquet: nothing is lost, rounded or taken for something else."""
+"""The conversion of CSV objects to Parquet: it loses and rounds no value, and reads no value as another value."""
 
 import io
 from datetime import datetime

@@ -76,7 +76,7 @@ def connection(open_connection: Connect) -> Iterator[Connection]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A tree with the real ledger and a small shop, in which `a_totals` is built from `sales` from `orders`."""
+    """A tree with the real ledger and a small shop: `a_totals` is built from `sales`, and `sales` from `orders`."""
     shutil.copytree(sql_files.ROOT / "ledger", tmp_path / "ledger")
     for file, text in SHOP.items():
         put(tmp_path, file, text)
@@ -203,7 +203,7 @@ def test_partition_made_by_two_at_once_is_made_once(open_connection: Connect, co
 
 
 def name_errors(connection: Connection, schemas: list[str]) -> list[str]:
-    """Constraints and indexes that are not called `<table>_<columns>_<kind>`; a check names some of its columns."""
+    """Constraints and indexes that are not called `<table>_<columns>_<kind>`; one column is enough for a check."""
     found = connection.execute(
         """
         SELECT t.relname, c.conname, c.contype::text,
@@ -234,7 +234,7 @@ def name_errors(connection: Connection, schemas: list[str]) -> list[str]:
 
 
 def _name(table: str, columns: list[str], suffix: str) -> str:
-    """A name too long for Postgres, which would cut it, leaves out the last columns."""
+    """The expected name; without the last columns if the whole name is longer than Postgres allows."""
     name = "_".join([table, *columns, suffix])
     return name if len(name) < 64 else _name(table, columns[:-1], suffix)
 

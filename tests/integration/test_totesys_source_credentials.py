@@ -27,7 +27,7 @@ Put = Callable[[str], str]
 
 @pytest.fixture
 def put(services: embedded.Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
-    """Keeps a text as a secret, to which `TOTESYS_SECRET` is set, and returns its name."""
+    """A function that stores a text as a secret, sets `TOTESYS_SECRET` to its name, and returns the name."""
     administration = services.administration
     key = AccessKey(administration["AWS_ACCESS_KEY_ID"], administration["AWS_SECRET_ACCESS_KEY"])
     manager = client("secretsmanager", administration["AWS_ENDPOINT_URL"], key)

@@ -29,7 +29,7 @@ def owner(totesys_source: "TotesysSource") -> Iterator[psycopg.Connection[Any]]:
 
 
 def refused(dsn: str) -> TallyError:
-    """What opening a snapshot raises."""
+    """The error that `open_snapshot` raises."""
     with (
         pytest.raises(TallyError) as caught,
         open_snapshot(SourceSettings.model_validate({"dsn": dsn}), SOURCE_TABLES),

@@ -1,4 +1,4 @@
-"""Extractions from a server whose transaction ids wrap around, as those of a busy one do after four billion."""
+"""Extractions from a server whose transaction ids wrap around, as on a busy server after four billion transactions."""
 
 import shutil
 from collections.abc import Iterator

@@ -64,7 +64,7 @@ def sync(*, full: bool = False) -> SyncReceipt:
 
 
 def compare_keys() -> list[int]:
-    """How many versions were closed, by fact."""
+    """Run the comparison of keys. Returns the number of closed versions of each fact table."""
     return [receipt.closed_count for receipt in run_here(totesys_deletions)]
 
 

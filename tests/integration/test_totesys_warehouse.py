@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
 CHECKED = datetime(2024, 5, 1, 12, tzinfo=UTC)
 STEPS = 17
-"""More steps than a run has. A run is not killed if the number of the step is at least this."""
+"""A number of steps that no run reaches: a run is not killed if `killed_at` is at least this number."""
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def assert_star(warehouse: Warehouse, model: Model) -> None:
 
 
 def live(warehouse: Warehouse, source: Source, model: Model, random: Random) -> None:
-    """Make some changes, and run. Sometimes, delete a row then, compare the keys, and restore the row unchanged."""
+    """Make some changes, and run. After some runs, delete a row, compare the keys, and restore the row unchanged."""
     for _ in range(random.randint(0, 15)):
         source.change()
     sync(warehouse, source, model, killed_at=random.randint(0, 2 * STEPS))

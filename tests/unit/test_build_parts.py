@@ -25,14 +25,14 @@ def names(build: Build) -> list[str]:
 
 
 def test_both_parts_together_are_the_build(build: Build) -> None:
-    earlier, later = build.without("core.last")
+    earlier, later = build.split_off("core.last")
     assert names(build) == ["core.first", "core.second", "core.last"]
     assert (names(earlier), names(later)) == (["core.first", "core.second"], ["core.last"])
 
 
 def test_part_may_be_split_again(build: Build) -> None:
-    _, later = build.without("core.second", "core.last")
-    assert [names(part) for part in later.without("core.last")] == [["core.second"], ["core.last"]]
+    _, later = build.split_off("core.second", "core.last")
+    assert [names(part) for part in later.split_off("core.last")] == [["core.second"], ["core.last"]]
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_part_may_be_split_again(build: Build) -> None:
 )
 def test_part_that_would_leave_a_table_outdated_is_refused(build: Build, later: str, message: str) -> None:
     with pytest.raises(SqlFileError, match=message):
-        build.without(later)
+        build.split_off(later)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.engine.build.shared_queries import named_queries
+from tasks.engine.build.shared_queries import named_query_positions
 
 
 @pytest.mark.parametrize(
@@ -33,4 +33,4 @@ from tasks.engine.build.shared_queries import named_queries
     ],
 )
 def test_named_queries(select: str, found: list[str]) -> None:
-    assert [select[start:end] for start, end in named_queries(select)] == found
+    assert [select[start:end] for start, end in named_query_positions(select)] == found

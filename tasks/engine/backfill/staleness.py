@@ -125,7 +125,7 @@ class _Comparison:
                 due = [recipe for recipe in found if with_whole or not recipe.table.is_whole]
                 parameters = build.parameters(entry.partition)
                 for recipe, inputs in wanted_inputs(due, entry.partition, parameters, self._state):
-                    self._wanted[recipe.table.name, recipe.entry(entry.partition)] = inputs
+                    self._wanted[recipe.table.name, recipe.ledger_partition(entry.partition)] = inputs
         self._built = built
         self._secondary = {
             contract.dataset: {e.partition: e for e in loaded_partitions(self.connection, contract.dataset, None, None)}

@@ -1,4 +1,4 @@
-"""Check the types that a build writes: the type of a query's column must fit the table's column without a change.
+"""Check the types that a build writes: the table's column must store each value of the query's column unchanged.
 
 `INSERT ... SELECT` converts a value of another type without an error. A numeric is rounded to the scale of the column,
 a timestamp becomes a date. So a build compares the types first, and a query must cast where the types differ.
@@ -68,7 +68,7 @@ def written_columns(
 def keeps_values(given: str, target: str) -> bool:
     """Whether a column stores every value of another type unchanged, or refuses the value with an error.
 
-    An assignment may do more than a change of a column's type: an integer in a numeric column is the same value.
+    More pairs of types qualify here than for a change of a column's type: a numeric column stores an integer unchanged.
     """
     if given == target or is_widening(given, target) or (given, target) == ("real", "double precision"):
         return True

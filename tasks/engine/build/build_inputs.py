@@ -1,7 +1,7 @@
 """The inputs of a built table (its files, parameters, loads and source tables) and their fingerprint.
 
-A build compares the current fingerprint with the fingerprint in the ledger, and so does the plan of a backfill. Both
-use the functions here, so a partition is due exactly if a build would write.
+A build compares the current fingerprint with the fingerprint in the ledger. The plan of a backfill makes the same
+comparison with the same functions, so it finds the tables that the build will write.
 """
 
 import hashlib
@@ -52,13 +52,16 @@ class Build:
         found = recipes_of(self.schema, (), self.contracts, self.root)
         return [recipe for recipe in found if not self.tables or recipe.table.name in self.tables]
 
-    def without(self, *names: str) -> "tuple[Build, Build]":
-        """Split the build: the build of all tables but some, and the build of those tables, which comes later.
+    def split_off(self, *names: str) -> "tuple[Build, Build]":
+        """Split some tables off into a later build.
 
-        Each build has a transaction of its own. A build of another schema may run at the same time as the later one.
+        Each of the two builds has its own transaction. While the later build runs, a build of another schema may run.
 
         Args:
             names: Names of the tables of the later build.
+
+        Returns:
+            The build of all other tables, and the later build.
 
         Raises:
             SqlFileError: The build lacks one of these tables, or another of its tables reads one of them.
@@ -92,7 +95,7 @@ class BuildState:
     shared: Mapping[str, str] = field(default_factory=dict)
 
     def loads_of(self, partition: str) -> tuple[int, ...]:
-        """Ids of the loads of a partition and of the loads without a partition; without a partition, all loads."""
+        """Ids of the loads of a partition and of the loads without a partition; for an empty name, of all loads."""
         names = (parts for found in self.loads.values() for parts in found.items())
         return tuple(sorted(load for name, ids in names if not partition or name in ("", partition) for load in ids))
 
@@ -108,9 +111,9 @@ class Recipe:
     Attributes:
         table: The table.
         datasets: Names of the datasets of the build.
-        contracts: Contracts of those datasets whose staging tables are known. The table depends on such a dataset only
-            if one of its files names the staging table. A dataset without a contract counts for every table that reads
-            more than built tables of its own schema.
+        contracts: Contracts of the datasets, as far as they are known. The table depends on a dataset with a contract
+            only if an SQL file of the table or of one of its views names the staging table. The table depends on every
+            dataset without a contract, unless the table reads only built tables of its own schema.
         root: Folder of the SQL.
     """
 
@@ -119,8 +122,8 @@ class Recipe:
     contracts: tuple[Contract, ...] = ()
     root: Path = ROOT
 
-    def entry(self, partition: str) -> str:
-        """The partition under which the ledger enters a build: empty for a table that is built as a whole."""
+    def ledger_partition(self, partition: str) -> str:
+        """The partition under which the ledger records a build: empty for a table that is built as a whole."""
         return "" if self.table.is_whole else partition
 
     def inputs(self, partition: str, parameters: Parameters, state: BuildState) -> Inputs:
@@ -252,7 +255,7 @@ def wanted_inputs(
     """
     for recipe in recipes:
         inputs = recipe.inputs(partition, parameters, state)
-        state.enter(recipe.table.name, recipe.entry(partition), fingerprint_of(inputs))
+        state.enter(recipe.table.name, recipe.ledger_partition(partition), fingerprint_of(inputs))
         yield recipe, inputs
 
 

@@ -77,9 +77,10 @@ def build_tables(
         state = read_state(connection, recipes, None if is_all else partition)
         wanted = list(wanted_inputs(recipes, partition, parameters, state))
         loads = state.loads_of(partition)
-        built = ledger.find_builds(connection, {recipe.table.name: recipe.entry(partition) for recipe in recipes})
+        partitions = {recipe.table.name: recipe.ledger_partition(partition) for recipe in recipes}
+        built = ledger.find_builds(connection, partitions)
         receipts = {
-            recipe.table.name: _current(
+            recipe.table.name: _receipt_without_build(
                 connection, recipe, partition, inputs, loads, built.get(recipe.table.name), force=force
             )
             for recipe, inputs in wanted
@@ -90,14 +91,18 @@ def build_tables(
         for recipe, _ in due:
             write_affected_keys(connection, recipe.table, parameters, shared)
         for recipe, inputs in due:
-            table, entry, started = recipe.table, recipe.entry(partition), time.monotonic()
-            read = _loads_read(connection, recipe, entry, state)
-            snapshot = snapshot_of(connection, recipe, entry, read, force=force)
+            table, ledger_partition, started = recipe.table, partitions[recipe.table.name], time.monotonic()
+            read = _loads_read(connection, recipe, ledger_partition, state)
+            snapshot = snapshot_of(connection, recipe, ledger_partition, read, force=force)
             row_count = write_query(connection, table, parameters, snapshot)
-            name, at = fingerprint_of(inputs), snapshot.recorded_at if snapshot else None
-            ledger.write_build(connection, table.name, entry, name, row_count, flow_run_id, inputs, read, at)
+            fingerprint, at = fingerprint_of(inputs), snapshot.recorded_at if snapshot else None
+            ledger.write_build(
+                connection, table.name, ledger_partition, fingerprint, row_count, flow_run_id, inputs, read, at
+            )
             seconds = time.monotonic() - started
-            receipts[table.name] = BuildReceipt(table.name, partition, "built", row_count, seconds, (), loads, name)
+            receipts[table.name] = BuildReceipt(
+                table.name, partition, "built", row_count, seconds, (), loads, fingerprint
+            )
         _check_all(connection, [recipe.table for recipe, _ in due], parameters, receipts)
     whole = {recipe.table.name: recipe.table.is_whole for recipe in recipes}
     return [replace(receipt, is_whole=whole[name]) for name, receipt in receipts.items() if receipt]
@@ -124,20 +129,20 @@ def _check_all(
             receipts[table.name] = replace(receipt, seconds=seconds, warnings=tuple(results))
 
 
-def _loads_read(connection: Connection, recipe: Recipe, entry: str, state: BuildState) -> list[int]:
+def _loads_read(connection: Connection, recipe: Recipe, ledger_partition: str, state: BuildState) -> list[int]:
     """The ids of the loads whose rows a build reads, from staging tables or through tables that were built before."""
     datasets = {name: state.loads.get(name, {}) for name in recipe.read_datasets}
     own = {
         load
         for parts in datasets.values()
         for name, ids in parts.items()
-        if entry in ("", name) or not name
+        if ledger_partition in ("", name) or not name
         for load in ids
     }
     rows = connection.execute(
         "SELECT DISTINCT unnest(load_ids) FROM ledger.builds WHERE table_name = ANY(%s)"
         " AND (%s = '' OR partition IN (%s, ''))",
-        [[source.name for source in recipe.sources], entry, entry],
+        [[source.name for source in recipe.sources], ledger_partition, ledger_partition],
     )
     return sorted(own | {int(load) for (load,) in rows})
 
@@ -146,11 +151,12 @@ def _loads_read(connection: Connection, recipe: Recipe, entry: str, state: Build
 def _transaction_of(connection: Connection, schema: str, recipes: Iterable[Recipe]) -> Iterator[None]:
     """The transaction of a build. Builds share a schema only if no two of them can write the same row.
 
-    Builds that replace only their own partition share the schema; any other build locks it. In both cases each
-    statement sees the changes that other builds committed while the build waited.
+    Builds that replace only their own partition share the lock of the schema. Any other build holds the lock alone.
 
-    All statements of a schema with a merge or an append see one state of the database, which is later than the lock.
-    Postgres checks deferrable foreign keys at the commit, so a build may remove a row first and its references later.
+    If the build replaces the rows of all its tables, each statement sees the changes that other builds committed while
+    the build waited for the lock. Otherwise, all statements see one state of the database, which is later than the
+    lock. Postgres then checks deferrable foreign keys at the commit, so the build may remove a row before the rows that
+    refer to the row.
     """
     name = f"schema {schema}"
     tables = [recipe.table for recipe in recipes]
@@ -164,7 +170,7 @@ def _transaction_of(connection: Connection, schema: str, recipes: Iterable[Recip
         yield
 
 
-def _current(
+def _receipt_without_build(
     connection: Connection,
     recipe: Recipe,
     partition: str,

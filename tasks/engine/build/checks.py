@@ -13,7 +13,7 @@ from psycopg import sql
 from tasks.engine.build.shared_queries import with_results
 from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.errors import CheckError, errors_at
-from tasks.engine.masking import example_of
+from tasks.engine.masking import masked_example
 from tasks.engine.receipts import CheckResult
 from tasks.engine.warehouse.tables import Connection
 
@@ -43,7 +43,7 @@ def run_checks(
             names = [column.name for column in found.description or ()][1:]
             rows = found.fetchall()
         if rows:
-            examples = tuple(example_of(names, row[1:], table.harmless_columns) for row in rows)
+            examples = tuple(masked_example(names, row[1:], table.harmless_columns) for row in rows)
             broken.append(CheckResult(table.name, name, "fail" if severity == "fail" else "warn", rows[0][0], examples))
     return broken
 

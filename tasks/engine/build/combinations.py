@@ -16,9 +16,9 @@ _KINDS = {"merge": "merged", "history": "a history", "append": "appended to", "u
 def sound_recipes(
     schema: str, datasets: Iterable[str] = (), contracts: Iterable[Contract] = (), root: Path = ROOT
 ) -> Sequence[Recipe]:
-    """Recipes of the tables of a schema as `recipes_of`, in a combination that leaves no outdated rows.
+    """Return the recipes of `recipes_of`, after a check that their combination leaves no outdated rows.
 
-    The next call returns the same recipes, with all that they have read, unless a file under the root changed.
+    The function keeps the recipes, and everything that they have read, until a file under the root changes.
 
     Raises:
         SqlFileError: A table would keep outdated rows; the message names a disposition to use instead.
@@ -42,10 +42,10 @@ def combination_errors(recipes: Iterable[Recipe]) -> Iterator[str]:
     """Describe the errors in the combination of some tables, one sentence for each error.
 
     A later partition may change a table that is merged or appended to, and a table that is built as a whole from
-    partitions. If a table with partitions reads such a table, directly or through others, only its later partition
-    would be rebuilt. A merge may read another merge, because its `affected_keys.sql` selects the keys to recompute.
-    A history with snapshots of partitions must not read such a table either, because the table does not hold its rows
-    as of an earlier snapshot.
+    partitions. A table with partitions must not read such a table, directly or through other tables: a build would
+    write only the later partition, and earlier partitions would keep outdated rows. A merge may read another merge,
+    because its `affected_keys.sql` selects the keys to recompute. A history with snapshots of partitions must not read
+    such a table either, because the table does not hold its rows as of an earlier snapshot.
 
     A table that is built as a whole must not depend on the partition of the build, because each partition would write
     a different table.
@@ -87,7 +87,7 @@ def _stale_reads(recipe: Recipe) -> Iterator[str]:
 
 
 def _all_sources(recipe: Recipe) -> list[SqlTable]:
-    """Built tables that a table reads, directly or through others. Shared tables are compared by content instead."""
+    """Built tables that a table reads, directly or through other tables. Shared tables are compared by content."""
     found: dict[str, SqlTable] = {}
     waiting = list(recipe.sources)
     while waiting:

@@ -11,7 +11,7 @@ from tasks.engine.build.first_rows import is_first_write, write_first_rows
 from tasks.engine.build.foreign_keys import keys_checked_together
 from tasks.engine.build.histories import history_errors, write_history
 from tasks.engine.build.refusals import refuse_keys, refuse_unaffected
-from tasks.engine.build.results import Parameters, insertion, select_result, temporary_table
+from tasks.engine.build.results import Parameters, create_temporary_table, prepare_insert, select_result
 from tasks.engine.build.shared_queries import with_results
 from tasks.engine.build.snapshots import Snapshot
 from tasks.engine.build.sql_files import SqlTable
@@ -60,7 +60,7 @@ def write_affected_keys(
 def empty_affected_keys(connection: Connection, table: SqlTable) -> None:
     """Create the temporary table that the query of a merge joins, without rows; ignore other dispositions."""
     if table.disposition.kind == "merge":
-        temporary_table(connection, table, "affected", table.disposition.columns)
+        create_temporary_table(connection, table, "affected", table.disposition.columns)
 
 
 def write_query(
@@ -72,11 +72,13 @@ def write_query(
         connection: In the transaction of the build.
         table: The table.
         parameters: Values of the query's parameters.
-        snapshot: The time that a history's build writes; None before the first delivery, when it writes nothing.
+        snapshot: The time for which a history's build writes rows; None before the first delivery, when the build
+            writes nothing.
 
     Returns:
-        Number of rows in the replaced table or partition, or number of rows that a merge or a history inserted, changed
-        and removed, or number of rows that an append or upsert inserted and changed.
+        For `replace`, the number of rows in the table or partition. For a merge or a history, the number of rows that
+        the build inserted, changed and removed. For an append or upsert, the number of rows that the build inserted and
+        changed.
 
     Raises:
         SqlFileError: A column of the query has a type that the table's column could change without an error. A key of
@@ -133,7 +135,7 @@ def _replace(connection: Connection, table: SqlTable, columns: Sequence[str], pa
         delete += sql.SQL(" WHERE {} = {}").format(sql.Identifier(column), sql.Placeholder(column))
     connection.execute(delete, parameters)
     with keys_checked_together(connection, table, lambda: plan_of(connection, table.query, parameters).row_count):
-        insert = insertion(connection, table, columns, parameters)
+        insert = prepare_insert(connection, table, columns, parameters)
         if column is None:
             return connection.execute(insert, parameters).rowcount
         return _insert_partition(connection, table, insert, column, parameters)
@@ -142,9 +144,9 @@ def _replace(connection: Connection, table: SqlTable, columns: Sequence[str], pa
 def _insert_partition(
     connection: Connection, table: SqlTable, insert: sql.Composed, column: str, parameters: Parameters
 ) -> int:
-    """Insert the rows of a partition, and refuse rows of another one.
+    """Insert the rows of a partition, and refuse rows of another partition.
 
-    They would remain for ever, and each build would add them again.
+    Rows of another partition would remain for ever, and each build would add them again.
     """
     counted = sql.SQL(
         "WITH written AS ({} RETURNING {column}) SELECT count(*),"
@@ -176,7 +178,7 @@ def _remove(connection: Connection, table: SqlTable, result: sql.Identifier) -> 
 def _insert(
     connection: Connection, table: SqlTable, columns: Sequence[str], result: sql.Identifier, changes: Sequence[str]
 ) -> int:
-    """Insert rows with a new key; in existing rows, change the columns that follow the query."""
+    """Insert the rows whose key is new. In rows whose key exists, update the columns named in `changes`."""
     action: sql.Composable = sql.SQL("NOTHING")
     if changes:
         # *<> compares stored images, so an equal value in another form (1.0 and 1.00) is written, too.

@@ -13,12 +13,13 @@ from tasks.engine.build import lone_changes
 from tasks.engine.build.foreign_keys import keys_checked_together
 from tasks.engine.build.index_builds import indexes_built_together
 from tasks.engine.build.refusals import refuse_keys, refuse_unaffected
-from tasks.engine.build.results import Parameters, insertion, select_result
+from tasks.engine.build.results import Parameters, prepare_insert, select_result
 from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.warehouse.plans import plan_of
 from tasks.engine.warehouse.tables import Connection, table_name
 
-# Whether a table is empty, and a unique key of exactly the columns of the header refuses each repeated key at once.
+# Whether a table is empty and has a unique key of exactly the columns of the header's key. A deferrable key does not
+# count, because only other keys refuse a repeated row at once.
 _IS_EMPTY = """
 SELECT NOT EXISTS (SELECT FROM {}) AND EXISTS (
     SELECT FROM pg_index AS i
@@ -37,9 +38,9 @@ SELECT NOT EXISTS (SELECT FROM {}) AND EXISTS (
 
 
 def is_first_write(connection: Connection, table: SqlTable, parameters: Parameters) -> bool:
-    """Return whether a table is empty, has its key as a unique key, and its query may return many rows.
+    """Return whether a table is empty and has its key as a unique key, and its query may return many rows.
 
-    Postgres often expects few groups in rows without statistics, so the step of the plan with the most rows counts.
+    The step of the plan with the most rows counts, because Postgres often expects too few groups without statistics.
     """
     facts = {"table": table_name(table.name).as_string(), "key": [*table.key]}
     found = connection.execute(sql.SQL(_IS_EMPTY).format(table_name(table.name)), facts).fetchone()
@@ -59,7 +60,7 @@ def write_first_rows(connection: Connection, table: SqlTable, columns: Sequence[
             keys_checked_together(connection, table, lambda: lone_changes.LARGE_BUILD),
             indexes_built_together(connection, table),
         ):
-            row_count = connection.execute(insertion(connection, table, columns, parameters), parameters).rowcount
+            row_count = connection.execute(prepare_insert(connection, table, columns, parameters), parameters).rowcount
             if table.disposition.kind == "merge":
                 refuse_unaffected(connection, table, table_name(table.name))
             return row_count

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from tasks.engine.build import lone_changes
-from tasks.engine.build.lone_changes import alteration, is_changed
+from tasks.engine.build.lone_changes import alteration, try_change
 from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.warehouse.tables import Connection, table_name
 
@@ -69,7 +69,7 @@ def keys_checked_together(connection: Connection, table: SqlTable, count_new: Ca
 
 
 def _has_fewer_rows(connection: Connection, table: SqlTable, count: int) -> bool:
-    """Whether a table has fewer rows than a number; the query reads no more rows than that."""
+    """Whether a table has fewer rows than a number; the query reads at most this number of rows."""
     found = connection.execute(
         sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS t").format(
             table_name(table.name), sql.Literal(count)
@@ -79,18 +79,18 @@ def _has_fewer_rows(connection: Connection, table: SqlTable, count: int) -> bool
 
 
 def _drop(connection: Connection, table: SqlTable) -> list[_Key]:
-    """Drop the keys of a table that the role may add again. Returns them; none if another session uses the tables."""
+    """Drop the keys that the role may add again. Returns the dropped keys: none if another session uses the tables."""
     keys = [_Key(*row) for row in connection.execute(_KEYS, [table_name(table.name).as_string()])]
     drops = [sql.SQL("DROP CONSTRAINT {}").format(sql.Identifier(key.name)) for key in keys]
     referenced = [key.referenced for key in keys]
-    return keys if keys and is_changed(connection, table, [alteration(table, drops)], referenced) else []
+    return keys if keys and try_change(connection, table, [alteration(table, drops)], referenced) else []
 
 
 def _add(connection: Connection, table: SqlTable, keys: Sequence[_Key]) -> None:
     """Add dropped keys again, which validates them for all rows.
 
-    Statistics do not know the new rows yet, so Postgres might compare each row with each row of the other table.
-    Without nested loops, it uses hashes.
+    The statistics do not cover the new rows yet, so Postgres might choose a nested loop, which compares each row with
+    each row of the other table. Without nested loops, Postgres joins the tables by hash.
     """
     added = [sql.SQL("ADD CONSTRAINT {} {}").format(sql.Identifier(key.name), sql.SQL(key.definition)) for key in keys]
     connection.execute("SET LOCAL enable_nestloop = off")

@@ -2,7 +2,7 @@
 
 A row is valid from `valid_from` until, and not including, `valid_to`; null is the end of a current row. A build sets
 the rows that are valid from its snapshot to the next snapshot, and leaves all other times unchanged. It writes only
-rows that change: it cuts and removes old rows, extends an adjacent row with equal values, and inserts the others.
+rows that change: it cuts and removes old rows, extends an adjacent row with equal values, and inserts the other rows.
 """
 
 import re
@@ -203,7 +203,7 @@ UPDATE {table} AS t SET valid_to = {end} FROM {result} AS r, {changed} AS d
 WHERE {d_is_r} AND {t_is_r} AND t.valid_to = {start} AND {t_same_r}
 """
 
-# The row takes the values of its new first snapshot, which may be written otherwise: 1.0 instead of 1.00.
+# The row takes the values of its new first snapshot, which may have another stored form: 1.0 instead of 1.00.
 _EXTEND_LATER = """
 UPDATE {table} AS t SET valid_from = {start}, {assignments} FROM {result} AS r, {changed} AS d
 WHERE {d_is_r} AND {t_is_r} AND t.valid_from = {end} AND {t_same_r}

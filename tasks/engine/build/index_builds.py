@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from tasks.engine.build.lone_changes import alteration, is_changed
+from tasks.engine.build.lone_changes import alteration, try_change
 from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.warehouse.tables import Connection, table_name
 
@@ -88,7 +88,7 @@ def indexes_built_together(connection: Connection, table: SqlTable) -> Iterator[
         psycopg.errors.UniqueViolation: Two rows have the same unique key.
     """
     indexes = [_Index(*row) for row in connection.execute(_INDEXES, [table_name(table.name).as_string()])]
-    is_dropped = is_changed(connection, table, [index.drop(table) for index in indexes])
+    is_dropped = try_change(connection, table, [index.drop(table) for index in indexes])
     yield
     if is_dropped:
         for index in indexes:

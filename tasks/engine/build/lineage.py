@@ -7,7 +7,7 @@ from tasks.engine.build.sql_files import SqlTable, sql_table
 
 
 def tables_in_order(root: Path) -> dict[str, SqlTable]:
-    """All tables under `sql/` by name, each after those that it reads."""
+    """All tables under `sql/` by name, each after the tables that it reads."""
     names = sorted(f"{path.parent.parent.name}.{path.parent.name}" for path in root.glob("*/*/*.sql"))
     tables = {name: sql_table(name, root) for name in dict.fromkeys(names)}
     ordered: dict[str, SqlTable] = {}
@@ -25,10 +25,10 @@ def tables_in_order(root: Path) -> dict[str, SqlTable]:
 
 
 def roots_of(tables: Mapping[str, SqlTable], staged: Iterable[str]) -> dict[str, set[str]]:
-    """The staging tables that each table derives from, directly or through others.
+    """The staging tables that each table derives from, directly or through other tables.
 
     Args:
-        tables: By name, each after those that it reads.
+        tables: By name, each after the tables that it reads.
         staged: Names of the staging tables.
     """
     roots: dict[str, set[str]] = {name: {name} for name in staged}

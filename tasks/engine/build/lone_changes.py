@@ -13,8 +13,8 @@ from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.warehouse.tables import Connection, table_name
 
 LARGE_BUILD = 10_000
-"""The number of new rows from which a build changes a table's definition for its write. Fewer rows take less time than
-the changes of the catalog are worth."""
+"""The number of new rows from which a build changes a table's definition for its write. For fewer rows, the changes of
+the catalog take more time than they save."""
 
 LOCK_WAIT = "3s"
 """Maximum wait for the lock of a table. Autovacuum frees a table for which another session waits, after Postgres's
@@ -35,7 +35,7 @@ SELECT EXISTS (
 """
 
 
-def is_changed(
+def try_change(
     connection: Connection, table: SqlTable, changes: Sequence[sql.Composed], referenced: Sequence[int] = ()
 ) -> bool:
     """Change a table's definition, if no other session uses the table or the tables to which it refers.
@@ -69,5 +69,5 @@ def is_changed(
 
 
 def alteration(table: SqlTable, actions: Sequence[sql.Composed]) -> sql.Composed:
-    """Return the statement that makes all of some changes to a table."""
+    """Return one ALTER TABLE statement with all given actions."""
     return sql.SQL("ALTER TABLE {} {}").format(table_name(table.name), sql.SQL(", ").join(actions))

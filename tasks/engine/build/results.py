@@ -29,7 +29,7 @@ def select_result(
     """
     name = temporary_name(table, kind)
     if not select_in_parallel(connection, table, name, query, columns, parameters):
-        temporary_table(connection, table, kind, columns)
+        create_temporary_table(connection, table, kind, columns)
         insert = sql.SQL("INSERT INTO {} ({})\n{}").format(name, names(columns), query)
         connection.execute(insert, parameters)
     is_merge = table.disposition.kind == "merge"
@@ -44,8 +44,14 @@ def select_result(
     return name
 
 
-def insertion(connection: Connection, table: SqlTable, columns: Sequence[str], parameters: Parameters) -> sql.Composed:
-    """Return the statement that inserts the query's rows; it reads a temporary table if workers filled one."""
+def prepare_insert(
+    connection: Connection, table: SqlTable, columns: Sequence[str], parameters: Parameters
+) -> sql.Composed:
+    """Return the statement that inserts the query's rows into the table.
+
+    If Postgres plans parallel workers for the query, the call selects the rows into a temporary table first, and the
+    returned statement reads that temporary table.
+    """
     result = temporary_name(table, "result")
     rows: sql.Composable = table.query
     if select_in_parallel(connection, table, result, rows, columns, parameters):
@@ -53,7 +59,9 @@ def insertion(connection: Connection, table: SqlTable, columns: Sequence[str], p
     return sql.SQL("INSERT INTO {} ({})\n{}").format(table_name(table.name), names(columns), rows)
 
 
-def temporary_table(connection: Connection, table: SqlTable, kind: str, columns: Sequence[str]) -> sql.Identifier:
+def create_temporary_table(
+    connection: Connection, table: SqlTable, kind: str, columns: Sequence[str]
+) -> sql.Identifier:
     """Create an empty temporary table with some columns of a table."""
     name = temporary_name(table, kind)
     # An earlier build in this transaction may have left its table.

@@ -30,7 +30,7 @@ _TOKEN = re.compile(
 def shared_results(
     connection: Connection, kind: str, selects: Collection[str], parameters: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Run each large query that several SELECTs name in their WITH, once, into a temporary table.
+    """Run each large named query that several SELECTs share once, and keep its result in a temporary table.
 
     No write comes between the call and the SELECTs, so the result is the same for each of them. A query that cannot
     fill a temporary table runs in each of its SELECTs.
@@ -44,17 +44,17 @@ def shared_results(
     Returns:
         Names of the temporary tables, by the text of the query. The tables end with the transaction.
     """
-    counts = Counter(select[start:end] for select in selects for start, end in named_queries(select))
+    counts = Counter(select[start:end] for select in selects for start, end in named_query_positions(select))
     shared: dict[str, str] = {}
     for text, count in counts.items():
         name = f"{kind}_{len(shared) + 1}"
-        if count > 1 and _is_filled(connection, name, sql.SQL(text), parameters):
+        if count > 1 and _try_fill(connection, name, sql.SQL(text), parameters):
             shared[text] = name
     return shared
 
 
-def _is_filled(connection: Connection, name: str, query: sql.SQL, parameters: Mapping[str, Any]) -> bool:
-    """Create a temporary table with the result of a query, if the query is large and Postgres accepts the table."""
+def _try_fill(connection: Connection, name: str, query: sql.SQL, parameters: Mapping[str, Any]) -> bool:
+    """Fill a temporary table with the result of a query, if it is large. Returns whether the table holds the result."""
     table = sql.Identifier(name)
     try:
         with connection.transaction():  # a savepoint: after an error, the SELECT runs the query and names the error
@@ -70,17 +70,18 @@ def _is_filled(connection: Connection, name: str, query: sql.SQL, parameters: Ma
 
 def with_results(body: str, shared: Mapping[str, str]) -> str:
     """Return a SELECT in which each shared query reads its temporary table."""
-    for start, end in reversed(named_queries(body)):
+    for start, end in reversed(named_query_positions(body)):
         if name := shared.get(body[start:end]):
             body = body[:start] + _RESULT.format(name) + body[end:]
     return body
 
 
 @lru_cache(maxsize=200)
-def named_queries(select: str) -> tuple[tuple[int, int], ...]:
-    """Where the queries in the WITH of a SELECT begin and end, without those that read another one of them.
+def named_query_positions(select: str) -> tuple[tuple[int, int], ...]:
+    """Return the start and the end of each query in the WITH of a SELECT.
 
-    The result is empty if the SELECT begins otherwise than with `WITH name AS (`.
+    The result leaves out a query that names another query of the WITH, because it cannot run alone. The result is empty
+    if the SELECT does not begin with `WITH name AS (` or contains a `/*`.
     """
     tokens = [
         (match[0], match.start(), match.end())
@@ -106,7 +107,7 @@ def named_queries(select: str) -> tuple[tuple[int, int], ...]:
 
 
 def _closing(words: list[str], opening: int) -> int:
-    """Place of the bracket that closes another one; the number of words if none does."""
+    """Place of the bracket that closes an opening bracket; the number of words if no bracket closes it."""
     depth = 0
     for place in range(opening, len(words)):
         depth += (words[place] == "(") - (words[place] == ")")

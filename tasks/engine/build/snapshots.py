@@ -37,7 +37,7 @@ class Snapshot:
 
 
 def snapshot_of(
-    connection: Connection, recipe: Recipe, entry: str, loads: Sequence[int], *, force: bool = False
+    connection: Connection, recipe: Recipe, ledger_partition: str, loads: Sequence[int], *, force: bool = False
 ) -> Snapshot | None:
     """Return the time that a build of a history writes; None for other tables and before the first delivery.
 
@@ -47,7 +47,7 @@ def snapshot_of(
     Args:
         connection: In the transaction of the build.
         recipe: Recipe of the table.
-        entry: Partition under which the ledger enters the build.
+        ledger_partition: Partition under which the ledger records the build.
         loads: Ids of the loads that the build reads.
         force: Whether a snapshot without rows may end all rows.
 
@@ -56,7 +56,7 @@ def snapshot_of(
     """
     if recipe.table.disposition.kind != "history":
         return None
-    start = _first_day(recipe, entry) if entry else _delivery(connection, recipe, loads)
+    start = _first_day(recipe, ledger_partition) if ledger_partition else _delivery(connection, recipe, loads)
     if start is None:
         return None
     row = connection.execute(
@@ -66,7 +66,9 @@ def snapshot_of(
     read = [contract for contract in recipe.contracts if contract.dataset in recipe.read_datasets]
     allowed = bool(read) and all(contract.volume is None or contract.volume.min_rows == 0 for contract in read)
     is_divided = any(contract.partition for contract in read)
-    is_withdrawn = bool(entry) and not _has_loads(connection, loads, entry if is_divided else None)
+    is_withdrawn = bool(ledger_partition) and not _has_loads(
+        connection, loads, ledger_partition if is_divided else None
+    )
     return Snapshot(start, row[0] if row else None, is_withdrawn, force or allowed)
 
 

@@ -2,8 +2,7 @@
 
 A table's address is its path, `sql/<schema>/<table>/`: `table.sql` is idempotent DDL, `query.sql` one SELECT,
 `affected_keys.sql` selects the keys that a merge recomputes, `checks.sql` holds assertions. Each file begins with a
-header of `-- key: value` lines.
-The query is a SELECT; the write disposition in its header says how the runner writes the rows.
+header of `-- key: value` lines. The write disposition in the header of `query.sql` says how a build writes the rows.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ from tasks.engine.errors import SqlFileError
 ROOT = Path(__file__).parents[3] / "sql"
 FILES = ("table.sql", "query.sql", "affected_keys.sql", "checks.sql")
 TRACE = "trace.sql"
-"""Selects the rows that a row derives from; see `tasks.engine.explain.traces`. A change does not make builds due."""
+"""Selects the rows that a row derives from; see `tasks.engine.explain.traces`. Its changes make no build due."""
 
 HEADER_KEYS = ("grain", "key", "parameters", "sources", "write disposition", "rules")
 OPTIONAL_KEYS = ("access", "rebuild", "not personal")
@@ -45,12 +44,12 @@ DispositionKind = Literal["replace", "merge", "history", "append", "upsert"]
 _KIND_OF: dict[str, DispositionKind] = {"merge": "merge", "history": "history", "kept": "upsert", "append": "append"}
 
 VALID_FROM, VALID_TO = "valid_from", "valid_to"
-"""Columns that a history adds to those of its query: the snapshots from which and until which a row is valid."""
+"""Columns that a history adds to the columns of its query: the times from which and until which a row is valid."""
 
 
 @dataclass(frozen=True)
 class Disposition:
-    """How the runner writes the rows of a query.
+    """How a build writes the rows of a query.
 
     Attributes:
         kind: `replace` replaces the table or a partition; `merge` inserts, changes and removes the rows of the affected
@@ -156,7 +155,7 @@ class SqlTable:
 
     @property
     def access(self) -> str:
-        """Access to the table besides the owner: empty for loader and analysts, `loader`, or `owner`."""
+        """Value of `access` in the header of `table.sql`, see `OPTIONAL_KEYS`; empty if the header does not name it."""
         return self.header("table.sql").get("access", "")
 
     @property
@@ -166,9 +165,9 @@ class SqlTable:
 
     @cached_property
     def is_whole(self) -> bool:
-        """Whether a build writes the same rows for any partition.
+        """Whether the table is built as a whole: a build for any partition writes the same rows.
 
-        The query of such a history has no parameter: a snapshot is all that the datasets hold.
+        A history is built as a whole if its query has no parameter. Its snapshot then holds all rows of its datasets.
 
         Raises:
             SqlFileError: As `disposition`.
@@ -203,7 +202,7 @@ class SqlTable:
 
     @cached_property
     def is_shared(self) -> bool:
-        """Whether another owner may fill the table; a build only reads a table with rows written by another owner."""
+        """Whether another owner may fill the table. A build never writes to a table that holds another owner's rows."""
         return self.header("table.sql").get("write disposition", "").startswith("fill shared table")
 
 
@@ -250,8 +249,9 @@ def _views(names: Iterable[str], root: Path) -> list[SqlTable]:
 def built_sources(table: SqlTable, root: Path = ROOT) -> list[SqlTable]:
     """Built tables that a table depends on, directly or through views.
 
-    A source of `affected_keys.sql` counts where it is in another schema and does not derive from the table. Of any
-    other table `affected_keys.sql` reads the rows before the build, and each build would make the next one due.
+    A source of `affected_keys.sql` counts only if it is in another schema and does not derive from the table.
+    `affected_keys.sql` reads any other source before the build writes to it. If such a source counted, each build would
+    make the next build due.
     """
     read = _built(table.reads, root)
     affected = _built(table.affected_reads, root)
@@ -275,7 +275,7 @@ def _derives_from(table: SqlTable, source: SqlTable, root: Path) -> bool:
 
 
 def _built(names: list[str], root: Path) -> list[SqlTable]:
-    """The built tables among some tables and views, and among what those views read."""
+    """The built tables among some tables and views, and among the sources of these views."""
     everything = {*names, *(name for view in _views(names, root) for name in view.reads)}
     return [source for name in sorted(everything) if (source := sql_table(name, root)).is_built]
 

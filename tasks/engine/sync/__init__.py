@@ -1,1 +1,1 @@
-"""Syncs: an operational database is copied as it changes."""
+"""Syncs: copy the changes of an operational database."""

@@ -64,8 +64,8 @@ def close_deleted(
 def reopen_returned(connection: Connection, history: History, load_id: int) -> int:
     """Reopen the closed versions that a load delivered again: the source has their rows again.
 
-    The caller passes the loads of the current run after the build, because the run read the source later than the last
-    comparison of keys. A row that returned as a newer version needs no change, because the newer version is open.
+    Call the function after the build, and only for loads of the current run: this run read the source later than the
+    last comparison of keys. A row that returned as a newer version needs no change, because the newer version is open.
 
     Returns:
         Number of reopened versions.

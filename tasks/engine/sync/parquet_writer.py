@@ -27,7 +27,6 @@ from tasks.engine.receipts import ObjectRef
 _BOOLEANS = pa.array(["f", "t"], pa.large_string())
 """Booleans in the output of COPY, in the order of their values."""
 
-
 _TYPED = re.compile(r"boolean|integer|bigint|numeric\(.*|timestamp\(3\)")
 """Types of columns that get a type in Parquet."""
 
@@ -165,7 +164,7 @@ def _booleans(texts: Any) -> Any:
 
 
 def _taken(sink: io.BytesIO) -> bytes:
-    """Take the bytes written after the last call; the writer tracks its position itself."""
+    """Return the bytes written since the last call, and empty the buffer; the writer tracks its position itself."""
     block = sink.getvalue()
     sink.seek(0)
     sink.truncate()

@@ -3,7 +3,7 @@
     input/{run_number}/{table}.{kind}     a file of a run; never overwritten
     input/{kind}_export_completed.txt     number of the latest complete run
     processed/{run_number}/{table}.{kind} a processed file
-    processed/{kind}_processed.txt        names of all processed files, one a line
+    processed/{kind}_processed.txt        names of all processed files, one per line
 
 Only the two text files are ever overwritten. The caller holds the pipeline's lock.
 """

@@ -1,8 +1,9 @@
 """A source: an operational Postgres database, read incrementally as of one moment, with only the right to SELECT.
 
-The system column `xmin`, the transaction that wrote a row, detects changes: if an earlier snapshot did not see a row,
-a transaction wrote it that was active then or began later. The value of `last_updated` does not matter for this rule.
-A newer `last_updated` also counts as a change, because a restored server may number its transactions anew.
+The system column `xmin` detects changes: it holds the transaction that wrote a row. If an earlier snapshot did not see
+a row, the row's transaction was active at the time of that snapshot or began later. The value of `last_updated` does
+not matter for this rule. A newer `last_updated` also counts as a change, because a restored server may number its
+transactions anew.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
 """The steps of a sync: copy a snapshot of a source to the CSV store, convert it to Parquet, and move loaded files.
 
-A step that died can run again. It first looks for existing files, a file is visible only when it is complete, and the
-change of the ledger comes last. The caller holds the pipeline's lock.
+A step that died can run again. The step first looks for existing files. A file is visible only when it is complete, and
+the change of the ledger comes last. The caller holds the pipeline's lock.
 """
 
 from collections.abc import Generator, Iterable, Sequence
@@ -192,7 +192,7 @@ def objects_of_run(parquet: RunStore, run: SyncRun, contracts: Sequence[Contract
 
 
 def close_run(connection: Connection, parquet: RunStore, run: SyncRun) -> None:
-    """Record that a run is built and checked in the warehouse, then move its Parquet files to the processed files."""
+    """Record that the warehouse is built and checked, then move the run's Parquet files to the folder `processed`."""
     if run.status == "unchanged":
         return
     if run.status == "converted":
