@@ -9,7 +9,7 @@ _decode = msgspec.json.Decoder(list[str | None]).decode
 
 
 def array_literal(text: str) -> str | None:
-    """Rewrite a JSON list of texts as Postgres writes it; None for another JSON. Any other text stays unchanged."""
+    """Rewrite a JSON list of texts as Postgres writes it. A text in braces stays unchanged; any other text is None."""
     stripped = text.strip(BLANKS)
     if not stripped.startswith("["):
         return stripped if stripped.startswith("{") else None
