@@ -80,7 +80,7 @@ DEATHS_SIDE_BY_SIDE = {
     "origins committed": (Death(BUILD, containing=ORIGINS), Death(WRITE_BUILD, containing=STAR)),
     "star committed": (Death(BUILD, containing=STAR), Death(WRITE_BUILD, containing=ORIGINS)),
 }
-"""The step at which one thread kills the process, and the step of its open transaction at which another one stays."""
+"""The step at which one thread kills the process, and the step at which another thread waits in an open transaction."""
 
 SUPERSEDED = {"number drawn", "first part of a large table sent", "first table exported", "all tables exported"}
 """Steps of runs whose files are incomplete."""
@@ -123,9 +123,9 @@ def test_run_after_a_killed_run_has_the_result_of_an_undisturbed_run(
             before, died = last_runs(warehouse, 2)
             assert before == (last[0], last[1], True), step
             assert died[0] == last[0] + 1, step
-            if step not in BUILT:  # the star has the result of the runs before
+            if step not in BUILT:  # the star has the result of the earlier runs
                 star.assert_equals_source(warehouse, is_compared=False)
-            if step not in SUPERSEDED:  # no run has the result of a superseded run: the next one reads newer rows
+            if step not in SUPERSEDED:  # the run after a superseded run reads newer rows
                 star.see()
             if step in BUILT:
                 star.assert_equals_source(warehouse, is_compared=False)

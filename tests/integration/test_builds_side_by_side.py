@@ -152,7 +152,7 @@ def test_table_that_is_built_as_a_whole_follows_the_loads_of_all_partitions(shop
     for month in MONTHS[:2]:
         deliver(shop, month)
     assert set(statuses(build(shop, root, MONTHS[0])).values()) == {"built"}
-    # The other month's build finds the shared tables complete, and builds its own partition alone.
+    # The build of the other month finds the whole tables unchanged, and builds only its own partition.
     assert statuses(build(shop, root, MONTHS[1])) == {
         "by_month": "built",
         "with_key": "unchanged",

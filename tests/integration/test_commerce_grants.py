@@ -9,7 +9,7 @@ from deployments.samples.commerce import sample_shop
 from flows.commerce_analytics import commerce_analytics
 from tasks.engine.schema import rights
 
-# The names of the roles are the same for all who share a server.
+# Roles belong to the server, so tests that create them must not run at the same time.
 pytestmark = [pytest.mark.usefixtures("bucket"), pytest.mark.xdist_group("roles")]
 
 

@@ -16,7 +16,7 @@ from tasks.engine.doctor.warehouse_server import Warehouse
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.tables import connect
 
-# The names of the roles are the same for all who share a server.
+# Roles belong to the server, so tests that create them must not run at the same time.
 pytestmark = [pytest.mark.usefixtures("bucket"), pytest.mark.xdist_group("roles")]
 
 

@@ -10,7 +10,7 @@ from deployments.samples.events import events_csv, object_key
 from flows.events_monthly import events_monthly
 from flows.replay_rejected import replay_rejected
 
-# The names of the roles are the same for all who share a server.
+# Roles belong to the server, so tests that create them must not run at the same time.
 pytestmark = [pytest.mark.usefixtures("bucket"), pytest.mark.xdist_group("roles")]
 
 

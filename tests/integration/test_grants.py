@@ -13,7 +13,7 @@ from tasks.engine.errors import WarehouseError
 from tasks.engine.schema import rights
 from tasks.engine.schema.ddl import apply_ddl
 
-# The names of the roles are the same for all who share a server.
+# Roles belong to the server, so tests that create them must not run at the same time.
 pytestmark = [pytest.mark.usefixtures("bucket"), pytest.mark.xdist_group("roles")]
 
 

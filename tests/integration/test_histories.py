@@ -249,7 +249,7 @@ def test_snapshot_without_rows_needs_force_or_the_permission_of_the_contract(crm
     allowed = replace(CUSTOMERS, volume=Volume(min_rows=0))
     assert build(crm, root, SECOND, contract=allowed).row_count == 1
     assert names(crm) == [(1, "a", FIRST, SECOND)]
-    assert run(crm, root, THIRD) == 0  # it ends no row
+    assert run(crm, root, THIRD) == 0  # an empty snapshot after an empty one ends no row
     run(crm, root, FOURTH, row(1))
     assert run(crm, root, FIFTH, force=True) == 1
 

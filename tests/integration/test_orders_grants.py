@@ -8,7 +8,7 @@ from role_fixtures import ANALYST, as_role, denied, put, run
 from deployments.samples.orders import sample_orders
 from flows.orders_daily import orders_daily
 
-# The names of the roles are the same for all who share a server.
+# Roles belong to the server, so tests that create them must not run at the same time.
 pytestmark = [pytest.mark.usefixtures("bucket"), pytest.mark.xdist_group("roles")]
 
 

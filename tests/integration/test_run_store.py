@@ -126,7 +126,7 @@ def test_write_whose_response_was_lost_is_recognised(
             exchange.forward()
             exchange.reply(Answer(500, [], ERROR % b"InternalError"))
         elif (exchange.method, exchange.number) == ("POST", number + 1):
-            exchange.reply(Answer(404, [], ERROR % b"NoSuchUpload"))  # it was completed, and is forgotten
+            exchange.reply(Answer(404, [], ERROR % b"NoSuchUpload"))  # the store forgets a completed upload
         else:
             exchange.reply(exchange.forward())
 

@@ -19,7 +19,7 @@ from tasks.engine.schema.ddl import apply_ddl
 if TYPE_CHECKING:
     from totesys_fixtures import TotesysSource
 
-# The names of the roles are the same for all who share a server.
+# Roles belong to the server, so tests that create them must not run at the same time.
 pytestmark = [pytest.mark.usefixtures("bucket"), pytest.mark.xdist_group("roles")]
 
 

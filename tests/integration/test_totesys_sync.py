@@ -367,9 +367,9 @@ def test_only_a_change_that_is_overdue_makes_the_warehouse_stale(source: Source,
         at = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=minutes)
         source.execute("UPDATE staff SET first_name = first_name || '.', last_updated = %s WHERE staff_id = 1", [at])
 
-    assert fresh().status == "stale"  # nothing has come yet
+    assert fresh().status == "stale"  # no sync has loaded a change yet
     sync()
-    assert fresh().status == "fresh"  # years ago, but there is no newer one
+    assert fresh().status == "fresh"  # the newest change is years old, and the warehouse has it
     change(29)
     assert fresh().status == "fresh"
     change(31)

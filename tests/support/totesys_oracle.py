@@ -341,7 +341,7 @@ def star_dimensions(model: Model) -> dict[str, set[tuple[Any, ...]]]:
 
 
 def star_days(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """`dim_date` for the facts given: every day from the earliest to the latest that they use."""
+    """The expected `dim_date` of some facts: every day from their earliest date to their latest date."""
     used = [value for row in rows for value in row if isinstance(value, date)]
     if not used:
         return []

@@ -58,13 +58,13 @@ class ParquetBlocks:
     ) -> None:
         self._lake, self._source, self._contract, self._row_count = lake, source, contract, row_count
         # Columns of other types stay text, which loses nothing.
-        # Date columns stay text in all files, because they may hold any text and all files of a table have one schema.
+        # Date columns always stay text: the source may hold any text in them, so their type would differ between files.
         self._typed = {
             column.source_name: column
             for column in contract.columns
             if column.source_name not in as_text and _TYPED.fullmatch(column.type.postgres)
         }
-        # The contract accepts other spellings of booleans than COPY writes.
+        # `_booleans` checks booleans, because the contract also accepts spellings that COPY never writes.
         self._checks = {
             name: RowEncoder(replace(contract, columns=(replace(column, nullable=True),)))
             for name, column in self._typed.items()

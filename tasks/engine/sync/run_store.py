@@ -4,8 +4,9 @@
     input/{kind}_export_completed.txt     number of the latest complete run
     processed/{run_number}/{table}.{kind} a processed file
     processed/{kind}_processed.txt        names of all processed files, one per line
+    run_number.txt                        in the CSV store: number of the latest complete run
 
-Only the two text files are ever overwritten. The caller holds the pipeline's lock.
+Only the text files are ever overwritten. The caller holds the pipeline's lock.
 """
 
 from collections.abc import Collection, Iterable
