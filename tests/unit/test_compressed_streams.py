@@ -3,6 +3,7 @@
 import gzip
 import io
 import random
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,7 @@ from backports import zstd
 
 from tasks.contracts.formats import Compression
 from tasks.engine.errors import MemoryLimitError
-from tasks.engine.formats.compressed_streams import SMALLEST_WINDOW, WINDOW_CHUNKS, decompressed
+from tasks.engine.formats.compressed_streams import READ_BYTES, SMALLEST_WINDOW, WINDOW_CHUNKS, decompressed
 from tasks.engine.settings import SMALLEST_CHUNK
 
 COMPRESS: dict[Compression, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstd.compress}
@@ -49,6 +50,22 @@ def test_values_that_compress_well_are_not_expanded_at_once(compression: Compres
         pieces.append(len(piece))
     assert max(pieces) <= 1 << 16
     assert sum(pieces) == 20 << 20
+
+
+def with_all_fields(data: bytes) -> bytes:
+    """A gzip stream whose header has extra fields, a name, a comment and a checksum of its own."""
+    header = b"\x1f\x8b\x08\x1e\0\0\0\0\0\x03" + b"\x06\0BC\x02\0ab" + b"things.csv\0" + b"comment\0"
+    return header + zlib.crc32(header).to_bytes(4, "little")[:2] + gzip.compress(data)[10:]
+
+
+def test_header_of_a_later_stream_may_begin_in_one_read_and_end_in_the_next() -> None:
+    data = random.Random(1).randbytes(READ_BYTES)  # noqa: S311 - the same bytes in each run
+    second = with_all_fields(b"second")
+    for in_first_read in range(len(second)):
+        text = data[: READ_BYTES - in_first_read - 43]
+        first = gzip.compress(text, 0)
+        assert len(first) == READ_BYTES - in_first_read
+        assert opened(first + second, "gzip").read(2 * READ_BYTES) == text + b"second"
 
 
 @pytest.mark.parametrize("compression", COMPRESS)

@@ -14,6 +14,9 @@ from tasks.engine.formats.unreadable_bytes import errors_as
 READ_BYTES = 1 << 18
 """Compressed bytes that are read at once."""
 
+HEADER_BYTES = 1 << 12
+"""A stream begins with at least so many bytes: igzip fails if a header with several optional fields comes in parts."""
+
 WINDOW_CHUNKS, SMALLEST_WINDOW = 24, 8 << 20
 """The limit of the window of a zstd stream, which is in memory as a whole: the size of this many chunks, and at least
 the size that level 19 of zstd uses."""
@@ -99,7 +102,9 @@ class DecompressedFile(io.RawIOBase):
         """Return some next bytes of the content, maybe none. Return None at the end of the file."""
         given = b""
         if self._stream.eof:
-            given = self._stream.unused_data or self._file.read(READ_BYTES)
+            given = self._stream.unused_data
+            if len(given) < HEADER_BYTES:
+                given += self._file.read(READ_BYTES)
             if not given:
                 return None
             self._stream = self._new()
