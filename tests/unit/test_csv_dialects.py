@@ -15,7 +15,7 @@ from plain_csv import read_plain
 from tasks.contracts.formats import Csv
 from tasks.engine.formats import csv_records
 from tasks.engine.formats.columns import ColumnMatch
-from tasks.engine.formats.csv_header import Header, read_header
+from tasks.engine.formats.csv_header import LONGEST_NAME, Header, read_header
 from tasks.engine.formats.csv_records import CsvRecords, read_records
 from tasks.engine.formats.frames import frame_of
 
@@ -251,11 +251,29 @@ def header_of(data: bytes, dialect: Csv, size: int) -> Header:
         (b"x\n", Csv(skip_lines=5), [], 2),
         (b"#x\n#y", Csv(comment="#"), [], 2),
         (b"a,b", Csv(), ["a", "b"], 1),
+        (b'a,"b\nin EUR",c\n1,2,3\n', Csv(), ["a", "b\nin EUR", "c"], 3),
+        (b'"a\r\n""x"", y","\n\nb"\r\n1,2\n', Csv(), ['a\r\n"x", y', "b"], 5),
+        (b"#x\n'a\n'';b';c\n1;2\n", Csv(delimiter=";", quote="'", comment="#"), ["a\n';b", "c"], 4),
+        (b'"a\n\\"b",c\n', Csv(escape="\\"), ['a\n"b', "c"], 3),
+        (b'a,"b\n', Csv(quote=""), ["a", '"b'], 2),
+        (b'a,b,"c\n1,2,3\n', Csv(), ["a", "b", ""], 2),
+        (b'a,b,"c\n1,"x"y,3\n', Csv(), ["a", "b", ""], 2),
+        (b'a,"b\nc"', Csv(), ["a", "b\nc"], 2),
     ],
 )
 def test_header_of_a_dialect(data: bytes, dialect: Csv, names: list[str], line: int, mark: bytes, size: int) -> None:
     header = header_of(mark + data, dialect, size)
     assert (header.names, header.line) == (names, line)
+
+
+def test_quote_that_does_not_close_soon_is_no_name_with_line_ends() -> None:
+    rows = b"1,2\n" * (LONGEST_NAME // 4)
+    assert header_of(b'a,"b\n' + rows + b'","c"\n', Csv(), 1 << 20).line == 2
+    assert header_of(b'a,"b\n' + rows[:-8] + b'",c\n', Csv(), 1 << 20).names == [
+        "a",
+        f"b\n{rows[:-8].decode()}".strip(),
+        "c",
+    ]
 
 
 def test_groups_of_a_dialect_are_bounded_by_comments_too() -> None:

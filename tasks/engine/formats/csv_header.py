@@ -12,10 +12,15 @@ from tasks.engine.formats.csv_records import BOM, refuse_endless
 MAX_COLUMNS = 100_000
 """Maximum number of columns in a header. A Postgres table has at most 1,600 columns."""
 
+LONGEST_NAME = 1 << 16
+"""Maximum length of a name with line ends. A quote without an end within it is damaged, and opens no such name."""
+
 
 @dataclass(frozen=True)
 class Header:
     """The header of a CSV object: its first line that is neither blank, a comment nor before the header.
+
+    The lines that a name in quotes contains belong to the header.
 
     Attributes:
         names: Column names. Empty if the object has no such line and its contract does not name the fields.
@@ -44,7 +49,7 @@ def read_header(chunks: Iterator[tuple[bytes, bool]], dialect: Csv) -> Header:
     for _ in range(dialect.skip_lines):
         begin.skip_line()
     names = list(dialect.names)
-    if not names and (first := begin.take_line(dialect.comment.encode())):
+    if not names and (first := begin.take_header(dialect)):
         if first.count(dialect.delimiter.encode()) >= MAX_COLUMNS:
             raise UnreadableObjectError(
                 f"line {begin.line - 1:,}: expected a header with at most {MAX_COLUMNS:,} columns, found more. Check"
@@ -80,9 +85,36 @@ def _field(dialect: Csv) -> re.Pattern[bytes]:
     bare = (
         rb"(?:[^" + delimiter + escape + rb"]++" + escaped + rb")*+" if is_everywhere else rb"[^" + delimiter + rb"]*+"
     )
-    quoted = rb"(?:[^" + quote + escape + rb"]++|" + quote * 2 + escaped + rb")*+"
-    quoted = quote + quoted + quote + rb"|" if quote else b""
+    quoted = _quoted(dialect).pattern + rb"|" if quote else b""
     return re.compile(rb"(?:^|" + delimiter + rb")(" + quoted + bare + rb")", re.DOTALL)
+
+
+@lru_cache
+def _quoted(dialect: Csv) -> re.Pattern[bytes]:
+    """Return the pattern of the quoted part of a field."""
+    quote, escape = (re.escape(one.encode()) for one in (dialect.quote, dialect.escape))
+    escaped = rb"|" + escape + rb"." if escape else b""
+    content = rb"(?:[^" + quote + escape + rb"]++|" + quote * 2 + escaped + rb")*+"
+    return re.compile(quote + content + quote, re.DOTALL)
+
+
+@lru_cache
+def _closed(dialect: Csv) -> re.Pattern[bytes]:
+    """Return the pattern of a quoted field with what follows it."""
+    return re.compile(
+        _quoted(dialect).pattern + rb"(?=" + re.escape(dialect.delimiter.encode()) + rb"|\r?(?:\n|\Z))", re.DOTALL
+    )
+
+
+def _open_quote(line: bytes, dialect: Csv) -> int | None:
+    """Return the place of the last field of a line, if its quote does not close in the line."""
+    quote = dialect.quote.encode()
+    if not quote or quote not in line:
+        return None
+    begin = 0
+    for field in _field(dialect).finditer(line):
+        begin = field.start(1)
+    return begin if line.startswith(quote, begin) and not _quoted(dialect).match(line, begin) else None
 
 
 def _unescaped(field: bytes, dialect: Csv) -> bytes:
@@ -122,27 +154,47 @@ class _Begin:
             self._read()
         self._move(len(self._text) if end < 0 else end + 1)
 
-    def take_line(self, comment: bytes) -> bytes:
-        """Move past the next line that is neither blank nor a comment. Return it without its line end.
+    def take_header(self, dialect: Csv) -> bytes:
+        """Move past the header. Return it without its line end.
 
         Returns:
-            The line. Empty if the object has no such line.
+            The next line that is neither blank nor a comment, and the lines that its names in quotes contain. Empty if
+            the object has no such line.
 
         Raises:
-            UnreadableObjectError: The line is longer than `MAX_RECORD_BYTES`.
+            UnreadableObjectError: A line is longer than `MAX_RECORD_BYTES`.
         """
+        header = self._take_record_line(dialect.comment.encode())
+        while (begin := _open_quote(header, dialect)) is not None:
+            while len(self.rest) < LONGEST_NAME and not self.is_last:
+                self._read()
+            name = _closed(dialect).match(header + b"\n" + self.rest[:LONGEST_NAME], begin)
+            if not name:
+                break
+            self._move(self._at + name.end() - len(header) - 1)
+            header = name.string[: name.end()] + self._take_line()
+        return header.removesuffix(b"\r")
+
+    def _take_record_line(self, comment: bytes) -> bytes:
+        """Move past the next line that is neither blank nor a comment. Return it; empty if there is no such line."""
         while True:
             if skipped := _skipped(comment).match(self._text, self._at):  # an object may begin with any number of them
                 self._move(skipped.end())
-            end = self._text.find(b"\n", self._at)
-            if end < 0 and not self.is_last:
-                refuse_endless(len(self._text) - self._at, self.line)
+            if self._at == len(self._text) and not self.is_last:
                 self._read()
                 continue
-            line = self._text[self._at : len(self._text) if end < 0 else end]
-            self._move(self._at + len(line) + (end >= 0))
+            line = self._take_line()
             if not (comment and line.startswith(comment)):
-                return line.removesuffix(b"\r")
+                return line
+
+    def _take_line(self) -> bytes:
+        """Move past the next line. Return it without its line feed."""
+        while (end := self._text.find(b"\n", self._at)) < 0 and not self.is_last:
+            refuse_endless(len(self._text) - self._at, self.line)
+            self._read()
+        line = self._text[self._at : len(self._text) if end < 0 else end]
+        self._move(self._at + len(line) + (end >= 0))
+        return line
 
     def _move(self, end: int) -> None:
         self.line += self._text.count(b"\n", self._at, end)
