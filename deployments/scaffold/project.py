@@ -21,7 +21,9 @@ def edited(p: NewPipeline, root: Path = ROOT) -> dict[str, str]:
     row = f"| [`{p.name}`](docs/{p.name}.md) | {purpose}, and counts their rows |\n"
     found["README.md"] = _after_table(found["README.md"], row)
     line = f"- The pipeline `{p.name}` {purpose}: `{p.deployment}`.\n"
-    found["CHANGELOG.md"] = found["CHANGELOG.md"].replace(_UNRELEASED, _UNRELEASED + line, 1)
+    before, _, changes = found["CHANGELOG.md"].partition(_UNRELEASED)
+    end = "" if changes.startswith("- ") else "\n"  # a heading needs a blank line before it
+    found["CHANGELOG.md"] = f"{before}{_UNRELEASED}{line}{end}{changes}"
     found["prefect.yaml"] = (
         found["prefect.yaml"].rstrip("\n") + "\n\n" + render("deployment.yaml", {"p": p}).strip("\n") + "\n"
     )

@@ -279,13 +279,16 @@ MADE: dict[str, tuple[str, bytes, str, Decimal, str]] = {
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_sample_of_each_format_is_loaded_completely(name: str, tmp_path: Path, write: Writer) -> None:
+def test_sample_of_each_format_is_loaded_completely(name: str, tmp_path: Path, write: Writer, project: Path) -> None:
     file, data, column, total, partition = MADE[name]
     sample = tmp_path / file
     sample.write_bytes(data)
     written = write(name, sample)
     assert written.partition == partition
     assert loaded_sums(written, data, [column]) == (N, N, [total])
+    changes = (project / "CHANGELOG.md").read_text().partition("## Unreleased\n\n")[2].splitlines()
+    assert changes[0].startswith(f"- The pipeline `{name}` loads")
+    assert changes[1] == "" or changes[1].startswith("- ")
 
 
 def test_command_writes_a_pipeline_whose_own_test_and_cases_pass(tmp_path: Path, prefect_server: str) -> None:
