@@ -93,7 +93,7 @@ def _number(text: str, original: Any) -> Any:
 
 def _parquet(file: SampleFile, private: dict[str, ColumnProfile]) -> tuple[bytes, int]:
     with file.opened() as opened:
-        parquet = pq.ParquetFile(opened)
+        parquet = pq.ParquetFile(opened, coerce_int96_timestamp_unit="us")
         table = pa.Table.from_batches(islice(parquet.iter_batches(ROWS), 1), schema=parquet.schema_arrow)
     for place, (name, type_) in enumerate(zip(table.column_names, table.schema.types, strict=True)):
         # Dates and times are kept, and Python cannot hold all of them.

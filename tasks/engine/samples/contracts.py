@@ -125,18 +125,18 @@ def format_to_declare(profile: SampleProfile) -> Format | None:
 
 
 def text_contract(
-    sources: Sequence[str], form: Format, records_key: str = "", lists: Mapping[str, str] = MappingProxyType({})
+    sources: Sequence[str], form: Format, records_key: str = "", types: Mapping[str, str] = MappingProxyType({})
 ) -> Contract:
-    """A contract that reads each column as text, or as lists of texts or integers.
+    """A contract that reads each column as text, or as bytes or lists of parquet.
 
     Args:
         sources: Names of the columns in the file.
         form: Format of the file.
         records_key: See `Contract.records_key`.
-        lists: Types of columns of lists, by their names in the file.
+        types: Types of columns of bytes or lists, by their names in the file.
     """
     columns = tuple(
-        Column(f"c{place}", TYPES[lists.get(name, "text")][1], "Text.", source=name)
+        Column(f"c{place}", TYPES[types.get(name, "text")][1], "Text.", source=name)
         for place, name in enumerate(sources)
     )
     return Contract(

@@ -56,8 +56,8 @@ def profile_sample(file: SampleFile) -> SampleProfile:
     forms: dict[str, Format] = {".json": Json(), ".ndjson": Ndjson(), ".parquet": Parquet()}
     form = layout or (format_of_dialect(dialect, field_names(dialect)) if dialect else forms[kind])
     notes = (note, *(dialect.notes if dialect else ()), *structure.notes, LAYOUT_NOTE if layout else "")
-    lists = {source: known[0].name for source, known in structure.kinds.items() if known and known[0].is_list}
-    frame, is_whole = _read(file, text_contract(sources, form, structure.records_key, lists))
+    read_as = {source: known[0].name for source, known in structure.kinds.items() if known and not known[0].is_text}
+    frame, is_whole = _read(file, text_contract(sources, form, structure.records_key, read_as))
     if not len(frame):
         raise ParameterError(f"{file.uri}: expected a sample with at least one row, found only a header")
     pattern = pattern_of(file.key)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from tasks.contracts.paths import WHOLE_DOCUMENT, Step, path_text
 from tasks.engine.errors import ParameterError, UnreadableObjectError
 from tasks.engine.formats.csv_records import BOM
+from tasks.engine.formats.parquet_files import errors_of_bytes
 from tasks.engine.samples.files import SampleFile, decompressed_of
 from tasks.engine.samples.values import Kind
 
@@ -134,8 +135,9 @@ def parquet_structure(file: SampleFile) -> Structure:
 
     Raises:
         ParameterError: No column has a type that Tally reads.
+        UnreadableObjectError: Arrow cannot read the file.
     """
-    with file.opened() as opened:
+    with file.opened() as opened, errors_of_bytes(file.uri):
         schema = pq.ParquetFile(opened).schema_arrow
     kinds, notes = {}, []
     for column in schema:
@@ -154,7 +156,10 @@ def _arrow_kinds(kind: Any) -> tuple[Kind, ...] | None:
     is_type = pa.types
     if is_type.is_dictionary(kind):
         return _arrow_kinds(kind.value_type)
-    if is_type.is_string(kind) or is_type.is_large_string(kind) or is_type.is_null(kind):
+    if isinstance(kind, pa.BaseExtensionType):
+        is_uuid = kind.extension_name == "arrow.uuid"
+        return (Kind("uuid"),) if is_uuid else _arrow_kinds(kind.storage_type)
+    if _is_text(kind) or is_type.is_null(kind):
         return ()
     for fits, names in (
         (is_type.is_boolean, ("boolean",)),
@@ -164,11 +169,20 @@ def _arrow_kinds(kind: Any) -> tuple[Kind, ...] | None:
         (is_type.is_date, ("date",)),
         (is_type.is_time, ("time",)),
         (is_type.is_timestamp, ("timestamptz" if getattr(kind, "tz", None) else "timestamp",)),
-        (is_type.is_binary, ("bytea",)),
+        (_is_bytes, ("bytea",)),
     ):
         if fits(kind):
             return tuple(map(Kind, names))
     return _list_kinds(kind)
+
+
+def _is_text(kind: Any) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _is_bytes(kind: Any) -> bool:
+    kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+    return any(is_one(kind) for is_one in kinds)
 
 
 def _list_kinds(kind: Any) -> tuple[Kind, ...] | None:
@@ -176,7 +190,7 @@ def _list_kinds(kind: Any) -> tuple[Kind, ...] | None:
     if not pa.types.is_list(kind) and not pa.types.is_large_list(kind):
         return None
     element = kind.value_type
-    if pa.types.is_string(element) or pa.types.is_large_string(element):
+    if _is_text(element):
         return (Kind("text[]"),)
     return (Kind("bigint[]"),) if pa.types.is_integer(element) and str(element) != "uint64" else None
 

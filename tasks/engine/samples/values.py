@@ -48,6 +48,11 @@ class Kind:
         """Whether the values are lists."""
         return self.name.endswith("[]")
 
+    @property
+    def is_text(self) -> bool:
+        """Whether a column of texts can hold the values: parquet has bytes and lists, which it cannot hold."""
+        return not self.is_list and self.name != "bytea"
+
 
 def kinds_of(values: pl.Series) -> Iterator[Kind]:
     """Yield the types that all distinct values have, from the narrowest to text.
