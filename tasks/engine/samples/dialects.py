@@ -11,6 +11,9 @@ DELIMITERS = (",", ";", "\t", "|")
 MAX_PREAMBLE = 60
 """Maximum number of lines before the header."""
 
+MAX_FIELD = 1 << 24
+"""Maximum number of characters of a field, as in a load. Python's csv module refuses longer fields than 131,072."""
+
 LEAST_SHORT = 0.05
 """From this share of the records on, short records are the supplier's way of writing."""
 
@@ -119,6 +122,7 @@ def _has_short_records(rows: Sequence[Sequence[str]], width: int) -> bool:
 
 
 def _rows(lines: Sequence[str], delimiter: str, quote: str) -> list[list[str]]:
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD))
     try:
         return list(csv.reader(io.StringIO("\n".join(lines), newline=""), delimiter=delimiter, quotechar=quote))
     except csv.Error:

@@ -70,7 +70,7 @@ def records_of(file: SampleFile, kind: str) -> tuple[str, list[Any], tuple[str, 
                 lines = (line.removeprefix(BOM) for line in opened if line.strip())
                 return "", [msgspec.json.decode(line) for line in islice(lines, MOST_RECORDS)], ()
             return _records_of(msgspec.json.decode(opened.read().removeprefix(BOM)), file.uri)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableObjectError(f"{file.uri}: expected JSON, found other text: {error}") from error
 
 

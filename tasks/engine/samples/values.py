@@ -1,7 +1,7 @@
 """Values: which types all texts of a column have, and which texts mean that a value is missing."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -27,6 +27,10 @@ _IP = (
 )
 _TIME = r"^(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?$"
 _JSON = r"(?s)^\s*(?:\{.*\}|\[.*\])\s*$"
+
+
+LONGEST_WHOLE = 100
+"""Numbers with at least so many characters are larger than each type of whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +101,20 @@ def with_decimal_zero(values: pl.Series) -> Iterator[Kind]:
     if not len(values) or not _all(values, r"^[+-]?(?:0|[1-9][0-9]*)\.0$"):
         return
     note = "The values are whole numbers with a decimal zero, as pandas writes integers beside missing values."
-    largest = max(abs(int(value[:-2])) for value in values)
+    largest = _largest(value[:-2] for value in values)
     if largest < 1_000_000_000:
         yield Kind("integer", (("decimal_integers", True),), note)
     if largest < 2**63:
         yield Kind("bigint", (("decimal_integers", True),), note)
 
 
+def _largest(numbers: Iterable[str]) -> int:
+    """Return the largest whole number without its sign. Python converts no text of thousands of digits."""
+    return max(abs(int(number)) if len(number) < LONGEST_WHOLE else 10**LONGEST_WHOLE for number in numbers)
+
+
 def _whole(values: pl.Series) -> Iterator[Kind]:
-    largest = max(abs(int(value)) for value in values)
+    largest = _largest(values)
     if largest > 10_000_000 and _all(values, r"^(?:19|20)[0-9]{6}$") and _parse(values, "%Y%m%d"):
         yield Kind("date", (("date", "%Y%m%d"),))
     if largest < 1_000_000_000:
