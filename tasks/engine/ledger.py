@@ -29,11 +29,12 @@ class LoadEntry:
     contract_digest: str | None = None
 
     def is_of(self, source: ObjectRef, digest: str) -> bool:
-        """Return whether the load is of this object version and this contract.
+        """Return whether the load is of this object version in this partition, and of this contract.
 
         Entries of older versions of Tally have no contract digest. They match every contract.
         """
-        is_same = (self.source_uri, self.source_version) == (source.uri, source.version)
+        found = (self.source_uri, self.source_version, self.partition)
+        is_same = found == (source.uri, source.version, source.partition)
         return is_same and self.contract_digest in (None, digest)
 
 
@@ -50,7 +51,7 @@ _ENTRY = sql.SQL(
 def find_load(
     connection: Connection, dataset: str, source: ObjectRef, *, is_appended: bool = False
 ) -> LoadEntry | None:
-    """Return the entry of the current load that an object replaces, or None if there is no such load.
+    """Return the entry of a current load that an object replaces, of another object if it replaces several, or None.
 
     Args:
         connection: To the warehouse.
@@ -58,9 +59,9 @@ def find_load(
         source: The object.
         is_appended: Whether the object replaces only itself in a dataset without partitions.
     """
-    row = connection.execute(
-        _ENTRY.format(_IN_ITS_PLACE), [dataset, source.uri, not source.partition and not is_appended]
-    ).fetchone()
+    query = _ENTRY.format(_IN_ITS_PLACE) + sql.SQL(" ORDER BY source_uri = %s LIMIT 1")
+    is_only_one = not source.partition and not is_appended
+    row = connection.execute(query, [dataset, source.uri, is_only_one, source.uri]).fetchone()
     return LoadEntry(*row) if row else None
 
 

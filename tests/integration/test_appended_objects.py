@@ -129,6 +129,28 @@ def test_dataset_that_became_growing_keeps_its_object_and_one_that_became_whole_
     assert names(postgres) == ["c"]
 
 
+@pytest.mark.parametrize("kept", ["1", "2", "3"])
+def test_object_of_a_dataset_that_became_whole_replaces_all_others_although_it_is_loaded(
+    postgres: Connection, kept: str
+) -> None:
+    for name in ("1", "2", "3"):
+        deliver(name, name)
+    run(postgres)
+    whole = replace(GROWING, delivery="replace", key=None, keys=(f"{kept}.csv",))
+    facts = replace(THINGS, dataset="facts", table="things_staging.facts")
+    with ready_connection(facts, GROWING):
+        load(postgres, put(HEADER + b"f,2021-04-01\n"), contract=facts)
+
+    def changes() -> tuple[str, ...]:
+        listed = {"things": deliveries_in(whole, None, None)}
+        return read_current(postgres, PipelineInputs(facts, (whole,)), None, None, listed)["2021-04"].changes
+
+    assert changes() == ("dataset things",)
+    assert run(postgres, whole) == ["replaced"]
+    assert (names(postgres), changes()) == ([kept], ())
+    assert run(postgres, whole) == ["unchanged"]
+
+
 def test_new_object_makes_the_partitions_of_a_pipeline_stale_that_reads_them(postgres: Connection) -> None:
     facts = replace(THINGS, dataset="facts", table="things_staging.facts")
     with ready_connection(facts, GROWING):

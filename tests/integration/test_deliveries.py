@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from prefect import flow
@@ -101,6 +102,33 @@ def ledger(postgres: Connection) -> list[tuple[str, str]]:
         "SELECT substring(source_uri FROM 'part-(.*)\\.csv'), status FROM ledger.loads ORDER BY load_id"
     )
     return [(str(name), str(status)) for name, status in rows]
+
+
+def test_unchanged_objects_move_to_the_partitions_of_a_corrected_key_template(postgres: Connection) -> None:
+    wrong = replace(PARTS, key="{year:04d}-{day:02d}-{month:02d}.csv", partition=Partition(column="month", unit="day"))
+    right = replace(wrong, key="{year:04d}-{month:02d}-{day:02d}.csv")
+    days = ["2021-04-05", "2021-05-04", "2021-06-06"]
+    for day in days:
+        put(HEADER + f"{day},{day}\n".encode(), f"lake/{day}.csv", day)
+
+    def load_all(contract: Contract) -> list[tuple[str, str]]:
+        """Load all days, the last one first. Return the day and the name of each row."""
+        for day in reversed(days):
+            listing = partial(delivery_of, lake(), contract, day)
+            load_delivery(postgres, lake(), contract, day, listing, TOLERANT, reconnect=connection)
+        rows = postgres.execute("SELECT month::text, name FROM things_staging.things ORDER BY 1")
+        return [(str(month), str(name)) for month, name in rows]
+
+    def states(contract: Contract) -> list[str]:
+        current = read_current(postgres, PipelineInputs(contract), None, None, {})
+        found = plan_backfill("things", "day", None, None, deliveries_in(contract, None, None), current)
+        return [planned.state for planned in found.partitions if planned.object_count]
+
+    assert load_all(wrong) == [(days[0], days[1]), (days[1], days[0]), (days[2], days[2])]
+    assert states(right) == ["changed", "changed", "unfinished"]
+    assert load_all(right) == [(day, day) for day in days]
+    assert states(right) == ["unfinished"] * 3
+    assert load(postgres, objects_of(lake(), right, days[0])[0], contract=right).status == "unchanged"
 
 
 def test_first_delivery_is_loaded_and_marker_files_are_ignored(postgres: Connection) -> None:

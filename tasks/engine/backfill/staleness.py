@@ -218,6 +218,8 @@ class _Comparison:
         delivery = self.listed.get(contract.dataset, {}).get(partition, Delivery())
         found = current_sources(contract, delivery.sources)
         is_replaced = contract.partition is not None and bool(delivery.removed(loaded))
+        if found and contract.partition is None and not contract.is_appended:
+            is_replaced = len(loaded) > 1  # the dataset appended objects before
         if is_replaced or any(
             source.uri not in loaded or loaded[source.uri].version != source.version for source in found
         ):
