@@ -29,7 +29,7 @@ FILES = {
     "json_*.c": "unit/test_json_native unit/test_json_paths unit/test_json_reader",
     "spellings.c": "unit/test_spelling unit/test_numeric_types",
     "string_columns.c": "unit/test_csv_records unit/test_reader unit/test_parquet_pages unit/test_parquet_reader"
-    " unit/test_csv_dialects",
+    " unit/test_csv_dialects unit/test_native_edges",
     "time_formats.c": "unit/test_time_formats unit/test_types",
     "utf8.c": "unit/test_native_edges",
     "*.c": "unit/test_types unit/test_spelling unit/test_native_edges unit/test_rows unit/test_numeric_types"

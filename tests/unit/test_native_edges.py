@@ -1,5 +1,6 @@
 """Edge cases of the native code. Python's decoder and calendar are the oracle."""
 
+import ctypes
 import itertools
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -12,6 +13,7 @@ from tasks.contracts.types import DATE, TEXT, TIMESTAMP_MS, TIMESTAMPTZ
 from tasks.engine.errors import ContractError
 from tasks.engine.formats.columns import ColumnMatch
 from tasks.engine.formats.csv_records import read_records
+from tasks.engine.formats.native.binding import library
 
 ONE_COLUMN = ColumnMatch({"x": 0}, ("x",), ())
 STRUCTURE = b'\0\n\r,"'
@@ -150,3 +152,25 @@ def test_offsets_end_where_those_of_postgres_end(sign: str) -> None:
 )
 def test_moments_end_with_the_years_that_clients_can_read(text: str, moment: datetime | None) -> None:
     assert parsed(TIMESTAMPTZ, text) == [moment]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "is_sound"),
+    [
+        ((0, 1, 3, 3, 7), True),
+        ((1, 1, 3), True),
+        ((7, 7), True),
+        ((0, 2, 3), False),  # inside of é
+        ((2, 3), False),
+        ((0, 1, 4), False),  # inside of 日 or of what follows it
+        ((0, 3, 1), False),
+        ((-1, 1), False),
+        ((0, 8), False),
+    ],
+)
+def test_strings_are_utf8_if_each_of_them_is(offsets: tuple[int, ...], is_sound: bool) -> None:
+    data = "aé日b".encode()
+    assert len(data) == 7
+    text, places = ctypes.create_string_buffer(data, len(data)), (ctypes.c_int64 * len(offsets))(*offsets)
+    found = library.strings_are_utf8(ctypes.addressof(places), len(offsets) - 1, ctypes.addressof(text), len(data))
+    assert found == is_sound
