@@ -6,15 +6,17 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
-from functools import lru_cache
-from types import CodeType, FunctionType
+from functools import lru_cache, partial
+from types import BuiltinMethodType, CodeType, FunctionType, MethodDescriptorType, MethodType, ModuleType
 from typing import Any
 
 from tasks.contracts import Column, Contract
-from tasks.contracts.formats import format_code
+from tasks.contracts.formats import Json, format_code
 from tasks.contracts.spelling import AS_POSTGRES
 
 _OURS = {"tasks"}
+_NAMED = {"", " part function", " part object"}
+"""The callable that a column names, the callable in its `partial` or bound method, and the object of this method."""
 
 
 @lru_cache
@@ -24,13 +26,22 @@ def contract_digest(contract: Contract) -> str:
     If the same bytes would give different rows, the digest is different. The digest covers the names, types, sources,
     nullability and derivations of columns. A derivation is covered by its source code and the source code of everything
     in this project that it uses. Their comments and docstrings count, so a changed comment there loads objects again.
-    Descriptions, aliases, indexes and object names are not covered.
+    Descriptions, indexes and object names are not covered. Aliases are covered for JSON only: without an alias, the
+    value of its key became null, while an object of any other format was not loaded.
     """
     partition = contract.partition.column if contract.partition else ""
     parts: list[Any] = [partition, contract.records_key, *map(_column, contract.read_columns)]
     if contract.format:
         parts.append(format_code(contract.format))
+    if _may_be_json(contract) and any(contract.sources.values()):
+        parts.append(["aliases", *([source, *aliases] for source, aliases in contract.sources.items() if aliases)])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _may_be_json(contract: Contract) -> bool:
+    """Return whether an object may be JSON, by the declared format or by the default of the key template."""
+    keys = [*contract.keys, contract.key_setting.default if contract.key_setting else ""]
+    return isinstance(contract.format, Json) or (contract.format is None and any("json" in key.lower() for key in keys))
 
 
 def _column(column: Column) -> list[Any]:
@@ -48,6 +59,7 @@ def _column(column: Column) -> list[Any]:
 def _source(function: Callable[..., Any] | None) -> list[str]:
     """Return the source code of a function and of the project's functions, classes and constants that it uses."""
     found: dict[str, str] = {}
+    seen: set[int] = set()
     waiting: list[tuple[str, Any]] = [("", function)] if function else []
     while waiting:
         name, value = waiting.pop()
@@ -55,11 +67,38 @@ def _source(function: Callable[..., Any] | None) -> list[str]:
         if name in found:
             continue
         found[name] = _text(plain)
-        if isinstance(plain, FunctionType) and (plain.__module__.split(".")[0] in _OURS or not name):
+        if isinstance(plain, FunctionType) and (plain.__module__.split(".")[0] in _OURS or name in _NAMED):
             used = sorted(_names(plain.__code__) & plain.__globals__.keys())
             waiting += [(one, plain.__globals__[one]) for one in used]
             waiting += [(f"{name} cell {n}", cell.cell_contents) for n, cell in enumerate(plain.__closure__ or ())]
+            defaults = [*(plain.__defaults__ or ()), *(plain.__kwdefaults__ or {}).items()]
+            waiting += [(f"{name} default {n}", default) for n, default in enumerate(defaults)]
+        elif id(plain) not in seen:  # an object may refer to itself
+            seen.add(id(plain))
+            waiting += [(f"{name} part {part}", one) for part, one in _parts(plain, is_own=name in _NAMED)]
     return [f"{name}: {text}" for name, text in sorted(found.items())]
+
+
+def _parts(value: Any, *, is_own: bool) -> list[tuple[str, Any]]:
+    """Return what decides the results of a callable that is not a plain function, each part with its name.
+
+    Args:
+        value: The callable, or any other value.
+        is_own: Whether the contract names the callable, so that it counts whatever its module is.
+    """
+    if isinstance(value, partial):
+        return [("function", value.func), ("arguments", value.args), ("keywords", value.keywords)]
+    if isinstance(value, MethodType):
+        return [("function", value.__func__), ("object", value.__self__)]
+    if isinstance(value, BuiltinMethodType | MethodDescriptorType):  # such as `CODES.get` and `str.strip`
+        owner = getattr(value, "__self__", None)
+        if not is_own and not isinstance(owner, Mapping):
+            return []
+        return [("name", value.__qualname__), ("object", None if isinstance(owner, ModuleType) else owner)]
+    if is_own or type(value).__module__.split(".")[0] in _OURS:
+        fields = vars(value) if hasattr(value, "__dict__") and not isinstance(value, type) else {}
+        return [("class", type(value)), *sorted(fields.items())]
+    return []
 
 
 def _names(code: CodeType) -> set[str]:
