@@ -24,9 +24,10 @@ from sample_dataset import (
 
 from tasks.backfill import deliveries_in
 from tasks.contracts import Contract, Partition
+from tasks.contracts.keys import Unit
 from tasks.engine.backfill.planner import BackfillPlan, plan_backfill
 from tasks.engine.backfill.staleness import PipelineInputs, read_current
-from tasks.engine.errors import ErrorBudgetError, MissingObjectError, ShrinkError
+from tasks.engine.errors import ErrorBudgetError, MissingObjectError, SchemaDriftError, ShrinkError
 from tasks.engine.load import delivery as delivery_module
 from tasks.engine.load.delivery import known_loads, load_delivery, removed_loads
 from tasks.engine.load.plan_text import terminal_text
@@ -129,6 +130,37 @@ def test_unchanged_objects_move_to_the_partitions_of_a_corrected_key_template(po
     assert load_all(right) == [(day, day) for day in days]
     assert states(right) == ["unfinished"] * 3
     assert load(postgres, objects_of(lake(), right, days[0])[0], contract=right).status == "unchanged"
+
+
+@pytest.mark.parametrize("first", ["month", "day"])
+def test_other_unit_of_the_partitions_keeps_each_row_once_and_names_the_next_step(
+    postgres: Connection, first: Unit
+) -> None:
+    months = replace(PARTS, key="{year:04d}-{month:02d}*.csv")
+    days = replace(PARTS, key="{year:04d}-{month:02d}-{day:02d}.csv", partition=Partition(column="month", unit="day"))
+    before, after = (months, days) if first == "month" else (days, months)
+    for day in ("2021-04-01", "2021-04-02", "2021-05-02"):
+        put(HEADER + f"{day},{day}\n".encode(), f"lake/{day}.csv", day)
+
+    def load_all(contract: Contract) -> dict[str, str]:
+        """Load all partitions. Return the errors of those that fail."""
+        errors = {}
+        for name in sorted(deliveries_in(contract, None, None)):
+            listing = partial(delivery_of, lake(), contract, name)
+            try:
+                load_delivery(postgres, lake(), contract, name, listing, TOLERANT, reconnect=connection)
+            except SchemaDriftError as error:
+                errors[name] = str(error)
+        rows = postgres.execute("SELECT name FROM things_staging.things ORDER BY 1").fetchall()
+        assert rows == [("2021-04-01",), ("2021-04-02",), ("2021-05-02",)]
+        return errors
+
+    assert load_all(before) == {}
+    errors = load_all(after)
+    assert list(errors) == (["2021-04-01"] if first == "month" else ["2021-04"])
+    for message in errors.values():
+        assert "the unit of the partitions" in message
+        assert message.endswith("run reset for dataset things and load it again")
 
 
 def test_first_delivery_is_loaded_and_marker_files_are_ignored(postgres: Connection) -> None:

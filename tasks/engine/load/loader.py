@@ -34,6 +34,7 @@ from tasks.engine.warehouse.partitions import (
     open_partition,
     partition_table,
     rows_of_partition,
+    rows_of_value,
 )
 from tasks.engine.warehouse.statistics import refresh_statistics
 from tasks.engine.warehouse.tables import Connection, has_table
@@ -152,7 +153,7 @@ def load_locked(
     seeks = is_seekable(source.uri, contract)
     with lake.open(source, run.count_bytes, is_seekable=seeks) as file:  # a thread starts to read in advance
         if earlier:
-            _delete_superseded(connection, contract, earlier, load_id)
+            _delete_superseded(connection, contract, source, earlier, load_id)
         with open_partition(connection, contract, value, load_id) as target:
             with closing(read_batches(file, source.uri, contract, settings.chunk_bytes)) as batches:
                 run.copy_all(CopyEncoder(contract, target), batches)
@@ -186,14 +187,20 @@ def same_load(connection: Connection, contract: Contract, source: ObjectRef) -> 
     return entry if has_rows else None
 
 
-def _delete_superseded(connection: Connection, contract: Contract, earlier: ledger.LoadEntry, load_id: int) -> None:
+def _delete_superseded(
+    connection: Connection, contract: Contract, source: ObjectRef, earlier: ledger.LoadEntry, load_id: int
+) -> None:
     """Delete the rows of the loads that a load supersedes."""
-    # The earlier load may be in another partition, because the template of the keys may have changed since.
-    before = partition_value(earlier.partition) if contract.partition else None
-    if not has_table(connection, partition_table(contract, before)):
-        return  # the table was dropped outside Tally
+    if earlier.partition == source.partition:
+        value = partition_value(earlier.partition) if contract.partition else None
+        if not has_table(connection, partition_table(contract, value)):
+            return  # the table was dropped outside Tally
+        rows = rows_of_partition(contract, earlier.partition)
+    else:
+        # The template of the keys or the unit of the partitions has changed since. Postgres finds the table of the
+        # earlier partition, because its name follows the unit.
+        rows = rows_of_value(contract, earlier.partition)
     superseded = sql.SQL("SELECT load_id FROM ledger.loads WHERE superseded_by = %s")
-    rows = rows_of_partition(contract, earlier.partition)
     connection.execute(sql.SQL("DELETE FROM {} AND load_id IN ({})").format(rows, superseded), [load_id])
 
 

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from tasks.contracts import LOAD_ID, Contract, Partition
 from tasks.contracts.keys import partition_name, partition_value
-from tasks.engine.errors import errors_at
+from tasks.engine.errors import SchemaDriftError, errors_at
 from tasks.engine.warehouse.busy_tables import busy_error
 from tasks.engine.warehouse.tables import (
     LOCK_WAIT,
@@ -125,6 +125,12 @@ def open_partition(connection: Connection, contract: Contract, value: date | Non
     except psycopg.errors.LockNotAvailable as error:
         what = f"Postgres [55P03] {error.diag.message_primary} ({target.table} becomes a partition of {contract.table})"
         raise busy_error(connection, [contract.table], what, LOCK_WAIT) from error
+    except psycopg.errors.InvalidObjectDefinition as error:
+        raise SchemaDriftError(
+            f"{contract.table}: expected no table with rows of {value}, found one that is not {target.table} (Postgres"
+            f" [42P17] {error.diag.message_primary}). Probably the unit of the partitions in the contract changed after"
+            f" rows were loaded. Set it back, or run reset for dataset {contract.dataset} and load it again"
+        ) from error
 
 
 def _same_in_all(contract: Contract, column: str, value: date) -> sql.Composed:
@@ -166,6 +172,18 @@ def rows_of_partition(contract: Contract, partition: str) -> sql.Composed:
     value = partition_value(partition)
     return sql.SQL("{} WHERE {} = {}").format(
         table_name(partition_table(contract, value)), sql.Identifier(contract.partition.column), sql.Literal(value)
+    )
+
+
+def rows_of_value(contract: Contract, partition: str) -> sql.Composed:
+    """Return `table WHERE condition` for the rows of a partition in the whole staging table.
+
+    The partition may have another unit than the contract, or none.
+    """
+    if contract.partition is None or not partition:
+        return table_name(contract.table) + sql.SQL(" WHERE true")
+    return sql.SQL("{} WHERE {} = {}").format(
+        table_name(contract.table), sql.Identifier(contract.partition.column), sql.Literal(partition_value(partition))
     )
 
 
