@@ -13,6 +13,7 @@ from tasks.contracts.columns import Column as Column
 from tasks.contracts.delivery import Delivery, check_delivery
 from tasks.contracts.expectations import Expected
 from tasks.contracts.formats import Format, check_sources
+from tasks.contracts.identifiers import check_identifiers
 from tasks.contracts.settings import KEY_CHECKS, Check, Field, Setting, object_key, setting_of
 from tasks.contracts.spelling import AS_POSTGRES, Spelling
 from tasks.contracts.volume import USUAL, Volume
@@ -27,6 +28,9 @@ LOAD_ID, LINE_NUMBER = "load_id", "line_number"
 
 LOAD_COLUMNS = ("loaded_at", "source_uri", "source_version", "flow_run_id")
 """Columns that `<table>_ingested` adds to the columns of a staging table, from `ledger.loads`."""
+
+INGESTED = "_ingested"
+"""What the name of the view adds to the name of the staging table."""
 
 _SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
 
@@ -45,6 +49,12 @@ class Partition:
     column: str
     unit: Literal["month", "day"]
     span: Literal["unit", "year"] = "unit"
+
+    @property
+    def table_suffix(self) -> str:
+        """The longest text that Tally adds to the name of the table: for a partition's table, or for the view."""
+        days = "_2021_04_30" if self.unit == "day" and self.span == "unit" else ""
+        return max(INGESTED, days, key=len)
 
 
 @dataclass(frozen=True)
@@ -120,9 +130,9 @@ class Contract:
         """Check the columns, the defaults of the prefix, the key and the bucket, and the declared format.
 
         Raises:
-            ValueError: Two columns share a name, a column has the name of a column that Tally or Postgres adds, null
-                markers are not texts, the key template or the delivery does not fit the partitions, or the declared
-                format lacks a column.
+            ValueError: Two columns share a name, a column has the name of a column that Tally or Postgres adds, a name
+                is too long, null markers are not texts, the key template or the delivery does not fit the partitions,
+                or the declared format lacks a column.
             TypeError: The type of a column is not a `ColumnType`.
         """
         _ = self.settings
@@ -145,6 +155,8 @@ class Contract:
                     f' source="{column.source_name}")'
                 )
             taken.append(column.name)
+        added = self.partition.table_suffix if self.partition else INGESTED
+        check_identifiers(self.dataset, self.table, taken, added)
         _ = self.read_columns
         if self.format:
             check_sources(self.format, self.dataset, self.sources, self.unknown_keys_column)
@@ -225,7 +237,7 @@ class Contract:
     @property
     def ingested(self) -> str:
         """`schema.view` of the view that adds its object and its load to each row of the staging table."""
-        return f"{self.table}_ingested"
+        return f"{self.table}{INGESTED}"
 
     @property
     def schema(self) -> str:

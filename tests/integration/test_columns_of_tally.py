@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sample_dataset import STRICT, THINGS, load, put, ready_connection
+from sample_dataset import DAY_KEY, STRICT, THINGS, load, put, ready_connection
 
-from tasks.contracts import LINE_NUMBER, LOAD_COLUMNS, LOAD_ID, Column
+from tasks.contracts import LINE_NUMBER, LOAD_COLUMNS, LOAD_ID, Column, Contract, Partition
 from tasks.contracts.types import TEXT
+from tasks.engine.schema.ddl import apply_ddl
 
 pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
 
@@ -96,3 +97,35 @@ def test_table_may_have_the_name_of_such_a_column() -> None:
             assert postgres.execute(f"SELECT name, month::text FROM {contract.ingested}").fetchall() == [
                 ("a", "2021-04-01")
             ]
+
+
+LONGEST = {
+    None: 63 - len("_ingested"),
+    Partition("month", "month"): 63 - len("_ingested"),
+    Partition("month", "day"): 63 - len("_2021_04_05"),
+    Partition("month", "day", "year"): 63 - len("_ingested"),
+}
+
+
+@pytest.mark.parametrize("partition", LONGEST, ids=["none", "month", "day", "day of a year"])
+def test_longest_name_of_a_table_and_a_column_is_loaded_and_a_longer_one_refused(partition: Partition | None) -> None:
+    columns = (Column("ä" * 31 + "b", TEXT, "Name.", source="name"),)
+    fields: dict[str, Any] = {"key": DAY_KEY} if partition else {"key": None, "keys": ("things.csv",)}
+
+    def named(length: int) -> Contract:
+        table = f"things_staging.{'t' * length}"
+        return replace(THINGS, table=table, columns=columns, partition=partition, **fields)
+
+    longest = named(LONGEST[partition])
+    with ready_connection(longest) as postgres:
+        for day in ("2021-04-01", "2021-04-02", "2021-05-01", "2022-04-01") if partition else ("",):
+            name = day[:7] if partition and partition.unit == "month" else day
+            key = f"{day.replace('-', '/')}/things.csv".lstrip("/")
+            assert load(postgres, put(b"name\n" + day.encode() + b"x\n", key, name), contract=longest).rows_loaded == 1
+        assert apply_ddl(postgres, [longest], []) == []
+    with pytest.raises(ValueError, match=rf"table t+: expected a name of at most {LONGEST[partition]} bytes"):
+        named(LONGEST[partition] + 1)
+    with pytest.raises(ValueError, match=r"column ä+bc: expected a name of at most 63 bytes, found 64 bytes"):
+        replace(longest, columns=(replace(columns[0], name=f"{columns[0].name}c"),))
+    with pytest.raises(ValueError, match=r"schema s+: expected a name of at most 63 bytes"):
+        replace(longest, table=f"{'s' * 64}.things")
