@@ -149,7 +149,7 @@ def test_lock_holds_until_the_transaction_ends(postgres: Connection, monkeypatch
         with postgres.transaction():
             lock(postgres, "events 2021-04")
     assert is_transient(caught.value)
-    assert f"process {holder} (the other run) since 20" in str(caught.value)
+    assert f"process {holder} (the other run), connected since 20" in str(caught.value)
 
 
 def test_timeout_of_the_lock_does_not_apply_to_later_waits_of_the_transaction(postgres: Connection) -> None:
