@@ -125,11 +125,19 @@ def test_unchanged_objects_move_to_the_partitions_of_a_corrected_key_template(po
         found = plan_backfill("things", "day", None, None, deliveries_in(contract, None, None), current)
         return [planned.state for planned in found.partitions if planned.object_count]
 
+    def warnings() -> list[str]:
+        found = postgres.execute("SELECT unnest(warnings) FROM ledger.load_attempts ORDER BY attempt_id").fetchall()
+        return [str(text) for (text,) in found]
+
     assert load_all(wrong) == [(days[0], days[1]), (days[1], days[0]), (days[2], days[2])]
+    assert warnings() == []
     assert states(right) == ["changed", "changed", "unfinished"]
     assert load_all(right) == [(day, day) for day in days]
     assert states(right) == ["unfinished"] * 3
     assert load(postgres, objects_of(lake(), right, days[0])[0], contract=right).status == "unchanged"
+    (warning,) = warnings()  # the object of the other day left first
+    assert f"moved from partition {days[0]} to {days[1]}, and no object is loaded into {days[0]} now" in warning
+    assert "run reset for dataset things" in warning
 
 
 @pytest.mark.parametrize("first", ["month", "day"])

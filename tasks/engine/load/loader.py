@@ -22,6 +22,7 @@ from tasks.engine.load.attempts import Attempt, Reconnect, recorded
 from tasks.engine.load.error_budget import ErrorBudget
 from tasks.engine.load.load_locks import lock_object
 from tasks.engine.load.shrink_guard import check_shrink
+from tasks.engine.load.moved_objects import warnings_of_move
 from tasks.engine.load.volume_guard import check_volume
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.rejected_rows import RejectedRow
@@ -160,6 +161,7 @@ def load_locked(
             run.budget.check()
             check_shrink(contract, source.uri, settings, before=before, after=run.rows_loaded, force=force)
             warnings = check_volume(connection, contract, source, rows=run.rows_read, force=force)
+            warnings += warnings_of_move(connection, contract, source, earlier)
         refresh_statistics(connection, target.table, run.rows_loaded)
     ledger.close_load(connection, load_id, run.rows_loaded, run.rows_rejected, run.columns)
     attempt.succeed(connection, load_id, warnings=warnings)

@@ -1,0 +1,33 @@
+"""Objects that move to another partition because the key template or the unit of the partitions changed."""
+
+from tasks.contracts import Contract
+from tasks.engine import ledger
+from tasks.engine.receipts import ObjectRef
+from tasks.engine.warehouse.tables import Connection
+
+
+def warnings_of_move(
+    connection: Connection, contract: Contract, source: ObjectRef, earlier: ledger.LoadEntry | None
+) -> tuple[str, ...]:
+    """Warn if an object was the last one of the partition that it left.
+
+    A partition without objects is not planned, so no build removes the rows of its tables.
+
+    Args:
+        connection: A connection in the transaction of the load.
+        contract: Contract of the staging table.
+        source: The object, with its new partition.
+        earlier: The load that the new load supersedes.
+
+    Returns:
+        At most one warning.
+    """
+    before = earlier.partition if earlier else source.partition
+    if before == source.partition or ledger.current_loads(connection, contract.dataset, before):
+        return ()
+    return (
+        f"{source.uri}: the object moved from partition {before or '(whole dataset)'} to"
+        f" {source.partition or '(whole dataset)'}, and no object is loaded into {before or 'the whole dataset'} now."
+        " Unless another object is loaded into it, the tables that were built from it keep their rows. To remove them,"
+        f" run reset for dataset {contract.dataset}, and then the pipeline for all partitions",
+    )
