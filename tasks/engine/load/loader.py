@@ -21,8 +21,8 @@ from tasks.engine.lake.client import Lake
 from tasks.engine.load.attempts import Attempt, Reconnect, recorded
 from tasks.engine.load.error_budget import ErrorBudget
 from tasks.engine.load.load_locks import lock_object
-from tasks.engine.load.shrink_guard import check_shrink
 from tasks.engine.load.moved_objects import warnings_of_move
+from tasks.engine.load.shrink_guard import check_shrink
 from tasks.engine.load.volume_guard import check_volume
 from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.rejected_rows import RejectedRow
