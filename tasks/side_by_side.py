@@ -54,8 +54,10 @@ def beside(step: Task[Any, Any], **call: Any) -> Iterator[None]:
         return
     with ThreadPoolTaskRunner[Any](max_workers=1) as runner:
         future = runner.submit(step, {name: opaque(value) for name, value in call.items()})
-        yield
-        future.wait()
+        try:
+            yield
+        finally:
+            future.wait()  # after an error, the end of the runner would cancel a step that has not begun
     future.state.result()
 
 
