@@ -7,7 +7,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
 from functools import lru_cache, partial
-from types import BuiltinMethodType, CodeType, FunctionType, MethodDescriptorType, MethodType, ModuleType
+from types import (
+    BuiltinMethodType,
+    CodeType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 from tasks.contracts import Column, Contract
@@ -96,9 +104,19 @@ def _parts(value: Any, *, is_own: bool) -> list[tuple[str, Any]]:
             return []
         return [("name", value.__qualname__), ("object", None if isinstance(owner, ModuleType) else owner)]
     if is_own or type(value).__module__.split(".")[0] in _OURS:
-        fields = vars(value) if hasattr(value, "__dict__") and not isinstance(value, type) else {}
-        return [("class", type(value)), *sorted(fields.items())]
+        return [("class", type(value)), *([] if isinstance(value, type) else sorted(_fields(value).items()))]
     return []
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Return the attributes of an object, those in slots included."""
+    members = [
+        name
+        for each in type(value).__mro__
+        for name, member in vars(each).items()
+        if isinstance(member, MemberDescriptorType) and hasattr(value, name)
+    ]
+    return {name: getattr(value, name) for name in members} | getattr(value, "__dict__", {})
 
 
 def _names(code: CodeType) -> set[str]:

@@ -1,7 +1,7 @@
 """The digest of a contract changes if the same bytes would give other rows, so that a load reads its objects again."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -30,6 +30,14 @@ class Lookup:
 
     def find(self, text: str | None) -> str | None:
         return self._codes.get(text)
+
+
+@dataclass(eq=False, slots=True)
+class SlottedLookup:
+    codes: Codes
+
+    def __call__(self, text: str | None) -> str | None:
+        return self.codes.get(text)
 
 
 def found_in(codes: Codes, text: str | None) -> str | None:
@@ -73,6 +81,7 @@ KINDS: dict[str, Callable[[Codes], Derive]] = {
     "named argument of a partial": lambda codes: partial(found_in, codes=codes),
     "method of a mapping": lambda codes: codes.get,
     "callable object": Lookup,
+    "callable object with slots": SlottedLookup,
     "method of an object": lambda codes: Lookup(codes).find,
     "default": with_default,
     "named default": with_named_default,
