@@ -25,7 +25,7 @@ import ceph_gateway
 import packaged_postgres
 import pgbouncer_pooler
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from own_databases import OwnDatabases
 
 from deployments.local import embedded, postgres_binaries
@@ -43,8 +43,11 @@ pytest_plugins = sorted(path.stem for path in (Path(__file__).parent / "support"
 TIERS = ("unit", "sql_cases", "integration", "faults", "end_to_end")
 
 # `make test` always draws the same examples; `make test-random` draws new examples and prints the seed.
-settings.register_profile("repeatable", derandomize=True, database=None)
-settings.register_profile("random", derandomize=False, database=None, print_blob=True)
+# No profile limits the time of an example, because a busy machine would then fail tests.
+settings.register_profile(
+    "repeatable", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("random", settings.get_profile("repeatable"), derandomize=False, print_blob=True)
 settings.register_profile("sanitizers", settings.get_profile("repeatable"), max_examples=20)  # see `example_counts`
 settings.load_profile("repeatable")
 

@@ -187,7 +187,7 @@ delivered = st.dictionaries(
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(st.tuples(st.sampled_from(DAYS), delivered), min_size=3, max_size=8))
 def test_merged_tables_equal_one_build_of_everything(
     shop: Connection, root: Path, history: list[tuple[date, dict[int, Row]]]

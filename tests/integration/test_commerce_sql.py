@@ -90,7 +90,7 @@ def built(connection: Connection, as_of: date) -> dict[str, dict[str, Any]]:
     return found
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(case=shops())
 def test_sql_and_oracle_agree_on_random_shops(warehouse: Connection, case: tuple[Shop, date]) -> None:
     shop, as_of = case

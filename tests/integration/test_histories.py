@@ -176,7 +176,7 @@ histories = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(history=histories)
 def test_history_does_not_depend_on_the_order_of_deliveries_corrections_and_withdrawals(
     crm: Connection, root: Path, history: list[tuple[date, list[Row] | None]]

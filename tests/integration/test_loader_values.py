@@ -39,7 +39,7 @@ VALUES = Contract(
     partition=Partition("month", "month"),
 )
 MONTH = date(2021, 4, 1)
-FROM_DATABASE = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FROM_DATABASE = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 Row = tuple[Any, ...]
 
 text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)

@@ -116,7 +116,7 @@ def built(connection: Connection) -> dict[str, list[Any]]:
     }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(delivered=deliveries)
 def test_tables_equal_the_current_files_after_any_sequence_of_deliveries(
     warehouse: Connection, delivered: list[tuple[date, dict[int, dict[str, Any]]]]

@@ -11,4 +11,4 @@ def examples(count: int) -> settings:
 
     The profile `sanitizers` draws a fifth of them, because nearly all the time of an example passes in Python.
     """
-    return settings(max_examples=max(1, count * settings.default.max_examples // ALL), deadline=None)
+    return settings(max_examples=max(1, count * settings.default.max_examples // ALL))

@@ -57,7 +57,7 @@ def test_every_supported_encoding_is_decoded_piece_by_piece(encoding: str) -> No
     assert decoded(text.encode(encoding), encoding, 4).removeprefix(b"\xef\xbb\xbf") == text.encode()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=30), st.integers(1, 20), st.sampled_from(sorted(TEXTS)))
 def test_any_bytes_are_decoded_and_only_bad_bytes_are_marked(data: bytes, size: int, encoding: str) -> None:
     data = "\ufeff".encode("utf-16-le") + data if encoding == "utf-16" else data

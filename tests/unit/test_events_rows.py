@@ -59,7 +59,7 @@ records = st.fixed_dictionaries(cells)
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(records, max_size=12), st.sampled_from([quoted, lambda text: quoted(text) if text else ""]))
 def test_rows_are_typed_as_the_oracle_types_them(rows: list[dict[str, str]], written: object) -> None:
     assert callable(written)

@@ -90,7 +90,7 @@ def test_endless_line_is_refused() -> None:
         rows_of(b"x" * (17 << 20))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.text(st.sampled_from('ab é日😀\t,"'), max_size=12), max_size=6),
     st.lists(st.tuples(st.integers(1, 8), st.integers(1, 8)), min_size=2, max_size=2),

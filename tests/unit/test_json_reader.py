@@ -21,7 +21,7 @@ from tasks.engine.formats.frames import frame_of
 from tasks.engine.formats.reader import read_batches
 
 NAMES = ("a", "b", "c")
-FAST = settings(max_examples=150, deadline=None)
+FAST = settings(max_examples=150)
 
 
 def contract_of(*names: str, key: str = "", **options: Any) -> Contract:

@@ -16,7 +16,7 @@ TEMPLATES = [
     KeyTemplate("", "year={year:04d}/month={month:02d}/day={day:02d}/{year:04d}{month:02d}{day:02d}.parquet"),
     KeyTemplate("", "{month:02d}.{year:04d}"),
 ]
-FAST = settings(max_examples=100, deadline=None)
+FAST = settings(max_examples=100)
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

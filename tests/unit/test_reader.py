@@ -90,7 +90,7 @@ def _bare(value: str) -> bytes:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(files(), st.integers(1, 50), st.sampled_from([b"", BOM]))
 def test_every_record_has_its_outcome_wherever_the_chunks_end(data: bytes, chunk: int, mark: bytes) -> None:
     with patch.object(csv_reader, "CHUNK_BYTES", chunk):

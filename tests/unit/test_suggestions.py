@@ -127,9 +127,9 @@ def test_valid_columns_need_no_suggestion() -> None:
     assert suggested(DOUBLE, ["1e5"]) == suggested(TEXT, ["NA"]) == ""
 
 
-@given(st.sampled_from([*DATES, *CLOCKS, *MOMENTS]), st.datetimes(), st.booleans())
+@given(st.sampled_from([*DATES, *CLOCKS, *MOMENTS]), st.datetimes(datetime(1000, 1, 1)), st.booleans())  # noqa: DTZ001 - without a zone
 def test_format_of_a_text_is_possible(declared: str, moment: datetime, has_short_numbers: bool) -> None:
-    text = moment.replace(year=max(moment.year, 1000)).strftime(declared)
+    text = moment.strftime(declared)
     assert possible_formats([declared], ["none", text]) == [declared]
     if has_short_numbers:
         text = moment.replace(year=2004, microsecond=100_000).strftime(declared.replace("%d", "%-d").replace("%f", "1"))
