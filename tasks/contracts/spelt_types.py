@@ -1,17 +1,13 @@
 """Column types in the spelling that a contract declares."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from tasks.contracts.spelling import AS_POSTGRES, EPOCHS, Spelling
 from tasks.contracts.types import ColumnType
-
-if TYPE_CHECKING:
-    from tasks.contracts.columns import Column
 
 BLANKS = " \t\n\v\f\r"
 """Characters that Postgres ignores at both ends of a value."""
@@ -54,25 +50,6 @@ def type_for_spelling(type_: ColumnType, spelling: Spelling) -> ColumnType:
 def is_packed(declared: str) -> bool:
     """Return whether no character separates two directives of a format: then each must have all its digits."""
     return bool(_ADJACENT.search(declared))
-
-
-def decimal_of(columns: Sequence["Column"]) -> str:
-    """Return the decimal mark of the numbers in a source: the declared one if each of its columns stores numbers."""
-    marks = {column.spelling.decimal for column in columns if column.spelling and _is_spelt_number(column)}
-    return marks.pop() if len(marks) == 1 and all(map(_is_spelt_number, columns)) else "."
-
-
-def decimals_of(columns: Sequence["Column"]) -> dict[str, str]:
-    """Return the decimal mark of each source in which it is not a point."""
-    readers: dict[str, list[Column]] = {}
-    for column in columns:
-        readers.setdefault(column.source_name, []).append(column)
-    marks = {source: decimal_of(found) for source, found in readers.items()}
-    return {source: mark for source, mark in marks.items() if mark != "."}
-
-
-def _is_spelt_number(column: "Column") -> bool:
-    return not column.type.derive and not column.derive and column.type.postgres.partition("(")[0] in NUMBERS
 
 
 def _listed(texts: tuple[str, ...]) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tasks.contracts import Contract
+from tasks.contracts.decimal_marks import decimals_of
 from tasks.contracts.paths import Step, path_text, places_of
-from tasks.contracts.spelt_types import decimals_of
 from tasks.engine.formats.native import json_structs
 from tasks.engine.formats.native.binding import library
 from tasks.engine.quoting import shown

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from tasks.contracts import Column, Contract
+from tasks.contracts.decimal_marks import decimal_of
 from tasks.contracts.paths import steps_of
 from tasks.contracts.spelling import AS_POSTGRES
-from tasks.contracts.spelt_types import CLOCKS, decimal_of
+from tasks.contracts.spelt_types import CLOCKS
 from tasks.engine.errors import ContractError
 from tasks.engine.formats.native.binding import library
 from tasks.engine.formats.parquet_clocks import clock_texts
