@@ -20,11 +20,11 @@ from deployments.local.postgres_server import Postgres
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts
 from tasks.engine.build.sql_files import ROOT, sql_table, tables_of
-from tasks.engine.export.pages import html_page
+from tasks.engine.export.pages import anchor, html_page
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.schema.desired import wanted_objects
 from tasks.engine.schema.relations import ColumnInfo, Relation, read_relations
-from tasks.engine.schema.rights import pipelines
+from tasks.engine.schema.rights import pipelines, relations_of
 from tasks.engine.settings import WarehouseSettings
 from tasks.engine.warehouse.tables import Connection, connect
 
@@ -63,18 +63,17 @@ def dictionary(connection: Connection, root: Path = ROOT) -> str:
         root: Folder of the SQL.
     """
     datasets = {contract.table: contract for contract in contracts().values()}
-    parts = [f"# {TITLE}\n", f"{_INTRODUCTION}\n"]
-    seen = set[str]()
+    parts, seen = list[str](), list[str]()
     for pipeline in pipelines(root).values():
         apply_ddl(connection, pipeline.contracts, pipeline.schemas, root)
         wanted = [each.name for each in wanted_objects(pipeline.contracts, pipeline.schemas, root)]
         names = [each for each in wanted if not each.startswith("ledger.") and each not in seen]
-        seen.update(names)
+        seen += names
         parts += _schemas(connection, names, datasets, root)
     ledger = [table.name for table in tables_of("ledger", root) if table.text("table.sql")]
     apply_ddl(connection, (), (), root)
     parts += _schemas(connection, ledger, datasets, root)
-    return "\n".join(parts)
+    return "\n".join([f"# {TITLE}\n", f"{_INTRODUCTION}\n", *_contents(connection, [*seen, *ledger], root), *parts])
 
 
 _INTRODUCTION = (
@@ -83,6 +82,24 @@ _INTRODUCTION = (
     "Each staging table has a view whose name ends in `_ingested`. The view has the columns of the table, and the"
     " columns `source_uri`, `source_version`, `loaded_at` and `flow_run_id`."
 )
+
+
+def _contents(connection: Connection, names: Sequence[str], root: Path) -> Iterator[str]:
+    """The names of the tables, first those that analysts may read. A view of a staging table links to this table."""
+    read = {each.name for group in pipelines(root).values() for each in relations_of(group, root) if each.is_read}
+    tables = {contract.ingested: contract.table for contract in contracts().values()}
+    relations = read_relations(connection, names)
+    others = [name for name in names if name not in read and name not in tables]
+    for title, found in (
+        ("Tables for analysts", [name for name in names if name in read]),
+        ("Tables of the flows and of operators", others),
+    ):
+        if found:
+            yield f"## {title}\n\n| table or view | content |\n| --- | --- |"
+            for name in found:
+                content = _cell(relations[name].comment).removesuffix(".")
+                yield f"| [`{name}`](#{anchor(tables.get(name, name))}) | {content} |"
+            yield ""
 
 
 def _schemas(connection: Connection, names: Sequence[str], datasets: dict[str, Contract], root: Path) -> Iterator[str]:

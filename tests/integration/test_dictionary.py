@@ -37,6 +37,33 @@ def test_dictionary_describes_every_column_of_every_table(declare: Declare) -> N
         assert [column for column, meaning in rows if not meaning.strip()] == []
 
 
+@pytest.mark.usefixtures("bucket", "database")
+def test_contents_link_to_the_section_of_each_table_and_list_the_tables_of_analysts_first(declare: Declare) -> None:
+    declare(VISITS)
+    with connection() as opened:
+        page = dictionary.files(dictionary.dictionary(opened))["tables.html"]
+    first, others = re.findall(r"<table>.*?</table>", page, re.DOTALL)[:2]
+    links = {name: target for target, name in re.findall(r'<a href="#([^"]+)"><code>([^<]+)</code>', first + others)}
+    sections = {name: target for target, name in re.findall(r'<h3 id="([^"]+)"><code>([^<]+)</code>', page)}
+    tables = {each.ingested: each.table for pipeline in pipelines().values() for each in pipeline.contracts}
+    assert links == {name: sections[tables.get(name, name)] for name in links}
+    assert set(sections) <= set(links)
+    relations = [each for pipeline in pipelines().values() for each in relations_of(pipeline)]
+    assert {name for name in links if f"<code>{name}</code>" in first} == {
+        each.name for each in relations if each.is_read
+    }
+
+
+@pytest.mark.usefixtures("bucket", "database")
+def test_dictionary_without_pipelines_describes_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dictionary, "contracts", dict)
+    monkeypatch.setattr(dictionary, "pipelines", lambda _root: {})
+    with connection() as opened:
+        text = dictionary.dictionary(opened)
+    assert "[`ledger.loads`](#ledgerloads)" in text
+    assert "Tables for analysts" not in text
+
+
 def test_every_schema_that_analysts_read_has_examples() -> None:
     read = {
         relation.schema

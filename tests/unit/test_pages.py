@@ -53,3 +53,9 @@ def test_page_shows_html_and_links_of_the_data_as_text() -> None:
         assert "<script>" not in page
         assert "<title>&lt;b&gt;</title>" in page
         assert not re.search(r"(?:href|src)=", page)
+
+
+def test_link_leads_to_a_heading_of_the_page() -> None:
+    page = html_page("Shop", "[late](#shopslate_orders-by-day)\n\n## `shop.s`late_orders by day!\n")
+    assert '<a href="#shopslate_orders-by-day">late</a>' in page
+    assert '<h2 id="shopslate_orders-by-day">' in page

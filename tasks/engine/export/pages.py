@@ -1,6 +1,8 @@
 """Pages: convert a Markdown report to a self-contained HTML page."""
 
 import html
+import itertools
+import re
 
 from markdown_it import MarkdownIt
 
@@ -12,13 +14,23 @@ _STYLE = (
 
 class _Markdown(MarkdownIt):
     def validateLink(self, url: str) -> bool:  # noqa: N802 - the library's name
-        """Allow only embedded images; refuse every other link."""
-        return url.startswith("data:image/svg+xml;base64,")
+        """Allow only embedded images and links within the page."""
+        return url.startswith(("data:image/svg+xml;base64,", "#"))
+
+
+def anchor(heading: str) -> str:
+    """Return the id of a heading, by the rule of GitHub, so that one link serves the Markdown and the page."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def html_page(title: str, markdown: str) -> str:
-    """A self-contained page. HTML tags in the Markdown appear as text."""
-    body = _Markdown("commonmark", {"html": False}).enable("table").render(markdown)
+    """A self-contained page. HTML tags in the Markdown appear as text, and each heading has an id (see `anchor`)."""
+    parser = _Markdown("commonmark", {"html": False}).enable("table")
+    tokens = parser.parse(markdown)
+    for opening, text in itertools.pairwise(tokens):
+        if opening.type == "heading_open":
+            opening.attrSet("id", anchor(text.content))
+    body = parser.renderer.render(tokens, parser.options, {})
     return (
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{_STYLE}</style></head>\n<body>\n{body}</body>\n</html>\n"
