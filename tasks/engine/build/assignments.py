@@ -19,6 +19,12 @@ from tasks.engine.warehouse.type_changes import is_widening
 
 _DIGITS = {"smallint": 5, "integer": 10, "bigint": 19}
 _NUMERIC = re.compile(r"numeric(?:\((\d+),(\d+)\))?$")
+_PLAIN_COLUMNS = """
+SELECT attname FROM pg_attribute
+WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND NOT atthasdef AND attidentity = ''
+    AND attname <> ALL(%s)
+ORDER BY attnum
+"""
 _PROBE = sql.Identifier("tally_probe")
 
 
@@ -63,6 +69,28 @@ def written_columns(
             " query, e.g. round(x, 2)::numeric(14,2)"
         )
     return names
+
+
+def refuse_unwritten(connection: Connection, table: SqlTable, columns: Sequence[str]) -> None:
+    """Refuse a query that returns no value for a column of a table whose rows it changes.
+
+    An earlier query may have written the column. A row that the build changes or leaves would keep the earlier value.
+
+    Args:
+        connection: In the transaction of the build.
+        table: Table to write.
+        columns: Columns that the build writes.
+
+    Raises:
+        SqlFileError: The table has another column, which has no default and which Postgres does not compute.
+    """
+    rows = connection.execute(_PLAIN_COLUMNS, [table_name(table.name).as_string(), [*columns]])
+    if names := [str(name) for (name,) in rows]:
+        raise SqlFileError(
+            f"{table.address('query.sql')}: expected a value for each column of {table.name} without a default, found"
+            f" no {', '.join(names)}: rows would keep the values of an earlier query. Return the column, e.g."
+            f" NULL AS {names[0]}, or remove it from the table with a migration"
+        )
 
 
 def keeps_values(given: str, target: str) -> bool:

@@ -20,6 +20,7 @@ from tasks.engine.build.build_inputs import (
 from tasks.engine.build.checks import queries_of_checks, refuse_failed, run_checks
 from tasks.engine.build.combinations import sound_recipes
 from tasks.engine.build.dispositions import write_affected_keys, write_query
+from tasks.engine.build.outdated_builds import mark_outdated_builds
 from tasks.engine.build.shared_queries import shared_results
 from tasks.engine.build.snapshots import snapshot_of
 from tasks.engine.build.sql_files import ROOT, SqlTable
@@ -95,6 +96,7 @@ def build_tables(
             read = _loads_read(connection, recipe, ledger_partition, state)
             snapshot = snapshot_of(connection, recipe, ledger_partition, read, force=force)
             row_count = write_query(connection, table, parameters, snapshot)
+            mark_outdated_builds(connection, table, ledger_partition, inputs)
             fingerprint, at = fingerprint_of(inputs), snapshot.recorded_at if snapshot else None
             ledger.write_build(
                 connection, table.name, ledger_partition, fingerprint, row_count, flow_run_id, inputs, read, at

@@ -5,7 +5,7 @@ from typing import Any
 
 from psycopg import sql
 
-from tasks.engine.build.assignments import written_columns
+from tasks.engine.build.assignments import refuse_unwritten, written_columns
 from tasks.engine.build.composition import equal, names, temporary_name
 from tasks.engine.build.first_rows import is_first_write, write_first_rows
 from tasks.engine.build.foreign_keys import keys_checked_together
@@ -14,7 +14,7 @@ from tasks.engine.build.refusals import refuse_keys, refuse_unaffected
 from tasks.engine.build.results import Parameters, create_temporary_table, prepare_insert, select_result
 from tasks.engine.build.shared_queries import with_results
 from tasks.engine.build.snapshots import Snapshot
-from tasks.engine.build.sql_files import SqlTable
+from tasks.engine.build.sql_files import VALID_FROM, VALID_TO, SqlTable
 from tasks.engine.errors import SqlFileError, errors_at
 from tasks.engine.warehouse.described_types import described_columns
 from tasks.engine.warehouse.plans import plan_of
@@ -83,7 +83,8 @@ def write_query(
     Raises:
         SqlFileError: A column of the query has a type that the table's column could change without an error. A key of
             the query's rows is null or occurs twice. A row of a merge has a key that the merge does not recompute.
-            A history lacks its columns or its unique key.
+            A history lacks its columns or its unique key. The query returns no value for a column whose earlier
+            values would stay.
         ShrinkError: A snapshot without rows would end all rows of a history.
     """
     with errors_at(table.address("query.sql")):
@@ -92,6 +93,8 @@ def write_query(
             return _replace(connection, table, columns, parameters)
         if table.disposition.kind == "history" and (errors := list(history_errors(connection, table, columns))):
             raise SqlFileError(f"{table.address('query.sql')}: {'; '.join(errors)}")
+        if table.disposition.kind != "append":  # an append changes no existing row
+            refuse_unwritten(connection, table, [*columns, *_computed(table)])
         if table.disposition.kind != "history" and is_first_write(connection, table, parameters):
             return write_first_rows(connection, table, columns, parameters)
         result = select_result(connection, table, "result", table.query, columns, parameters)
@@ -116,6 +119,10 @@ def _write_result(
     removed = _remove(connection, table, result)
     changes = [column for column in columns if column not in table.key]
     return removed + _insert(connection, table, columns, result, changes)
+
+
+def _computed(table: SqlTable) -> tuple[str, ...]:
+    return (VALID_FROM, VALID_TO) if table.disposition.kind == "history" else ()
 
 
 def _count(connection: Connection, result: sql.Identifier) -> int:
