@@ -133,7 +133,7 @@ class Contract:
             ValueError: Two columns share a name, a column has the name of a column that Tally or Postgres adds, a name
                 is too long, null markers are not texts, the key template or the delivery does not fit the partitions,
                 or the declared format lacks a column.
-            TypeError: The type of a column is not a `ColumnType`.
+            TypeError: The type of a column is not a `ColumnType`, or its `derive` has no hash.
         """
         _ = self.settings
         check_delivery(
@@ -198,7 +198,7 @@ class Contract:
 
         Raises:
             ValueError: The null markers are not texts, or a spelling does not fit the type of its column.
-            TypeError: The type of a column is not a `ColumnType`.
+            TypeError: The type of a column is not a `ColumnType`, or its `derive` has no hash.
         """
         return tuple(column.read_as(self.dataset, self.nulls, self.spelling) for column in self.columns)
 

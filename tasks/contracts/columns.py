@@ -65,9 +65,15 @@ class Column:
 
         Raises:
             ValueError: The null markers are not texts, or the spelling does not fit the type.
-            TypeError: The type is not a `ColumnType`.
+            TypeError: The type is not a `ColumnType`, or `derive` has no hash.
         """
         name = f"contract {dataset}, column {self.name}"
+        if self.derive and not _has_hash(self.derive):
+            raise TypeError(
+                f"{name}: expected derive to be a function or an object with a hash, found"
+                f" {type(self.derive).__name__}. Declare eq=False for its class, such as"
+                " @dataclass(frozen=True, eq=False)"
+            )
         if not isinstance(self.type, ColumnType):
             raise TypeError(
                 f"{name}: expected a type of tasks.contracts.types, found {self.type!r}. Valid types are"
@@ -89,3 +95,12 @@ class Column:
         """Convert the used part of the source, or None, into the value's text. Return None for an invalid value."""
         value = self.derive(text) if self.derive else text
         return self.type.derive(value) if self.type.derive and value is not None else value
+
+
+def _has_hash(value: object) -> bool:
+    """Return whether a value has a hash. An object may have none because of a value that it holds."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
