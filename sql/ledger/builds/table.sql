@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS ledger.builds (
     snapshot_at timestamptz,
     CONSTRAINT builds_table_name_partition_pk PRIMARY KEY (table_name, partition)
 );
+CREATE INDEX IF NOT EXISTS builds_table_name_built_at_ix ON ledger.builds (table_name, built_at);
 
 COMMENT ON TABLE ledger.builds IS 'Last build of each partition of each table';
 COMMENT ON COLUMN ledger.builds.table_name IS 'Table, as schema.table';

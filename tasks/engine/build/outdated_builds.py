@@ -18,8 +18,7 @@ _OF_ANOTHER_EXTENT = """
 UPDATE ledger.builds
 SET fingerprint = '', inputs = inputs - %(files)s::text[],
     load_ids = CASE WHEN snapshot_at IS NULL THEN '{}' ELSE load_ids END
-WHERE table_name = %(table)s AND partition <> %(partition)s AND fingerprint <> ''
-    AND '' IN (partition, %(partition)s)
+WHERE table_name = %(table)s AND fingerprint <> '' AND
 """
 
 # All current entries of a table have the SQL of its last build. So the other entries need no comparison.
@@ -45,6 +44,7 @@ def mark_outdated_builds(connection: Connection, table: SqlTable, partition: str
     """
     files = {name: digest for name, digest in inputs.items() if name.startswith("sql ")}
     values = {"table": table.name, "partition": partition, "files": [*files], "sql": Jsonb(files)}
-    connection.execute(_OF_ANOTHER_EXTENT, values)
+    other = " partition = ''" if partition else " partition <> ''"
+    connection.execute(_OF_ANOTHER_EXTENT + other, values)
     if table.disposition.kind != "replace":
         connection.execute(_OF_OTHER_SQL, values)
