@@ -200,3 +200,67 @@ def test_replaced_and_appended_rows_have_no_value_of_an_earlier_query(shop: Shop
     shop.deliver(SECOND, (2, "b"))
     assert shop.build(SECOND) == ["built"]
     assert shop.rows("id, note") == [(1, None), (2, None)]
+
+
+# Comments
+
+
+def test_comment_that_changes_causes_no_build(shop: Shop) -> None:
+    shop.deploy(BY_DAY)
+    shop.put("items", "checks.sql", "-- fail: no value\nSELECT items.id FROM shop.items WHERE items.value IS NULL;\n")
+    shop.deliver(FIRST, (1, "a"))
+    assert shop.build(FIRST) == ["built"]
+    reworded = BY_DAY.replace("\nFROM", " -- it's a comment; 5 % of it\n/* and\nanother */ FROM")
+    shop.deploy(reworded.replace("-- sources", "-- rules: none\n-- sources") + ";\n-- the end")
+    comment = "COMMENT ON TABLE shop.items IS 'Items; one row for each';\n"
+    shop.put("items", "table.sql", f"{TABLE}\n-- the comment\n{comment}")
+    checks = (
+        "-- fail: value is missing\n--   Ask.\nSELECT items.id FROM shop.items\nWHERE items.value IS NULL; -- end\n"
+    )
+    shop.put("items", "checks.sql", checks)
+    assert shop.build(FIRST) == ["unchanged"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("query.sql", "raw.value AS", "raw.value || '--' AS"),
+        ("query.sql", "-- key: id", "-- key: id, day"),
+        ("query.sql", "replace partition (day)", "append"),
+        ("table.sql", "note text", "note text DEFAULT ' '"),
+        ("checks.sql", "-- warn", "-- fail"),
+        ("checks.sql", "'  '", "' '"),
+    ],
+)
+def test_change_that_is_no_comment_causes_a_build(shop: Shop, file: str, old: str, new: str) -> None:
+    shop.deploy(BY_DAY)
+    checks = "-- warn: blank value\nSELECT items.id FROM shop.items WHERE items.value = '  ';\n"
+    shop.put("items", "checks.sql", checks)
+    shop.deliver(FIRST, (1, "a"))
+    shop.build(FIRST)
+    text = (shop.root / "shop/items" / file).read_text()
+    assert old in text
+    shop.put("items", file, text.replace(old, new))
+    assert shop.build(FIRST) == ["built"]
+
+
+@pytest.mark.parametrize("query", [BY_DAY, AS_A_WHOLE, MERGED, UPSERTED, APPENDED])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{} -- the end",
+        "{};\n-- the end; 5 % of it",
+        "{} -- of %(other)s;",
+        "{}; /* a; /* b */ -- */ ;;",
+        "WITH found AS ({}) -- found\nSELECT found.* FROM found",
+        "({})",
+        "SELECT q.* FROM ({}) AS q WHERE q.value <> '--;' AND q.value <> $q$ -- ' ; $q$",
+    ],
+)
+def test_query_may_end_and_contain_comments_and_quotes_in_every_way(shop: Shop, query: str, form: str) -> None:
+    place = query.index("SELECT")
+    shop.deploy(query[:place] + form.replace("{}", query[place:].strip()))
+    shop.put("items", "checks.sql", "-- fail: no value\nSELECT items.id FROM shop.items WHERE false; -- 5 % of it\n")
+    shop.deliver(FIRST, (1, "a"))
+    assert shop.build(FIRST) == ["built"]
+    assert shop.rows() == [(1, "a")]

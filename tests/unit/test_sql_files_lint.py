@@ -11,7 +11,8 @@ import pytest
 import sqlfluff
 from sqlfluff.core import FluffConfig, Linter
 
-from tasks.engine.build.ddl_statements import check_ddl, statements_of
+from tasks.engine.build.ddl_statements import check_ddl
+from tasks.engine.build.sql_code import statements_of
 from tasks.engine.build.sql_files import FILES, HEADER_KEYS, OPTIONAL_KEYS, ROOT, TRACE, SqlTable, sql_table
 from tasks.engine.errors import SqlFileError
 from tasks.engine.explain.traces import trace_errors, written_trace
@@ -461,7 +462,7 @@ def test_words_in_literals_and_comments_are_no_statements() -> None:
         "COMMENT ON TABLE t IS $a$; DROP $b$ ; $a$;;\n;CREATE TABLE t (a int)"
     )
     check_ddl(text, "sql/shop/sales/table.sql")
-    assert [statement.split()[0].upper() for statement in statements_of(text)] == [
+    assert [statement.split()[0].upper() for statement in statements_of(text, "''")] == [
         "COMMENT",
         "CREATE",
         "COMMENT",

@@ -16,6 +16,8 @@ from typing import Any
 from psycopg import sql
 
 from tasks.contracts import Contract
+from tasks.engine.build.checks import checks_of
+from tasks.engine.build.sql_code import code_of, statements_of
 from tasks.engine.build.sql_files import FILES, ROOT, SqlTable, built_sources, tables_of, views_of
 from tasks.engine.errors import SqlFileError
 from tasks.engine.warehouse.tables import Connection, has_table, table_name
@@ -25,6 +27,7 @@ Inputs = dict[str, str]
 """The inputs of a table: a digest by a readable name, such as `dataset orders`."""
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+_COMMENT = re.compile("COMMENT ON ", re.IGNORECASE)
 _QUERIES = ("query.sql", "affected_keys.sql", "checks.sql")
 
 
@@ -181,7 +184,7 @@ class Recipe:
     def _files(self) -> Inputs:
         views = views_of(self.table, self.root)
         files = [(self.table, file) for file in FILES] + [(view, "table.sql") for view in views]
-        return {f"sql {table.name}/{file}": _digest(table.text(file)) for table, file in files if table.text(file)}
+        return {f"sql {table.name}/{file}": file_digest(table, file) for table, file in files if table.text(file)}
 
     @cached_property
     def _needed(self) -> set[str]:
@@ -191,7 +194,7 @@ class Recipe:
     @cached_property
     def placeholders(self) -> set[str]:
         """Names of the parameters that the table's files use."""
-        return {name for file in _QUERIES for name in _PLACEHOLDER.findall(self.table.text(file))}
+        return {name for file in _QUERIES for name in _PLACEHOLDER.findall(code_of(self.table.text(file)))}
 
 
 def recipes_of(
@@ -257,6 +260,20 @@ def wanted_inputs(
         inputs = recipe.inputs(partition, parameters, state)
         state.enter(recipe.table.name, recipe.ledger_partition(partition), fingerprint_of(inputs))
         yield recipe, inputs
+
+
+def file_digest(table: SqlTable, file: str) -> str:
+    """The digest of everything in a file that decides which rows a build writes, or whether it may.
+
+    Comments of all kinds and the names of checks do not count. Of the header, only the key and the write disposition
+    count.
+    """
+    if file == "checks.sql":
+        return _digest([(severity, statements_of(body)) for severity, _, body in checks_of(table)])
+    statements = statements_of(table.text(file))
+    if file == "query.sql":
+        return _digest([table.disposition.kind, table.disposition.columns, table.is_shared, table.key, statements])
+    return _digest([each for each in statements if not _COMMENT.match(each)])
 
 
 def _digest(value: Any) -> str:

@@ -23,6 +23,7 @@ from tasks.engine.build.dispositions import write_affected_keys, write_query
 from tasks.engine.build.outdated_builds import mark_outdated_builds
 from tasks.engine.build.shared_queries import shared_results
 from tasks.engine.build.snapshots import snapshot_of
+from tasks.engine.build.sql_code import code_of
 from tasks.engine.build.sql_files import ROOT, SqlTable
 from tasks.engine.errors import errors_at
 from tasks.engine.receipts import BuildReceipt
@@ -87,7 +88,7 @@ def build_tables(
             for recipe, inputs in wanted
         }
         due = [(recipe, inputs) for recipe, inputs in wanted if receipts[recipe.table.name] is None]
-        selects = [recipe.table.text("affected_keys.sql") for recipe, _ in due]
+        selects = [code_of(recipe.table.text("affected_keys.sql")) for recipe, _ in due]
         shared = shared_results(connection, "selected", selects, parameters)
         for recipe, _ in due:
             write_affected_keys(connection, recipe.table, parameters, shared)

@@ -11,6 +11,7 @@ from typing import Any
 from psycopg import sql
 
 from tasks.engine.build.shared_queries import with_results
+from tasks.engine.build.sql_code import code_of
 from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.errors import CheckError, errors_at
 from tasks.engine.masking import masked_example
@@ -34,7 +35,7 @@ def run_checks(
         shared: Temporary tables with results of queries, by the text of the query, from `shared_results`.
     """
     broken = []
-    for severity, name, body in _checks(table):
+    for severity, name, body in checks_of(table):
         query = sql.SQL("SELECT count(*) OVER (), b.* FROM (\n{}\n) AS b LIMIT {}").format(
             sql.SQL(with_results(body, shared or {})), sql.Literal(EXAMPLES)
         )
@@ -60,13 +61,13 @@ def refuse_failed(results: Iterable[CheckResult]) -> None:
         raise CheckError("checks failed, the tables did not change:\n" + "\n".join(lines))
 
 
-def _checks(table: SqlTable) -> Iterator[tuple[str, str, str]]:
-    """The severity, name and SELECT of each check of a table."""
+def checks_of(table: SqlTable) -> Iterator[tuple[str, str, str]]:
+    """Yield the severity, the name and the SELECT of each check of a table."""
     parts = _CHECK.split(table.text("checks.sql"))[1:]
     for severity, name, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
-        yield severity, name, body.strip().removesuffix(";")
+        yield severity, name, code_of(body).strip("; \t\r\n\f\v")
 
 
 def queries_of_checks(tables: Iterable[SqlTable]) -> list[str]:
     """Return the SELECTs of all checks of some tables."""
-    return [body for table in tables for _, _, body in _checks(table)]
+    return [body for table in tables for _, _, body in checks_of(table)]

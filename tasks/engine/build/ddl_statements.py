@@ -5,8 +5,8 @@ notice a change. Functions and triggers therefore belong to a migration, rows to
 """
 
 import re
-from collections.abc import Iterator
 
+from tasks.engine.build.sql_code import statements_of
 from tasks.engine.errors import SqlFileError
 from tasks.engine.quoting import quoted
 
@@ -15,12 +15,6 @@ _ALLOWED = re.compile(
     r"CREATE TABLE (?!.*\bPARTITION OF\b)|CREATE (?:OR REPLACE )?VIEW |CREATE (?:UNIQUE )?INDEX "
     r"|COMMENT ON (?:TABLE|VIEW|COLUMN) ",
     re.IGNORECASE,
-)
-_TOKENS = re.compile(
-    r"(?P<comment>--[^\n]*|/\*.*?\*/)"
-    r"|(?P<text>\b[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"
-    r"|(?P<end>;)",
-    re.DOTALL,
 )
 
 
@@ -34,28 +28,9 @@ def check_ddl(text: str, address: str) -> None:
     Raises:
         SqlFileError: The file contains another statement than the allowed ones.
     """
-    if refused := [statement for statement in statements_of(text) if not _ALLOWED.match(statement)]:
+    if refused := [statement for statement in statements_of(text, "''") if not _ALLOWED.match(statement)]:
         raise SqlFileError(
             f"{address}: expected only {ALLOWED}, found {quoted(refused[0])}. The DDL step would not notice a change of"
             " this statement. Put it into a migration in sql/<schema>/migrations/. A query.sql writes rows, and"
             " `python -m deployments.grants` grants rights"
         )
-
-
-def statements_of(text: str) -> Iterator[str]:
-    """Yield the statements of an SQL text, without comments and with single blanks.
-
-    Each literal and each quoted name becomes `''`, so that a word inside it is not read as SQL.
-    """
-    kept, place = "", 0
-    for token in [*_TOKENS.finditer(text), None]:
-        kept += text[place : token.start() if token else len(text)]
-        place = token.end() if token else len(text)
-        if token and token["text"]:
-            kept += "''"
-        elif token and token["comment"]:
-            kept += " "
-        else:
-            if statement := " ".join(kept.split()):
-                yield statement
-            kept = ""

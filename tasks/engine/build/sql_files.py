@@ -17,6 +17,7 @@ from typing import Literal
 from psycopg import sql
 
 from tasks.engine.build.file_texts import text_of
+from tasks.engine.build.sql_code import code_of
 from tasks.engine.errors import SqlFileError
 
 ROOT = Path(__file__).parents[3] / "sql"
@@ -97,7 +98,7 @@ class SqlTable:
         Raises:
             SqlFileError: The file is missing or empty.
         """
-        text = self.text(file).rstrip().removesuffix(";")
+        text = code_of(self.text(file)).rstrip("; \t\r\n\f\v")
         if not text:
             raise SqlFileError(f"{self.folder}: expected a {file} with one SELECT, found none")
         return sql.SQL(text)
@@ -173,7 +174,7 @@ class SqlTable:
             SqlFileError: As `disposition`.
         """
         if self.disposition.kind == "history":
-            return not _PLACEHOLDER.search(self.text("query.sql"))
+            return not _PLACEHOLDER.search(code_of(self.text("query.sql")))
         return self.disposition.kind == "replace" and not self.disposition.columns
 
     @property

@@ -1,6 +1,5 @@
 """The explanation of a row: its builds, the lines that it derives from, and the exports that hold it."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from tasks.contracts import LINE_NUMBER, LOAD_ID, Contract
+from tasks.engine.build.build_inputs import file_digest
 from tasks.engine.build.lineage import roots_of, tables_in_order
 from tasks.engine.build.sql_files import ROOT, SqlTable, sql_table
 from tasks.engine.errors import ParameterError, errors_at
@@ -21,8 +21,6 @@ from tasks.engine.warehouse.tables import Connection, table_name
 
 EXAMPLES = 3
 MASK = "…"
-DIGEST = 16
-"""Length of the digests in `ledger.builds`."""
 
 
 @dataclass(frozen=True)
@@ -205,9 +203,8 @@ def _builds(connection: Connection, table: SqlTable, rows: sql.Composed, loads: 
 
 def _files(table: SqlTable, inputs: Mapping[str, Any]) -> Iterable[tuple[str, str, bool]]:
     for file in ("query.sql", "affected_keys.sql"):
-        text = table.text(file)
-        if text:
-            digest = hashlib.sha256(text.encode()).hexdigest()[:DIGEST]
+        if table.text(file):
+            digest = file_digest(table, file)
             recorded = str(inputs.get(f"sql {table.name}/{file}", digest))
             yield table.address(file), recorded, recorded != digest
 
