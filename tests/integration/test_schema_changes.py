@@ -305,6 +305,30 @@ def test_constraint_that_rows_break_is_refused_and_changes_nothing(postgres: Con
     assert postgres.execute("SELECT obj_description('shop.sales'::regclass)").fetchone() == (None,)
 
 
+@pytest.mark.parametrize("is_view_first", [False, True])
+def test_table_and_view_of_one_name_are_refused_with_the_statement_that_drops_what_exists(
+    postgres: Connection, root: Path, shop: Deploy, *, is_view_first: bool
+) -> None:
+    table = SALES.replace("shop.sales", "shop.latest").replace("sales_", "latest_")
+    view = VIEW.replace("shop.totals", "shop.latest")
+    first, second = (view, table) if is_view_first else (table, view)
+    wanted, found = ("a table", "a view") if is_view_first else ("a view", "a table")
+    shop(latest=first)
+    with pytest.raises(SchemaDriftError) as caught:
+        shop(latest=second)
+    statement = f'DROP {found[2:].upper()} "shop"."latest"'
+    assert f"(sql/shop/latest/table.sql), expected {wanted}, found {found}\n    {statement};" in str(caught.value)
+    migrations = root / "shop" / "migrations"
+    migrations.mkdir()
+    (migrations / "0001_drop_latest.py").write_text(
+        'from alembic import op\n\nrevision = "0001"\ndown_revision = None\n\n\n'
+        f"def upgrade() -> None:\n    op.execute('{statement}')\n"
+    )
+    assert "shop.latest" in shop()
+    assert rows(postgres, "amount", "shop.latest") == ([] if is_view_first else [(5,), (6,)])
+    assert shop() == []
+
+
 def test_changed_check_and_default_follow_the_file(postgres: Connection, shop: Deploy) -> None:
     first = altered("PRIMARY KEY (day)", "PRIMARY KEY (day),\n    CONSTRAINT sales_amount_ck CHECK (amount > 0)")
     shop(sales=first)
@@ -488,6 +512,68 @@ def test_declared_table_is_rebuilt_while_readers_continue(
                              " AND oid = 'shop.names'::regclass")  # fmt: skip
     assert right.fetchone() == (1,)
     assert apply_ddl(postgres, [contract], ["shop"], root) == []
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+@pytest.mark.parametrize(
+    ("constraint", "code"),
+    [
+        ("CONSTRAINT names_name_uk UNIQUE (name)", "23505"),
+        ("CONSTRAINT names_name_ck CHECK (name < 'c')", "23514"),
+        ("CONSTRAINT names_name_fk FOREIGN KEY (name) REFERENCES shop.known", "23503"),
+        ("UNIQUE INDEX", "23505"),
+    ],
+)
+def test_declared_table_whose_rows_break_a_new_constraint_is_rebuilt(
+    postgres: Connection, root: Path, constraint: str, code: str, *, is_declared: bool
+) -> None:
+    contract = contract_of(Column("x", TEXT, "X."), span="month")
+    deploy(postgres, contract, b"x\na\nb\n", "month")
+    load(postgres, put(b"x\na\nc\n", "5.csv", "2021-05"), contract=contract)
+    for folder in ("names", "known"):
+        (root / "shop" / folder).mkdir(parents=True)
+    (root / "shop" / "known" / "table.sql").write_text(
+        "-- sources: none\nCREATE TABLE IF NOT EXISTS shop.known (name text CONSTRAINT known_name_pk PRIMARY KEY);\n"
+    )
+    first = NAMES if is_declared else NAMES.replace("-- rebuild: from query\n", "")
+    query = NAMES_QUERY.format(column="name").replace(", 5 AS number", "")
+    (root / "shop" / "names" / "table.sql").write_text(first)
+    (root / "shop" / "names" / "query.sql").write_text(query)
+    apply_ddl(postgres, [contract], ["shop"], root)
+    for month in ("2021-04", "2021-05"):
+        build_tables(postgres, "shop", {"month": f"{month}-01"}, partition=month, datasets=["things"], root=root)
+    postgres.execute("INSERT INTO shop.known VALUES ('a'), ('b')")
+
+    index = "CREATE UNIQUE INDEX IF NOT EXISTS names_name_ux ON shop.names (name);\n"
+    last = "PRIMARY KEY (month, name)"
+    second = first + index if "INDEX" in constraint else first.replace(last, f"{last},\n    {constraint}")
+    (root / "shop" / "names" / "table.sql").write_text(second)
+    (root / "shop" / "names" / "query.sql").write_text(query.strip() + " AND month < '2021-05-01'\n")
+    if not is_declared:
+        with pytest.raises(WarehouseError, match=rf"{code}.*DDL of shop\.names"):
+            apply_ddl(postgres, [contract], ["shop"], root)
+        assert rows(postgres, "name", "shop.names") == [("a",), ("a",), ("b",), ("c",)]
+        return
+    assert apply_ddl(postgres, [contract], ["shop"], root) == ["shop.names"]
+    assert rows(postgres, "name", "shop.names") == [("a",), ("b",)]
+    assert rows(postgres, "count(*)", "ledger.builds") == [(0,)]
+    assert apply_ddl(postgres, [contract], ["shop"], root) == []
+
+
+def test_rebuild_whose_new_rows_break_the_constraint_changes_nothing(postgres: Connection, root: Path) -> None:
+    contract = contract_of(Column("x", TEXT, "X."), span="month")
+    deploy(postgres, contract, b"x\na\nb\n", "month")
+    folder = root / "shop" / "names"
+    folder.mkdir(parents=True)
+    (folder / "table.sql").write_text(NAMES)
+    (folder / "query.sql").write_text(NAMES_QUERY.format(column="name").replace(", 5 AS number", ""))
+    apply_ddl(postgres, [contract], ["shop"], root)
+    build_tables(postgres, "shop", {"month": "2021-04-01"}, partition="2021-04", datasets=["things"], root=root)
+    last = "PRIMARY KEY (month, name)"
+    (folder / "table.sql").write_text(NAMES.replace(last, f"{last},\n    CONSTRAINT names_ck CHECK (name < 'b')"))
+    with pytest.raises(WarehouseError, match=r"23514.*DDL of shop\.names"):
+        apply_ddl(postgres, [contract], ["shop"], root)
+    assert rows(postgres, "name", "shop.names") == [("a",), ("b",)]
 
 
 @pytest.mark.parametrize(

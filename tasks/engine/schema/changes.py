@@ -45,9 +45,7 @@ def table_changes(connection: Connection, found: Relation, wanted: Relation) -> 
     """Compare a table with its wanted state, and count rows if a change depends on them."""
     changes = Changes(found.name)
     if (found.kind, found.options) != (wanted.kind, wanted.options):
-        parts = [f"a {_kind(each)} {each.options}".rstrip() for each in (wanted, found)]
-        recreate = (sql.SQL("DROP TABLE {}").format(table_name(found.name)),)
-        changes.refused.append((f"expected {parts[0]}, found {parts[1]}", recreate))
+        changes.refused.append(another_kind(found, wanted))
         return changes
     _compare_names(connection, changes, found, wanted)
     for name, column in wanted.columns.items():
@@ -58,6 +56,14 @@ def table_changes(connection: Connection, found: Relation, wanted: Relation) -> 
     _compare_indexes(changes, found, wanted)
     changes.then += comment_changes(found, wanted)
     return changes
+
+
+def another_kind(found: Relation, wanted: Relation) -> tuple[str, tuple[sql.Composed, ...]]:
+    """The refusal of a table or view that should be of another kind, with the statement that drops it."""
+    parts = [f"a {_kind(each)} {each.options}".rstrip() for each in (wanted, found)]
+    word = {"v": "VIEW", "m": "MATERIALIZED VIEW", "f": "FOREIGN TABLE"}.get(found.kind, "TABLE")
+    drop = sql.SQL("DROP {} {}").format(sql.SQL(word), table_name(found.name))
+    return f"expected {parts[0]}, found {parts[1]}", (drop,)
 
 
 def comment_changes(found: Relation, wanted: Relation) -> Iterator[sql.Composed]:

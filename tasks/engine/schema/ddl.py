@@ -3,14 +3,15 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import psycopg
 from psycopg import sql
 
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts as all_contracts
 from tasks.engine.build.assignments import written_columns
 from tasks.engine.build.checks import refuse_failed, run_checks
-from tasks.engine.build.sql_files import ROOT
-from tasks.engine.errors import SchemaDriftError, errors_at
+from tasks.engine.build.sql_files import ROOT, sql_table
+from tasks.engine.errors import SchemaDriftError, WarehouseError, errors_at
 from tasks.engine.schema.applied_ddl import applied_files, write_applied
 from tasks.engine.schema.datasets import TABLE, are_current, write_datasets
 from tasks.engine.schema.ddl_plan import DdlPlan, plan_ddl
@@ -82,13 +83,7 @@ def _apply(
             run_migrations(connection, to_run, root)
             existing = _existing(connection, wanted)
         due = _due(connection, wanted, existing, recorded, {each.schema for each in to_run})
-        plan = plan_ddl(connection, wanted, due, root)
-        plan.refuse()
-        for schema in dict.fromkeys(rebuild.table.name.split(".")[0] for rebuild in plan.rebuilds):
-            lock(connection, f"schema {schema}")  # so no build writes to the old table during the rebuild
-        for name, statement in plan.statements:
-            with errors_at(f"DDL of {name}"):
-                connection.execute(statement)
+        plan = _run(connection, wanted, due, root)
         for grant in grants:
             connection.execute(grant.encode())
         _check_rebuilt(connection, plan)
@@ -103,6 +98,37 @@ def _apply(
         changed = write_datasets(connection, all_contracts(), contracts, kept)
     applied = [*schemas, *(each.path for each in to_run), *(each.name for each in due)]
     return applied if applied or not changed else [TABLE]
+
+
+def _run(
+    connection: Connection,
+    wanted: Sequence[WantedObject],
+    due: Sequence[WantedObject],
+    root: Path,
+    broken: Collection[str] = (),
+) -> DdlPlan:
+    """Make the changes of a plan, and return the plan.
+
+    If the rows of a table break a new constraint, the function plans again. The plan then rebuilds the table, if its
+    header declares that.
+    """
+    plan = plan_ddl(connection, wanted, due, root, broken)
+    plan.refuse()
+    rebuilt = [rebuild.table.name for rebuild in plan.rebuilds]
+    for schema in dict.fromkeys(name.split(".")[0] for name in rebuilt):
+        lock(connection, f"schema {schema}")  # so no build writes to the old table during the rebuild
+    name = ""
+    try:
+        with connection.transaction():  # a savepoint
+            for name, statement in plan.statements:
+                with errors_at(f"DDL of {name}"):
+                    connection.execute(statement)
+    except WarehouseError as error:
+        is_new = name not in (*broken, *rebuilt) and sql_table(name, root).header("table.sql").get("rebuild")
+        if not is_new or not isinstance(error.__cause__, psycopg.IntegrityError):
+            raise
+        return _run(connection, wanted, due, root, {*broken, name})
+    return plan
 
 
 def _to_run(pending: Sequence[Migration], existing: Collection[str], recorded: Mapping[str, str]) -> list[Migration]:

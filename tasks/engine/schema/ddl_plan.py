@@ -1,6 +1,6 @@
 """The plan of the DDL step: the statements in their order, and the refused differences."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from psycopg import sql
 
 from tasks.engine.build.sql_files import sql_table
 from tasks.engine.errors import SchemaDriftError
-from tasks.engine.schema.changes import Changes, comment_changes, table_changes
+from tasks.engine.schema.changes import Changes, another_kind, comment_changes, table_changes
 from tasks.engine.schema.desired import WantedObject, desired_relations
 from tasks.engine.schema.rebuilds import Rebuild, rebuild_of
 from tasks.engine.schema.relations import Relation, dependent_views, other_dependents, read_relations
@@ -49,7 +49,11 @@ class DdlPlan:
 
 
 def plan_ddl(
-    connection: Connection, wanted: Sequence[WantedObject], due: Sequence[WantedObject], root: Path
+    connection: Connection,
+    wanted: Sequence[WantedObject],
+    due: Sequence[WantedObject],
+    root: Path,
+    broken: Collection[str] = (),
 ) -> DdlPlan:
     """Compare the existing tables and views with the wanted ones.
 
@@ -58,6 +62,7 @@ def plan_ddl(
         wanted: All wanted tables and views.
         due: The wanted objects that may differ.
         root: Folder of the SQL. The step may drop and create a wanted view, and a view that has a folder there.
+        broken: Names of tables whose rows break a new constraint. The step rebuilds these tables if it can.
     """
     found = read_relations(connection, [each.name for each in due])
     plan, desired = DdlPlan(), _desired(connection, wanted) if found else {}
@@ -67,12 +72,15 @@ def plan_ddl(
         if each.name in found and not each.is_view
     }
     for each in due:
-        if refused := list(_refusals(connection, each, changes.get(each.name))):
+        if each.is_view and each.name in found and not found[each.name].is_view:
+            changes[each.name] = Changes(each.name, refused=[another_kind(found[each.name], desired[each.name])])
+        refused = list(_refusals(connection, each, changes.get(each.name)))
+        if refused or each.name in broken:
             table = sql_table(each.name, root)
             rebuild = rebuild_of(connection, each, table, found[each.name], desired[each.name])
             plan.rebuilds += [rebuild] if rebuild else []
             plan.refused += [] if rebuild else refused
-    views = [each.name for each in due if each.is_view and each.name in found]
+    views = [each.name for each in due if each.is_view and each.name in found and each.name not in changes]
     replaced = [name for name in views if not _may_replace(found[name], desired[name])]
     retyped = [name for name, change in changes.items() if change.is_retyped]
     anew = {rebuild.table.name: rebuild for rebuild in plan.rebuilds}
@@ -94,7 +102,7 @@ def plan_ddl(
     for name in dropped:
         plan.statements += _create_again(desired[name] if name in views else old[name], old[name])
     for each in due:
-        if each.is_view and each.name not in dropped:
+        if each.is_view and each.name not in (*dropped, *changes):
             plan.statements += _create_or_replace(each, found.get(each.name), desired.get(each.name))
     return plan
 
