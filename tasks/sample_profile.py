@@ -1,14 +1,19 @@
 """Profile a supplier's file, for notebooks: `print(profile("s3://bucket/2013-01.csv"))`."""
 
+import re
+from itertools import takewhile
 from pathlib import Path
 
 from tasks.connections import open_lake
 from tasks.engine.errors import MissingObjectError, ParameterError
 from tasks.engine.quoting import shown
 from tasks.engine.receipts import ObjectRef
-from tasks.engine.samples.files import SampleFile
+from tasks.engine.samples.files import PARQUET, SampleFile
+from tasks.engine.samples.partitions import pattern_of
 from tasks.engine.samples.profile import SampleProfile
 from tasks.engine.samples.profiler import profile_sample
+
+_FOLDER = re.compile(r"[A-Za-z_]+=.+|[0-9]{2,4}")
 
 
 def profile(source: str | Path) -> SampleProfile:
@@ -39,11 +44,22 @@ def sample_file(source: str | Path) -> SampleFile:
         path = Path(text).expanduser().resolve()
         if not path.is_file():
             raise MissingObjectError(f"no file {shown(str(path), 1000)}: expected a local file or s3://bucket/key")
-        return SampleFile(text, path.name, path.stat().st_size, lambda: path.open("rb"))
+        return SampleFile(text, _key_of(path), path.stat().st_size, lambda: path.open("rb"))
     bucket, _, key = text.removeprefix("s3://").partition("/")
     if not bucket or not key:
         raise ParameterError(f"expected s3://bucket/key, found {shown(text)}")
     lake = open_lake(bucket)
     stored = lake.head(key)
     ref = ObjectRef(text, stored.version, stored.size_bytes, "")
-    return SampleFile(text, key, stored.size_bytes, lambda: lake.open(ref, lambda _: None), bucket)
+    with lake.open(ref, lambda _: None, is_ahead=False) as opened:
+        is_parquet = opened.read(len(PARQUET)) == PARQUET
+    return SampleFile(
+        text, key, stored.size_bytes, lambda: lake.open(ref, lambda _: None, is_seekable=is_parquet), bucket
+    )
+
+
+def _key_of(path: Path) -> str:
+    """The name of a local file, with the folders that date it: `year=2024/month=01`, or `2024/05/01`."""
+    folders = list(takewhile(_FOLDER.fullmatch, reversed(path.parent.parts)))
+    key = "/".join([*reversed(folders), path.name])
+    return key if pattern_of(key).unit and not pattern_of(path.name).unit else path.name

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sample_dataset import lake, put
 
 from tasks.engine.errors import ParameterError
 from tasks.engine.formats.reader import read_batches
@@ -129,6 +130,36 @@ def test_every_row_of_the_sample_fits_the_proposed_contract(sample: Path) -> Non
     text = str(found)
     assert f"all {N} rows" in text
     assert all(column.name[:20] in text for column in found.columns)
+
+
+@pytest.mark.usefixtures("bucket")
+def test_sample_in_the_lake_has_the_profile_of_the_local_file(sample: Path) -> None:
+    put(sample.read_bytes(), sample.name)
+    found, local = profile(lake().uri(sample.name)), profile(sample)
+    assert (found.row_count, found.columns, found.keys, found.dialect) == (
+        local.row_count,
+        local.columns,
+        local.keys,
+        local.dialect,
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix", "template", "period"),
+    [
+        ("trips/year=2024/month=01/part-00000.csv", "", "year={year:04d}/month={month:02d}/part-*.csv", "2024-01-01"),
+        ("iot/2024/05/02/07.csv", "", "{year:04d}/{month:02d}/{day:02d}/{hour:02d}.csv", "2024-05-02"),
+        ("2023/05/02/trips-2024-01.csv", "", "trips-{year:04d}-{month:02d}.csv", "2024-01-01"),
+        ("01/trips.csv", "", "trips.csv", "None"),
+    ],
+)
+def test_folders_with_the_date_of_a_local_file_belong_to_its_key(
+    tmp_path: Path, path: str, prefix: str, template: str, period: str
+) -> None:
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_bytes(b"id,name\n1,x\n2,y\n")
+    pattern = profile(tmp_path / path).pattern
+    assert (pattern.prefix, pattern.template, str(pattern.example)) == (prefix, template, period)
 
 
 def test_json_paths_and_arrays_of_coordinates_are_columns(tmp_path: Path) -> None:

@@ -15,6 +15,12 @@ WORLD_BANK = (
     '"Country Name","Country Code","1960","1961",\n"Aruba","ABW","54608","55811",\n"Chad","TCD","300","",\n'
 )
 
+STATEMENT = (
+    "Account;;;\nIBAN;DE02;;\nPeriod;01.04.2024 - 30.04.2024;;\n\nDate;Payee;Amount;Balance\n"
+    "01.04.2024;Smith;1,50;1,50\n02.04.2024;;-1,00;0,50\n02.04.2024;Jones;1,00;1,50\nTotal;;1,50;1,50\n"
+)
+"""A bank statement whose title lines a spreadsheet program filled up with delimiters."""
+
 
 @pytest.mark.parametrize(
     ("text", "delimiter", "quote", "skip_lines", "header"),
@@ -28,6 +34,11 @@ WORLD_BANK = (
         ("only\nabc\ndef\n", ",", '"', 0, ("only",)),
         ("\ufeffa,b\n1,2\n", ",", '"', 0, ("a", "b")),
         (WORLD_BANK, ",", '"', 4, ("Country Name", "Country Code", "1960", "1961", "")),
+        (STATEMENT, ";", '"', 4, ("Date", "Payee", "Amount", "Balance")),
+        ("Addresses,,\nname,street,town\nA,B,C\nD,E,F\n", ",", '"', 1, ("name", "street", "town")),
+        ("id,,,\n1,x,y,z\n2,x,y,z\n", ",", '"', 0, ("id", "", "", "")),  # the header names one column only
+        (",a\nx,1\ny,2\n", ",", '"', 0, ("", "a")),
+        ("k1,,,\nk2,5,6,7\nk3,,5,\n", ",", '"', 0, ("k1", "", "", "")),  # no row below it is a header
     ],
 )
 def test_dialect_is_recognised(text: str, delimiter: str, quote: str, skip_lines: int, header: tuple[str, ...]) -> None:

@@ -28,6 +28,21 @@ def test_words_of_the_header_name_the_fields_and_a_value_may_contain_a_blank() -
     assert found == FixedWidth((("id", 1, 6), ("heduc", 7, 12), ("years", 19, 8), ("div", 27, 200)), skip_lines=1)
 
 
+STOCK = """\
+MATNR     WERK  NAME                 PRICE DATE
+100001    0300  Screw                 9.50 20240101
+100002    1000  Galvanised nut      120.00 20240102
+100003    2000                        0.75 20240103
+"""
+
+
+def test_blanks_belong_to_the_field_that_they_fill_up() -> None:
+    found = layout_of(STOCK, "utf-8")
+    assert found is not None
+    fields = (("MATNR", 1, 10), ("WERK", 11, 6), ("NAME", 17, 14), ("PRICE", 31, 13), ("DATE", 44, 200))
+    assert found.fields == fields
+
+
 def test_file_without_a_header_has_numbered_fields_after_its_preamble() -> None:
     found = layout_of(STATIONS, "latin-1")
     assert found is not None

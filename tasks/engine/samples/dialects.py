@@ -100,7 +100,7 @@ def dialect_of(text: str, encoding: str = "utf-8") -> Dialect:
         delimiter, quote = ",", '"'
     rows = _rows(kept, delimiter, quote)
     width = _width(rows)
-    first = next((place for place, row in enumerate(rows) if len(row) == width and any(row)), 0)
+    first = _first_row(rows, width)
     is_short = _has_short_records(rows[first:], width)
     skipped = _line_of(kept, delimiter, quote, first)
     if skipped > MAX_PREAMBLE or (is_short and all(len(row) > 1 for row in rows[:first])):
@@ -112,6 +112,25 @@ def dialect_of(text: str, encoding: str = "utf-8") -> Dialect:
     skipped = places[skipped] if skipped else 0
     notes = ("Some lines end before their last fields, which are null.",) if is_short else ()
     return Dialect(delimiter, encoding, quote, escape, comment, skipped, header, width, is_short, notes)
+
+
+def _first_row(rows: Sequence[Sequence[str]], width: int) -> int:
+    """The row with the names of the columns, or the first record.
+
+    Spreadsheet programs fill up the lines of a title with delimiters: `Account 4711;;;;`.
+    """
+    complete = [place for place, row in enumerate(rows) if len(row) == width and any(row)]
+    first = complete[0] if complete else 0
+    named = next((place for place in complete if not _is_sparse(rows[place])), first)
+    if named == first:
+        return first
+    evidence, against = _header_evidence(rows[named:])
+    is_title = width > 2 and sum(map(bool, rows[first])) == 1
+    return named if evidence > against or (is_title and evidence == against) else first
+
+
+def _is_sparse(row: Sequence[str]) -> bool:
+    return 2 * sum(map(bool, row)) <= len(row)
 
 
 def _has_short_records(rows: Sequence[Sequence[str]], width: int) -> bool:
@@ -165,9 +184,16 @@ def _line_of(lines: Sequence[str], delimiter: str, quote: str, row: int) -> int:
 
 def has_header(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row names the columns: it differs in kind from the rows below it."""
-    names, records = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
+    names = rows[0]
     if not any(names) or _are_years(names):
         return any(names)
+    evidence, against = _header_evidence(rows)
+    return evidence >= against
+
+
+def _header_evidence(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """The numbers of columns whose first value differs in kind from the values below it, and is equal in kind."""
+    names, records = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
     for_header = against = 0
     for place, name in enumerate(names):
         values = [row[place] for row in records if row[place]]
@@ -178,7 +204,7 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
             for_header += not is_typed and bool(name.strip())
         elif name and name in values:
             against += 1
-    return for_header >= against
+    return for_header, against
 
 
 def _are_years(names: Sequence[str]) -> bool:

@@ -14,6 +14,9 @@ from tasks.engine.formats.object_formats import COMPRESSIONS
 BEGIN_BYTES = 1 << 20
 """Number of bytes that decide the format and the dialect."""
 
+PARQUET = b"PAR1"
+"""The first bytes of a parquet file."""
+
 KINDS = {
     ".csv": ".csv",
     ".tsv": ".csv",
@@ -52,7 +55,7 @@ class SampleFile:
 
     Attributes:
         uri: Address or path of the file, for messages.
-        key: Path of the file in its bucket; the name alone of a local file.
+        key: Path of the file in its bucket. Of a local file, its name and the folders with the date of its partition.
         size_bytes: Size of the file.
         opened: Opens the file at its first byte.
         bucket: Bucket of the file; empty for a local file.
@@ -118,7 +121,7 @@ def kind_of(file: SampleFile, begin: bytes) -> str:
     Raises:
         ParameterError: Neither the bytes nor the suffix show a format that Tally reads.
     """
-    if begin.startswith(b"PAR1"):
+    if begin.startswith(PARQUET):
         return ".parquet"
     for magic, found in _OTHERS.items():
         if begin.startswith(magic):

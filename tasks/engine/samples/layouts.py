@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 
 from tasks.contracts.formats import FixedWidth
 from tasks.engine.samples.dialects import LINES, MAX_PREAMBLE
@@ -11,6 +11,8 @@ from tasks.engine.samples.names import column_names
 
 MIN_LINES = 3
 """Number of lines from which equal positions of blanks are no coincidence."""
+
+_NUMBER = re.compile(r"[+-]?[0-9][0-9.,]*")
 
 REST = 200
 """Width of the last field, so that it takes the rest of a longer line."""
@@ -53,14 +55,34 @@ def layout_of(text: str, encoding: str) -> FixedWidth | None:
     fields = named[1] if named else fields
     if len(fields) < 2:
         return None
-    ends = [field.end for field in fields[:-1]]
-    begins = [0, *ends]  # a field may be wider in other lines, so it begins where the previous field ends
+    records = lines[first + bool(named) :]
+    # A value may be longer in other lines. Blanks belong to the field that they fill up: to the field before an aligned
+    # field, else to the field after them.
+    ends = [
+        after.begin if _begins_equally(after, records, lines[first] if named else "") else field.end
+        for field, after in pairwise(fields)
+    ]
+    begins = [0, *ends]
     widths = [end - begin for begin, end in zip(begins, [*ends, begins[-1] + REST], strict=True)]
     skipped = first + bool(named)
     return FixedWidth(
         tuple((name, begin + 1, width) for name, begin, width in zip(names, begins, widths, strict=True)),
         skip_lines=skipped,
         encoding=encoding,
+    )
+
+
+def _begins_equally(field: Field, records: Sequence[str], header: str) -> bool:
+    """Whether the values of a field are aligned on the left, and would not only be numbers of one width."""
+    values = [line[field.begin : field.end] for line in records if line[field.begin : field.end].strip()]
+    if any(value[:1].isspace() for value in values):
+        return False
+    words = {value.strip() for value in values}
+    name = next((word for word in re.finditer(r"\S+", header) if word.start() == field.begin), None)
+    return (
+        len(set(map(len, words))) > 1
+        or any(not _NUMBER.fullmatch(word) or re.match(r"0[0-9]", word) for word in words)
+        or bool(name and name.end() != field.end)
     )
 
 
@@ -87,7 +109,8 @@ def _score(lines: Sequence[str]) -> int:
 def _named(header: str, fields: Sequence[Field], records: Sequence[str]) -> tuple[tuple[str, ...], list[Field]] | None:
     """The names in a header and the fields that they name, or None if the line is no header.
 
-    A field without a name belongs to the next field if one blank separates them: a value may contain blanks.
+    A value may contain blanks: a field without a name belongs to the next field, or else to the previous one, if one
+    blank separates them.
     """
     words = [Field(*word.span()) for word in re.finditer(r"\S+", header)]
     if any(re.match(r"[+-]?[0-9.]", header[word.begin :]) for word in words) or not any(records):
@@ -101,6 +124,8 @@ def _named(header: str, fields: Sequence[Field], records: Sequence[str]) -> tupl
             merged.append(Field(start, field.end))
         elif place + 1 < len(fields) and fields[place + 1].begin - field.end == 1:
             begin = start
+        elif merged and start - merged[-1].end == 1:
+            merged[-1] = Field(merged[-1].begin, field.end)
         else:
             return None
     names = [

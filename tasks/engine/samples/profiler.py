@@ -74,7 +74,7 @@ def profile_sample(file: SampleFile) -> SampleProfile:
         len(frame),
         is_whole,
         columns,
-        tuple(name for name in (dialect.header if dialect else ()) if not name),
+        tuple(name for name in (field_names(dialect) if dialect else ()) if not name),
         (),
         pattern,
         notes=tuple(filter(None, notes)),
