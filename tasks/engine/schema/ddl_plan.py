@@ -66,14 +66,9 @@ def plan_ddl(
     """
     found = read_relations(connection, [each.name for each in due])
     plan, desired = DdlPlan(), _desired(connection, wanted) if found else {}
-    changes = {
-        each.name: table_changes(connection, found[each.name], desired[each.name])
-        for each in due
-        if each.name in found and not each.is_view
-    }
+    pairs = [(found[each.name], desired[each.name]) for each in due if each.name in found]
+    changes = {one.name: _changes(connection, one, other) for one, other in pairs if not one.kind == other.kind == "v"}
     for each in due:
-        if each.is_view and each.name in found and not found[each.name].is_view:
-            changes[each.name] = Changes(each.name, refused=[another_kind(found[each.name], desired[each.name])])
         refused = list(_refusals(connection, each, changes.get(each.name)))
         if refused or each.name in broken:
             table = sql_table(each.name, root)
@@ -105,6 +100,12 @@ def plan_ddl(
         if each.is_view and each.name not in (*dropped, *changes):
             plan.statements += _create_or_replace(each, found.get(each.name), desired.get(each.name))
     return plan
+
+
+def _changes(connection: Connection, found: Relation, wanted: Relation) -> Changes:
+    if wanted.is_view:
+        return Changes(found.name, refused=[another_kind(found, wanted)])
+    return table_changes(connection, found, wanted)
 
 
 def _desired(connection: Connection, wanted: Sequence[WantedObject]) -> dict[str, Relation]:
