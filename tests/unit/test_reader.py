@@ -182,10 +182,17 @@ def test_truncated_object_is_refused_wherever_it_ends(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["x.csv.gz", "x.csv.zst"])
-@pytest.mark.parametrize("rest", [b"\0", b"x", b"garbage after the stream"])
+@pytest.mark.parametrize("rest", [b"\0", bytes(512), b"\n", b"x", b"garbage after the stream"])
 def test_compressed_object_with_trailing_bytes_is_refused(name: str, rest: bytes) -> None:
-    with pytest.raises(UnreadableObjectError, match=rf"{name} cannot be read"):
+    message = rf"{name} cannot be read: expected the end of the object or another stream after a \w+ stream"
+    with pytest.raises(UnreadableObjectError, match=message):
         batches_of(compressed(b"a,b,c\n1,2,3\n", name) + rest, name)
+
+
+def test_frames_to_skip_in_a_zstd_object_are_no_data() -> None:
+    first, second = (pa.compress(part, codec="zstd", asbytes=True) for part in (b"a,b,c\n1,2,3\n", b"4,5,6\n"))
+    skipped = b"\x5a\x2a\x4d\x18\x04\0\0\0abcd"
+    assert rows_of(skipped + first + skipped + second + skipped, "x.csv.zst") == [("1", "2", "3"), ("4", "5", "6")]
 
 
 def test_frames_of_a_zstd_object_are_read_one_after_the_other() -> None:

@@ -61,8 +61,8 @@ def match_columns(contract: Contract, found: Sequence[str], name: str) -> Column
     if missing:
         compared = [column[:VALUE_LIMIT] for column in unknown[:COMPARED]]  # many or long names would take minutes
         compared = compared if may_show_names(contract, found) else []
-        nearest = {m: difflib.get_close_matches(m, compared, n=1) for m in missing}
-        hints = "; ".join(f"{m} may be {masked_name(contract, near[0])}" for m, near in nearest.items() if near)
+        nearest = {m: nearest_name(m, compared) for m in missing}
+        hints = "; ".join(f"{m} may be {masked_name(contract, near)}" for m, near in nearest.items() if near)
         listed_names = masked_names(contract, found)
         raise ContractError(
             f"{name}: missing {', '.join(missing)}; expected {', '.join(contract.sources)};"
@@ -78,3 +78,9 @@ def match_columns(contract: Contract, found: Sequence[str], name: str) -> Column
     # The ledger and logs cannot store every character that a column name in an object may contain.
     names = tuple(column if index in positions.values() else shown(column) for index, column in enumerate(found))
     return ColumnMatch(positions, names, tuple(masked_name(contract, column) for column in unknown))
+
+
+def nearest_name(name: str, found: Sequence[str]) -> str:
+    """Return the name that resembles a name most, in upper or lower case. Return an empty text if none does."""
+    written = {one.casefold(): one for one in reversed(found)}
+    return next((written[near] for near in difflib.get_close_matches(name.casefold(), written, n=1)), "")

@@ -1,6 +1,7 @@
 """Compressed streams: decompress gzip and zstd piece by piece, in bounded memory."""
 
 import io
+import re
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -20,6 +21,12 @@ HEADER_BYTES = 1 << 12
 WINDOW_CHUNKS, SMALLEST_WINDOW = 24, 8 << 20
 """The limit of the window of a zstd stream, which is in memory as a whole: the size of this many chunks, and at least
 the size that level 19 of zstd uses."""
+
+_BEGINS = {
+    "gzip": re.compile(rb"\x1f(?:\x8b|\Z)"),
+    "zstd": re.compile(rb"\x28(?:\xb5|\Z)|[\x50-\x5f](?:\x2a|\Z)"),
+}
+"""How a stream begins. A truncated object may end inside it. zstd has frames to skip, which contain no data."""
 
 _TOO_LARGE = "too much memory"
 """Part of the library's message about a window beyond the limit."""
@@ -85,7 +92,7 @@ class DecompressedFile(io.RawIOBase):
         """Return the next bytes, at least half of `size`. Return fewer bytes only at the end of the file.
 
         Raises:
-            EOFError: The file ends inside a stream.
+            EOFError: The file ends inside a stream, or a stream ends before the file does.
             MemoryLimitError: The window of a zstd stream is too large for the memory of a load.
         """
         pieces: list[bytes] = []
@@ -107,6 +114,11 @@ class DecompressedFile(io.RawIOBase):
                 given += self._file.read(READ_BYTES)
             if not given:
                 return None
+            if not _BEGINS[self._compression].match(given):
+                raise EOFError(
+                    f"expected the end of the object or another stream after a {self._compression} stream, found other"
+                    " bytes"
+                )
             self._stream = self._new()
         elif self._stream.needs_input:
             given = self._file.read(READ_BYTES)

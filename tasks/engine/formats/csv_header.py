@@ -52,8 +52,8 @@ def read_header(chunks: Iterator[tuple[bytes, bool]], dialect: Csv) -> Header:
     if not names and (first := begin.take_header(dialect)):
         if first.count(dialect.delimiter.encode()) >= MAX_COLUMNS:
             raise UnreadableObjectError(
-                f"line {begin.line - 1:,}: expected a header with at most {MAX_COLUMNS:,} columns, found more. Check"
-                " that the object is CSV with a header"
+                f"line {max(begin.line - 1, 1):,}: expected a header with at most {MAX_COLUMNS:,} columns, found more."
+                " Check that the object is CSV with a header"
             )
         names = names_in(first, dialect)
     return Header(names, begin.rest, begin.line, begin.is_last)

@@ -5,6 +5,7 @@ from typing import Any
 
 from tasks.contracts import Contract
 from tasks.contracts.formats import Csv
+from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.batches import Batch
 from tasks.engine.formats.columns import match_columns
 from tasks.engine.formats.csv_header import read_header
@@ -16,6 +17,15 @@ CHUNK_BYTES, MOST_BYTES = 1 << 20, 4 << 20
 
 def read_csv(file: Any, name: str, contract: Contract, dialect: Csv, chunk_bytes: int) -> Iterator[Batch]:
     """Read CSV; see `tasks.engine.formats.reader.read_batches`."""
+    try:
+        yield from _batches(file, name, contract, dialect, chunk_bytes)
+    except UnreadableObjectError as error:
+        if name in str(error):
+            raise
+        raise type(error)(f"{name}, {error}") from error
+
+
+def _batches(file: Any, name: str, contract: Contract, dialect: Csv, chunk_bytes: int) -> Iterator[Batch]:
     chunks = chunks_of(file, min(chunk_bytes, CHUNK_BYTES))
     header = read_header(chunks, dialect)
     pending, line, is_last = header.rest, header.line, header.is_last

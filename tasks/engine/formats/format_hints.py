@@ -1,7 +1,6 @@
 """Format hints: recognise an object's actual format by its first bytes if it differs from the expected format."""
 
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,33 +9,16 @@ from typing import Any
 from tasks.contracts import Contract
 from tasks.contracts.formats import Compression, Csv, FixedWidth, Format, Json, Ndjson, Parquet, format_code
 from tasks.engine.errors import ContractError, UnreadableObjectError
+from tasks.engine.formats.columns import nearest_name
 from tasks.engine.formats.csv_header import names_in
 from tasks.engine.formats.encodings import is_utf8
+from tasks.engine.formats.magic_numbers import AGAIN, DECLARE, NAME_IT, magic_of, unpacked
 from tasks.engine.quoting import quoted
 
 SAMPLE_BYTES = 4096
 
-_DECLARE = "Declare format={} in the contract of the dataset"
-_NAME_IT = _DECLARE + ", or let the object's name end with {}, or deliver the expected format"
-_UNPACK = "Let the object's name end with {}, or declare compression={} in the contract's format"
-_AGAIN = "Deliver the data in the expected format"
 _BOM = b"\xef\xbb\xbf"
-_MAGICS = (
-    (b"\x1f\x8b", "a gzip stream", _UNPACK.format(".gz", '"gzip"'), "gzip"),
-    (b"\x28\xb5\x2f\xfd", "a zstd stream", _UNPACK.format(".zst", '"zstd"'), "zstd"),
-    (b"PAR1", "a parquet file", _NAME_IT.format("Parquet()", ".parquet"), "parquet"),
-    (b"PK\x03\x04", "a zip archive or an Excel workbook", "Deliver the file without an archive, as CSV", ""),
-    (b"PK\x05\x06", "an empty zip archive", "Deliver the file without an archive", ""),
-    (b"BZh", "a bzip2 stream", "Deliver the object uncompressed, or as .gz or .zst", ""),
-    (b"\xfd7zXZ\0", "an xz stream", "Deliver the object uncompressed, or as .gz or .zst", ""),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Deliver the file without an archive", ""),
-    (b"Obj\x01", "an Avro file", _AGAIN, ""),
-    (b"ORC", "an ORC file", _AGAIN, ""),
-    (b"ARROW1", "an Arrow file", "Deliver the object as parquet", ""),
-    (b"%PDF", "a PDF document", _AGAIN, ""),
-    (b"\xd0\xcf\x11\xe0", "an Office document", "Deliver the object as CSV", ""),
-    (b"version https://git-lfs", "a Git LFS pointer", "Deliver the file to which the pointer refers", ""),
-)
+
 _MARKS = (
     (b"\xff\xfe\0\0", "UTF-32", "utf-32"),
     (b"\0\0\xfe\xff", "UTF-32", "utf-32"),
@@ -46,10 +28,23 @@ _MARKS = (
 )
 """Byte order marks."""
 
+_AROUND_JSON = (
+    (re.compile(rb"\x1e"), "a JSON text sequence (RFC 7464)", "Deliver one JSON object a line, without the marks RS"),
+    (re.compile(rb"[\w.$]+\(\s*[\[{]"), "JSON in a call of JavaScript (JSONP)", "Deliver the JSON alone"),
+    (re.compile(rb"\)\]\}'|while\(1\);|for\(;;\);"), "JSON after a guard against scripts", "Deliver the JSON alone"),
+)
+"""What surrounds JSON in some answers of servers, as patterns of their first bytes."""
+
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_RARE = (":", "~", "^", "!", "#", "$", "\x01", "\x1e", "\x1f", " ")
+"""Delimiters that are recognised only if they separate the names of all columns."""
 
 Cause = tuple[str, str]
 """The actual format, and the next step."""
+
+
+class NoSoundRecordError(UnreadableObjectError):
+    """All records of an object are malformed. The object is refused if its first bytes show another format for sure."""
 
 
 def cause_of(begin: bytes, contract: Contract, form: Format, compression: Compression | None) -> Cause | None:
@@ -64,22 +59,25 @@ def cause_of(begin: bytes, contract: Contract, form: Format, compression: Compre
     Returns:
         The actual format and the next step, or None if no other format is recognised.
     """
-    for magic, found, what, kind in _MAGICS:
-        if begin.startswith(magic):
-            if kind == compression == "gzip":
-                return cause_of(_unzipped(begin), contract, form, None)
-            expected = (compression, "parquet" if isinstance(form, Parquet) else None)
-            return None if kind and kind in expected else (found, what)
+    if magic := magic_of(begin):
+        kind, found, what = magic
+        if kind and kind == compression:
+            plain = unpacked(begin, compression, SAMPLE_BYTES)
+            is_twice = magic_of(plain) == magic
+            twice = f"{found} inside {found}", "Deliver the object compressed once"
+            return twice if is_twice else cause_of(plain, contract, form, None)
+        return None if kind == "parquet" and isinstance(form, Parquet) else (found, what)
     if isinstance(form, Parquet) or compression:
         is_text = bool(begin) and not re.search(rb"[\0-\x08\x0e-\x1f]", begin)
-        return _markup(begin) or (
-            ("text", "Correct the suffix of the object's name, or deliver the expected format") if is_text else None
-        )
-    if other := _other_encoding(begin, form):
-        return other
+        text = "text", "Correct the suffix of the object's name, or deliver the expected format"
+        return _markup(begin) or (text if is_text else None)
+    return _other_encoding(begin, form) or _markup(begin) or _other_text(begin, contract, form)
+
+
+def _other_text(begin: bytes, contract: Contract, form: Csv | FixedWidth | Json) -> Cause | None:
     if isinstance(form, Csv):
-        return _markup(begin) or _not_csv(begin, contract, form)
-    return _markup(begin) or (_not_json(begin, form) if isinstance(form, Json) else None)
+        return _not_csv(begin, contract, form)
+    return _not_json(begin, form) if isinstance(form, Json) else None
 
 
 @contextmanager
@@ -106,7 +104,10 @@ def named_causes(
         if is_parquet and file.seekable():
             file.seek(0)
             begin = file.read(SAMPLE_BYTES)
-        cause = cause_of(begin, contract, form, compression)
+        has_no_record = isinstance(error, NoSoundRecordError)
+        cause = _certain_cause(begin, form) if has_no_record else cause_of(begin, contract, form, compression)
+        if has_no_record and not cause:
+            return  # each record is rejected with its reason
         if cause is None:
             raise
         found, what = cause
@@ -114,6 +115,13 @@ def named_causes(
         raise type(error)(
             f"{name}: expected {expected}; found {found}. {what}. Nothing was loaded ({error})"
         ) from error
+
+
+def _certain_cause(begin: bytes, form: Format) -> Cause | None:
+    """Recognise another format or encoding by bytes that no text of the expected format begins with."""
+    if magic := magic_of(begin):
+        return magic[1:]
+    return None if isinstance(form, Parquet) else _other_encoding(begin, form)
 
 
 def _words(form: Format) -> str:
@@ -144,14 +152,7 @@ def _other_encoding(begin: bytes, form: Csv | FixedWidth | Json) -> Cause | None
 
 
 def _with_encoding(form: Csv | FixedWidth | Json, encoding: str) -> str:
-    return _DECLARE.format(format_code(replace(form, encoding=encoding))) + ", or deliver the object in UTF-8"
-
-
-def _unzipped(begin: bytes) -> bytes:
-    try:
-        return zlib.decompressobj(31).decompress(begin, SAMPLE_BYTES)
-    except zlib.error:
-        return b""
+    return DECLARE.format(format_code(replace(form, encoding=encoding))) + ", or deliver the object in UTF-8"
 
 
 def _wide_text(begin: bytes) -> str:
@@ -171,7 +172,7 @@ def _markup(begin: bytes) -> Cause | None:
         return "an HTML page", "It is probably an error page. Deliver the data itself"
     if text.startswith(b"<?xml") or re.match(rb"<[a-z][\w:]*[ />]", text):
         is_error = b"<error>" in text and b"<code>" in text
-        return ("an XML error response, such as one of S3" if is_error else "XML"), _AGAIN
+        return ("an XML error response, such as one of S3" if is_error else "XML"), AGAIN
     return None
 
 
@@ -179,13 +180,13 @@ def _not_csv(begin: bytes, contract: Contract, form: Csv) -> Cause | None:
     text = _text(begin)
     line = text.partition(b"\n")[0]
     if text.startswith((b"{", b"[")):
-        return "JSON", _NAME_IT.format("Json() or format=Ndjson()", ".json or .ndjson")
+        return "JSON", NAME_IT.format("Json() or format=Ndjson()", ".json or .ndjson")
     if line.lower().startswith((b"sep=", b'"sep=')):
         delimiter = chr(line.partition(b"=")[2][:1][0]) if line.rstrip()[-1:] != b"=" else form.delimiter
         better = (
             replace(form, delimiter=delimiter, skip_lines=form.skip_lines + 1) if delimiter in _DELIMITERS else form
         )
-        return f"a first line {quoted(line)}", f"{_DECLARE.format(format_code(better))}, or remove this line"
+        return f"a first line {quoted(line)}", f"{DECLARE.format(format_code(better))}, or remove this line"
     if b"\r" in text and b"\n" not in text:
         return "carriage returns as line ends", "End the lines with a line feed"
     return _other_dialect(begin, contract, form) or _not_utf8(begin, form) or _no_header(line, contract, form)
@@ -194,26 +195,32 @@ def _not_csv(begin: bytes, contract: Contract, form: Csv) -> Cause | None:
 def _other_dialect(begin: bytes, contract: Contract, form: Csv) -> Cause | None:
     """Recognise the header in a later line or with another delimiter."""
     lines = begin.removeprefix(_BOM).split(b"\n")
-    delimiters = [one for one in (form.delimiter, *_DELIMITERS) if one not in (form.quote, form.escape)]
+    rare = [one for one in _RARE if one.encode() in begin and not form.names]
+    delimiters = [one for one in (form.delimiter, *_DELIMITERS, *rare) if one not in (form.quote, form.escape)]
     for number, line in enumerate(lines if not form.names else ()):
         for dialect in (replace(form, delimiter=one) for one in delimiters):
             if _has_names(line, contract, dialect):
                 is_first = not any(map(bytes.strip, lines[:number]))
                 better = dialect if is_first else replace(dialect, skip_lines=number)
-                return None if better == form else (_found(better, form), _DECLARE.format(format_code(better)))
+                return None if better == form else (_found(better, form), DECLARE.format(format_code(better)))
     first = next((line for line in lines if line.strip()), b"")
-    most = max(delimiters, key=lambda one: first.count(one.encode()))
+    most = max((form.delimiter, *_DELIMITERS), key=lambda one: first.count(one.encode()))
     if first.count(most.encode()) <= first.count(form.delimiter.encode()):
         return None
     better = replace(form, delimiter=most)
-    return _found(better, form), _DECLARE.format(format_code(better))
+    return _found(better, form), DECLARE.format(format_code(better))
 
 
 def _no_header(line: bytes, contract: Contract, form: Csv) -> Cause | None:
     """Recognise a first line that may be a record: it has a field for each column, and the name of none."""
     found = names_in(line.removesuffix(b"\r"), form)
-    known = {name for source, aliases in contract.sources.items() for name in (source, *aliases)}
-    if form.names or len(found) < 2 or len(found) != len(contract.sources) or known & {*found}:
+    known = [name for source, aliases in contract.sources.items() for name in (source, *aliases)]
+    if (
+        form.names
+        or len(found) < 2
+        or len(found) != len(contract.sources)
+        or any(nearest_name(n, found) for n in known)
+    ):
         return None
     better = format_code(replace(form, names=tuple(contract.sources)))
     what = "If the object has no header line, declare the names of its fields in their order"
@@ -230,7 +237,7 @@ def _found(better: Csv, form: Csv) -> str:
     where = f"the names of the columns in line {better.skip_lines + 1}"
     if better.delimiter == form.delimiter:
         return where
-    columns = f"columns separated by {_DELIMITERS[better.delimiter]}"
+    columns = f"columns separated by {_DELIMITERS.get(better.delimiter, repr(better.delimiter))}"
     return columns if better.skip_lines == form.skip_lines else f"{columns}, and {where}"
 
 
@@ -240,6 +247,8 @@ def _not_utf8(begin: bytes, form: Csv) -> Cause | None:
         begin.decode()
     except UnicodeDecodeError as error:
         if is_utf8(form.encoding) and error.start < len(begin) - 3:
+            if b"\0" in begin:
+                return "bytes that are not text", "Deliver the object as CSV, or in another format that the name tells"
             return "bytes that are not UTF-8", _with_encoding(form, "cp1252").replace(
                 "format=", "its encoding, such as format=", 1
             )
@@ -248,11 +257,17 @@ def _not_utf8(begin: bytes, form: Csv) -> Cause | None:
 
 def _not_json(begin: bytes, form: Json) -> Cause | None:
     text = _text(begin)
+    line = text.partition(b"\n")[0]
     is_document = not isinstance(form, Ndjson)
+    for is_prefix, found, what in _AROUND_JSON:
+        if is_prefix.match(text):
+            return found, what
     if is_document and re.match(rb"\{[^\n]*\}\s*\n\s*\{", text):
-        return "one JSON object a line", _NAME_IT.format("Ndjson()", ".ndjson")
+        return "one JSON object a line", NAME_IT.format("Ndjson()", ".ndjson")
     if not is_document and text.startswith(b"["):
-        return "a JSON document", _NAME_IT.format("Json()", ".json")
-    if text and not text.startswith((b"{", b"[")) and re.search(rb"[,;\t]", text.partition(b"\n")[0]):
-        return "CSV", _NAME_IT.format("Csv()", ".csv")
+        return "a JSON document", NAME_IT.format("Json()", ".json")
+    if not is_document and line.strip() == b"{":
+        return "JSON objects that take several lines", "Deliver each object in one line, such as by `jq -c .`"
+    if text and not re.search(rb"[\[{]", line) and re.search(rb"[,;\t]", line):
+        return "CSV", NAME_IT.format("Csv()", ".csv")
     return None

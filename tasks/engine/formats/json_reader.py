@@ -141,11 +141,11 @@ class RecordKeys:
         return match_columns(self._contract, [*self._contract.sources, *self._unknown], self._name)
 
     def check_any(self) -> None:
-        """Refuse an object without JSON objects as records.
+        """Refuse an object without JSON objects as records, and NDJSON that is a document on several lines.
 
         Raises:
             UnreadableObjectError: No record so far is a JSON object, and either the first record begins like an array
-                or no record begins like an object.
+                or no record begins like an object. Or the first line is a bracket alone.
         """
         begins_array = bool(self._first and self._first[1].lstrip().startswith(b"["))
         if self._first and not self.has_records and (begins_array or not self._has_json):
@@ -160,6 +160,11 @@ class RecordKeys:
             raise UnreadableObjectError(
                 f"{self._name}: expected one JSON object a line, found none in {self.record_count:,} lines, e.g."
                 f" {found}. Nothing was loaded. Deliver the object again, or correct the dataset's key"
+            )
+        if self._first and not self._is_document and self._first[1].strip() in (b"[", b"{"):
+            raise UnreadableObjectError(
+                f"{self._name}: expected one JSON object a line, found a value that takes several lines from line"
+                f" {self._first[0]:,} on. Nothing was loaded. Deliver the object again, or correct the dataset's key"
             )
 
     def check_missing(self) -> None:

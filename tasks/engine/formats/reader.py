@@ -15,7 +15,7 @@ from tasks.engine.errors import ContractError
 from tasks.engine.formats.batches import CHUNK_BYTES, Batch
 from tasks.engine.formats.csv_reader import read_csv
 from tasks.engine.formats.encodings import utf8_of
-from tasks.engine.formats.format_hints import named_causes
+from tasks.engine.formats.format_hints import NoSoundRecordError, named_causes
 from tasks.engine.formats.object_formats import format_of
 
 
@@ -32,7 +32,8 @@ def read_batches(
 
     Raises:
         ContractError: Columns are missing or duplicated, or unknown although the contract forbids unknown columns.
-        UnreadableObjectError: The object cannot be split into records.
+        UnreadableObjectError: The object cannot be split into records, or all of its records are malformed and its
+            first bytes show another format.
     """
     form, compression = format_of(name, contract)
     if contract.unknown_keys_column and not isinstance(form, Json):
@@ -42,12 +43,28 @@ def read_batches(
         )
     with named_causes(file, name, contract, form, compression):
         if not compression:
-            yield from _read(file, name, contract, form, chunk_bytes)
+            yield from _checked(_read(file, name, contract, form, chunk_bytes))
             return
         streams = import_module("tasks.engine.formats.compressed_streams")
         with streams.errors_of_bytes(name):
             plain = streams.decompressed(file, name, compression, chunk_bytes)
-            yield from _read(plain, name, contract, form, chunk_bytes)
+            yield from _checked(_read(plain, name, contract, form, chunk_bytes))
+
+
+def _checked(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield batches, and report if all of their records are malformed.
+
+    Raises:
+        NoSoundRecordError: All records are malformed.
+    """
+    sound = malformed = 0
+    for batch in batches:
+        sound += batch.strings.row_count
+        malformed += len(batch.rejected)
+        yield batch
+        del batch
+    if malformed and not sound:
+        raise NoSoundRecordError(f"expected a record, found {malformed:,} malformed ones")
 
 
 def _read(file: Any, name: str, contract: Contract, form: Format, chunk_bytes: int) -> Iterator[Batch]:

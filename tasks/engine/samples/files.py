@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks.engine.errors import ParameterError, UnreadableObjectError
 from tasks.engine.formats.batches import CHUNK_BYTES
+from tasks.engine.formats.magic_numbers import magic_of
 from tasks.engine.formats.object_formats import COMPRESSIONS
 
 BEGIN_BYTES = 1 << 20
@@ -34,19 +35,6 @@ KINDS = {
     ".pq": ".parquet",
 }
 """The reader of a file by the suffix of its name."""
-
-_OTHERS = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"%PDF": "a PDF document",
-    b"\x1f\x8b": "a gzip stream without the suffix .gz",
-    b"\x28\xb5\x2f\xfd": "a zstd stream without the suffix .zst",
-    b"BZh": "a bzip2 stream",
-    b"ORC": "an ORC file",
-    b"Obj\x01": "an Avro file",
-    b"ARROW1": "an Arrow file",
-    b"\xd0\xcf\x11\xe0": "an Office document",
-}
-"""Formats that Tally does not read, by their first bytes."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +109,13 @@ def kind_of(file: SampleFile, begin: bytes) -> str:
     Raises:
         ParameterError: Neither the bytes nor the suffix show a format that Tally reads.
     """
-    if begin.startswith(PARQUET):
-        return ".parquet"
-    for magic, found in _OTHERS.items():
-        if begin.startswith(magic):
-            raise _unknown(file, found)
+    if magic := magic_of(begin):
+        kind, found, what = magic
+        if kind == "parquet":
+            return ".parquet"
+        if kind:  # the name gives the compression of a sample
+            what = f"Let the name of the file end with {'.gz' if kind == 'gzip' else '.zst'}"
+        raise _unknown(file, found, what)
     text = begin.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text[:1] == b"[" or (text[:1] == b"{" and not _is_one_object_a_line(text, file.suffix)):
         return ".json"
@@ -138,11 +128,8 @@ def kind_of(file: SampleFile, begin: bytes) -> str:
     return ".csv"
 
 
-def _unknown(file: SampleFile, found: str) -> ParameterError:
-    return ParameterError(
-        f"{file.uri}: expected CSV, fixed width, JSON, NDJSON or parquet, found {found}. Deliver the data in one of"
-        " these formats"
-    )
+def _unknown(file: SampleFile, found: str, what: str = "Deliver the data in one of these formats") -> ParameterError:
+    return ParameterError(f"{file.uri}: expected CSV, fixed width, JSON, NDJSON or parquet, found {found}. {what}")
 
 
 def _is_one_object_a_line(text: bytes, suffix: str) -> bool:
