@@ -336,3 +336,46 @@ def test_blanks_around_the_names_of_a_header_are_no_part_of_the_names(tmp_path: 
     file = tmp_path / "drugs.csv"
     file.write_text("bacteria,     penicillin, gram\nBrucella,  1,  negative\nProteus,  3,  negative\n")
     assert [column.source for column in profile(str(file)).columns] == ["bacteria", "penicillin", "gram"]
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("a.ndjson", b'{"id": 1, "name": "a"}\n{"id": 2, "name": "b"}\n', b'{"id": 3, "name": "c'),
+        ("a.ndjson", b'{"id": 1, "name": "a"}\n{"id": 2, "name": "b"}\n', b'{"id": 3, "name": NaN}\n'),
+        ("a.ndjson", b'{"id": 1, "name": "a"}\n{"id": 2, "name": "b"}\n', b'{"id": 3, "name": "\\ud800"}\n'),
+        ("a.ndjson", b'{"id": 1, "name": "a"}\n{"id": 2, "name": "b"}\n', b'{"id": 3, "name": "\xff"}\n'),
+        (
+            "a.ndjson",
+            b'{"id": 1, "name": "a"}\n{"id": 2, "name": "b"}\n',
+            b'{"name":' + b"[" * 2000 + b"]" * 2000 + b"}",
+        ),
+        ("a.json", b'[{"id": 1, "name": "a"},\n{"id": 2, "name": "b"}', b',\n{"id": 3, "name": NaN}]'),
+        ("a.json", b'[{"id": 1, "name": "a"},\n{"id": 2, "name": "b"}', b',\n{"id": 3, "name": "\\ud800"}]'),
+    ],
+    ids=["cut", "NaN", "surrogate", "bytes", "deep", "NaN in a document", "surrogate in a document"],
+)
+def test_record_that_is_not_json_is_rejected_alone(tmp_path: Path, name: str, good: bytes, bad: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(good + bad)
+    found = profile(path)
+    assert [(column.name, column.kind.name) for column in found.columns] == [("id", "integer"), ("name", "text")]
+    assert sum(each.count for each in found.rejections) == 1
+    assert loaded(path, found) == (2, 1)
+
+
+def test_number_beyond_a_double_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_bytes(b'{"id": 1, "n": 1e400}\n{"id": 2, "n": 5}\n')
+    found = profile(path)
+    assert [column.name for column in found.columns] == ["id", "n"]
+    assert loaded(path, found) == (2, 0)
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_only_line_feeds_end_the_lines_of_a_sample(tmp_path: Path, mark: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"id,name\n1,a{mark}b\n2,c\n")
+    found = profile(path)
+    assert [(column.name, column.kind.name) for column in found.columns] == [("id", "integer"), ("name", "text")]
+    assert loaded(path, found) == (2, 0)

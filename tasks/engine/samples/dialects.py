@@ -81,6 +81,15 @@ def _decodes(data: bytes, encoding: str) -> bool:
     return True
 
 
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text without their line ends. Only a line feed ends a line, as in a load.
+
+    Carriage returns inside a line become blanks, because Python's csv module would end the line there.
+    """
+    lines = [line.rstrip("\r").replace("\r", " ") for line in text.removeprefix("\ufeff").split("\n")]
+    return lines if lines[-1] else lines[:-1]
+
+
 def dialect_of(text: str, encoding: str = "utf-8") -> Dialect:
     """Recognise the dialect of a CSV file.
 
@@ -88,7 +97,7 @@ def dialect_of(text: str, encoding: str = "utf-8") -> Dialect:
         text: The beginning of the file, which ends with a complete line.
         encoding: Encoding of the file.
     """
-    lines = text.removeprefix("\ufeff").splitlines()[:LINES]
+    lines = lines_of(text)[:LINES]
     comment = "#" if lines and lines[0].startswith("#") and any(not line.startswith("#") for line in lines) else ""
     places = [place for place, line in enumerate(lines) if not (comment and line.startswith(comment))]
     kept = [lines[place] for place in places]

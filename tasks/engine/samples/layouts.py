@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 
 from tasks.contracts.formats import FixedWidth
-from tasks.engine.samples.dialects import LINES, MAX_PREAMBLE
+from tasks.engine.samples.dialects import LINES, MAX_PREAMBLE, lines_of
 from tasks.engine.samples.names import column_names
 
 MIN_LINES = 3
@@ -44,7 +44,7 @@ def layout_of(text: str, encoding: str) -> FixedWidth | None:
     Returns:
         The layout. None if the lines have no common positions of blanks.
     """
-    lines = text.removeprefix("\ufeff").splitlines()[:LINES]
+    lines = lines_of(text)[:LINES]
     if "\t" in text or len(lines) < MIN_LINES:
         return None
     starts = range(min(MAX_PREAMBLE, len(lines) - MIN_LINES) + 1)

@@ -1,5 +1,6 @@
 """Structures: the columns of a JSON document or of a parquet file, and the types that the format itself declares."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +17,7 @@ from tasks.engine.formats.parquet_files import errors_of_bytes
 from tasks.engine.samples.files import SampleFile, decompressed_of
 from tasks.engine.samples.values import Kind
 
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 MOST_RECORDS = 200_000
 MOST_KEYS = 60
 """Maximum number of keys of a record. An object with more keys is a map of values."""
@@ -60,18 +62,51 @@ def json_structure(file: SampleFile, kind: str) -> Structure:
 def records_of(file: SampleFile, kind: str) -> tuple[str, list[Any], tuple[str, ...]]:
     """Return the path of the array with the records of a JSON file, the first records, and the paths of other arrays.
 
+    A line that is not JSON counts as no record here. The profile lists it among the rejected rows.
+
     Raises:
         ParameterError: The records are the values of an object.
-        UnreadableObjectError: The file is not JSON.
+        UnreadableObjectError: The document, or each line of NDJSON, is not JSON.
+    """
+    with decompressed_of(file) as opened:
+        if kind != ".ndjson":
+            try:
+                document = _decoded(opened.read().removeprefix(BOM))
+            except _NOT_JSON as error:
+                raise _not_json(file, error) from error
+            return _records_of(document, file.uri)
+        records, first_error = [], None
+        for line in islice((line.removeprefix(BOM) for line in opened if line.strip()), MOST_RECORDS):
+            try:
+                records.append(_decoded(line))
+            except _NOT_JSON as error:
+                first_error = first_error or error
+        if first_error and not records:
+            raise _not_json(file, first_error) from first_error
+        return "", records, ()
+
+
+def _decoded(text: bytes) -> Any:
+    """Decode JSON. Numbers beyond a double and lone surrogates are decoded too, because a load rejects their rows only.
+
+    Raises:
+        msgspec.DecodeError: The text is not JSON.
+        UnicodeDecodeError: The text is not UTF-8.
+        RecursionError: The text nests too deeply.
     """
     try:
-        with decompressed_of(file) as opened:
-            if kind == ".ndjson":
-                lines = (line.removeprefix(BOM) for line in opened if line.strip())
-                return "", [msgspec.json.decode(line) for line in islice(lines, MOST_RECORDS)], ()
-            return _records_of(msgspec.json.decode(opened.read().removeprefix(BOM)), file.uri)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnreadableObjectError(f"{file.uri}: expected JSON, found other text: {error}") from error
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise error from None
+
+
+def _not_json(file: SampleFile, error: Exception) -> UnreadableObjectError:
+    return UnreadableObjectError(
+        f"{file.uri}: expected JSON, found other text: {error}. Correct the file, or choose another sample"
+    )
 
 
 def _records_of(document: Any, uri: str) -> tuple[str, list[Any], tuple[str, ...]]:
