@@ -1,6 +1,5 @@
 """Decide what a sample leaves open: the name, the partition and the key of a new pipeline."""
 
-import ast
 import os
 import re
 from dataclasses import replace
@@ -65,25 +64,6 @@ def check_name(name: str, root: Path = ROOT) -> None:
             f"NAME={name}: expected a name that nothing in the project has, found"
             f" {', '.join(taken[:3]) or 'a dataset'}. Choose another name, such as {name}_feed"
         )
-    if name in _shared_words(root):
-        raise ParameterError(
-            f"NAME={name}: expected a name that the shared code does not use as a word, because the code of a pipeline"
-            f" must be separable. Choose another name, such as {name}_feed"
-        )
-
-
-def _shared_words(root: Path) -> set[str]:
-    """The words in names and texts of the shared modules; tests/unit/test_structure.py compares pipelines with them."""
-    found: set[str] = set()
-    folders = [*(root / name for name in ("flows", "tasks", "deployments")), root / "tests" / "support"]
-    for path in [*(path for folder in folders for path in folder.rglob("*.py")), *root.glob("tests/**/conftest.py")]:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        for node in ast.walk(tree):
-            text = node.value if isinstance(node, ast.Constant) else getattr(node, "id", getattr(node, "attr", None))
-            if isinstance(text, str) and id(node) not in texts:
-                found.update(re.split(r"[^a-z]+", text.lower()))
-    return found
 
 
 def _pattern(profile: SampleProfile, partition: str) -> KeyPattern:

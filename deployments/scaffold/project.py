@@ -6,17 +6,19 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from deployments.scaffold.ordinary_words import with_ordinary_word
 from deployments.scaffold.pipeline import NewPipeline
 from deployments.scaffold.rendering import render
 
 ROOT = Path(__file__).resolve().parents[2]
+PROJECT_FILES = ("README.md", "CHANGELOG.md", "prefect.yaml", "pyproject.toml")
 _PIPELINES = "| pipeline | purpose |\n| --- | --- |\n"
 _UNRELEASED = "## Unreleased\n\n"
 
 
 def edited(p: NewPipeline, root: Path = ROOT) -> dict[str, str]:
     """Return the texts of the project's own files with the new pipeline, by path."""
-    found = {name: (root / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md", "prefect.yaml")}
+    found = {name: (root / name).read_text(encoding="utf-8") for name in PROJECT_FILES}
     purpose = {"month": "loads months of ", "day": "loads days of ", "": "loads the file of "}[p.unit] + p.title
     row = f"| [`{p.name}`](docs/{p.name}.md) | {purpose}, and counts their rows |\n"
     found["README.md"] = _after_table(found["README.md"], row)
@@ -27,6 +29,9 @@ def edited(p: NewPipeline, root: Path = ROOT) -> dict[str, str]:
     found["prefect.yaml"] = (
         found["prefect.yaml"].rstrip("\n") + "\n\n" + render("deployment.yaml", {"p": p}).strip("\n") + "\n"
     )
+    project = found.pop("pyproject.toml")
+    if (changed := with_ordinary_word(p.name, project, root)) != project:
+        found["pyproject.toml"] = changed
     return found
 
 

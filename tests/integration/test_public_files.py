@@ -299,11 +299,11 @@ def test_command_writes_a_pipeline_whose_own_test_and_cases_pass(tmp_path: Path,
     for name in ("requirements-dev.lock", "deployments/build-requirements.lock"):
         os.utime(copy / name, (0, 0))  # after a change of a lock file, make would install the shared `.venv` again
     data = _semicolons()
-    (tmp_path / "lodgings_2021-04.csv").write_bytes(data)
+    (tmp_path / "prices_2021-04.csv").write_bytes(data)
     own = ("PYTEST_", "COV_", "WAREHOUSE_", "LAKE_", "AWS_", "PREFECT_", "TALLY_", "MAKE", "MFLAGS")
-    sample = f"SAMPLE={tmp_path / 'lodgings_2021-04.csv'}"
+    sample = f"SAMPLE={tmp_path / 'prices_2021-04.csv'}"
     done = subprocess.run(
-        [str(shutil.which("make")), "--no-print-directory", "new-pipeline", "NAME=lodgings", sample],
+        [str(shutil.which("make")), "--no-print-directory", "new-pipeline", "NAME=prices", sample],
         cwd=copy,
         env={name: value for name, value in os.environ.items() if not name.startswith(own)},
         capture_output=True,
@@ -313,17 +313,18 @@ def test_command_writes_a_pipeline_whose_own_test_and_cases_pass(tmp_path: Path,
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-4000:]
     ran = re.findall(r"Running (.*) \.\.\.", done.stdout)
     assert ran[:2] == ["make dictionary", "make check"]
-    assert "tests/sql_cases tests/integration/test_lodgings_monthly.py" in ran[2]
+    assert "tests/sql_cases tests/integration/test_prices_monthly.py" in ran[2]
     assert f"Checked all {N} rows: none would be rejected" in done.stdout
-    key = "lodgings/lodgings_2021-04.csv"
+    key = "prices/prices_2021-04.csv"
     load_it = done.stdout.split("Load it:\n")[1].splitlines()
     assert load_it[0].startswith("  make up && source ")
-    assert load_it[0].endswith(f" && make put FILE={tmp_path}/lodgings_2021-04.csv KEY={key}")
+    assert load_it[0].endswith(f" && make put FILE={tmp_path}/prices_2021-04.csv KEY={key}")
     assert load_it[1:] == [
         "  make deploy POOL=process",
-        "  .venv/bin/python -m deployments.run lodgings-monthly -p month=2021-04",
+        "  .venv/bin/python -m deployments.run prices-monthly -p month=2021-04",
     ]
+    assert 'ordinary-words = ["prices"]' in (copy / "pyproject.toml").read_text()  # the shared code has this word
     put(data, key)
-    run = "from flows.lodgings_monthly import lodgings_monthly as run; print(run(month='2021-04')[0].rows_loaded)"
+    run = "from flows.prices_monthly import prices_monthly as run; print(run(month='2021-04')[0].rows_loaded)"
     flow_run = subprocess.run([sys.executable, "-c", run], cwd=copy, capture_output=True, text=True, check=False)
     assert flow_run.stdout.splitlines()[-1:] == [f"{N}"], flow_run.stderr[-4000:]

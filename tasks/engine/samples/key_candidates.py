@@ -17,6 +17,9 @@ LARGEST = 3
 FIRST_ROWS = 10_000
 """Number of rows that are compared first. Most groups of columns have equal values among them."""
 
+SHORTEST_SERIES = 20
+"""From this number of rows on, dates that all differ are probably a series of days."""
+
 _MOMENTS = ("date", "timestamp", "timestamptz")
 _KEY_TYPES = ("smallint", "integer", "bigint", "text", "uuid", *_MOMENTS, "inet")
 _NAMES = re.compile(r"(^|_)(id|key|code|uuid|guid|number|no|nr|symbol|iata|icao|isbn|sku|hash|url|faa|slug)(_|$)|_?id$")
@@ -55,11 +58,20 @@ def key_candidates(columns: Sequence[ColumnProfile], frame: pl.DataFrame) -> Ite
 
 
 def is_certain(columns: Sequence[ColumnProfile]) -> bool:
-    """Whether the names and types of a group of columns say that it identifies a row, besides its values."""
-    moments = [column for column in columns if column.kind.name in _MOMENTS]
+    """Whether the names and types of a group of columns say that it identifies a row, besides its values.
+
+    A date may do so alone in a series of days, and together with a text. Records of other files may have equal
+    moments, so a moment needs a column whose name says that it identifies something.
+    """
     if len(columns) == 1:
-        return bool(_NAMES.search(columns[0].name) or moments)
-    return len(columns) == 2 and len(moments) == 1 and all(rank(column) < 2 for column in columns)
+        (column,) = columns
+        is_series = column.kind.name == "date" and column.row_count >= SHORTEST_SERIES
+        return bool(_NAMES.search(column.name)) or is_series
+    moments = [column for column in columns if column.kind.name in _MOMENTS]
+    others = [column for column in columns if column not in moments]
+    if len(moments) != 1 or len(others) != 1:
+        return False
+    return rank(others[0]) < (2 if moments[0].kind.name == "date" else 1)
 
 
 def is_key(frame: pl.DataFrame, places: Sequence[int]) -> bool:
