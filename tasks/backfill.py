@@ -14,6 +14,7 @@ from tasks.engine.backfill.planner import DUE, MEANINGS, BackfillPlan, plan_back
 from tasks.engine.backfill.staleness import read_current
 from tasks.engine.build.sql_files import sql_digest
 from tasks.engine.errors import BackfillError, MissingObjectError
+from tasks.engine.export.markdown_tables import markdown_table
 from tasks.engine.lake.deliveries import Delivery
 from tasks.engine.receipts import BuildReceipt
 from tasks.extract import deliveries_between, objects_of
@@ -21,7 +22,6 @@ from tasks.parameters import partition_of
 from tasks.partition_runs import Outcome, Pipeline
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
-from tasks.report import markdown_table
 from tasks.run_summary import Ended, StateName, counted
 
 SHOWN_SPANS = 60

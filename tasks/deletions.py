@@ -8,11 +8,11 @@ from prefect.logging import get_run_logger
 from tasks.connections import open_source, open_warehouse, warehouse_slot
 from tasks.contracts.histories import History
 from tasks.contracts.source import Source
+from tasks.engine.export.markdown_tables import markdown_table
 from tasks.engine.receipts import DeletionReceipt, LoadReceipt
 from tasks.engine.sync.deletions import close_deleted, reopen_returned
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
-from tasks.report import markdown_table
 from tasks.run_summary import Ended, counted
 
 

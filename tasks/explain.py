@@ -12,9 +12,9 @@ from tasks.engine.errors import ParameterError
 from tasks.engine.explain.explanation import explain_row
 from tasks.engine.explain.objects import explain_object
 from tasks.engine.explain.texts import Section, sections_of_object, sections_of_row
+from tasks.engine.export.markdown_tables import markdown_table
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
-from tasks.report import markdown_table
 
 USAGE = """\
 python -m flows.explain TABLE COLUMN=VALUE ...   such as shop_marts.sales day=2021-04-30

@@ -12,13 +12,13 @@ from tasks.contracts.catalog import contracts, sources
 from tasks.contracts.source import Source
 from tasks.engine import freshness
 from tasks.engine.errors import SettingsError, StaleDataError, TallyError
+from tasks.engine.export.markdown_tables import markdown_table
 from tasks.engine.receipts import Freshness
 from tasks.engine.sync import runs as sync_runs
 from tasks.extract import delivery_of
 from tasks.partition_runs import Pipeline
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
-from tasks.report import markdown_table
 from tasks.run_summary import Ended
 
 ORDER = ("stale", "unchecked", "no data yet", "fresh")

@@ -8,6 +8,7 @@ from prefect.logging import get_run_logger
 
 from tasks.connections import bucket_of, open_lake, open_warehouse, run_settings
 from tasks.contracts import Contract
+from tasks.engine.export.markdown_tables import markdown_table
 from tasks.engine.load.delivery import removed_loads
 from tasks.engine.load.plan import plan_loads
 from tasks.engine.load.plan_text import budget_line, checked_rows, drift, outcome, problem_lines, removal_lines
@@ -16,7 +17,6 @@ from tasks.engine.receipts import ObjectRef
 from tasks.extract import delivery_of
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
-from tasks.report import markdown_table
 from tasks.run_summary import Ended, counted
 
 

@@ -7,12 +7,13 @@ from prefect.logging import get_run_logger
 from tasks.connections import flow_run_id, open_warehouse, warehouse_slot
 from tasks.contracts import Contract
 from tasks.engine import ledger
+from tasks.engine.export.markdown_tables import markdown_table
 from tasks.engine.load.rejections import count_rejections, rejected_loads
 from tasks.engine.load.replay import replay_load
 from tasks.engine.receipts import ReplayReceipt
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
-from tasks.report import markdown_table, rejection_table
+from tasks.report import rejection_table
 from tasks.run_summary import Ended
 
 

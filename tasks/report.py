@@ -13,6 +13,7 @@ from tasks.connections import open_warehouse
 from tasks.engine.build.checks import run_checks
 from tasks.engine.build.dispositions import read_query
 from tasks.engine.build.sql_files import SqlTable, tables_of
+from tasks.engine.export.markdown_tables import markdown_table
 from tasks.engine.load.rejections import Rejection, count_rejections
 from tasks.engine.quoting import quoted, shown
 from tasks.engine.receipts import BuildReceipt, ExportReceipt, LoadReceipt, Profile, TopValues
@@ -21,9 +22,6 @@ from tasks.export import write_page
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown, publish_table
 from tasks.transform import Parameters
-
-CELL_LIMIT = 1_000
-"""Maximum number of characters in a table cell."""
 
 
 @dataclass(frozen=True)
@@ -43,21 +41,6 @@ def _bar_chart(title: str, values: Sequence[tuple[str, float]]) -> str:
     from tasks.engine.export.charts import bar_chart  # noqa: PLC0415 - slow to import
 
     return bar_chart(title, values)
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; numbers get thousands separators."""
-    lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
-    lines += [f"| {' | '.join(_cell(value) for value in row)} |" for row in rows]
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, int):
-        return f"{value:,}"
-    # A value must not act as markup: an asterisk is not emphasis, and an image link must not fetch a picture.
-    # CommonMark allows a backslash before any ASCII punctuation.
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", shown(re.sub(r"[\r\n]+", " ", str(value)), CELL_LIMIT))
 
 
 def publish_answers(key: str, title: str, preamble: str, answers: Mapping[str, TopValues], *, counted: str) -> None:

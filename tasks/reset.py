@@ -6,10 +6,10 @@ from prefect.logging import get_run_logger
 from tasks.connections import open_warehouse
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts
+from tasks.engine.export.markdown_tables import markdown_table
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.schema.reset import ResetPlan, plan_reset, reset_dataset
 from tasks.policy import step
-from tasks.report import markdown_table
 from tasks.run_summary import Ended, counted
 
 

@@ -20,6 +20,7 @@ from prefect.logging import get_run_logger
 from prefect.settings import get_current_settings
 
 from tasks.connections import open_lake, open_warehouse, run_settings
+from tasks.engine.export.markdown_tables import markdown_table
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.status.facts import Facts, Schedule, read_facts
 from tasks.engine.status.page import status_page
@@ -27,7 +28,6 @@ from tasks.engine.status.summary import Summary
 from tasks.engine.status.text import status_markdown
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
-from tasks.report import markdown_table
 from tasks.run_summary import Ended
 
 PAGE = "status.html"

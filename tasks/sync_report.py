@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from prefect.logging import get_run_logger
 
 from tasks.engine.build.sql_files import DispositionKind, sql_table
+from tasks.engine.export.markdown_tables import markdown_table
 from tasks.engine.receipts import SyncReceipt
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
-from tasks.report import markdown_table
 from tasks.run_summary import Ended, counted, ended_with
 
 OPERATIONS: dict[DispositionKind, str] = {

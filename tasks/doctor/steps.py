@@ -8,9 +8,9 @@ from tasks.doctor.installation import examine_installation
 from tasks.engine.doctor.outcomes import OUTCOMES, Result
 from tasks.engine.doctor.report import HEADINGS, has_failed, ordered, summary
 from tasks.engine.errors import InstallationError
+from tasks.engine.export.markdown_tables import markdown_table
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
-from tasks.report import markdown_table
 from tasks.run_summary import Ended
 
 

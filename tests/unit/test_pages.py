@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 from tasks.engine.export.charts import bar_chart
+from tasks.engine.export.markdown_tables import markdown_table
 from tasks.engine.export.pages import html_page
-from tasks.report import markdown_table
 
 VALUES = [("jan", 3), ("feb", 0), ("mar", 12.5)]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from tasks.engine.export.markdown_tables import markdown_table
 from tasks.engine.status.facts import DatasetFacts, DueFacts, Facts, PartitionFacts, RejectionFacts, Schedule
 from tasks.engine.status.page import MARKS, STYLE, status_page
 from tasks.engine.status.problems import KINDS, Problem, ago, problems_of, reason_of
 from tasks.engine.status.summary import Summary
 from tasks.engine.status.text import status_markdown, status_text
-from tasks.report import markdown_table
 
 NOW = datetime(2026, 11, 26, 18, 40, tzinfo=UTC)
 THINGS = DatasetFacts("things", "things", True, "month", "2026-10", 3, 0, 0, 30, 0, 0, NOW, 1e6, 1e4)

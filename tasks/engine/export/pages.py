@@ -6,6 +6,8 @@ import re
 
 from markdown_it import MarkdownIt
 
+from tasks.engine.export.markdown_tables import LINE_BREAK
+
 _STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#111;background:#fff}"
     "table{border-collapse:collapse}td,th{border:1px solid #ddd;padding:.2em .8em;text-align:left}img{max-width:100%}"
@@ -24,9 +26,12 @@ def anchor(heading: str) -> str:
 
 
 def html_page(title: str, markdown: str) -> str:
-    """A self-contained page. HTML tags in the Markdown appear as text, and each heading has an id (see `anchor`)."""
+    """A self-contained page. HTML tags in the Markdown appear as text, and each heading has an id (see `anchor`).
+
+    A browser breaks the lines of tables itself, so the line breaks of `markdown_table` become blanks.
+    """
     parser = _Markdown("commonmark", {"html": False}).enable("table")
-    tokens = parser.parse(markdown)
+    tokens = parser.parse(markdown.replace(LINE_BREAK, " "))
     for opening, text in itertools.pairwise(tokens):
         if opening.type == "heading_open":
             opening.attrSet("id", anchor(text.content))
