@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue
 
 import flows
 from tasks.alerts import send_catch_up_alert
-from tasks.backfill import ended_backfill, list_partitions, report_backfill
+from tasks.backfill import emptied_meanwhile, ended_backfill, list_partitions, report_backfill
 from tasks.engine.backfill.planner import BackfillPlan
 from tasks.flow_runs import flow
 from tasks.parameters import PartitionName, named_by_range
@@ -60,6 +60,9 @@ def backfill(
         send_catch_up_alert(chosen.name, plan)
     outcomes = load_partitions(chosen, plan.delivered if force else plan.due, force=force)
     left = list_partitions(chosen, start, end)
+    if emptied := emptied_meanwhile(left, outcomes):
+        outcomes += load_partitions(chosen, emptied)
+        left = list_partitions(chosen, start, end)
     report_backfill(chosen, plan, outcomes, left)
     if chosen.after and left.loaded and (start or end):
         chosen.after(*left.days)

@@ -63,9 +63,10 @@ def list_partitions(pipeline: Pipeline, start: str | None, end: str | None) -> B
     first, last = range_of(contract, start, end)
     unit = contract.partition.unit if contract.partition else "month"
     deliveries = deliveries_in(contract, start, end)
-    secondary = {other.dataset: deliveries_in(other, start, end) for other in pipeline.secondary}
+    listed = {other.dataset: deliveries_in(other, start, end) for other in pipeline.secondary}
+    listed[contract.dataset] = deliveries
     with open_warehouse() as connection:
-        current = read_current(connection, pipeline.inputs, start, end, secondary)
+        current = read_current(connection, pipeline.inputs, start, end, listed)
     plan = plan_backfill(contract.dataset, unit, first, last, deliveries, current)
     for state, meaning in MEANINGS.items():
         if names := plan.of(state):
@@ -75,6 +76,16 @@ def list_partitions(pipeline: Pipeline, start: str | None, end: str | None) -> B
     if plan.changes:
         get_run_logger().info("Changed inputs: %s", ", ".join(plan.changes))
     return plan
+
+
+def emptied_meanwhile(plan: BackfillPlan, outcomes: Sequence[Outcome]) -> list[str]:
+    """Partitions whose last object moved to another partition during the runs of a backfill.
+
+    Args:
+        plan: Plan after the runs.
+        outcomes: Outcomes of the runs.
+    """
+    return [name for name in plan.of("emptied") if name not in {outcome.partition for outcome in outcomes}]
 
 
 def deliveries_in(contract: Contract, start: str | None, end: str | None) -> dict[str, Delivery]:

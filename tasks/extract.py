@@ -6,14 +6,16 @@ from itertools import islice
 
 from prefect.logging import get_run_logger
 
-from tasks.connections import bucket_of, open_lake, value_of
+from tasks.connections import bucket_of, open_lake, open_warehouse, value_of
 from tasks.contracts import Contract
 from tasks.contracts.keys import KeyTemplate, Unit, folder_of, partition_value
+from tasks.engine.backfill.finished_partitions import loaded_partitions
 from tasks.engine.errors import ContractError, MissingObjectError
 from tasks.engine.lake.client import Lake
 from tasks.engine.lake.deliveries import Delivery, current_sources, list_deliveries, list_fixed
 from tasks.engine.receipts import ObjectRef
 from tasks.policy import step
+from tasks.run_summary import counted
 
 NEAREST = 3
 LINES = 50
@@ -140,15 +142,42 @@ def _distance(one: date, other: date) -> int:
     return abs((one - other).days)
 
 
+def _refuse_loaded(contract: Contract, partition: str, error: MissingObjectError) -> None:
+    """Raise the error of a partition without objects, unless the partition was emptied.
+
+    Raises:
+        MissingObjectError: The partition was never loaded, or its rows are still loaded.
+    """
+    with open_warehouse() as connection:
+        (entry,) = loaded_partitions(connection, contract.dataset, partition, partition) or (None,)
+    if entry is None:
+        raise error
+    if entry.objects:
+        raise MissingObjectError(
+            f"{error}. The rows of {counted(len(entry.objects), 'object')} remain in {contract.table}. To remove them,"
+            f" run reset for dataset {contract.dataset} and partition {partition}"
+        ) from error
+    get_run_logger().info("%s %s has no object any more: its tables lose its rows", contract.dataset, partition)
+
+
 @step(task_run_name="List objects of {contract.dataset} {partition}")
 def list_objects(contract: Contract, partition: str = "") -> list[ObjectRef]:
     """List the objects of one partition with their current versions.
 
     A dataset without partitions has one object, or no object if the dataset is optional and missing. A dataset of
-    appended objects has any number of them.
+    appended objects has any number of them. An emptied partition has none: a run builds its tables without rows.
+
+    Raises:
+        MissingObjectError: The lake has no object of the partition.
     """
     with open_lake(bucket_of(contract)) as lake:
-        delivered = objects_of(lake, contract, partition)
+        try:
+            delivered = objects_of(lake, contract, partition)
+        except MissingObjectError as error:
+            if not partition or delivery_of(lake, contract, partition).waiting:
+                raise
+            _refuse_loaded(contract, partition, error)
+            delivered = []
     found = current_sources(contract, delivered)
     for stale in delivered[len(found) :]:
         get_run_logger().warning("%s is older than %s: skipped", stale.uri, found[0].uri)

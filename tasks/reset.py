@@ -1,4 +1,4 @@
-"""Remove a dataset from the warehouse, so that its next run loads everything again."""
+"""Remove a dataset or one of its partitions from the warehouse. The next run loads what the lake then holds."""
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
@@ -7,6 +7,7 @@ from tasks.connections import open_warehouse
 from tasks.contracts import Contract
 from tasks.contracts.catalog import contracts
 from tasks.engine.export.markdown_tables import markdown_table
+from tasks.engine.load.partition_reset import PartitionReset, plan_partition_reset, reset_partition
 from tasks.engine.schema.ddl import apply_ddl
 from tasks.engine.schema.reset import ResetPlan, plan_reset, reset_dataset
 from tasks.policy import step
@@ -44,6 +45,22 @@ def reset_tables(contract: Contract, *, dry_run: bool) -> ResetPlan:
     return plan
 
 
+@step(task_run_name="Reset {contract.dataset} {partition}")
+def reset_rows(contract: Contract, partition: str, *, dry_run: bool) -> PartitionReset:
+    """Remove the rows of a partition, or only plan the removal, and log the result.
+
+    Args:
+        contract: Contract of the dataset.
+        partition: Name of the partition.
+        dry_run: Only plan the removal; write nothing.
+    """
+    with open_warehouse() as connection:
+        found = (plan_partition_reset if dry_run else reset_partition)(connection, contract, partition)
+    for uri in found.objects:
+        get_run_logger().info("%s rows of %s", "Would remove the" if dry_run else "Removed the", uri)
+    return found
+
+
 def reset_text(plan: ResetPlan, *, is_dry: bool) -> str:
     """The report of a reset, in Markdown."""
     parts = [f"# Reset of {plan.dataset}"]
@@ -60,7 +77,17 @@ def reset_text(plan: ResetPlan, *, is_dry: bool) -> str:
     return "\n\n".join(parts)
 
 
-def ended_reset(plan: ResetPlan, *, is_dry: bool) -> Ended[ResetPlan]:
+def ended_partition(found: PartitionReset, *, is_dry: bool) -> Ended[ResetPlan | PartitionReset]:
+    """Describe the end of the reset of a partition."""
+    if not found.objects:
+        return Ended(found, f"no object is loaded into {found.dataset} {found.partition}", "Skipped")
+    what = f"{counted(found.row_count, 'row')} of {found.dataset} {found.partition} from {found.table}"
+    if is_dry:
+        return Ended(found, f"dry run: would remove {what}; nothing was removed")
+    return Ended(found, f"removed {what}; a backfill now builds its tables again")
+
+
+def ended_reset(plan: ResetPlan, *, is_dry: bool) -> Ended[ResetPlan | PartitionReset]:
     """Describe the end of a reset's run."""
     if not plan.tables and not plan.entries:
         return Ended(plan, f"no table and no entry of {plan.dataset} exists", "Skipped")

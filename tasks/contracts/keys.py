@@ -43,6 +43,11 @@ def partition_value(name: str) -> date:
     return date.fromisoformat(name if len(name) > 7 else f"{name}-01")
 
 
+def has_unit(name: str, unit: Unit) -> bool:
+    """Return whether the name of a partition has the form of a unit."""
+    return partition_name(partition_value(name), unit) == name
+
+
 def folder_of(key: str) -> str:
     """Return the folder of a key with its final slash. The folder of a key without a slash is empty."""
     return key[: key.rfind("/") + 1]

@@ -135,6 +135,20 @@ def test_plan_shows_every_state_and_only_due_partitions_run(
 outcome = partition_runs._outcome
 
 
+def test_month_that_its_last_file_left_during_the_backfill_loses_its_rows_in_the_same_backfill(
+    warehouse: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(HEADER + ROW % (b"2021-02", b"Palau"), key="2021/01-02/events.csv")
+    monkeypatch.setenv("EVENTS_KEY", "{year:04d}/{month:02d}-*/events.csv")
+    fill()
+    assert months(warehouse) == [("2021-01", "Palau")]
+    monkeypatch.setenv("EVENTS_KEY", "{year:04d}/*-{month:02d}/events.csv")
+    left = fill()
+    assert (left.due, left.of("unchanged")) == ([], ["2021-02"])
+    assert months(warehouse) == [("2021-02", "Palau")]
+    assert "2 partitions were run: 2 succeeded, 0 failed." in artifact("backfill-events-monthly")
+
+
 def test_dry_run_writes_nothing_and_needs_no_ledger(warehouse: psycopg.Connection) -> None:
     deliver("2021-02")
     assert states(fill(dry_run=True))["02"] == "new"

@@ -93,6 +93,16 @@ def test_operations_report_their_results() -> None:
     assert ending_of(replay_rejected, dataset="events") == ("Unchanged", "0 rejected rows loaded, 1 rejected again")
     insights = ending_of(events_insights, since="2021-04")
     assert insights == ("Completed", "Events from 2021-04 to the last month: 4 questions answered, 4 exported")
+    rows = "2 rows of events 2021-04 from events_staging.events"
+    assert ending_of(reset, dataset="events", partition="2021-04") == (
+        "Completed",
+        f"dry run: would remove {rows}; nothing was removed",
+    )
+    assert ending_of(reset, dataset="events", partition="2021-04", dry_run=False) == (
+        "Completed",
+        f"removed {rows}; a backfill now builds its tables again",
+    )
+    assert ending_of(reset, dataset="events", partition="2021-04")[0] == "Skipped"
     name, message = ending_of(reset, dataset="events")
     assert (name, (message or "").startswith("dry run: would remove ")) == ("Completed", True)
     name, message = ending_of(reset, dataset="events", dry_run=False)

@@ -140,10 +140,9 @@ class Pipeline:
 
     def plan(self, start: str | None = None, end: str | None = None) -> BackfillPlan:
         inputs = self.inputs
-        secondary = {other.dataset: deliveries_in(other, start, end) for other in inputs.secondary}
-        current = read_current(self.warehouse, inputs, start, end, secondary)
-        deliveries = deliveries_in(inputs.contract, start, end)
-        return plan_backfill("facts", "month", None, None, deliveries, current)
+        listed = {one.dataset: deliveries_in(one, start, end) for one in (inputs.contract, *inputs.secondary)}
+        current = read_current(self.warehouse, inputs, start, end, listed)
+        return plan_backfill("facts", "month", None, None, listed["facts"], current)
 
     def due(self) -> dict[str, tuple[str, ...]]:
         """Due partitions with the reasons: the changed inputs, or the state."""

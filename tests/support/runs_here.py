@@ -25,12 +25,14 @@ def run_here(flow: Flow[Any, Any], **parameters: Any) -> Any:
     Returns:
         What the flow returns to a caller in the same process.
     """
-    with _no_server():
+    with without_server():
         return flow.fn(**flow.validate_parameters(parameters))
 
 
 @contextmanager
-def _no_server() -> Iterator[None]:
+def without_server() -> Iterator[None]:
+    """Run the steps that the block calls without a Prefect server."""
+
     def call(step: Step[Any, Any], *arguments: Any, **named: Any) -> Any:
         return step.fn(*arguments, **named)
 

@@ -20,6 +20,8 @@ class LoadedObject:
 class PartitionEntry:
     """The current loads of one partition, and its last complete run.
 
+    An emptied partition has no current loads: its objects moved to other partitions, or a reset removed its rows.
+
     Attributes:
         partition: Name of the partition.
         load_ids: Ids of the loads, replays included.
@@ -88,28 +90,32 @@ def write_finished(
 def loaded_partitions(
     connection: Connection, dataset: str, first: str | None, last: str | None
 ) -> list[PartitionEntry]:
-    """Entries of the loaded partitions of a range, both ends included; None means no bound."""
+    """Entries of the loaded and the emptied partitions of a range, both ends included; None means no bound.
+
+    A partition whose loads were lost with their table is not emptied: its built tables keep their rows.
+    """
     if not (has_table(connection, "ledger.loads") and has_table(connection, "ledger.finished_partitions")):
         return []
     rows = connection.execute(
         # A ledger of an older version lacks these columns, and a plan must not upgrade it: read them through JSON.
-        "SELECT l.partition, array_agg(l.load_id ORDER BY l.load_id),"
+        "SELECT l.partition, array_agg(l.load_id ORDER BY l.load_id) FILTER (WHERE l.status = 'loaded'),"
         " jsonb_object_agg(l.source_uri, ARRAY[l.source_version, to_jsonb(l) ->> 'contract_digest'])"
-        " FILTER (WHERE l.replay_of IS NULL),"
+        " FILTER (WHERE l.status = 'loaded' AND l.replay_of IS NULL),"
         " f.load_ids, f.schemas, f.sql_digest, to_jsonb(f) -> 'builds',"
-        " bool_or(l.rows_loaded > 0)"
+        " coalesce(bool_or(l.rows_loaded > 0) FILTER (WHERE l.status = 'loaded'), false)"
         " FROM ledger.loads AS l LEFT JOIN ledger.finished_partitions AS f"
         " ON l.dataset = f.dataset AND l.partition = f.partition"
-        " WHERE l.dataset = %s AND l.status = 'loaded'"
+        " WHERE l.dataset = %s"
         ' AND (%s::text IS NULL OR l.partition COLLATE "C" >= %s)'
         ' AND (%s::text IS NULL OR l.partition COLLATE "C" <= %s)'
-        " GROUP BY l.partition, f.*, f.load_ids, f.schemas, f.sql_digest",
+        " GROUP BY l.partition, f.*, f.load_ids, f.schemas, f.sql_digest"
+        " HAVING bool_or(l.status = 'loaded') OR (array_agg(l.status ORDER BY l.load_id DESC))[1] <> 'lost'",
         [dataset, first, first, last, last],
     )
     return [
         PartitionEntry(
             partition,
-            tuple(ids),
+            tuple(ids or ()),
             {uri: LoadedObject(*pair) for uri, pair in (objects or {}).items()},
             tuple(done or ()),
             tuple(schemas or ()),

@@ -11,11 +11,14 @@ from tasks.contracts.keys import Unit, partition_name, partition_value
 from tasks.engine.backfill.staleness import CurrentPartition
 from tasks.engine.lake.deliveries import Delivery
 
-State = Literal["new", "changed", "lost", "unfinished", "stale", "unchanged", "incomplete", "missing", "orphaned"]
+State = Literal[
+    "new", "changed", "lost", "emptied", "unfinished", "stale", "unchanged", "incomplete", "missing", "orphaned"
+]
 MEANINGS: dict[State, str] = {
     "new": "in the lake, but not loaded",
     "changed": "the lake holds other versions of its objects, or more or fewer objects",
     "lost": "loaded, but its rows are missing from the table",
+    "emptied": "its objects moved to other partitions, or a reset removed its rows: its tables are built without them",
     "unfinished": "loaded, but the run did not complete",
     "stale": "loaded, but another input of its tables changed",
     "unchanged": "up to date: skipped",
@@ -23,7 +26,7 @@ MEANINGS: dict[State, str] = {
     "missing": "not in the lake",
     "orphaned": "loaded, but not in the lake any more: the rows remain",
 }
-DUE: tuple[State, ...] = ("new", "changed", "lost", "unfinished", "stale")
+DUE: tuple[State, ...] = ("new", "changed", "lost", "emptied", "unfinished", "stale")
 """States that need a run."""
 
 
@@ -148,8 +151,8 @@ def _planned(partition: str, delivery: Delivery, current: CurrentPartition | Non
 
 def _state(delivery: Delivery, removed: Sequence[str], current: CurrentPartition | None) -> State:
     if not delivery.sources:
-        return "incomplete" if delivery.waiting else "orphaned" if current else "missing"
-    if current is None:
+        return "incomplete" if delivery.waiting else _state_without_objects(current)
+    if current is None or current.is_emptied:
         return "new"
     if removed or any(current.versions.get(source.uri) != source.version for source in delivery.sources):
         return "changed"
@@ -158,3 +161,11 @@ def _state(delivery: Delivery, removed: Sequence[str], current: CurrentPartition
     if not current.is_finished:
         return "unfinished"
     return "stale" if current.changes else "unchanged"
+
+
+def _state_without_objects(current: CurrentPartition | None) -> State:
+    if current is None:
+        return "missing"
+    if not current.is_emptied:
+        return "orphaned"
+    return "missing" if current.is_current else "emptied"

@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 
 from tasks.contracts import Contract
 from tasks.contracts.digests import contract_digest
+from tasks.contracts.keys import has_unit
 from tasks.engine.backfill.finished_partitions import LoadedObject, PartitionEntry, loaded_partitions
 from tasks.engine.backfill.lost_rows import lost_partitions
 from tasks.engine.build.build_inputs import Build, BuildState, Inputs, Recipe, fingerprint_of, read_state, wanted_inputs
@@ -69,35 +70,55 @@ class CurrentPartition:
     changes: tuple[str, ...] = ()
     is_lost: bool = False
 
+    @property
+    def is_emptied(self) -> bool:
+        """Whether no object of the partition is loaded any more."""
+        return not self.versions
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the tables hold what the ledger says, and no input changed."""
+        return self.is_finished and not self.changes and not self.is_lost
+
 
 def read_current(
     connection: Connection,
     pipeline: PipelineInputs,
     first: str | None,
     last: str | None,
-    secondary: Mapping[str, Mapping[str, Delivery]],
+    listed: Mapping[str, Mapping[str, Delivery]],
 ) -> dict[str, CurrentPartition]:
-    """Read the loaded partitions of a range, with their changed inputs.
+    """Read the loaded and the emptied partitions of a range, with their changed inputs.
 
     Some changed inputs are up to date after a run of any one partition, such as a table that is built as a whole and
-    that no partition reads. If no partition needs a run for another reason, these inputs make the last partition stale.
+    that no partition reads. If no partition needs a run for another reason, these inputs make the last partition with
+    objects stale.
 
     Args:
         connection: To the warehouse.
         pipeline: Inputs of the pipeline.
         first: First partition of the range; None for the first loaded partition.
         last: Last partition of the range; None for the last loaded partition.
-        secondary: Listed objects of each secondary dataset, by partition.
+        listed: Listed objects of each dataset of the pipeline, by partition.
     """
-    entries = loaded_partitions(connection, pipeline.contract.dataset, first, last)
+    contract = pipeline.contract
+    entries = [
+        entry
+        for entry in loaded_partitions(connection, contract.dataset, first, last)
+        # No run can build a partition of another unit, which the contract had earlier.
+        if entry.objects or (own := contract.partition) is None or has_unit(entry.partition, own.unit)
+    ]
     if not entries:
         return {}
-    comparison = _Comparison(connection, pipeline, secondary, entries)
+    comparison = _Comparison(connection, pipeline, listed, entries)
     found = {entry.partition: comparison.current(entry) for entry in entries}
-    lost = lost_partitions(connection, pipeline.contract, entries)
+    lost = lost_partitions(connection, contract, entries)
     found |= {name: replace(found[name], is_lost=True) for name in lost}
-    if comparison.of_any_run and all(one.is_finished and not one.changes and not one.is_lost for one in found.values()):
-        last = max(found)
+    deliveries = {name: listed.get(contract.dataset, {}).get(name, Delivery()) for name in found}
+    delivered = [name for name in found if deliveries[name].sources]
+    emptied = [name for name in found if found[name].is_emptied and not deliveries[name].waiting]
+    if comparison.of_any_run and delivered and all(found[name].is_current for name in delivered + emptied):
+        last = max(delivered)
         found[last] = replace(found[last], changes=tuple(comparison.of_any_run))
     return found
 

@@ -28,6 +28,5 @@ def warnings_of_move(
     return (
         f"{source.uri}: the object moved from partition {before or '(whole dataset)'} to"
         f" {source.partition or '(whole dataset)'}, and no object is loaded into {before or 'the whole dataset'} now."
-        " Unless another object is loaded into it, the tables that were built from it keep their rows. To remove them,"
-        f" run reset for dataset {contract.dataset}, and then the pipeline for all partitions",
+        " The next backfill or catch-up removes the rows of the tables that were built from it",
     )
