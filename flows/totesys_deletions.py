@@ -8,7 +8,7 @@ from tasks.flow_runs import flow
 from tasks.parameters import named_by_start
 from tasks.run_summary import Ended, with_summary
 from tasks.sync import check_stores, list_unfinished_runs, one_at_a_time
-from tasks.totesys.runs import complete_run
+from tasks.totesys.runs import SCHEMAS, complete_run
 from tasks.transform import build_schemas
 
 
@@ -21,7 +21,7 @@ def totesys_deletions() -> Ended[list[DeletionReceipt]]:
     although the source has deleted them.
     """
     check_stores(TOTESYS_SOURCE)
-    build_schemas(TOTESYS, ["totesys_core", "totesys_warehouse"])
+    build_schemas(TOTESYS, SCHEMAS)
     with one_at_a_time("totesys"):
         for run in list_unfinished_runs(TOTESYS_SOURCE):
             complete_run(run)

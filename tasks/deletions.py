@@ -11,6 +11,7 @@ from tasks.contracts.source import Source
 from tasks.engine.export.markdown_tables import markdown_table
 from tasks.engine.receipts import DeletionReceipt, LoadReceipt
 from tasks.engine.sync.deletions import close_deleted, reopen_returned
+from tasks.engine.sync.steps import last_watermark
 from tasks.policy import step
 from tasks.prefect_texts import publish_markdown
 from tasks.run_summary import Ended, counted
@@ -25,6 +26,9 @@ def merge_deletions(source: Source, histories: Sequence[History]) -> list[Deleti
     Args:
         source: The operational database with the tables of the histories.
         histories: Histories to compare with the keys of the source tables.
+
+    Raises:
+        SourceError: The source is not the database that the last sync read, or is at an earlier state.
     """
     logger = get_run_logger()
     wanted = {history.source_table: history for history in histories}
@@ -34,6 +38,7 @@ def merge_deletions(source: Source, histories: Sequence[History]) -> list[Deleti
         open_warehouse() as connection,
         open_source(source, [table for table in source.tables if table.name in wanted]) as snapshot,
     ):
+        snapshot.check_follows(last_watermark(connection, source.name))
         receipts = [
             close_deleted(connection, wanted[table.name], snapshot.copy_keys(table), checked_at)
             for table in snapshot.tables

@@ -60,6 +60,7 @@ AllowEmpty = Annotated[bool, Field(description="Allow an export without rows to 
 Since = Annotated[str | None, OpenField(_MONTH, "YYYY-MM", "2021-01", "First month, included")]
 Until = Annotated[str | None, OpenField(_MONTH, "YYYY-MM", "2021-12", "Last month, included")]
 Full = Annotated[bool, Field(description="Extract all rows, including rows that did not change")]
+GiveUp = Annotated[int, Field(ge=0, description="Number of a run that died and cannot be completed; 0 for none")]
 Top = Annotated[
     int, Field(ge=1, le=1000, description="Number of countries, users, companies and dates to list, such as 10")
 ]

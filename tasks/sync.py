@@ -56,21 +56,33 @@ def check_stores(source: Source) -> None:
 
 
 @step(task_run_name="List unfinished runs of {source.name}")
-def list_unfinished_runs(source: Source) -> list[SyncRun]:
-    """List the dead run to complete before a new run; supersede a dead run that cannot be completed."""
+def list_unfinished_runs(source: Source, give_up: int = 0) -> list[SyncRun]:
+    """List the dead run to complete before a new run; supersede a dead run whose extraction is not complete.
+
+    Args:
+        source: The operational database.
+        give_up: Number of a dead run to supersede although its extraction is complete; 0 for none.
+
+    Raises:
+        ParameterError: `give_up` is not the number of a dead run, or the warehouse has the run's changes.
+    """
     with open_warehouse() as connection:
+        if give_up:
+            sync.give_up_run(connection, source.name, give_up)
+            get_run_logger().warning("Run %d of %s is given up: its files remain, unused", give_up, source.name)
         run = _settled(connection, source)
     return [run] if run else []
 
 
 @step(task_run_name="Extract changes of {source.name}")
-def extract_changes(source: Source, *, full: bool = False) -> SyncRun:
+def extract_changes(source: Source, schemas: Sequence[str], *, full: bool = False) -> SyncRun:
     """Copy the rows that changed in a source since the last run to the CSV store, all tables as of one moment.
 
     A snapshot without changes writes only an entry of the ledger.
 
     Args:
         source: The operational database.
+        schemas: Schemas whose tables the rows fill. If one of these tables is new, the run copies all rows.
         full: Copy all rows, including rows that did not change.
     """
     logger = get_run_logger()
@@ -84,8 +96,9 @@ def extract_changes(source: Source, *, full: bool = False) -> SyncRun:
                 connection,
                 snapshot,
                 source.name,
+                schemas,
                 is_full=full,
-                above=_highest_earlier_number(connection, source),
+                above=_latest_in_lake(source),
                 flow_run_id=flow_run_id(),
             )
             logger.info("Run %d extracts %s", run.run_number, reason)
@@ -99,10 +112,8 @@ def extract_changes(source: Source, *, full: bool = False) -> SyncRun:
     return run
 
 
-def _highest_earlier_number(connection: Connection, source: Source) -> int:
-    """Highest run number in the lake if the ledger is new: the files of earlier runs outlive a warehouse."""
-    if sync_runs.last_exported_run(connection, source.name):
-        return 0
+def _latest_in_lake(source: Source) -> int:
+    """Number of the latest run in the lake, which the ledger may not know: the lake outlives a warehouse."""
     with csv_store(source) as csv:
         return csv.latest_run()
 
@@ -123,7 +134,12 @@ def _settled(connection: Connection, source: Source) -> SyncRun | None:
         )
     if run := settled.run:
         logger.warning(
-            "Run %d of %s died in status %s: this run completes it first", run.run_number, source.name, run.status
+            "Run %d of %s died in status %s: this run completes it first. If that fails again and again, run with"
+            " give_up=%d",
+            run.run_number,
+            source.name,
+            run.status,
+            run.run_number,
         )
     return settled.run
 
@@ -143,6 +159,16 @@ def land_parquet(
     for _, landed in objects:
         get_run_logger().info("Landed %s, %s bytes", landed.uri, f"{landed.size_bytes:,}")
     return run, objects
+
+
+@step(task_run_name="Check the row counts of run {run.run_number}")
+def check_row_counts(run: SyncRun, loads: Sequence[LoadReceipt]) -> None:
+    """Check that the loads of a run read all rows that the source sent.
+
+    Raises:
+        BalanceError: A Parquet file has another number of rows.
+    """
+    sync.check_row_counts(run, loads)
 
 
 @step(task_run_name="Move the CSV files of run {run.run_number}")

@@ -20,3 +20,8 @@ class SourceTable:
     columns: tuple[str, ...]
     changed_at: str = "last_updated"
     schema: str = "public"
+
+    @property
+    def place(self) -> str:
+        """`schema.table` in the database."""
+        return f"{self.schema}.{self.name}"

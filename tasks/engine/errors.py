@@ -146,6 +146,10 @@ class UnexpectedError(Permanent):
     """An error of unknown type with a text that cannot be shown unchanged."""
 
 
+class SourceBehindError(Transient):
+    """The operational database is a replica that has not reached the state that the last run read."""
+
+
 class ObjectChangedError(Transient):
     """Another writer replaced the object during the read. The retry reads it from its first byte."""
 

@@ -9,12 +9,14 @@ from tasks.engine.receipts import BuildReceipt, SyncReceipt
 from tasks.engine.sync.runs import SyncRun
 from tasks.load import load_side_by_side
 from tasks.side_by_side import beside
-from tasks.sync import land_parquet, land_processed, land_processed_csv
+from tasks.sync import check_row_counts, land_parquet, land_processed, land_processed_csv
 from tasks.totesys.currencies import currency_names
 from tasks.transform import build_side_by_side, build_tables
 
 CORE = Build("totesys_core", tuple(TOTESYS), lambda _: {})
 WAREHOUSE = Build("totesys_warehouse", tuple(TOTESYS), lambda _: currency_names())
+
+SCHEMAS = (CORE.schema, WAREHOUSE.schema)
 
 
 def complete_run(run: SyncRun) -> SyncReceipt:
@@ -29,6 +31,7 @@ def complete_run(run: SyncRun) -> SyncReceipt:
         loads = load_side_by_side(objects)
         for (contract, _), load in zip(objects, loads, strict=True):
             check_loads(contract, [load])
+        check_row_counts(run, loads)
         builds = _build()
     reopened = merge_returned(HISTORIES, loads) if loads else []
     return land_processed(TOTESYS_SOURCE, run, loads, builds, reopened)

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -11,7 +12,7 @@ from sample_dataset import connection
 from sample_source import create_office, department_names, office_snapshot
 
 from deployments.local.postgres_server import Postgres
-from tasks.engine.errors import WarehouseError, WarehouseUnavailableError, is_transient
+from tasks.engine.errors import SourceBehindError, WarehouseError, WarehouseUnavailableError, is_transient
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +56,12 @@ def test_standby_is_a_source(standby: str) -> None:
         assert department_names(opened) == ["Perú"]
         begin, _ = opened.usable(opened.watermark)
         assert begin == opened.watermark
+
+
+def test_replica_that_lags_behind_the_last_run_is_tried_again(standby: str) -> None:
+    with office_snapshot(standby) as opened:
+        last = replace(opened.watermark, next=str(int(opened.watermark.next) + 1))
+        for read in (opened.usable, opened.check_follows):
+            with pytest.raises(SourceBehindError, match="found a replica that has reached transaction") as caught:
+                read(last)
+            assert is_transient(caught.value)

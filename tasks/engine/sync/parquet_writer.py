@@ -88,7 +88,7 @@ class ParquetBlocks:
         if writer is None or found != self._row_count:
             raise BalanceError(
                 f"{self._source.uri}: expected the {self._row_count:,} exported rows, found {found:,}."
-                " Another program changed the object: run again with full, to extract all rows"
+                " Another program changed the object: run again with give_up and the number of the run"
             )
         writer.close()
         yield _taken(sink)
@@ -130,7 +130,7 @@ class ParquetBlocks:
             first = batch.rejected[0]
             raise BalanceError(
                 f"{self._source.uri}: expected the records that Postgres wrote, found in line {first.line_number:,}:"
-                f" {first.reason}. Another program changed the object: run again with full, to extract all rows"
+                f" {first.reason}. Another program changed the object: run again with give_up and the number of the run"
             )
 
 

@@ -80,7 +80,8 @@ def begin_run(
         is_full: Whether the run extracts all rows.
         watermark: Watermark of the run's snapshot.
         row_counts: Number of rows of each changed table.
-        above: Highest run number that the lake holds from an earlier ledger; the new number is greater.
+        above: Number of the latest run in the lake; the new number is greater. A ledger that is new, or was restored
+            from a backup, does not know the latest runs.
         flow_run_id: Id of the flow run, for the ledger.
 
     Raises:
@@ -93,9 +94,10 @@ def begin_run(
         " OVERRIDING SYSTEM VALUE"
         " SELECT max(nextval(pg_get_serial_sequence('ledger.sync_runs', 'run_number'))),"
         " %s, %s::boolean, %s, %s::jsonb, %s::jsonb, %s::uuid, CASE WHEN %s THEN now() END"
-        " FROM generate_series(0, %s) RETURNING {}"
+        " FROM (SELECT coalesce(max(run_number), 0) AS known FROM ledger.sync_runs) AS r,"
+        " generate_series(least(known, %s), %s) RETURNING {}"
     ).format(_COLUMNS)
-    values = [pipeline, is_full, status, Jsonb(watermark), Jsonb(row_counts), flow_run_id, not row_counts, above]
+    values = [pipeline, is_full, status, Jsonb(watermark), Jsonb(row_counts), flow_run_id, not row_counts, above, above]
     return _one(connection, statement, values) or _overtaken(f"new run of {pipeline}", status)
 
 

@@ -8,15 +8,16 @@ transactions anew.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from psycopg import IsolationLevel, sql
 
 from tasks.contracts.source_table import SourceTable
-from tasks.engine.errors import SourceError, errors_at
+from tasks.engine.errors import SourceBehindError, SourceError, errors_at
 from tasks.engine.settings import SourceSettings
-from tasks.engine.sqlstates import NAMES
+from tasks.engine.sync.structures import read_structures
 from tasks.engine.warehouse.copy_out import CopyOut
 from tasks.engine.warehouse.tables import LOCK_WAIT, Connection, connect
 
@@ -35,11 +36,17 @@ class Watermark:
         source: Identity of the database: the cluster's identifier, its timeline, and the database's oid.
         newest: The newest `last_updated` of the snapshot, as Postgres writes it in UTC; empty without rows.
         horizon: Id (64 bits) of the oldest active transaction. Rows of this and later transactions count as unseen.
+        next: Id (64 bits) that is greater than the ids of all completed transactions; empty in an older ledger.
+        tables: The fields of `Structure`, by table; empty in an older ledger.
+        built: Ids of the warehouse's tables that the rows fill, by name; empty in an older ledger.
     """
 
     source: str
     newest: str
     horizon: str
+    next: str = ""
+    tables: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    built: Mapping[str, int] = field(default_factory=dict)
 
 
 class Snapshot:
@@ -50,21 +57,23 @@ class Snapshot:
         unknown_columns: Columns of the source that the pipeline does not extract, by table.
     """
 
-    def __init__(
-        self, connection: Connection, tables: Sequence[SourceTable], unknown_columns: Mapping[str, tuple[str, ...]]
-    ) -> None:
+    def __init__(self, connection: Connection, tables: Sequence[SourceTable]) -> None:
         self.tables = tuple(tables)
-        self.unknown_columns = dict(unknown_columns)
         self._connection = connection
         self._newest: dict[SourceTable, str] = {}
         with errors_at("source snapshot"):
-            ((source, horizon, next_transaction),) = connection.execute(
+            ((source, horizon, next_transaction, self._is_replica),) = connection.execute(
                 "SELECT s.system_identifier || '/' || c.timeline_id || '/' || d.oid,"
-                " pg_snapshot_xmin(pg_current_snapshot())::text, pg_snapshot_xmax(pg_current_snapshot())::text"
+                " pg_snapshot_xmin(pg_current_snapshot())::text, pg_snapshot_xmax(pg_current_snapshot())::text,"
+                " pg_is_in_recovery()"
                 " FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d"
                 " WHERE d.datname = current_database()"
             ).fetchall()
         self._source, self._horizon, self._next = str(source), str(horizon), int(next_transaction)
+        self._structures = read_structures(connection, tables)
+        self.unknown_columns = {
+            table.name: others for table, found in self._structures.items() if (others := found.unknown_to(table))
+        }
 
     @property
     def watermark(self) -> Watermark:
@@ -72,24 +81,65 @@ class Snapshot:
         for table in self.tables:
             if table not in self._newest:
                 self.count_changed(table, None)
-        return Watermark(self._source, max(self._newest.values(), default=""), self._horizon)
+        structures = {table.name: asdict(found.of(table)) for table, found in self._structures.items()}
+        newest = max(self._newest.values(), default="")
+        return Watermark(self._source, newest, self._horizon, str(self._next), structures)
 
     def usable(self, watermark: Watermark | None) -> tuple[Watermark | None, str]:
         """Decide whether an extraction may continue from a watermark.
 
         Returns:
             The watermark, or None to extract all rows; and the reason, for the log.
+
+        Raises:
+            SourceBehindError: The source is a replica that has not reached the state of the watermark.
         """
         if watermark is None:
             return None, "all rows: this is the first extraction"
         if watermark.source != self._source:
             return None, f"all rows: the source is now database {self._source}, and was {watermark.source}"
-        seen, now = int(watermark.horizon), self._next
+        oldest, now = int(watermark.horizon), self._next
+        seen = max(oldest, int(watermark.next or 0))
+        if now < seen and self._is_replica:
+            raise SourceBehindError(
+                f"source snapshot: expected the state after transaction {seen - 1} or later, which the last run read,"
+                f" found a replica that has reached transaction {now - 1}. Wait until the replica has caught up, or"
+                " name the server of the last run"
+            )
         if now < seen:
             return None, f"all rows: the source was restored: it is at transaction {now}, and was at {seen}"
-        if now - seen > OLDEST_HORIZON:
-            return None, f"all rows: the source made {now - seen:,} transactions since the last extraction"
-        return watermark, f"the changes since {watermark.newest or 'the source was empty'}"
+        if now - oldest > OLDEST_HORIZON:
+            return None, f"all rows: the source made {now - oldest:,} transactions since the last extraction"
+        reason = f"the changes since {watermark.newest or 'the source was empty'}"
+        if changed := [table.name for table in self.tables if self._unseen_structure(table, watermark)]:
+            reason += f", and the rows of changed tables: {', '.join(changed)}"
+        return watermark, reason
+
+    def check_follows(self, watermark: Watermark | None) -> None:
+        """Check that this snapshot shows the database of a watermark, at the same state or later.
+
+        A key that is missing in this snapshot is then deleted. In another database, an earlier state, or a table whose
+        partition was detached, the key may only be absent for a time.
+
+        Raises:
+            SourceError: The database or its tables are others, or the state is earlier.
+            SourceBehindError: The source is a replica that has not reached the state of the watermark.
+        """
+        if watermark is None:
+            return
+        usable, found = self.usable(watermark)
+        lost = [
+            table.name
+            for table in self.tables
+            if not set(watermark.tables.get(table.name, {}).get("oids", ())) <= set(self._structures[table].oids)
+        ]
+        if usable and lost:
+            found = f"other tables or partitions: {', '.join(lost)}"
+        if lost or not usable:
+            raise SourceError(
+                f"source snapshot: expected the tables that the last run read, found {found}. No row was marked as"
+                " deleted. Run the sync first: it reads the source as it is now"
+            )
 
     def count_changed(self, table: SourceTable, since: Watermark | None) -> int:
         """Number of rows that `copy_changed` returns.
@@ -98,11 +148,11 @@ class Snapshot:
             table: One of `tables`.
             since: Result of `usable`.
         """
-        with errors_at(_place(table)):
+        with errors_at(table.place):
             ((count, newest),) = self._connection.execute(
-                sql.SQL("SELECT count(*) FILTER (WHERE {}), coalesce(max({})::text, '') FROM {}").format(
-                    _changed(table, since), sql.Identifier(table.changed_at), _name(table)
-                )
+                sql.SQL(
+                    "SELECT count(*) FILTER (WHERE {}), coalesce((max({}) FILTER (WHERE {}))::text, '') FROM {}"
+                ).format(self._changed(table, since), sql.Identifier(table.changed_at), _possible(table), _name(table))
             ).fetchall()
         self._newest[table] = str(newest)
         return int(count)
@@ -120,7 +170,7 @@ class Snapshot:
             WarehouseUnavailableError: The connection to the source is lost; a new snapshot is needed.
             WarehouseError: The source refused the query, for example because a column was dropped.
         """
-        return self._copy(table, table.columns, _changed(table, since))
+        return self._copy(table, table.columns, self._changed(table, since))
 
     def newest_change(self, until: datetime) -> str:
         """The newest `last_updated` of all tables up to a moment, as Postgres writes it in UTC; empty without rows."""
@@ -129,7 +179,7 @@ class Snapshot:
             query = sql.SQL("SELECT coalesce(max({0})::text, '') FROM {1} WHERE {0} <= %s").format(
                 sql.Identifier(table.changed_at), _name(table)
             )
-            with errors_at(_place(table)):
+            with errors_at(table.place):
                 ((newest,),) = self._connection.execute(query, [until.astimezone(UTC).replace(tzinfo=None)]).fetchall()
             found = max(found, str(newest))
         return found
@@ -138,11 +188,38 @@ class Snapshot:
         """Stream the sorted keys of all rows as CSV with a header; raises the errors of `copy_changed`."""
         return self._copy(table, (table.key,), sql.SQL("true"))
 
+    def _unseen_structure(self, table: SourceTable, since: Watermark) -> sql.Composable | None:
+        """Condition for the rows that an earlier snapshot saw in another structure, or in a table that it did not read.
+
+        Such a row may differ although no later transaction wrote the row: a table or a partition with older rows took
+        the place of another, or a column did.
+        """
+        if not since.tables:
+            return None
+        found, known = self._structures[table].of(table), since.tables.get(table.name)
+        if known is None or list(known["columns"]) != found.columns:
+            return sql.SQL("true")
+        if added := sorted(set(found.oids) - set(known["oids"])):
+            return sql.SQL("tableoid = ANY({}::oid[])").format(sql.Literal(added))
+        return None
+
+    def _changed(self, table: SourceTable, since: Watermark | None) -> sql.Composable:
+        """Condition for the rows that an earlier snapshot did not see, or saw differently."""
+        if since is None:
+            return sql.SQL("true")
+        conditions = [_written(since)]
+        if since.newest:
+            newer = sql.SQL("{} > {}").format(sql.Identifier(table.changed_at), sql.Literal(since.newest))
+            conditions.append(sql.SQL("({} AND {})").format(newer, _possible(table)))
+        if unseen := self._unseen_structure(table, since):
+            conditions.append(unseen)
+        return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions))
+
     def _copy(self, table: SourceTable, columns: Sequence[str], condition: sql.Composable) -> Iterator[bytes]:
         query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {}").format(
             sql.SQL(", ").join(map(sql.Identifier, columns)), _name(table), condition, sql.Identifier(table.key)
         )
-        with errors_at(_place(table)):
+        with errors_at(table.place):
             yield from CopyOut(self._connection, query)
 
 
@@ -163,7 +240,7 @@ def open_snapshot(
         WarehouseUnavailableError: The source does not answer, or another session changes the structure of a table.
     """
     with connect(settings, application_name, "source", is_written=False) as connection:
-        unknown_columns = _verify(connection, tables)
+        read_structures(connection, tables)  # before the lock, which would name only one missing table
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         with connection.transaction():
@@ -174,63 +251,22 @@ def open_snapshot(
                 connection.execute(
                     sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.SQL(", ").join(map(_name, tables)))
                 )
-            yield Snapshot(connection, tables, unknown_columns)
+            yield Snapshot(connection, tables)
 
 
-def _verify(connection: Connection, tables: Sequence[SourceTable]) -> dict[str, tuple[str, ...]]:
-    """Check tables and columns; return the columns that are not extracted, by table."""
-    with errors_at("source catalog"):
-        found: dict[tuple[str, str], list[str]] = {
-            (schema, name): columns
-            for schema, name, columns in connection.execute(
-                "SELECT n.nspname, c.relname, array_agg(a.attname::text ORDER BY a.attnum)"
-                " FROM pg_catalog.pg_class c"
-                " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-                " JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
-                " WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY(%s)"
-                " GROUP BY 1, 2",
-                [sorted({table.schema for table in tables})],
-            )
-        }
-    where = f"database {connection.info.dbname} at {connection.info.host}:{connection.info.port}"
-    if missing := [table for table in tables if (table.schema, table.name) not in found]:
-        raise SourceError(
-            f"Postgres [42P01] {NAMES['42P01']}: expected {', '.join(map(_place, missing))} in {where}, found"
-            f" {', '.join(sorted('.'.join(name) for name in found)) or 'no table'}; check the source's address"
-        )
-    columns = {table: found[table.schema, table.name] for table in tables}
-    absent = {table: sorted(set(table.columns) - set(columns[table])) for table in tables}
-    if any(absent.values()):
-        errors = (
-            f"{_place(table)} without {', '.join(names)}, found {', '.join(columns[table])}"
-            for table, names in absent.items()
-            if names
-        )
-        raise SourceError(
-            f"Postgres [42703] {NAMES['42703']}: {'; '.join(errors)} (in {where}); nothing was extracted. Restore the"
-            " columns, or remove them from the pipeline's list of columns"
-        )
-    unknown = {t.name: tuple(name for name in columns[t] if name not in t.columns) for t in tables}
-    return {name: others for name, others in unknown.items() if others}
-
-
-def _changed(table: SourceTable, since: Watermark | None) -> sql.Composable:
-    """Condition for the rows that an earlier snapshot did not see.
+def _written(since: Watermark) -> sql.Composable:
+    """Condition for the rows that transactions wrote which an earlier snapshot did not see.
 
     age() compares transaction ids correctly after they wrapped around, and frozen rows keep their ids.
     pg_visible_in_snapshot would not work, because it does not know the ids of subtransactions.
     """
-    if since is None:
-        return sql.SQL("true")
-    written = sql.SQL("age(xmin) BETWEEN 0 AND age({}::xid)").format(sql.Literal(str(int(since.horizon) % (1 << 32))))
-    if not since.newest:
-        return written
-    return sql.SQL("({} OR {} > {})").format(written, sql.Identifier(table.changed_at), sql.Literal(since.newest))
+    return sql.SQL("age(xmin) BETWEEN 0 AND age({}::xid)").format(sql.Literal(str(int(since.horizon) % (1 << 32))))
+
+
+def _possible(table: SourceTable) -> sql.Composable:
+    """Condition for the rows whose time of change is not far in the future, as an invalid time may be."""
+    return sql.SQL("{} <= localtimestamp + interval '1 day'").format(sql.Identifier(table.changed_at))
 
 
 def _name(table: SourceTable) -> sql.Identifier:
     return sql.Identifier(table.schema, table.name)
-
-
-def _place(table: SourceTable) -> str:
-    return f"{table.schema}.{table.name}"

@@ -7,15 +7,16 @@ the change of the ledger comes last. The caller holds the pipeline's lock.
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from threading import Event
 from typing import NoReturn
 
 from tasks.contracts import Contract
 from tasks.contracts.source_table import SourceTable
-from tasks.engine.errors import BalanceError
+from tasks.engine.build.sql_files import tables_of
+from tasks.engine.errors import BalanceError, ParameterError, errors_at
 from tasks.engine.lake.client import StoredObject
-from tasks.engine.receipts import ObjectRef
+from tasks.engine.receipts import LoadReceipt, ObjectRef
 from tasks.engine.sync import runs as sync_runs
 from tasks.engine.sync.run_store import RunStore
 from tasks.engine.sync.runs import SyncRun
@@ -61,10 +62,33 @@ def settle_run(connection: Connection, csv: RunStore, pipeline: str) -> Settled:
     return Settled(None, run.run_number, tuple(csv.lake.uri(stored.key) for stored in files.values()))
 
 
+def give_up_run(connection: Connection, pipeline: str, run_number: int) -> None:
+    """Supersede a run that cannot be completed. Its files remain, and the next extraction takes all rows.
+
+    Raises:
+        ParameterError: The run is not the one that died, or the warehouse has its changes.
+    """
+    run = sync_runs.unfinished_run(connection, pipeline)
+    if run is None or run.run_number != run_number or run.status == "loaded":
+        found = f"run {run.run_number} in status {run.status}" if run else "no unfinished run"
+        raise ParameterError(
+            f"give_up: expected the number of the run of {pipeline} that died before its changes were in the warehouse,"
+            f" found {run_number}, and in ledger.sync_runs {found}. Run without give_up"
+        )
+    sync_runs.advance_run(connection, run, "superseded")
+
+
+def last_watermark(connection: Connection, pipeline: str) -> Watermark | None:
+    """The watermark of the last run that is complete in the CSV store."""
+    last = sync_runs.last_exported_run(connection, pipeline)
+    return Watermark(**last.watermark) if last else None
+
+
 def begin_run(
     connection: Connection,
     snapshot: Snapshot,
     pipeline: str,
+    schemas: Sequence[str] = (),
     *,
     is_full: bool = False,
     above: int = 0,
@@ -76,6 +100,7 @@ def begin_run(
         connection: To the warehouse.
         snapshot: Snapshot of the source.
         pipeline: Pipeline of the run.
+        schemas: Schemas whose tables the rows fill. A table that is new since the last run needs all rows.
         is_full: Extract all rows.
         above: See `tasks.engine.sync.runs.begin_run`.
         flow_run_id: Id of the flow run, for the ledger.
@@ -83,14 +108,17 @@ def begin_run(
     Returns:
         The run; the watermark to extract from, None for all rows; and the reason, for the log.
     """
-    last = None if is_full else sync_runs.last_exported_run(connection, pipeline)
-    since, reason = snapshot.usable(Watermark(**last.watermark) if last else None)
+    built = _built_tables(connection, schemas)
+    last = last_watermark(connection, pipeline)
+    since, reason = snapshot.usable(None if is_full else last)
+    if since and since.built and (added := sorted(name for name, oid in built.items() if since.built.get(name) != oid)):
+        since, reason = None, f"all rows: tables are new since the last run: {', '.join(added)}"
     counts = {table.name: snapshot.count_changed(table, since) for table in snapshot.tables}
     run = sync_runs.begin_run(
         connection,
         pipeline,
         is_full=since is None,
-        watermark=asdict(snapshot.watermark),
+        watermark=asdict(replace(snapshot.watermark, built=built)),
         row_counts={table: count for table, count in counts.items() if count},
         above=above,
         flow_run_id=flow_run_id,
@@ -191,6 +219,20 @@ def objects_of_run(parquet: RunStore, run: SyncRun, contracts: Sequence[Contract
     return [(contract, _ref(parquet, file)) for contract, file in stored]
 
 
+def check_row_counts(run: SyncRun, loads: Sequence[LoadReceipt]) -> None:
+    """Check that the loads of a run read all rows that the source sent.
+
+    Raises:
+        BalanceError: A Parquet file has another number of rows.
+    """
+    for load in loads:
+        if load.rows_read != (expected := run.row_counts[load.table.split(".")[1]]):
+            raise BalanceError(
+                f"{load.source_uri}: expected the {expected:,} rows that the source sent, found {load.rows_read:,}."
+                f" Another program wrote the object: run again with give_up={run.run_number}"
+            )
+
+
 def close_run(connection: Connection, parquet: RunStore, run: SyncRun) -> None:
     """Record that the warehouse is built and checked, then move the run's Parquet files to the folder `processed`."""
     if run.status == "unchanged":
@@ -206,6 +248,20 @@ def by_table(contracts: Sequence[Contract]) -> dict[str, Contract]:
     return {contract.table.split(".")[1]: contract for contract in contracts}
 
 
+def _built_tables(connection: Connection, schemas: Sequence[str]) -> dict[str, int]:
+    """Ids of the built tables of some schemas, by name."""
+    names = [table.name for schema in schemas for table in tables_of(schema) if table.is_built]
+    with errors_at("warehouse catalog"):
+        return {
+            str(name): int(oid)
+            for name, oid in connection.execute(
+                "SELECT name, c.oid::bigint FROM unnest(%s::text[]) AS wanted (name)"
+                " JOIN pg_class c ON c.oid = to_regclass(wanted.name)",
+                [names],
+            )
+        }
+
+
 def _ref(store: RunStore, stored: StoredObject) -> ObjectRef:
     return ObjectRef(store.lake.uri(stored.key), stored.version, stored.size_bytes, "")
 
@@ -213,6 +269,6 @@ def _ref(store: RunStore, stored: StoredObject) -> ObjectRef:
 def _missing(store: RunStore, run: SyncRun, table: str) -> NoReturn:
     raise BalanceError(
         f"{store.lake.uri(store.key(run.run_number, table))}: expected the file of {run.row_counts[table]:,} rows in"
-        " the ledger, found no file: another program removed it. Restore it. Or set the run's status to superseded"
-        " in ledger.sync_runs, and run again with full, to extract all rows"
+        " the ledger, found no file: another program removed it. Restore it, or run again with"
+        f" give_up={run.run_number}, to extract all rows"
     )
