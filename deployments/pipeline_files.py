@@ -14,6 +14,9 @@ from pathlib import Path
 from tasks.engine.schema.rights import pipelines
 
 ROOT = Path(__file__).resolve().parents[1]
+SHARED_SQL = re.compile(r"tests/support/\w+_sql$")
+"""Folders with the tables of shared tests, which may be named as a pipeline is."""
+
 IGNORED = re.compile(r"[.]|__pycache__$")
 
 
@@ -34,7 +37,7 @@ def files_of(pipeline: str, schemas: Sequence[str], root: Path = ROOT) -> list[P
                 continue
             if named.fullmatch(path.name) or (folder in by_schema and path.name in schemas):
                 yield path.relative_to(root)
-            elif path.is_dir() and folder not in by_schema:
+            elif path.is_dir() and folder not in by_schema and not SHARED_SQL.match(str(path.relative_to(root))):
                 yield from found(path)
 
     return [*found(root)]

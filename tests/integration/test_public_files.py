@@ -291,6 +291,30 @@ def test_sample_of_each_format_is_loaded_completely(name: str, tmp_path: Path, w
     assert changes[1] == "" or changes[1].startswith("- ")
 
 
+LINTED = {
+    "linted_keyed": ("keyed.csv", "id,kind\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(N))),
+    "linted_words": ("words.csv", "word\n" + "".join(f"w{i % 30}\n" for i in range(N))),
+    "linted_rates": ("2024-05-03.json", json.dumps({"rates": [{"ccy": c, "rate": 1.5} for c in "ABCA"]})),
+    "linted_list": ("list.json", json.dumps([{"ccy": c} for c in "ABCA"])),
+}
+"""Samples with and without a partition, with and without a key: their SQL differs."""
+
+
+def test_sql_of_each_kind_of_pipeline_has_the_style_of_the_project(
+    tmp_path: Path, write: Writer, project: Path
+) -> None:
+    for name, (file, text) in LINTED.items():
+        (tmp_path / file).write_text(text)
+        write(name, tmp_path / file)
+    folders = [str(path) for path in sorted((project / "sql").glob("linted_*"))]
+    assert len(folders) == 2 * len(LINTED)
+    sqlfluff = str(Path(sys.executable).with_name("sqlfluff"))
+    done = subprocess.run(
+        [sqlfluff, "lint", "--disable-progress-bar", *folders], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def test_command_writes_a_pipeline_whose_own_test_and_cases_pass(tmp_path: Path, prefect_server: str) -> None:
     del prefect_server  # the flow run below uses it
     copy = tmp_path / "project"

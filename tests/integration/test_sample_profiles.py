@@ -379,3 +379,10 @@ def test_only_line_feeds_end_the_lines_of_a_sample(tmp_path: Path, mark: str) ->
     found = profile(path)
     assert [(column.name, column.kind.name) for column in found.columns] == [("id", "integer"), ("name", "text")]
     assert loaded(path, found) == (2, 0)
+
+
+@pytest.mark.parametrize("values", [[f"{d:02d}.04.2024" for d in range(1, 31)], [f"{n},50" for n in range(30)]])
+def test_value_of_a_total_is_shown_if_all_others_are_dates_or_numbers(tmp_path: Path, values: list[str]) -> None:
+    path = tmp_path / "statement.csv"
+    path.write_text("\n".join(f"{value};{n}" for n, value in enumerate(["Day", *values, "Total"])))
+    assert "'Total'" in " ".join(profile(path).columns[0].notes)

@@ -125,6 +125,7 @@ def test_import_of_a_removed_module_is_found() -> None:
 
 def test_files_of_a_pipeline_have_its_name_or_belong_to_its_schemas(tmp_path: Path) -> None:
     kept = ["flows/boxes_daily.py", "flows/parcel.py", "sql/boxes_core/parcels_by_day/query.sql", "docs/boxes.md"]
+    kept += ["tests/support/history_sql/crm_marts/parcels/table.sql"]  # a table of shared tests
     own = ["flows/parcels_daily.py", "sql/common/days/query.sql", "tasks/parcels/steps.py", "docs/parcels.md"]
     own += ["tests/unit/test_parcels_steps.py", "tests/sql_cases/parcels_core/a/b.yaml", "benchmarks/cases/parcels.py"]
     for name in (*kept, *own):

@@ -48,6 +48,15 @@ UNSURE_MARKERS = {
 """Null markers that are ordinary words or signs: they count only in the columns in which they occur."""
 
 
+_USUAL = (
+    r"^[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$",
+    r"^[+-]?[0-9]{1,3}(?:\.?[0-9]{3})*(?:,[0-9]+)?$",
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}",
+    r"^[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2,4}",
+)
+"""Numbers and dates, also in German spelling. If only a few values of a column are others, the contract shows these."""
+
+
 @dataclass(frozen=True)
 class ColumnProfile:
     """What a sample shows about one column.
@@ -197,7 +206,7 @@ def _without_text(kinds: Iterable[Kind]) -> list[Kind]:
 def _exceptions(kept: pl.Series, counts: pl.DataFrame) -> tuple[tuple[str, int], ...]:
     """The values that keep a column from having a type, if there are only a few."""
     few = max(int(len(kept) * FEW_EXCEPTIONS), 1)
-    for pattern in (r"^[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$", r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"):
+    for pattern in _USUAL:
         others = kept.filter(~kept.str.contains(pattern))
         if 0 < len(others) <= few:
             found = counts.filter(pl.nth(0).is_in(others.to_list())).head(20)
