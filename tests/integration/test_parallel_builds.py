@@ -202,3 +202,16 @@ def test_role_without_temporary_tables_builds_without_workers(connection: Connec
         connection.execute(sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC, CURRENT_USER").format(database))
         found, is_parallel = written(connection, tmp_path)
     assert (len(found), is_parallel) == (5, False)
+
+
+def test_check_passes_no_rows_from_workers_in_its_expected_cost(connection: Connection, tmp_path: Path) -> None:
+    make(tmp_path, connection, "replace partition (day)")
+    put(
+        tmp_path,
+        "sales/checks.sql",
+        "-- fail: rows of workers cost something\n"
+        "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = 'parallel_tuple_cost' AND setting <> '0';\n",
+    )
+    build_tables(connection, "shop", {"day": DAY}, partition="2021-04-01", root=tmp_path)
+    assert len(rows(connection)) == 5
+    assert connection.execute("SHOW parallel_tuple_cost").fetchone() == ("0.1",)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sample_dataset import HEADER, load, put, ready_connection
 
-from tasks.engine.warehouse.statistics import FEW_ROWS, refresh_statistics
+from tasks.engine.warehouse.statistics import FEW_ROWS, GROWTH, refresh_statistics
 from tasks.engine.warehouse.tables import Connection
 
 pytestmark = [pytest.mark.ledger, pytest.mark.usefixtures("database", "bucket")]
@@ -54,9 +54,20 @@ def test_autovacuum_still_takes_its_full_sample(postgres: Connection) -> None:
     assert postgres.execute("SHOW default_statistics_target").fetchone() == ("100",)
 
 
-def test_small_load_does_not_analyse(postgres: Connection) -> None:
-    load(postgres, put(things(FEW_ROWS - 1)))
-    assert known_rows(postgres) == -1
+def test_small_loads_analyse_the_table_only_if_it_has_grown_by_the_factor(postgres: Connection) -> None:
+    size = FEW_ROWS // 10
+    load(postgres, put(things(size)))
+    assert known_rows(postgres) == size
+    load(postgres, put(things(size * (GROWTH - 2)), key="2021/04/second.csv"))
+    assert known_rows(postgres) == size
+    load(postgres, put(things(size * 2), key="2021/04/third.csv"))
+    assert known_rows(postgres) == size * (GROWTH + 1)
+
+
+def test_small_load_into_a_large_table_does_not_analyse(postgres: Connection) -> None:
+    load(postgres, put(things(FEW_ROWS)))
+    load(postgres, put(things(FEW_ROWS - 1), key="2021/04/second.csv"))
+    assert known_rows(postgres) == FEW_ROWS
 
 
 def test_small_share_of_new_rows_keeps_the_statistics(postgres: Connection) -> None:
@@ -71,13 +82,14 @@ def test_small_share_of_new_rows_keeps_the_statistics(postgres: Connection) -> N
 
 
 def test_load_does_not_wait_for_another_session_that_analyses_the_table(postgres: Connection) -> None:
-    load(postgres, put(things(FEW_ROWS - 1)))
+    load(postgres, put(things(1)))
     with ready_connection() as other, other.transaction():
         other.execute(f"LOCK TABLE {APRIL} IN SHARE UPDATE EXCLUSIVE MODE")
         with postgres.transaction():
             postgres.execute("SET LOCAL lock_timeout = '5s'")
             refresh_statistics(postgres, APRIL, FEW_ROWS)
-    assert known_rows(postgres) == -1
+        load(postgres, put(things(FEW_ROWS), key="2021/04/second.csv"))
+    assert known_rows(postgres) == 1
 
 
 def test_role_that_does_not_own_the_table_does_not_analyse(postgres: Connection) -> None:

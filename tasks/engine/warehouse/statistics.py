@@ -3,6 +3,9 @@
 Autovacuum analyses a table up to a minute after its load. Until then Postgres would expect 1 of 200 rows of a new
 partition in each condition. So the load analyses the table itself, with a small sample. The counters of autovacuum
 keep the rows of the load, so autovacuum still takes its full sample later.
+
+Without statistics, many small loads, such as the days of a backfill, are as slow as a large one: Postgres may compare
+each row of a day with each other row of the day.
 """
 
 from psycopg import sql
@@ -10,7 +13,10 @@ from psycopg import sql
 from tasks.engine.warehouse.tables import Connection, table_name
 
 FEW_ROWS = 10_000
-"""Any plan is fast for a load with fewer rows."""
+"""A load with fewer rows leaves the statistics of a table as they are, unless the table has grown by `GROWTH`."""
+
+GROWTH = 4
+"""How often a table may hold the size that it had when it was analysed. The shares of its values remain similar."""
 
 OLD_SHARE = 0.1
 """The share of new rows from which the statistics are old; autovacuum has the same limit."""
@@ -18,9 +24,14 @@ OLD_SHARE = 0.1
 SAMPLE = 10
 """The statistics target: a sample of 3,000 rows, which takes 0.04 s of CPU for 3 million events."""
 
+_SIZES = """
+SELECT reltuples, relpages, pg_relation_size(oid) / current_setting('block_size')::bigint
+FROM pg_class WHERE oid = to_regclass(%s) AND pg_has_role(relowner, 'USAGE')
+"""
+
 
 def refresh_statistics(connection: Connection, table: str, new_rows: int) -> None:
-    """Analyse a table if a load has changed a large part of it.
+    """Analyse a table if a load has changed a large part of it, or if the table has grown by `GROWTH`.
 
     The function does nothing if another session analyses or vacuums the table, or if the role does not own the table.
 
@@ -29,12 +40,13 @@ def refresh_statistics(connection: Connection, table: str, new_rows: int) -> Non
         table: The table.
         new_rows: Number of rows that the load wrote.
     """
-    if new_rows < FEW_ROWS:
+    found = connection.execute(_SIZES, [table_name(table).as_string()]).fetchone()
+    if not found:
         return
-    row = connection.execute(
-        "SELECT reltuples, set_config('default_statistics_target', %s, true) FROM pg_class"
-        " WHERE oid = to_regclass(%s) AND pg_has_role(relowner, 'USAGE')",
-        [str(SAMPLE), table_name(table).as_string()],
-    ).fetchone()
-    if row and new_rows > OLD_SHARE * row[0]:
-        connection.execute(sql.SQL("ANALYZE (SKIP_LOCKED) {}").format(table_name(table)))
+    known_rows, known_pages, pages = found
+    if pages > GROWTH * known_pages or (new_rows >= FEW_ROWS and new_rows > OLD_SHARE * known_rows):
+        connection.execute(
+            sql.SQL("SET LOCAL default_statistics_target = {}; ANALYZE (SKIP_LOCKED) {}").format(
+                sql.Literal(SAMPLE), table_name(table)
+            )
+        )
