@@ -147,7 +147,7 @@ def clear() -> None:
 
 # Without shrinking, which takes minutes; the message of a failure lists all steps.
 @settings(examples(2), phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-@given(sequence=sequences, at_once=st.integers(2, 3))
+@given(sequence=sequences, at_once=st.integers(3, 4))
 def test_tables_hold_what_the_lake_holds_after_any_changes(
     root: Path, sequence: list[tuple[Any, ...]], at_once: int
 ) -> None:
