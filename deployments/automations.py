@@ -22,8 +22,8 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=540)
 """A run counts as crashed after this time without a heartbeat: three heartbeats, which a run sends every 180 s."""
 
 CRASH_SILENT_RUNS = AutomationCore(
-    name="Crash runs that stopped without a word",
-    description="Marks a flow run as Crashed after nine minutes without a heartbeat.",
+    name="Mark silent runs as Crashed",
+    description="A flow run that sent no heartbeat for nine minutes has lost its process. It becomes Crashed.",
     trigger=EventTrigger(
         after={HEARTBEAT},
         expect={HEARTBEAT, *(f"prefect.flow-run.{state}" for state in AWAY)},
@@ -47,15 +47,20 @@ CRASH_SILENT_RUNS = AutomationCore(
 )
 """If a host fails, the worker and the container end without a report. The run would stay in state Running."""
 
+FORMER_NAMES = {CRASH_SILENT_RUNS.name: "Crash runs that stopped without a word"}
+"""Names of automations in earlier versions. The next registration renames them."""
+
 
 def ensure_automation(client: SyncPrefectClient, wanted: AutomationCore) -> str:
-    """Create an automation, or update the automation with its name. Further automations with this name are removed.
+    """Create an automation, or update the automation with its name or its former name. Remove further ones.
 
     Returns:
         One line with the action taken.
     """
     # The server would create a second automation with the same name.
     found = client.read_automations_by_name(wanted.name)
+    if former := FORMER_NAMES.get(wanted.name):
+        found += client.read_automations_by_name(former)
     for duplicate in found[1:]:
         client.delete_automation(duplicate.id)
     if not found:
@@ -75,6 +80,7 @@ def definition_of(automation: AutomationCore) -> dict[str, Any]:
     The definition excludes ids and dates, which the server adds, and `enabled`, which an operator may change.
     """
     return {
+        "name": automation.name,
         "description": automation.description,
         "trigger": automation.trigger.model_dump(include=EventTrigger.model_fields.keys() - {"id"}),
         "actions": [action.model_dump() for action in automation.actions],

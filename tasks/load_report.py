@@ -35,7 +35,11 @@ def report_load(contract: Contract, receipt: LoadReceipt, settings: RunSettings)
     )
     for reason, count in receipt.reasons[:LINES]:
         logger.warning(
-            "Rejected %s rows: %s (see ledger.rejected_rows, load %d)", f"{count:,}", reason, receipt.load_id
+            "Rejected %s row%s: %s (see ledger.rejected_rows, load %d)",
+            f"{count:,}",
+            "" if count == 1 else "s",
+            reason,
+            receipt.load_id,
         )
     log_rest(len(receipt.reasons), "reasons for rejected rows")
     for column in receipt.unknown_columns[:LINES]:

@@ -105,4 +105,5 @@ def _schedule(client: SyncPrefectClient, flow: Flow, deployment: DeploymentRespo
         last.end_time if last else None,
         bool(last and last.state_type in _FAILED),
         deployment.paused,
+        (last.state.message or "") if last and last.state else "",
     )

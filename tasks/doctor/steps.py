@@ -14,13 +14,13 @@ from tasks.prefect_texts import publish_markdown
 from tasks.run_summary import Ended
 
 
-@step(task_run_name="check installation")
+@step(task_run_name="Check the installation")
 def check_installation() -> list[Result]:
     """Run every check that this process can run."""
     return examine_installation()
 
 
-@step(task_run_name="report installation")
+@step(task_run_name="Report the installation")
 def report_installation(results: Sequence[Result]) -> None:
     """Publish all findings as an artifact, and log those that need attention."""
     logger = get_run_logger()

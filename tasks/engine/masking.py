@@ -131,7 +131,7 @@ def shown_datasets() -> list[str]:
 def detail_of(error: psycopg.Error) -> tuple[str, list[str]]:
     """Return the primary message of an error, and its detail, context and hint, without values of rows."""
     diag, is_data = error.diag, (error.sqlstate or "")[:2] in DATA_CLASSES
-    primary = diag.message_primary or str(error).strip()
+    primary = diag.message_primary or str(error).strip().replace("\n\t", ". ")
     detail = diag.message_detail or ""
     if is_data or isinstance(error, psycopg.DataError):
         primary = primary if (error.sqlstate or "").startswith("23") else _without_quotes(primary)

@@ -47,6 +47,14 @@ NAMES = {
 }
 """Names, for messages, of the states that settings, changed schemas and limits of the server cause."""
 
+ADVICE = {
+    "42501": "Grant the missing right to the user of {origin}. In the warehouse, the owner of the tables runs"
+    " `python -m deployments.grants --apply`, which grants the rights of the flows",
+    "53300": "End sessions that nobody needs (pg_stat_activity), or raise max_connections or the limit of the user",
+    "53400": "Raise the limit that the message names",
+}
+"""The next step, for states whose texts of Postgres name none."""
+
 _LOGIN = "Correct the user or the password in {origin}"
 _CONNECTING: tuple[tuple[str, str, str], ...] = (
     ("password authentication failed", "28P01", _LOGIN),
@@ -124,7 +132,8 @@ def diagnose(error: psycopg.Error, origin: str) -> Diagnosis:
         origin: The source of the DSN, such as `WAREHOUSE_DSN`, for the advice.
     """
     if error.sqlstate:
-        return Diagnosis(error.sqlstate, "", _is_retried(error.sqlstate, error.diag.severity_nonlocalized or ""))
+        advice = ADVICE.get(error.sqlstate, "").format(origin=origin)
+        return Diagnosis(error.sqlstate, advice, _is_retried(error.sqlstate, error.diag.severity_nonlocalized or ""))
     if not isinstance(error, psycopg.OperationalError):
         return _diagnose_client(error)
     return _diagnose_connection(error, origin)

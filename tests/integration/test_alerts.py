@@ -21,7 +21,7 @@ from sample_dataset import HEADER, THINGS, put, ready_connection
 
 from deployments.alert_settings import AlertSettings, read_alerts
 from deployments.alerts import EMAIL, PREFIX, WEBHOOK, all_alerts, register_alerts, wanted_automations
-from deployments.automations import TAG, definition_of
+from deployments.automations import CRASH_SILENT_RUNS, FORMER_NAMES, TAG, definition_of, ensure_automation
 from deployments.local.child_process import LOOPBACK, free_port
 from flows.backfill import backfill
 from flows.freshness import freshness
@@ -274,6 +274,24 @@ def test_renamed_and_duplicate_automations_are_removed(client: SyncPrefectClient
     assert len(client.read_automations_by_name("Tally: a run failed")) == 1
     (other,) = client.read_automations_by_name("Not by this project")
     client.delete_automation(other.id)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_an_automation_of_an_earlier_version_is_renamed_and_stays_off(client: SyncPrefectClient, copies: int) -> None:
+    name = CRASH_SILENT_RUNS.name
+    former = CRASH_SILENT_RUNS.model_copy(update={"name": FORMER_NAMES[name], "enabled": False})
+    try:
+        for _ in range(copies):
+            client.create_automation(former)
+        assert ensure_automation(client, CRASH_SILENT_RUNS) == f"automation {name!r}: updated"
+        assert client.read_automations_by_name(FORMER_NAMES[name]) == []
+        (found,) = client.read_automations_by_name(name)
+        assert not found.enabled
+        assert ensure_automation(client, CRASH_SILENT_RUNS) == f"automation {name!r}: up to date"
+    finally:
+        for known in (name, FORMER_NAMES[name]):
+            for each in client.read_automations_by_name(known):
+                client.delete_automation(each.id)
 
 
 def test_removed_settings_remove_the_automations_and_the_blocks(

@@ -121,13 +121,14 @@ def test_schedules_have_their_next_and_last_runs(prefect_server: str) -> None:
     name = "status-of-schedules"
     deployed = status.to_deployment(name, cron="50 * * * *").apply()
     with get_client(sync_client=True) as server:
-        for state in (Completed(), Failed(name="Stale")):
+        for state in (Completed(), Failed(name="Stale", message="stale: things")):
             run = server.create_flow_run_from_deployment(deployed)
             server.set_flow_run_state(run.id, state, force=True)
         found = {each.name: each for each in list_schedules() or ()}
         server.delete_deployment(deployed)
     schedule = found[f"status/{name}"]
     assert (schedule.last_state, schedule.is_failed, schedule.is_paused) == ("Stale", True, False)
+    assert schedule.last_message == "stale: things"
 
 
 def test_schedules_are_unknown_without_a_server() -> None:

@@ -1,5 +1,7 @@
 """The classification of errors, mainly of errors that are hard to provoke on a real server."""
 
+import re
+
 import psycopg
 import pytest
 from botocore.exceptions import (
@@ -102,6 +104,24 @@ def test_error_without_a_state_is_classified_by_its_text(text: str, kind: type[T
 
 def test_error_of_the_client_itself_is_permanent() -> None:
     assert type(translate(psycopg.ProgrammingError("the query has 2 placeholders"), "here")) is WarehouseError
+
+
+@pytest.mark.parametrize(
+    ("state", "advice"),
+    [
+        ("42501", "Grant the missing right to the user of the DSN.*deployments.grants --apply"),
+        ("53300", "raise max_connections"),
+        ("53400", "Raise the limit"),
+    ],
+)
+def test_postgres_error_that_an_operator_resolves_names_the_next_step(state: str, advice: str) -> None:
+    assert re.search(rf"no \(here\): .*{advice}", str(translate(psycopg.errors.lookup(state)("no"), "here")))
+
+
+def test_error_of_the_connection_has_no_tab_at_the_start_of_a_line() -> None:
+    error = psycopg.OperationalError("connection failed: Connection refused\n\tIs the server running on that host?")
+    text = str(translate(error, "warehouse connection"))
+    assert "Connection refused. Is the server running on that host? (warehouse connection)" in text
 
 
 def refused(code: str, status: int) -> ClientError:

@@ -152,6 +152,21 @@ def test_failed_deployment_is_a_problem_and_a_completed_one_is_not() -> None:
 
 
 @pytest.mark.parametrize(
+    ("message", "ending"),
+    [
+        ("", "UTC."),
+        ("stale: things.\nthings 2026-10: late", "UTC. stale: things."),
+        ("found 'bob@example.com' in s3://b/x", "UTC. found … in s3://b/x."),
+    ],
+)
+def test_problem_of_a_deployment_has_the_first_line_of_its_message_without_values(message: str, ending: str) -> None:
+    run = Schedule("a/a", None, "Stale", NOW, is_failed=True, last_message=message)
+    [problem] = problems_of(facts_of(schedules=[run]))
+    assert problem.text.startswith("The last run ended as Stale ")
+    assert problem.text.endswith(ending)
+
+
+@pytest.mark.parametrize(
     ("message", "hidden"),
     [
         ("found 'bob@example.com'", "bob"),

@@ -107,6 +107,7 @@ class Schedule:
         last_end: When that run ended.
         is_failed: Whether that run failed or crashed.
         is_paused: Whether the deployment is paused.
+        last_message: Message of the state of that run.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Schedule:
     last_end: datetime | None = None
     is_failed: bool = False
     is_paused: bool = False
+    last_message: str = ""
 
 
 @dataclass(frozen=True)

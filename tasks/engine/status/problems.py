@@ -134,7 +134,10 @@ def _of_deployments(facts: Facts) -> Iterator[Problem]:
     for each in facts.schedules or ():
         if each.is_failed:
             text = f"The last run ended as {each.last_state} {utc_text(each.last_end)}."
-            yield Problem("failed", each.name, text, "Open the run in the Prefect UI: its state says why")
+            if reason := _without_values(each.last_message):
+                text += f" {reason}."
+            step = "Correct the cause, and run the flow again. The run in the Prefect UI has the whole message"
+            yield Problem("failed", each.name, text, step)
 
 
 def _of_rejections(dataset: DatasetFacts) -> Problem:
@@ -152,9 +155,14 @@ def reason_of(partition: PartitionFacts) -> str:
     """Why the last attempt failed, without the values that its message quotes."""
     error = getattr(errors, partition.error_class or "", None)
     meaning = (error.__doc__ or "").partition("\n")[0].partition(". ")[0].rstrip(".") + ". " if error else ""
-    first = (partition.error_message or "").partition("\n")[0].partition("; nothing was loaded")[0]
-    detail = shown(_QUOTED.sub(lambda found: "=(…)" if found[0].startswith("=") else "…", first), REASON_LIMIT)
-    return f"{meaning}{detail.rstrip(':. ')}."
+    return f"{meaning}{_without_values((partition.error_message or '').partition('; nothing was loaded')[0])}."
+
+
+def _without_values(message: str) -> str:
+    """The first line of a message, without the values that it quotes and without a full stop."""
+    first = message.partition("\n")[0]
+    text = _QUOTED.sub(lambda found: "=(…)" if found[0].startswith("=") else "…", first)
+    return shown(text, REASON_LIMIT).rstrip(":. ")
 
 
 def utc_text(moment: datetime | None) -> str:
