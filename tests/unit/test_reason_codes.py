@@ -1,5 +1,6 @@
 """Every reason to reject a record has a stable code, in every format, and the page about input explains each code."""
 
+import gzip
 import io
 import re
 from dataclasses import replace
@@ -73,6 +74,15 @@ def codes_of(name: str, data: bytes) -> list[ReasonCode]:
 @pytest.mark.parametrize(("name", "data", "code"), CASES, ids=[f"{n}-{c}-{i}" for i, (n, _, c) in enumerate(CASES)])
 def test_reason_has_its_code_in_each_format(name: str, data: bytes, code: ReasonCode) -> None:
     assert codes_of(name, data) == [code]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [case for case in CASES if not case[0].endswith(".parquet")],
+    ids=[f"{n}-{c}-{i}" for i, (n, _, c) in enumerate(CASES) if not n.endswith(".parquet")],
+)
+def test_reason_has_the_same_code_in_a_compressed_object(name: str, data: bytes, code: ReasonCode) -> None:
+    assert codes_of(f"{name}.gz", gzip.compress(data)) == [code]
 
 
 def test_replay_gives_a_record_that_became_several_its_own_code() -> None:

@@ -8,6 +8,8 @@ from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.samples.profiler import profile_sample
 from tasks.sample_profile import sample_file
 
+NESTED = b"[" * 1500 + b"]" * 1500
+
 
 def kinds(path: Path, data: bytes) -> list[str]:
     path.write_bytes(data)
@@ -28,10 +30,16 @@ def test_field_of_hundreds_of_kilobytes_is_text(tmp_path: Path) -> None:
     assert kinds(tmp_path / "a.csv", b'id,x\n1,"' + b"a" * 200_000 + b'"\n2,b\n3,c\n') == ["integer", "text"]
 
 
-@pytest.mark.parametrize("name", ["a.json", "a.ndjson"])
-def test_json_that_nests_too_deeply_names_the_file(tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    nested = b"[" * 1500 + b"]" * 1500
-    path.write_bytes(b'[{"id": %s}]' % nested if name == "a.json" else b'{"id": %s}\n{"id": 2}\n' % nested)
-    with pytest.raises(UnreadableObjectError, match=rf"{name}: expected JSON"):
+def test_json_document_that_nests_too_deeply_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b'[{"id": %s}]' % NESTED)
+    with pytest.raises(UnreadableObjectError, match=r"a\.json: expected JSON"):
         profile_sample(sample_file(str(path)))
+
+
+def test_line_of_json_that_nests_too_deeply_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_bytes(b'{"id": %s}\n{"id": 2}\n' % NESTED)
+    profile = profile_sample(sample_file(str(path)))
+    assert profile.row_count == 1
+    assert [(each.count, list(each.lines)) for each in profile.rejections] == [(1, [1])]

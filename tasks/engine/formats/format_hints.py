@@ -105,7 +105,10 @@ def named_causes(
             file.seek(0)
             begin = file.read(SAMPLE_BYTES)
         has_no_record = isinstance(error, NoSoundRecordError)
-        cause = _certain_cause(begin, form) if has_no_record else cause_of(begin, contract, form, compression)
+        if has_no_record:
+            cause = _certain_cause(unpacked(begin, compression, SAMPLE_BYTES) if compression else begin, form)
+        else:
+            cause = cause_of(begin, contract, form, compression)
         if has_no_record and not cause:
             return  # each record is rejected with its reason
         if cause is None:
@@ -119,9 +122,10 @@ def named_causes(
 
 def _certain_cause(begin: bytes, form: Format) -> Cause | None:
     """Recognise another format or encoding by bytes that no text of the expected format begins with."""
-    if magic := magic_of(begin):
-        return magic[1:]
-    return None if isinstance(form, Parquet) else _other_encoding(begin, form)
+    if isinstance(form, Parquet):
+        return None
+    magic = magic_of(begin)
+    return magic[1:] if magic else _other_encoding(begin, form)
 
 
 def _words(form: Format) -> str:
