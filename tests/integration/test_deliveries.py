@@ -169,6 +169,11 @@ def test_other_unit_of_the_partitions_keeps_each_row_once_and_names_the_next_ste
     for message in errors.values():
         assert "the unit of the partitions" in message
         assert message.endswith("run reset for dataset things and load it again")
+    found = postgres.execute("SELECT DISTINCT unnest(warnings) FROM ledger.load_attempts").fetchall()
+    moved = [str(text) for (text,) in found if "moved from partition 2021-05" in str(text)]
+    assert len(moved) == 1
+    assert "No run builds its tables any more, because the unit of the partitions changed" in moved[0]
+    assert moved[0].endswith("run reset for dataset things, and then the pipeline for all partitions")
 
 
 def test_first_delivery_is_loaded_and_marker_files_are_ignored(postgres: Connection) -> None:

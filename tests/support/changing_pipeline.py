@@ -74,7 +74,7 @@ class Operator:
     @property
     def newest_names(self) -> str | None:
         found = {stored.key: stored.modified_at for stored in lake().list("names-")}
-        return max(sorted(found, reverse=True), key=found.__getitem__, default=None)
+        return max(sorted(found), key=found.__getitem__, default=None)  # of equal times, the first key counts
 
     def apply(self, declared: Declaration) -> None:
         """Deploy contracts: the DDL step either succeeds or refuses all of them."""
