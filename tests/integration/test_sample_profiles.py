@@ -171,6 +171,8 @@ def test_json_paths_and_arrays_of_coordinates_are_columns(tmp_path: Path) -> Non
     assert sources[2:5] == ["properties.mag", "properties.time", "properties.tz"]
     assert sources[-3:] == [f"geometry.coordinates[{place}]" for place in range(3)]
     assert ("id",) in found.keys
+    (note,) = [text for text in found.notes if "array" in text]
+    assert note.startswith("Each array geometry.coordinates has 3 numbers, one for each column. If an array may be")
 
 
 def test_null_marker_counts_in_numbers_and_texts_but_not_in_codes_of_two_letters(tmp_path: Path) -> None:

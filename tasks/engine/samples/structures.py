@@ -56,7 +56,13 @@ def json_structure(file: SampleFile, kind: str) -> Structure:
     notes = [
         f"The document has another array of records, {other}, which the contract does not read." for other in others
     ]
-    return Structure(dict.fromkeys(_paths(found), ()), key, tuple(notes))
+    paths = list(_paths(found))
+    notes += [
+        f"Each array {array} has {sum(path.startswith(f'{array}[') for path in paths)} numbers, one for each column."
+        " If an array may be longer, load it into one JSONB column: the columns would lose its other numbers."
+        for array in (path.removesuffix("[0]") for path in paths if path.endswith("[0]"))
+    ]
+    return Structure(dict.fromkeys(paths, ()), key, tuple(notes))
 
 
 def records_of(file: SampleFile, kind: str) -> tuple[str, list[Any], tuple[str, ...]]:
