@@ -244,6 +244,51 @@ def test_partition_that_reads_what_later_partitions_change_is_refused(
     assert rows(shop, f"SELECT count(*) FROM {schema}.mart") == [(0,)]
 
 
+MERGED_MART = """\
+-- key: month
+-- sources: core.latest
+-- write disposition: merge by (month)
+SELECT latest.month, count(*)::int AS fact_count
+FROM core.latest INNER JOIN affected_mart ON latest.month = affected_mart.month GROUP BY latest.month
+"""
+OF_SOURCE = "-- sources: {0}\nSELECT DISTINCT latest.month FROM {0} AS latest WHERE latest.month = %(month)s\n"
+OF_BOTH = OF_SOURCE.replace("{0}\nSELECT", "{0}, {1}\nSELECT").strip() + " UNION ALL SELECT month FROM {1}\n"
+
+
+@pytest.mark.parametrize("upstream", ["core.latest", "core.latest_view"])
+@pytest.mark.parametrize(
+    ("schema", "disposition", "keys", "is_refused"),
+    [
+        ("marts", "merge by (country)", OF_SOURCE, True),
+        ("marts", "append, change all but (month)", OF_SOURCE, True),
+        ("marts", "replace partition (month)", OF_SOURCE, True),
+        ("marts", "append", OF_SOURCE, False),
+        ("marts", "merge by (country)", OF_BOTH, False),
+        ("marts", "merge by (country)", OF_SOURCE.replace("WHERE latest.month = %(month)s", ""), False),
+        ("core", "merge by (country)", OF_SOURCE, False),
+    ],
+)
+def test_merge_that_selects_its_keys_only_from_rows_of_an_earlier_build_is_refused(
+    shop: Connection, root: Path, schema: str, disposition: str, keys: str, upstream: str, *, is_refused: bool
+) -> None:
+    query = LATEST.format(disposition).replace("GROUP BY", "WHERE facts.month = %(month)s GROUP BY")
+    add(shop, root, "core.latest", "country text PRIMARY KEY, month date", query)
+    if disposition.startswith("merge"):
+        put(root, "core/latest/affected_keys.sql", AFFECTED_KEYS)
+    view = "-- sources: core.latest\nCREATE VIEW core.latest_view AS SELECT country, month FROM core.latest;\n"
+    put(root, "core/latest_view/table.sql", view)
+    shop.execute("CREATE VIEW core.latest_view AS SELECT country, month FROM core.latest")
+    add(shop, root, f"{schema}.mart", "month date PRIMARY KEY, fact_count int", MERGED_MART)
+    put(root, f"{schema}/mart/affected_keys.sql", keys.format(upstream, f"{schema}.mart"))
+    if is_refused:
+        message = rf"sql/{schema}/mart/affected_keys.sql: `merge by \(month\)` takes its keys from core.latest only"
+        with pytest.raises(SqlFileError, match=message):
+            build(shop, root, MONTHS[0], schema)
+    else:
+        statuses = {receipt.table: receipt.status for receipt in build(shop, root, MONTHS[0], schema)}
+        assert statuses[f"{schema}.mart"] == "built"
+
+
 def test_partition_may_read_a_dimension_and_follows_it(shop: Connection, root: Path) -> None:
     dimension = "-- key: country\n-- sources: staging.names\n-- write disposition: replace table\n"
     add(shop, root, "core.names", "country text, name text", f"{dimension}SELECT country, name FROM staging.names\n")

@@ -1,5 +1,6 @@
 """Combinations of write dispositions: refuse a combination that would leave a table with outdated rows."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 from tasks.contracts import Contract
 from tasks.engine.build.build_inputs import Recipe, recipes_of
 from tasks.engine.build.file_texts import Version, version_of
-from tasks.engine.build.sql_files import ROOT, SqlTable, built_sources
+from tasks.engine.build.sql_code import code_of
+from tasks.engine.build.sql_files import ROOT, SqlTable, built_among, built_sources
 from tasks.engine.errors import SqlFileError
 
 _KINDS = {"merge": "merged", "history": "a history", "append": "appended to", "upsert": "appended to and changed"}
@@ -50,6 +52,8 @@ def combination_errors(recipes: Iterable[Recipe]) -> Iterator[str]:
     A table that is built as a whole must not depend on the partition of the build, because each partition would write
     a different table.
 
+    A merge must not select its keys only from tables that an earlier build wrote.
+
     Args:
         recipes: Recipes of the tables of one schema.
     """
@@ -57,6 +61,7 @@ def combination_errors(recipes: Iterable[Recipe]) -> Iterator[str]:
     columns = {recipe.table.replaced_column for recipe in recipes} - {None}
     for recipe in recipes:
         table = recipe.table
+        yield from _unseen_reads(recipe)
         if not table.is_whole:
             yield from _stale_reads(recipe)
         elif used := recipe.placeholders & columns:
@@ -84,6 +89,29 @@ def _stale_reads(recipe: Recipe) -> Iterator[str]:
             f" {reader.name} `replace table`, or `merge by (...)` with an affected_keys.sql in schema {source.schema},"
             " or read the staging tables"
         )
+
+
+def _unseen_reads(recipe: Recipe) -> Iterator[str]:
+    """Describe a merge that cannot select the keys of removed rows.
+
+    The tables of another schema are written before the build begins, so their earlier rows are gone. The earlier rows
+    of the table's own schema still exist, because the build selects the affected keys before it writes.
+    """
+    table, file = recipe.table, "affected_keys.sql"
+    if table.disposition.kind != "merge" or not re.search(r"%\(\w+\)s", code_of(table.text(file))):
+        return
+    named = re.findall(r"\w+\.\w+", table.header(file).get("sources", ""))
+    read = built_among(named, recipe.root)
+    if any(source.schema == table.schema for source in read):
+        return
+    for source in read:
+        if source.disposition.kind != "append" and not source.is_shared and not source.is_whole:
+            yield (
+                f"{table.address(file)}: `merge by ({', '.join(table.disposition.columns)})` takes its keys from"
+                f" {source.name} only, whose earlier rows are gone when the build of {table.schema} begins: a key that"
+                f" lost its rows would keep an outdated row. Read {table.name} there as well, or move the table to"
+                f" schema {source.schema}"
+            )
 
 
 def _all_sources(recipe: Recipe) -> list[SqlTable]:

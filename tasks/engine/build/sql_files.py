@@ -254,8 +254,8 @@ def built_sources(table: SqlTable, root: Path = ROOT) -> list[SqlTable]:
     `affected_keys.sql` reads any other source before the build writes to it. If such a source counted, each build would
     make the next build due.
     """
-    read = _built(table.reads, root)
-    affected = _built(table.affected_reads, root)
+    read = built_among(table.reads, root)
+    affected = built_among(table.affected_reads, root)
     found = {source.name: source for source in read if source.name != table.name}
     others = [source for source in affected if source.schema != table.schema]
     found |= {source.name: source for source in others if not _derives_from(source, table, root)}
@@ -266,7 +266,7 @@ def _derives_from(table: SqlTable, source: SqlTable, root: Path) -> bool:
     """Whether the query of a table reads another table, directly or through views and built tables."""
     waiting, seen = [table], set[str]()
     while waiting:
-        for read in _built(waiting.pop().reads, root):
+        for read in built_among(waiting.pop().reads, root):
             if read.name == source.name:
                 return True
             if read.name not in seen:
@@ -275,7 +275,7 @@ def _derives_from(table: SqlTable, source: SqlTable, root: Path) -> bool:
     return False
 
 
-def _built(names: list[str], root: Path) -> list[SqlTable]:
+def built_among(names: list[str], root: Path) -> list[SqlTable]:
     """The built tables among some tables and views, and among the sources of these views."""
     everything = {*names, *(name for view in _views(names, root) for name in view.reads)}
     return [source for name in sorted(everything) if (source := sql_table(name, root)).is_built]
