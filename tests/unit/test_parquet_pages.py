@@ -13,6 +13,8 @@ from tasks.engine.formats.parquet_files import decoded_longest_text, open_parque
 from tasks.engine.formats.parquet_pages import ChunkSizes, Dictionary, chunks_of, longest_text, sizes_of
 from tasks.engine.formats.thrift_structs import read_struct
 
+LEAVES = range(2)
+
 
 def written(values: "pa.Array | Sequence[object]", **options: Any) -> bytes:
     sink = io.BytesIO()
@@ -25,7 +27,7 @@ def footer_of(data: bytes) -> bytes:
 
 
 def sizes(data: bytes) -> ChunkSizes:
-    return sizes_of(io.BytesIO(data), chunks_of(footer_of(data))[0][1])
+    return sizes_of(io.BytesIO(data), chunks_of(footer_of(data), LEAVES)[0][1])
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
@@ -37,10 +39,10 @@ def test_chunks_are_where_the_library_finds_them(version: str, compression: str,
         texts, compression=compression, data_page_version=version, use_dictionary=dictionary, row_group_size=1_500
     )
     metadata = pq.read_metadata(io.BytesIO(data))
-    found = chunks_of(footer_of(data))
+    found = chunks_of(footer_of(data), LEAVES)
     assert len(found) == metadata.num_row_groups == 4
     for group, chunks in enumerate(found):
-        for place, chunk in enumerate(chunks):
+        for place, chunk in chunks.items():
             column = metadata.row_group(group).column(place)
             start = column.dictionary_page_offset if dictionary else column.data_page_offset
             assert (chunk.start, chunk.size, chunk.value_count) == (
@@ -69,21 +71,21 @@ def test_prefixes_may_make_values_as_long_as_their_page() -> None:
 @pytest.mark.parametrize("values", [["a", "bc" * 5_000, None, "a"], [["a"], ["bc" * 5_000, "a"], None, []], ["", None]])
 def test_longest_text_of_a_dictionary_is_known_from_its_page(values: Sequence[Any], compression: str) -> None:
     data = written(values, compression=compression)
-    chunk, longest = chunks_of(footer_of(data))[0][1], 10_000 if len(values) > 2 else 0
+    chunk, longest = chunks_of(footer_of(data), LEAVES)[0][1], 10_000 if len(values) > 2 else 0
     found = sizes_of(io.BytesIO(data), chunk)
     assert found.dictionary
     assert chunk.codec is not None
     assert found.dictionary_value(chunk) >= longest
     assert longest_text(io.BytesIO(data), found.dictionary, chunk.codec) == longest
-    assert decoded_longest_text(open_parquet(io.BufferedReader(io.BytesIO(data))), 0, 1) == longest
+    assert decoded_longest_text(open_parquet(io.BufferedReader(io.BytesIO(data)), "x"), 0, 1) == longest
 
 
 def test_codec_that_arrow_offers_in_files_only_has_no_name() -> None:
     data = written(["a"], compression="lz4")
     footer = footer_of(data)
     assert footer.count(b"\x15\x0e") == 2  # the codec LZ4_RAW of two columns, an integer of Thrift
-    chunks = chunks_of(footer.replace(b"\x15\x0e", b"\x15\x0a"))  # LZ4 as Hadoop frames it
-    assert [chunk.codec for chunk in chunks[0]] == [None, None]
+    chunks = chunks_of(footer.replace(b"\x15\x0e", b"\x15\x0a"), LEAVES)  # LZ4 as Hadoop frames it
+    assert [chunk.codec for chunk in chunks[0].values()] == [None, None]
 
 
 @pytest.mark.parametrize("page", [b"\1", b"\1\0\0\0", b"\1\0\0\0ab", b"\1\0\0\0a\xff\xff\xff\xffa"])
@@ -94,7 +96,7 @@ def test_dictionary_that_ends_inside_a_text_is_unreadable(page: bytes) -> None:
 
 def test_numbers_and_columns_without_a_dictionary_need_no_look() -> None:
     data = written(list(range(100)))
-    chunk = chunks_of(footer_of(data))[0][1]
+    chunk = chunks_of(footer_of(data), LEAVES)[0][1]
     found = sizes_of(io.BytesIO(data), chunk)
     assert (found.dictionary_value(chunk), found.dictionary_mean) == (8, 8)
     assert sizes(written(["a"], use_dictionary=False)).dictionary is None
@@ -107,8 +109,8 @@ def test_damaged_headers_are_unreadable_and_end() -> None:
         damaged = bytearray(data)
         damaged[position] ^= 1 << position % 8
         try:
-            for chunks in chunks_of(footer_of(bytes(damaged))):
-                for chunk in chunks:
+            for chunks in chunks_of(footer_of(bytes(damaged)), LEAVES):
+                for chunk in chunks.values():
                     sizes_of(io.BytesIO(damaged), chunk)
         except UnreadableObjectError:
             refused += 1

@@ -10,13 +10,15 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.engine.errors import UnreadableObjectError
-from tasks.engine.formats.parquet_pages import converted_types
+from tasks.engine.errors import MemoryLimitError, UnreadableObjectError
+from tasks.engine.formats.batches import CHUNK_BYTES
+from tasks.engine.formats.parquet_pages import converted_types, without_row_groups
 from tasks.engine.formats.parquet_values import longest_of
 from tasks.engine.formats.range_file import RangeFile
 from tasks.engine.formats.unreadable_bytes import errors_as
@@ -27,6 +29,10 @@ _TAIL_BYTES = 8
 
 _END_BYTES = 1 << 16
 """The end of the file that is read first. Most footers are in it, so they need no request of their own."""
+
+FOOTER_CHUNKS, SMALLEST_FOOTER = 2, 4 << 20
+"""The limit of the footer in bytes: the size of this many chunks, and at least this number. Arrow takes ten times the
+size of a footer."""
 
 _HELD_BUFFER, _STREAM_BUFFER = 1 << 16, 1 << 20
 """Arrow reads this many bytes at once: of a row group in memory, and at most of another one. Without a buffer, Arrow
@@ -72,17 +78,24 @@ def errors_of_bytes(name: str) -> AbstractContextManager[None]:
     return errors_as(name, pa.ArrowException)
 
 
-def open_parquet(file: io.BufferedReader) -> ParquetObject:
+def open_parquet(file: io.BufferedReader, name: str, chunk_bytes: int = CHUNK_BYTES) -> ParquetObject:
     """Open a parquet file. The reader verifies the checksums of pages.
 
+    Args:
+        file: The file.
+        name: The object, for the message.
+        chunk_bytes: Approximate size of a batch in bytes, from which the limit of the footer follows.
+
     Raises:
+        MemoryLimitError: The footer is too large for the memory of a load.
         UnreadableObjectError: The footer is missing or damaged.
         pyarrow.ArrowException: Arrow cannot parse the footer.
     """
     size = file.seek(0, os.SEEK_END)
-    footer = _read_footer(file, size)
-    written = _metadata(footer)
+    footer = _read_footer(file, size, name, max(chunk_bytes * FOOTER_CHUNKS, SMALLEST_FOOTER))
     plain = _metadata(footer.replace(_SCHEMA_KEY, _OTHER_KEY))
+    arrow_schema = (plain.metadata or {}).get(_OTHER_KEY, b"")
+    written = _metadata(without_row_groups(footer, _SCHEMA_KEY, arrow_schema)) if arrow_schema else plain
     ranges = RangeFile(file)
     parquet = _opened(ranges, plain, _HELD_BUFFER, **_LARGE)
     leaves = _leaves(parquet.schema_arrow)
@@ -161,7 +174,7 @@ def _opened(ranges: RangeFile, metadata: pq.FileMetaData, buffer_bytes: int, **o
     )
 
 
-def _read_footer(file: io.BufferedReader, size: int) -> bytes:
+def _read_footer(file: io.BufferedReader, size: int, name: str, most: int) -> bytes:
     if size < _TAIL_BYTES + len(MAGIC):
         raise UnreadableObjectError(f"expected a parquet file, found {size:,} bytes")
     file.seek(max(size - _END_BYTES, 0))
@@ -172,6 +185,12 @@ def _read_footer(file: io.BufferedReader, size: int) -> bytes:
     length = int.from_bytes(tail[:4], "little")
     if length > size - _TAIL_BYTES - len(MAGIC):
         raise UnreadableObjectError(f"expected a footer within {size:,} bytes, found one of {length:,} bytes")
+    if length > most:
+        raise MemoryLimitError(
+            f"{name}: expected a footer of at most {most >> 10:,} kB, which fits into LOAD_MEMORY_MB, found one of"
+            f" {length >> 10:,} kB. Nothing was loaded. Have the object written with fewer row groups (in pyarrow: a"
+            " larger row_group_size) or fewer columns, or raise LOAD_MEMORY_MB"
+        )
     if length + _TAIL_BYTES <= len(end):
         return end[-_TAIL_BYTES - length : -_TAIL_BYTES]
     file.seek(size - _TAIL_BYTES - length)
@@ -220,8 +239,8 @@ def _is_converted(written: pa.DataType, found: pa.DataType, parquet: ParquetObje
 
 
 def _leaves(schema: pa.Schema) -> tuple[tuple[int, ...], ...]:
-    counts = [_leaf_count(field.type) for field in schema]
-    return tuple(tuple(range(sum(counts[:place]), sum(counts[: place + 1]))) for place in range(len(counts)))
+    ends = accumulate((_leaf_count(field.type) for field in schema), initial=0)
+    return tuple(tuple(range(begin, end)) for begin, end in pairwise(ends))
 
 
 def _leaf_count(type_: pa.DataType) -> int:

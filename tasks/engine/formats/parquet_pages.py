@@ -4,7 +4,7 @@ Arrow decompresses a page as a whole, and expands the values of a dictionary whe
 footer do not show either, and where the footer is damaged Arrow ends the process. So the headers are read here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from tasks.engine.errors import UnreadableObjectError
 from tasks.engine.formats.native.binding import library
-from tasks.engine.formats.thrift_structs import Struct, Value, read_struct
+from tasks.engine.formats.thrift_structs import Struct, Value, end_of_fields, read_list, read_struct
 
 _SCHEMA, _CHILDREN, _CONVERTED_TYPE = 2, 5, 6
-_ROW_GROUPS, _CHUNKS, _METADATA = 4, 1, 3
+_ROW_GROUPS, _CHUNKS, _METADATA, _ENCRYPTION = 4, 1, 3, 8
 _PHYSICAL_TYPE, _CODEC, _VALUES, _COMPRESSED, _DATA_OFFSET, _DICTIONARY_OFFSET = 1, 4, 5, 7, 9, 11
 _KIND, _SIZE, _COMPRESSED_SIZE, _DATA_HEADER, _DICTIONARY_HEADER, _DATA_HEADER_V2 = 1, 2, 3, 5, 7, 8
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
@@ -31,7 +31,7 @@ _HEADER_BYTES = (1 << 10, 1 << 16, 16 << 20)
 """How much is read for a page's header: statistics may make it long."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """One column of a row group.
 
@@ -41,6 +41,7 @@ class Chunk:
         value_count: How many values it has, nulls included.
         has_lengths: Whether its values differ in length.
         codec: Arrow's name of the codec of its pages. Empty: no compression. None: Arrow has the codec only in files.
+        is_encrypted: Whether its pages are encrypted. The other attributes are then without meaning.
     """
 
     start: int
@@ -48,6 +49,7 @@ class Chunk:
     value_count: int
     has_lengths: bool
     codec: str | None
+    is_encrypted: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,17 @@ class ChunkSizes:
         return max(page.size - 4 * page.count if chunk.has_lengths else page.size // page.count, 1)
 
 
-def chunks_of(footer: bytes) -> list[list[Chunk]]:
-    """Return the columns of each row group.
+def chunks_of(footer: bytes, leaves: Collection[int]) -> list[dict[int, Chunk]]:
+    """Return some leaves of each row group, by their places. A row group may lack some of them.
 
     Raises:
         UnreadableObjectError: The footer is damaged.
     """
-    metadata, _ = read_struct(footer)
-    return [[_chunk(column) for column in _structs(group, _CHUNKS)] for group in _structs(metadata, _ROW_GROUPS)]
+    return [_chunks(_structs(group, _CHUNKS), leaves) for group in read_list(footer, _ROW_GROUPS)]
+
+
+def _chunks(columns: Sequence[Struct], leaves: Collection[int]) -> dict[int, Chunk]:
+    return {leaf: _chunk(columns[leaf]) for leaf in leaves if leaf < len(columns)}
 
 
 def converted_types(footer: bytes) -> list[Value | None]:
@@ -110,8 +115,33 @@ def converted_types(footer: bytes) -> list[Value | None]:
     Raises:
         UnreadableObjectError: The footer is damaged.
     """
-    metadata, _ = read_struct(footer)
-    return [element.get(_CONVERTED_TYPE) for element in _structs(metadata, _SCHEMA)[1:] if not element.get(_CHILDREN)]
+    elements = list(read_list(footer, _SCHEMA))[1:]
+    return [element.get(_CONVERTED_TYPE) for element in elements if not element.get(_CHILDREN)]
+
+
+def without_row_groups(footer: bytes, key: bytes, value: bytes) -> bytes:
+    """Return a footer with the same schema, no row group and one entry of metadata, which takes little memory.
+
+    Args:
+        footer: The footer.
+        key: The key of the entry.
+        value: Its value.
+
+    Returns:
+        The footer; unchanged if its fields are not in the usual order.
+
+    Raises:
+        UnreadableObjectError: The footer is damaged.
+    """
+    end = end_of_fields(footer, _ROW_GROUPS)
+    texts = b"".join(b"\x18" + _varint(len(text)) + text for text in (key, value))
+    return footer[:end] + b"\x19\x0c\x19\x1c" + texts + b"\0\0" if end else footer
+
+
+def _varint(number: int) -> bytes:
+    low = (number >> shift & 127 for shift in range(0, max(number.bit_length(), 1), 7))
+    bytes_ = [one | 128 for one in low]
+    return bytes([*bytes_[:-1], bytes_[-1] & 127])
 
 
 def sizes_of(file: Any, chunk: Chunk) -> ChunkSizes:
@@ -155,6 +185,8 @@ def longest_text(file: Any, page: Dictionary, codec: str) -> int:
 
 
 def _chunk(column: Struct) -> Chunk:
+    if _ENCRYPTION in column:
+        return Chunk(0, 0, 0, has_lengths=False, codec=None, is_encrypted=True)
     metadata = _struct(column, _METADATA)
     data, dictionary = _integer(metadata, _DATA_OFFSET), _integer(metadata, _DICTIONARY_OFFSET, 0)
     start = dictionary if 0 < dictionary < data else data

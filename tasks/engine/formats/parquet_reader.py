@@ -5,7 +5,7 @@ Only the contract's columns are read and converted. Other columns may have any t
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -77,7 +77,7 @@ def read_parquet(
 def _batches(
     file: io.BufferedReader, name: str, contract: Contract, chunk_bytes: int, first_group: int
 ) -> Iterator[Batch]:
-    parquet = open_parquet(file)
+    parquet = open_parquet(file, name, chunk_bytes)
     with closing(parquet.ranges):
         yield from _batches_of(parquet, name, contract, chunk_bytes, first_group)
 
@@ -119,10 +119,8 @@ def _read(
     positions = list(columns.positions.values())
     order = sorted(positions)
     leaves = [leaf for position in order for leaf in parquet.leaves[position]]
-    groups = [
-        {leaf: chunks[leaf] for leaf in leaves if leaf < len(chunks)}
-        for chunks in chunks_of(parquet.footer)[first_group : parquet.file.num_row_groups]
-    ]
+    groups = chunks_of(parquet.footer, leaves)[first_group : parquet.file.num_row_groups]
+    _check_encryption(parquet, groups, name)
     for group, chunks in enumerate(groups, first_group):
         if len(chunks) < len(leaves):
             raise UnreadableObjectError(f"row group {group}: expected {len(leaves)} columns, found {len(chunks)}")
@@ -136,6 +134,19 @@ def _read(
             del batch  # nothing of a batch is held while the next one is decoded
             yield pa.RecordBatch.from_arrays(arrays, names=list(columns.positions))
             del arrays
+
+
+def _check_encryption(parquet: ParquetObject, groups: Iterable[Mapping[int, Chunk]], name: str) -> None:
+    """Refuse an encrypted column.
+
+    Raises:
+        UnreadableObjectError: There is one.
+    """
+    for leaf in {leaf for group in groups for leaf, chunk in group.items() if chunk.is_encrypted}:
+        raise UnreadableObjectError(
+            f"{name}, column {parquet.file.schema.column(leaf).path}: expected values without encryption, found"
+            " encrypted ones. Nothing was loaded. Have the object written without encryption of this column"
+        )
 
 
 def _file_of(parquet: ParquetObject, groups: Sequence[Mapping[int, Chunk]], most_bytes: int) -> pq.ParquetFile:

@@ -1,5 +1,7 @@
 """Thrift's compact protocol, which parquet uses for its footer and for the headers of its pages."""
 
+from collections.abc import Iterator
+
 from tasks.engine.errors import UnreadableObjectError
 
 Value = bool | int | bytes | list["Value"] | dict[int, "Value"]
@@ -26,6 +28,36 @@ def read_struct(data: bytes) -> tuple[Struct, int]:
         raise UnreadableObjectError("expected a whole parquet header, found the end of its bytes") from error
 
 
+def read_list(data: bytes, field: int) -> Iterator[Struct]:
+    """Read the structs of a list of a struct, one after the other, and keep none of them.
+
+    Args:
+        data: The bytes of the struct.
+        field: The field of the list.
+
+    Raises:
+        UnreadableObjectError: The bytes are not a struct, or the field is not a list of structs.
+    """
+    reader = _Reader(data)
+    try:
+        yield from reader.elements(field)
+    except IndexError as error:
+        raise UnreadableObjectError("expected a whole parquet header, found the end of its bytes") from error
+
+
+def end_of_fields(data: bytes, field: int) -> int:
+    """Return where the fields of a struct before a field end, if the fields are in order; else 0.
+
+    Raises:
+        UnreadableObjectError: The bytes are not a struct.
+    """
+    reader = _Reader(data)
+    try:
+        return reader.end_before(field)
+    except IndexError as error:
+        raise UnreadableObjectError("expected a whole parquet header, found the end of its bytes") from error
+
+
 class _Reader:
     """Reads values one after the other."""
 
@@ -43,6 +75,39 @@ class _Reader:
             kind = head & 15
             values[field] = kind == _TRUE if kind in (_TRUE, _FALSE) else self._value(kind, depth)
         return values
+
+    def elements(self, wanted: int) -> Iterator[Struct]:
+        """Yield the structs of a list, and skip the other fields of the struct that contains the list."""
+        field, is_found = 0, False
+        while head := self._byte():
+            field = field + (head >> 4) if head >> 4 else self._integer()
+            kind = head & 15
+            if field != wanted:
+                if kind not in (_TRUE, _FALSE):
+                    self._value(kind, 0)
+                continue
+            count, element = self._list_head() if kind in (_LIST, _SET) else (0, 0)
+            if (count and element != _STRUCT) or kind not in (_LIST, _SET):
+                raise UnreadableObjectError(f"expected a list of structs as field {wanted} of a parquet header")
+            is_found = True
+            for _ in range(count):
+                yield self.struct(1)
+        if not is_found:
+            raise UnreadableObjectError(f"expected a list as field {wanted} of a parquet header, found none")
+
+    def end_before(self, wanted: int) -> int:
+        """Return where the field before a field ends. Return 0 if the fields are not in order, or if it is missing."""
+        field = 0
+        while True:
+            end = self.position
+            head = self._byte()
+            before, field = field, field + (head >> 4) if head >> 4 else self._integer()
+            if not head or not before < field <= wanted:
+                return 0
+            if field == wanted:
+                return end if field - before == 1 else 0
+            if head & 15 not in (_TRUE, _FALSE):
+                self._value(head & 15, 0)
 
     def _value(self, kind: int, depth: int) -> Value:
         if kind in _INTEGERS:
@@ -65,9 +130,13 @@ class _Reader:
         raise UnreadableObjectError(f"expected a value of a parquet header, found one of kind {kind}")
 
     def _list(self, depth: int) -> Value:
+        count, kind = self._list_head()
+        return [self._value(kind, depth) for _ in range(count)]
+
+    def _list_head(self) -> tuple[int, int]:
+        """Read the number of elements of a list, and their kind."""
         head = self._byte()
-        count = head >> 4 if head >> 4 < 15 else self._varint()
-        return [self._value(head & 15, depth) for _ in range(count)]
+        return head >> 4 if head >> 4 < 15 else self._varint(), head & 15
 
     def _map(self, depth: int) -> Value:
         if count := self._varint():

@@ -222,4 +222,4 @@ def _read_parquet_names(file: io.BufferedReader, name: str) -> list[str]:
     from tasks.engine.formats.parquet_files import errors_of_bytes, open_parquet  # noqa: PLC0415 - slow to import
 
     with errors_of_bytes(name):
-        return open_parquet(file).names
+        return open_parquet(file, name).names

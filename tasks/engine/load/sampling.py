@@ -150,7 +150,7 @@ def _read_groups(lake: Lake, contract: Contract, source: ObjectRef, chunk_bytes:
     reader = import_module("tasks.engine.formats.parquet_reader")
     opened = lake.open(source, lambda _: None, is_ahead=False, is_seekable=True)
     with opened as file, files.errors_of_bytes(source.uri):
-        metadata = files.open_parquet(file).file.metadata
+        metadata = files.open_parquet(file, source.uri, chunk_bytes).file.metadata
         first: list[Batch] = []
         for batch in read_batches(file, source.uri, contract, chunk_bytes):
             first.append(batch)
