@@ -101,8 +101,10 @@ class _Reader:
         while True:
             end = self.position
             head = self._byte()
+            if not head:
+                return 0
             before, field = field, field + (head >> 4) if head >> 4 else self._integer()
-            if not head or not before < field <= wanted:
+            if not before < field <= wanted:
                 return 0
             if field == wanted:
                 return end if field - before == 1 else 0
