@@ -14,8 +14,9 @@ from tasks.connections import (
 )
 from tasks.contracts.catalog import contracts, settings, sources
 from tasks.contracts.source import Source
-from tasks.engine.build.sql_files import ROOT, tables_of
+from tasks.engine.build.sql_files import ROOT, SqlTable, tables_of
 from tasks.engine.doctor.bucket import BUCKET_CHECKS, REACHABLE, VERSIONS, Bucket
+from tasks.engine.doctor.built_rows import BUILT_CHECKS
 from tasks.engine.doctor.clocks import RemoteClock, clock_check, postgres_clock, s3_clock
 from tasks.engine.doctor.housekeeping import housekeeping_checks
 from tasks.engine.doctor.ledger_state import LEDGER_CHECKS, LedgerState
@@ -62,6 +63,7 @@ def check_settings(_: None) -> Iterator[Finding]:
 
 
 SETTINGS_CHECK = Check("variables", check_settings)
+_ROW_CHECKS = (*LEDGER_CHECKS, *BUILT_CHECKS)
 
 
 def examine_warehouse() -> list[Result]:
@@ -79,9 +81,9 @@ def examine_warehouse() -> list[Result]:
             results = [reached, *examine(WAREHOUSE, checks, warehouse), *examine(TABLES, SCHEMA_CHECKS, state)]
             if has_table(connection, "ledger.loads"):
                 ledger = LedgerState(warehouse, known, _built_tables())
-                results += examine(LEDGER, LEDGER_CHECKS, ledger)
+                results += examine(LEDGER, _ROW_CHECKS, ledger)
             else:
-                results += all_skipped(LEDGER, LEDGER_CHECKS, "the ledger does not exist yet: the first run creates it")
+                results += all_skipped(LEDGER, _ROW_CHECKS, "the ledger does not exist yet: the first run creates it")
             return results + examine(CLOCKS, (clock_check(RemoteClock("Postgres", postgres_clock(connection))),), None)
     except TallyError as error:
         step = "Start the server, or correct WAREHOUSE_DSN or block `warehouse`. After a change: make deploy"
@@ -89,13 +91,13 @@ def examine_warehouse() -> list[Result]:
             Result(WAREHOUSE, "reachable", problem(str(error), "a warehouse that answers", step)),
             *all_skipped(WAREHOUSE, checks, "the warehouse cannot be used"),
             *all_skipped(TABLES, SCHEMA_CHECKS, "the warehouse cannot be used"),
-            *all_skipped(LEDGER, LEDGER_CHECKS, "the warehouse cannot be used"),
+            *all_skipped(LEDGER, _ROW_CHECKS, "the warehouse cannot be used"),
         ]
 
 
-def _built_tables() -> frozenset[str]:
-    schemas = {schema for each in pipelines().values() for schema in each.schemas}
-    return frozenset(table.name for schema in schemas for table in tables_of(schema) if table.text("query.sql"))
+def _built_tables() -> dict[str, SqlTable]:
+    schemas = sorted({schema for each in pipelines().values() for schema in each.schemas})
+    return {table.name: table for schema in schemas for table in tables_of(schema) if table.text("query.sql")}
 
 
 def examine_buckets() -> list[Result]:

@@ -12,6 +12,8 @@ from psycopg.conninfo import conninfo_to_dict
 from sample_dataset import HEADER, THINGS, connection, load, put
 
 from tasks.engine import ledger
+from tasks.engine.build.sql_files import sql_table
+from tasks.engine.doctor.built_rows import check_built_rows
 from tasks.engine.doctor.ledger_state import (
     LedgerState,
     check_attempts,
@@ -73,9 +75,11 @@ def ready(postgres: Connection, root: Path) -> LedgerState:
     """A warehouse with one load of two rows and one rejected row, and a built mart."""
     apply_ddl(postgres, [THINGS], ["things_marts"], root)
     load(postgres, put(HEADER + b"a,2021-04-01\nb,2021-04-02\nc,April\n"))
+    postgres.execute("INSERT INTO things_marts.counts VALUES (2)")
     ledger.write_build(postgres, "things_marts.counts", "", "f", 1, None, {"dataset things": "x"})
     settings = WarehouseSettings.model_validate({"dsn": "dbname=x"})
-    return LedgerState(Warehouse(postgres, settings), [THINGS], frozenset({"things_marts.counts"}))
+    built = ["things_marts.counts"]
+    return LedgerState(Warehouse(postgres, settings), [THINGS], {name: sql_table(name, root) for name in built})
 
 
 def schema_of(ready: LedgerState, root: Path) -> SchemaState:
@@ -83,7 +87,16 @@ def schema_of(ready: LedgerState, root: Path) -> SchemaState:
 
 
 def test_sound_ledger_has_no_finding(ready: LedgerState) -> None:
-    for check in (check_balance, check_counts, check_rejected, check_attempts, check_datasets, check_builds):
+    checks = (
+        check_balance,
+        check_counts,
+        check_rejected,
+        check_attempts,
+        check_datasets,
+        check_builds,
+        check_built_rows,
+    )
+    for check in checks:
         assert outcome_of(check, ready) == "ok", check
 
 
@@ -202,6 +215,52 @@ def test_vanished_inputs_of_builds_are_reported(ready: LedgerState, postgres: Co
     assert "things_marts.counts was built from dataset gone" in found
     assert "things_marts.counts was built from table no.such" in found
     assert "things 2021-04 was finished from loads" in found
+
+
+def test_emptied_table_is_a_problem(ready: LedgerState, postgres: Connection) -> None:
+    postgres.execute("TRUNCATE things_marts.counts")
+    found = only(check_built_rows(ready), "problem")
+    assert found.found == "things_marts.counts differs from its builds: 1 rows built, 0 found"
+    assert "force=true" in found.next_step
+
+
+@pytest.mark.parametrize(
+    ("type_", "values", "partitions"),
+    [
+        ("date", ("2021-04-01", "2021-05-01"), ("2021-04", "2021-05")),
+        ("date", ("2021-04-01", "2021-04-02"), ("2021-04-01", "2021-04-02")),
+        ("text", ("2021-04", "2021-05"), ("2021-04", "2021-05")),
+    ],
+    ids=["months", "days", "texts"],
+)
+def test_partition_with_other_rows_than_its_build_is_a_problem(
+    ready: LedgerState,
+    postgres: Connection,
+    root: Path,
+    type_: str,
+    values: tuple[str, str],
+    partitions: tuple[str, str],
+) -> None:
+    header = "-- key: none\n-- sources: things_staging.things\n-- write disposition: {}\n"
+    folder = root / "things_marts" / "parts"
+    folder.mkdir()
+    (folder / "table.sql").write_text(header.format("none") + "CREATE TABLE things_marts.parts (part text);\n")
+    (folder / "query.sql").write_text(
+        header.format("replace partition (part)") + "SELECT part FROM things_staging.things"
+    )
+    state = replace(ready, built={"things_marts.parts": sql_table("things_marts.parts", root)})
+    assert outcome_of(check_built_rows, state) == "skipped"
+    postgres.execute(f"CREATE TABLE things_marts.parts (part {type_})".encode())
+    for value, partition in zip(values, partitions, strict=True):
+        postgres.execute("INSERT INTO things_marts.parts VALUES (%s), (%s)", [value, value])
+        ledger.write_build(postgres, "things_marts.parts", partition, "f", 2, None, {})
+    ledger.write_build(postgres, "things_marts.parts", "2021-06-30", "f", 0, None, {})  # a build without rows
+    ledger.write_build(postgres, "things_marts.parts", "2021-07-31", "", 5, None, {})  # an outdated build
+    assert outcome_of(check_built_rows, state) == "ok"
+    postgres.execute("DELETE FROM things_marts.parts WHERE part = %s", [values[1]])
+    postgres.execute("INSERT INTO things_marts.parts VALUES (%s)", [values[0]])
+    found = only(check_built_rows(state), "problem").found
+    assert found.endswith(f": {partitions[0]}: 2 rows built, 3 found; {partitions[1]}: 2 rows built, 0 found")
 
 
 def test_sound_tables_have_no_finding(ready: LedgerState, root: Path) -> None:

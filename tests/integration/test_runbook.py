@@ -52,7 +52,7 @@ def plan_states(warehouse: Connection) -> dict[str, str]:
 
 def assert_sound(warehouse: Connection) -> None:
     settings = WarehouseSettings.model_validate({"dsn": "dbname=x"})
-    ledger_state = LedgerState(Warehouse(warehouse, settings), [THINGS], frozenset())
+    ledger_state = LedgerState(Warehouse(warehouse, settings), [THINGS], {})
     for check in (check_balance, check_counts, check_rejected):
         assert outcome_of(check, ledger_state) == "ok", check
 

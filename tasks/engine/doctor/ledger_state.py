@@ -1,11 +1,12 @@
 """Checks of the ledger: every load balances, and the tables hold exactly the rows that the ledger counts."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
 
 from tasks.contracts import Contract
+from tasks.engine.build.sql_files import SqlTable
 from tasks.engine.doctor.outcomes import Check, Finding, counted, ok, problem, skipped, warning
 from tasks.engine.doctor.warehouse_server import Warehouse
 from tasks.engine.quoting import listed, shown
@@ -32,12 +33,12 @@ class LedgerState:
     Attributes:
         warehouse: The warehouse.
         contracts: All contracts.
-        built: Names of all tables that a query builds.
+        built: All tables that a query builds, by name.
     """
 
     warehouse: Warehouse
     contracts: Sequence[Contract]
-    built: frozenset[str]
+    built: Mapping[str, SqlTable]
 
     @property
     def connection(self) -> Connection:
@@ -63,7 +64,7 @@ def check_balance(state: LedgerState) -> Iterator[Finding]:
         f"load {row[0]} ({row[1]} {row[2]}): {row[3]:,} read, {row[4]:,} loaded, {row[5]:,} rejected" for row in rows
     ]
     yield problem(
-        f"{counted(len(rows), 'load does', 'loads do')} not balance: {_some(texts)}",
+        f"{counted(len(rows), 'load does', 'loads do')} not balance: {some(texts)}",
         "rows read = rows loaded + rows rejected. A constraint refuses anything else, so somebody dropped it",
         _reload({str(row[1]) for row in rows}),
     )
@@ -105,13 +106,13 @@ def _differences(contract: Contract, rows: Iterable[tuple[int | None, str, str, 
             wrong.append(f"load {load_id} ({place}): {known:,} rows in the ledger, {found:,} in the table")
     if wrong:
         yield problem(
-            f"{contract.table} differs from the ledger: {_some(wrong)}",
+            f"{contract.table} differs from the ledger: {some(wrong)}",
             "as many rows of each load as the ledger counts: rows were added or removed outside of Tally",
             _reload({contract.dataset}),
         )
     if orphans:
         yield problem(
-            f"{contract.table} holds rows that belong to no loaded entry of the ledger: {_some(orphans)}",
+            f"{contract.table} holds rows that belong to no loaded entry of the ledger: {some(orphans)}",
             "only rows of loaded entries: these rows are counted nowhere, or twice",
             _reload({contract.dataset}),
         )
@@ -128,7 +129,7 @@ def check_rejected(state: LedgerState) -> Iterator[Finding]:
     if rows:
         texts = [f"load {row[0]} ({row[1]} {row[2]}): {row[3]:,} rejected, {row[4]:,} kept" for row in rows]
         yield problem(
-            f"ledger.rejected_rows differs from ledger.loads: {_some(texts)}",
+            f"ledger.rejected_rows differs from ledger.loads: {some(texts)}",
             "one entry for each rejected row: rejected rows were removed or added outside of Tally",
             _reload({str(row[1]) for row in rows}),
         )
@@ -143,7 +144,7 @@ def check_rejected(state: LedgerState) -> Iterator[Finding]:
     if replays:
         texts = [f"replay {row[0]} ({row[1]}): {row[2]:,} rows loaded, {row[3]:,} resolved" for row in replays]
         yield problem(
-            f"replays differ from the rows that they resolved: {_some(texts)}",
+            f"replays differ from the rows that they resolved: {some(texts)}",
             "one resolved row for each row that a replay loaded",
             _reload({str(row[1]) for row in replays}),
         )
@@ -164,7 +165,7 @@ def check_attempts(state: LedgerState) -> Iterator[Finding]:
     texts = [f"attempt {row[0]} of {shown(str(row[3]))}, started {row[4]:%Y-%m-%d %H:%M} UTC" for row in rows]
     names = listed(sorted({f"{row[1]} {row[2]}".strip() for row in rows}))
     yield warning(
-        f"{counted(len(rows), 'attempt')} to load without an end, whose session no longer exists: {_some(texts)}",
+        f"{counted(len(rows), 'attempt')} to load without an end, whose session no longer exists: {some(texts)}",
         "an end for each attempt: the process was killed, or the database was unreachable when it failed",
         f"Run the pipeline of {names} again. The next attempt for the object closes this one",
     )
@@ -209,7 +210,7 @@ def check_builds(state: LedgerState) -> Iterator[Finding]:
     vanished = _vanished_inputs(state)
     if vanished:
         yield warning(
-            f"inputs of builds no longer exist: {_some(vanished)}",
+            f"inputs of builds no longer exist: {some(vanished)}",
             "the loads and tables that a build used",
             "Run the pipeline again, or backfill its partitions: the run builds from what exists now",
         )
@@ -241,7 +242,8 @@ def _vanished_inputs(state: LedgerState) -> list[str]:
     ]
 
 
-def _some(texts: Sequence[str]) -> str:
+def some(texts: Sequence[str]) -> str:
+    """The first texts of a finding, and the number of the others."""
     more = f"; and {len(texts) - EXAMPLES:,} more" if len(texts) > EXAMPLES else ""
     return "; ".join(texts[:EXAMPLES]) + more
 
