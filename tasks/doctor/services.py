@@ -80,7 +80,7 @@ def examine_warehouse() -> list[Result]:
             state = SchemaState(warehouse, known, list(dict.fromkeys(schemas)), ROOT)
             results = [reached, *examine(WAREHOUSE, checks, warehouse), *examine(TABLES, SCHEMA_CHECKS, state)]
             if has_table(connection, "ledger.loads"):
-                ledger = LedgerState(warehouse, known, _built_tables())
+                ledger = LedgerState(warehouse, known, built_tables())
                 results += examine(LEDGER, _ROW_CHECKS, ledger)
             else:
                 results += all_skipped(LEDGER, _ROW_CHECKS, "the ledger does not exist yet: the first run creates it")
@@ -95,9 +95,10 @@ def examine_warehouse() -> list[Result]:
         ]
 
 
-def _built_tables() -> dict[str, SqlTable]:
+def built_tables() -> dict[str, SqlTable]:
+    """All tables that a build fills, by name. The query of a report has no table."""
     schemas = sorted({schema for each in pipelines().values() for schema in each.schemas})
-    return {table.name: table for schema in schemas for table in tables_of(schema) if table.text("query.sql")}
+    return {table.name: table for schema in schemas for table in tables_of(schema) if table.is_built}
 
 
 def examine_buckets() -> list[Result]:
