@@ -15,7 +15,7 @@ LINE_BREAK = "<br>"
 _ROW = 100
 """Characters of a row that fit the page of an artifact in a window of 1,280 pixels."""
 
-_EDGES = 4
+_EDGES = 5
 """Characters of a row that the edges of a column take."""
 
 
@@ -23,7 +23,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
     """A Markdown table; numbers get thousands separators, and long texts get line breaks."""
     texts = [[_text(value) for value in row] for row in rows]
     widths = _widths([header, *texts])
-    lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
+    names = (LINE_BREAK.join(_wrapped(*cell)) for cell in zip(header, widths, strict=True))
+    lines = [f"| {' | '.join(names)} |", f"|{' --- |' * len(header)}"]
     lines += [
         f"| {' | '.join(LINE_BREAK.join(map(_escaped, _wrapped(*cell))) for cell in zip(row, widths, strict=True))} |"
         for row in texts
